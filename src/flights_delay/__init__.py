@@ -1,0 +1,1 @@
+"""The team's part of flights-delay: which features, which model."""

@@ -1,0 +1,64 @@
+"""Entry point: every failure becomes one message and one exit code."""
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from titlebout.cli import cli, say_error
+from titlebout.errors import DiskError, ExitCode, TitleboutError
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; never raises for what a user can meet.
+
+    Parameters
+    ----------
+    arguments : list of str
+        What stands after ``titlebout`` on the command line.
+    """
+    as_json = "--json" in arguments
+    try:
+        return int(cli.main(arguments, prog_name="titlebout", standalone_mode=False) or ExitCode.OK)
+    except click.ClickException as error:
+        return _usage(error, as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except TitleboutError as error:
+        say_error(error, as_json)
+        return int(error.exit_code)
+    except OSError as error:
+        say_error(
+            DiskError(f"cannot use a file: {error.strerror or error}", where=error.filename, why=str(error)), as_json
+        )
+        return ExitCode.DISK
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug is told as one, with what to send us
+        import traceback
+
+        why = "".join(traceback.format_exception(error)[-3:]).strip()
+        fix = "this is a bug in titlebout: please report it with the lines above"
+        say_error(TitleboutError(f"{type(error).__name__}: {error}", why=why, fix=fix, state="unknown"), as_json)
+        return ExitCode.BUG
+
+
+def _usage(error: click.ClickException, as_json: bool) -> int:
+    if as_json:
+        say_error(TitleboutError(error.format_message(), fix="see `titlebout --help`"), as_json, ExitCode.USAGE)
+    else:
+        error.show()
+    return ExitCode.USAGE
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(ExitCode.TERMINATED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,471 @@
+"""The command line: parse, call one library function, report, exit code. The only module that prints.
+
+Heavy libraries are imported inside the commands, so that ``--help`` costs no more than click itself.
+"""
+
+import functools
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import click
+
+from titlebout import __version__
+from titlebout.errors import ExitCode, TitleboutError
+
+if TYPE_CHECKING:
+    from titlebout.project import Project
+    from titlebout.results import StepResult
+
+P = ParamSpec("P")
+
+# What each command writes to $GITHUB_OUTPUT; an Action declares exactly these.
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "check-data": ("verdict", "passed", "report"),
+    "train": ("changed", "stages", "report"),
+    "evaluate": ("verdict", "promotion", "report"),
+    "package": ("tag", "bento", "model-sha256", "image", "report"),
+    "drift": ("verdict", "drift", "retrain", "columns", "report"),
+    "retrain": ("operation", "verdict", "branch", "number", "url", "head-sha", "report"),
+}
+ANSWERS = (ExitCode.DATA_REFUSED, ExitCode.CHALLENGER_LOST, ExitCode.DRIFT_FOUND)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command hands to the reporter: its result, the Markdown of it, what a workflow reads, the exit code."""
+
+    result: "StepResult"
+    markdown: str
+    outputs: Mapping[str, object] = field(default_factory=dict)
+    exit_code: ExitCode = ExitCode.OK
+
+
+class Group(click.Group):
+    """Commands in the order they are used in, not in alphabetical order."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the commands as they were defined."""
+        return list(self.commands)
+
+
+@click.group(cls=Group, context_settings={"auto_envvar_prefix": "TITLEBOUT", "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="titlebout")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is done in detail, on standard error.")
+def cli(verbose: bool) -> None:
+    """CI/CD/CT for machine learning: every retrained model has to win the title from the one that serves.
+
+    \b
+    Example:
+      titlebout new flights-delay && cd flights-delay
+      titlebout train && titlebout evaluate
+    """  # noqa: D301 - \b is click's mark for a block that keeps its line ends
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+
+
+def step(name: str, *, in_project: bool = True) -> Callable[[Callable[P, Report]], Callable[..., None]]:
+    """Make a function that returns a `Report` into a command with the options that every step has."""
+
+    def decorate(function: Callable[P, Report]) -> Callable[..., None]:
+        @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+        @click.option(
+            "--no-fail", is_flag=True, help="Exit 0 on a refusal (codes 10 to 12): the verdict is in the result."
+        )
+        @functools.wraps(function)
+        def command(as_json: bool, no_fail: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+            report = function(*args, **kwargs)
+            _deliver(report, as_json)
+            refused = report.exit_code in ANSWERS or report.exit_code is ExitCode.INCONCLUSIVE
+            click.get_current_context().exit(int(ExitCode.OK if no_fail and refused else report.exit_code))
+
+        wrapped: Callable[..., None] = command
+        if in_project:
+            wrapped = click.option(
+                "--pipeline", metavar="NAME", help="Pipeline to use; by default the one in titlebout.toml."
+            )(wrapped)
+        return cli.command(name)(wrapped)
+
+    return decorate
+
+
+@step("new", in_project=False)
+@click.argument("name", required=False)
+@click.option(
+    "--output-dir", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder to generate into."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Your own CSV, parquet or JSONL file instead of the flights example.",
+)
+@click.option("--target", metavar="COLUMN", help="Column of --data to predict.")
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "regression"]),
+    help="Kind of prediction; by default told by the target.",
+)
+@click.option("--no-input", is_flag=True, help="Ask nothing; take the defaults.")
+def new_command(
+    name: str | None, output_dir: Path, data: Path | None, target: str | None, task: str | None, no_input: bool
+) -> Report:
+    """Generate a repository that checks, trains, gates, packages and retrains.
+
+    \b
+    Example:
+      titlebout new flights-delay
+      titlebout new churn --data customers.csv --target churned
+    """  # noqa: D301
+    from titlebout import scaffold
+
+    result = scaffold.new(
+        scaffold.Request(name, output_dir, data, target, task),
+        ask=not no_input and sys.stdin.isatty(),
+        make_suite=_scaffold_suite,
+    )
+    return Report(result, scaffold.render_new(result))
+
+
+@step("adopt", in_project=False)
+@click.option(
+    "--data", required=True, type=click.Path(path_type=Path), help="CSV, parquet or JSONL file to start from."
+)
+@click.option("--target", required=True, metavar="COLUMN", help="Column to predict.")
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "regression"]),
+    help="Kind of prediction; by default told by the target.",
+)
+def adopt_command(data: Path, target: str, task: str | None) -> Report:
+    """Turn a generated repository over to your own data: columns, checks and a first model.
+
+    \b
+    Example:
+      titlebout adopt --data customers.csv --target churned
+    """  # noqa: D301
+    from titlebout import scaffold
+
+    result = scaffold.adopt(Path.cwd(), data, target, task, _scaffold_suite)
+    return Report(result, scaffold.render_adopt(result))
+
+
+@step("check-data")
+@click.option(
+    "--on",
+    type=click.Choice(["tracked", "current"]),
+    default="tracked",
+    help="The tracked data, or what arrived since.",
+)
+def check_data_command(pipeline: str | None, on: str) -> Report:
+    """Check data against the Great Expectations suite of the repository.
+
+    \b
+    Example:
+      titlebout check-data --on current
+    """  # noqa: D301
+    from titlebout import checks
+
+    project = _project(pipeline)
+    result = _check(project, on)
+    code = ExitCode.OK if result.passed else ExitCode.DATA_REFUSED
+    return Report(
+        result,
+        checks.render_check(result),
+        {"verdict": result.verdict, "passed": result.passed} | _at(project, "check-data"),
+        code,
+    )
+
+
+@step("train")
+def train_command(pipeline: str | None) -> Report:
+    """Run the DVC pipeline: check-data, prepare, train, evaluate; nothing runs when nothing changed.
+
+    \b
+    Example:
+      titlebout train
+    """  # noqa: D301
+    from titlebout import training
+
+    project = _project(pipeline)
+    result = training.train(project, _progress)
+    outputs = {"changed": result.changed, "stages": list(result.ran)} | _at(project, "train")
+    return Report(
+        result, training.render_train(result), outputs, ExitCode.OK if result.passed else ExitCode.DATA_REFUSED
+    )
+
+
+@step("evaluate")
+@click.option("--base", metavar="REVISION", help="Whose champion counts; by default the main branch of origin.")
+@click.option("--only-promotions", is_flag=True, help="Fail a lost bout only when this commit changes champion.dvc.")
+def evaluate_command(pipeline: str | None, base: str | None, only_promotions: bool) -> Report:
+    """Let the challenger meet the champion on the same holdout rows.
+
+    \b
+    Example:
+      titlebout evaluate --base main
+    """  # noqa: D301
+    from titlebout import evaluation
+
+    project = _project(pipeline)
+    result = evaluation.evaluate(project, base or None, only_promotions)
+    lost = ExitCode.INCONCLUSIVE if result.verdict == "inconclusive" else ExitCode.CHALLENGER_LOST
+    outputs = {"verdict": result.verdict, "promotion": result.promotion_requested} | _at(project, "evaluate")
+    return Report(result, evaluation.render_evaluate(result), outputs, ExitCode.OK if result.passed else lost)
+
+
+@step("promote")
+def promote_command(pipeline: str | None) -> Report:
+    """Write the challenger that won into champion.dvc; merging that file to main gives it the title.
+
+    \b
+    Example:
+      titlebout evaluate && titlebout promote
+    """  # noqa: D301
+    from titlebout import registry
+    from titlebout.results import read_json
+    from titlebout.tracking import Dvc
+
+    project = _project(pipeline)
+    dvc = Dvc(project)
+    result = registry.promote(project, dvc.pull_challenger(), read_json(project.reports / "evaluate.json"))
+    dvc.push()
+    return Report(result, f"### Promotion\n\n{result.reasons[0]}.\n")
+
+
+@step("package")
+@click.option(
+    "--model", type=click.Choice(["champion", "challenger"]), default="champion", help="Which model to package."
+)
+@click.option("--image", is_flag=True, help="Also build the container image, with docker, podman or buildah.")
+def package_command(pipeline: str | None, model: str, image: bool) -> Report:
+    """Package a model as a Bento and ask the running service for the golden rows.
+
+    \b
+    Example:
+      titlebout package --model champion
+    """  # noqa: D301
+    from titlebout import packaging, tracking
+
+    project = _project(pipeline)
+    folder = tracking.Dvc(project).pull_model(model)
+    result = packaging.package(project, folder, image=image)
+    outputs = {
+        "tag": result.tag,
+        "bento": result.bento,
+        "model-sha256": result.model_sha256,
+        "image": result.image or "",
+    }
+    return Report(result, packaging.render_package(result), outputs | _at(project, "package"))
+
+
+@step("drift")
+def drift_command(pipeline: str | None) -> Report:
+    """Compare what arrived with what the champion was trained on.
+
+    \b
+    Example:
+      titlebout drift --no-fail
+    """  # noqa: D301
+    from titlebout import drift, retraining
+
+    project = _project(pipeline)
+    result = drift.measure(project)
+    retrain = retraining.worth_an_attempt(result.verdict, result.new_rows, project.settings.retrain.min_new_rows)
+    names = [column["name"] for column in result.columns if column["status"] == "drift"]
+    outputs = {"verdict": result.verdict, "drift": result.verdict == "drift", "retrain": retrain, "columns": names}
+    codes = {
+        "drift": ExitCode.DRIFT_FOUND,
+        "structural": ExitCode.DATA_REFUSED,
+        "insufficient_data": ExitCode.INCONCLUSIVE,
+    }
+    return Report(
+        result, drift.render_drift(result), outputs | _at(project, "drift"), codes.get(result.verdict, ExitCode.OK)
+    )
+
+
+@step("retrain")
+@click.option("--reason", default="manual", help="Why, for the pull request: drift, schedule, manual, ...")
+@click.option(
+    "--forge",
+    type=click.Choice(["none", "github"]),
+    default="none",
+    help="Stop at the local branch, or open a pull request.",
+)
+@click.option(
+    "--bundle", type=click.Path(path_type=Path, dir_okay=False), help="Also write the branch to this git bundle."
+)
+@click.option(
+    "--from-bundle", type=click.Path(path_type=Path, dir_okay=False), help="Train nothing; propose this bundle."
+)
+def retrain_command(
+    pipeline: str | None, reason: str, forge: str, bundle: Path | None, from_bundle: Path | None
+) -> Report:
+    """Take in new data, train, let the gate decide, and prepare one pull request.
+
+    \b
+    Example:
+      titlebout retrain --reason drift
+      titlebout retrain --forge github          # needs TITLEBOUT_TOKEN
+    """  # noqa: D301, DOC501 - this is the help text
+    from titlebout import retraining
+
+    project = _project(pipeline)
+    result = None if from_bundle else retraining.retrain(project, reason, bundle, _progress)
+    if forge == "github" and (result is None or result.commit):
+        result = _propose(project, from_bundle)
+    if result is None:
+        raise click.UsageError("--from-bundle needs --forge github")
+    outputs = {key: getattr(result, key) for key in ("operation", "verdict", "branch", "url")}
+    outputs |= {"number": result.number or "", "head-sha": result.commit} | _at(project, "retrain")
+    refused = ExitCode.DATA_REFUSED if result.verdict == "data_refused" else ExitCode.CHALLENGER_LOST
+    return Report(result, retraining.render_retrain(result), outputs, ExitCode.OK if result.passed else refused)
+
+
+@step("doctor", in_project=False)
+def doctor_command() -> Report:
+    """Say what is missing here, and how to fix it.
+
+    \b
+    Example:
+      titlebout doctor
+    """  # noqa: D301
+    from titlebout import doctor
+
+    result = doctor.doctor(Path.cwd())
+    return Report(result, doctor.render_doctor(result), exit_code=ExitCode.OK if result.passed else ExitCode.USAGE)
+
+
+@step("demo", in_project=False)
+@click.option(
+    "--output-dir", type=click.Path(path_type=Path, file_okay=False), default="build/demo", help="Folder for the demo."
+)
+@click.option("--full", is_flag=True, help="Use all flights of 2013 instead of the sample.")
+def demo_command(output_dir: Path, full: bool) -> Report:
+    """Generate a repository and replay a year of flights through the loop.
+
+    \b
+    Example:
+      titlebout demo
+    """  # noqa: D301
+    from titlebout import demo
+
+    result = demo.demo(output_dir, full, _progress)
+    return Report(result, demo.render_demo(result))
+
+
+@cli.command("stage", hidden=True)
+@click.argument("name", type=click.Choice(["check-data", "prepare", "train", "evaluate"]))
+@click.option("--pipeline", metavar="NAME", required=True, help="Pipeline that the stage belongs to.")
+def stage_command(name: str, pipeline: str) -> None:  # noqa: D103 - called by DVC only
+    from titlebout import training
+
+    project = _project(pipeline)
+    stages: dict[str, Callable[[Project], object]] = {
+        "check-data": _check_stage,
+        "prepare": training.prepare,
+        "train": training.fit,
+        "evaluate": training.score,
+    }
+    try:
+        stages[name](project)
+    except TitleboutError as error:
+        _leave_word(project, name, error)
+        raise
+
+
+def say_error(error: TitleboutError, as_json: bool, code: ExitCode | None = None) -> None:
+    """Tell one failure: to people on standard error, to programs as JSON, to a workflow as an annotation."""
+    from titlebout.ci import Ci, annotation, defang
+
+    parts = [("where", error.where), ("why", error.why), ("fix", error.fix), ("state", error.state)]
+    text = "\n".join([f"error: {error.what}", *(f"  {name}: {value}" for name, value in parts if value)])
+    click.echo(defang(text), err=True)
+    if as_json:
+        from titlebout.results import to_json
+
+        click.echo(to_json({"error": error.to_dict() | ({"exit_code": int(code)} if code else {})}), nl=False)
+    ci = Ci.from_environ()
+    if ci.on_actions:
+        click.echo(annotation("error", f"{error.what}. {error.fix or ''}".strip(), title="titlebout"), err=True)
+
+
+def _deliver(report: Report, as_json: bool) -> None:
+    """Write the result to its files, to the workflow and to the terminal."""
+    from titlebout.ci import Ci, defang
+    from titlebout.project import Project
+    from titlebout.results import to_json, write_json, write_text_atomically
+
+    document = report.result.to_dict()
+    if report.outputs:
+        folder = Project.find(Path.cwd()).reports
+        write_json(folder / f"{report.result.step}.json", document)
+        write_text_atomically(folder / f"{report.result.step}.md", report.markdown)
+    ci = Ci.from_environ()
+    ci.write_outputs(report.outputs)
+    ci.write_summary(report.markdown)
+    click.echo(to_json(document) if as_json else defang(report.markdown), nl=False)
+
+
+def _project(pipeline: str | None) -> "Project":
+    from titlebout.project import Project
+
+    return Project.find(Path.cwd(), pipeline or None)
+
+
+def _at(project: "Project", name: str) -> dict[str, str]:
+    return {"report": (project.reports / f"{name}.md").relative_to(project.root).as_posix()}
+
+
+def _progress(line: str) -> None:
+    from titlebout.ci import defang
+
+    click.echo(defang(line), err=True)
+
+
+def _check(project: "Project", on: str) -> Any:
+    from titlebout import checks
+    from titlebout.tracking import Dvc
+
+    if on == "tracked":
+        Dvc(project).pull_data()
+    return checks.check_project(project, on)
+
+
+def _check_stage(project: "Project") -> None:
+    """Stage check-data: the result goes into git, a refusal ends the pipeline with the check's own exit code."""
+    from titlebout import checks
+    from titlebout.results import write_json
+
+    result = checks.check_project(project, "tracked")
+    write_json(project.stage_reports / "check-data.json", result.to_dict())
+    if not result.passed:
+        refused = TitleboutError(result.reasons[0], where="data/", fix="read pipelines/*/reports/check-data.json")
+        refused.exit_code = ExitCode.DATA_REFUSED
+        raise refused
+
+
+def _leave_word(project: "Project", stage: str, error: TitleboutError) -> None:
+    """Write down why a stage failed: DVC, our parent process, replaces its exit code and drops its words."""
+    from titlebout.results import write_json
+    from titlebout.tracking import STAGE_ERROR_FILE
+
+    write_json(project.root / STAGE_ERROR_FILE, {"stage": stage, **error.to_dict()})
+
+
+def _propose(project: "Project", bundle: Path | None) -> Any:
+    from titlebout import retraining
+    from titlebout.ci import Ci
+    from titlebout.forge import Forge
+    from titlebout.git import Git
+
+    ci = Ci.from_environ()
+    forge = Forge.connect(ci.api_url, ci.repository, ci.token)
+    return retraining.propose(project, forge, bundle, Git.authorised(project.root, ci.server_url, ci.token))
+
+
+def _scaffold_suite(*args: Any) -> dict[str, Any]:
+    from titlebout import checks
+
+    return checks.scaffold_suite(*args)

@@ -1,0 +1,285 @@
+"""Tables: read strictly, typed by column kind, identified by row hashes."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from titlebout.errors import DataError, NotFoundError
+
+SUFFIXES = (".parquet", ".csv", ".jsonl")
+# 48 bits: small enough to store per training row, large enough that a million rows against
+# a hundred thousand collide by chance once in 2,800 comparisons.
+ROW_HASH_BITS = 48
+
+Column: TypeAlias = "pd.Series[Any]"
+
+KINDS = ("number", "integer", "boolean", "text", "datetime")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read one parquet, CSV or JSONL file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, n_columns), n_rows >= 1
+        With the dtypes that the file has; text is UTF-8.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    DataError
+        If the file is empty, has no rows, is not UTF-8, is ragged, or repeats a column name.
+    """
+    if not path.is_file():
+        raise NotFoundError(f"{path.name} is not there", where=str(path), fix="check the path, or run `dvc pull`")
+    reader = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"cannot read a {path.suffix or 'file without ending'}",
+            where=str(path),
+            fix=f"use one of {', '.join(SUFFIXES)}",
+        )
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty", where=str(path), fix="check the export that wrote it")
+    frame = reader(path)
+    if len(frame) == 0:
+        raise DataError("the file has a header but no rows", where=str(path), fix="check the export that wrote it")
+    return frame
+
+
+def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
+    """Return the table files of a folder or a glob below `root`, sorted by name."""
+    folder = root / pattern
+    paths = folder.iterdir() if folder.is_dir() else root.glob(pattern)
+    return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")))
+
+
+def read_tables(root: Path, pattern: str) -> pd.DataFrame:
+    """Read every table of a folder or glob and stack them in the order of their names.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    DataError
+        If one cannot be read, or has other columns than the first.
+    """
+    paths = find_tables(root, pattern)
+    if not paths:
+        raise NotFoundError(
+            f"no data in {pattern}",
+            where=str(root / pattern),
+            fix="put parquet, CSV or JSONL files there, or run `dvc pull`",
+        )
+    frames = [read_table(path) for path in paths]
+    for path, frame in zip(paths[1:], frames[1:], strict=True):
+        different = set(frame.columns) ^ set(frames[0].columns)
+        if different:
+            raise DataError(
+                f"{path.name} has other columns than {paths[0].name}",
+                where=str(path),
+                why=f"only one of them has: {', '.join(sorted(map(str, different)))}",
+                fix="rename or add the columns, or move the file away",
+            )
+    return pd.concat([frame[frames[0].columns] for frame in frames], ignore_index=True)
+
+
+def column_kind(column: Column) -> str:
+    """Return which of `KINDS` a column is, by its dtype."""
+    types = pd.api.types
+    if types.is_bool_dtype(column):
+        return "boolean"
+    if types.is_integer_dtype(column):
+        return "integer"
+    if types.is_numeric_dtype(column):
+        return "number"
+    if types.is_datetime64_any_dtype(column):
+        return "datetime"
+    return "text"
+
+
+def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
+    """Give every column the dtype of its kind, so that a CSV, a parquet file and a JSON request mean the same.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Must have all columns of `kinds`; others are dropped.
+    kinds : dict of str to str
+        Column name to kind.
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, len(kinds))
+        number, integer and boolean as float64 (missing as NaN), text as object (missing as None),
+        datetime as datetime64[ns, UTC].
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a value does not fit its kind.
+    """
+    missing = [name for name in kinds if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"missing columns: {', '.join(missing)}",
+            why=f"the data has: {', '.join(map(str, frame.columns))}",
+            fix="add the columns, or retrain on data without them",
+        )
+    return pd.DataFrame({name: _conform_column(frame[name], kind) for name, kind in kinds.items()}, index=frame.index)
+
+
+def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
+    """Return one 48-bit hash per row that depends on the values only, not on dtypes, column order or file.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), dtype uint64
+    """
+    names = sorted(frame.columns)
+    canonical = conform(frame, {name: column_kind(frame[name]) for name in names})
+    hashed = pd.util.hash_pandas_object(canonical, index=False, categorize=True).to_numpy(dtype=np.uint64)
+    return np.right_shift(hashed, np.uint64(64 - ROW_HASH_BITS)).astype(np.uint64)
+
+
+def new_rows(current: pd.DataFrame, known: pd.DataFrame, time: str) -> pd.DataFrame:
+    """Return the rows of `current` that `known` has not: later than its newest row, or, without time, not in it.
+
+    Parameters
+    ----------
+    current, known : DataFrame
+    time : str
+        Time column; empty when rows have no order. The watermark is the data's own newest time, never a clock.
+    """
+    fresh = ~np.isin(row_hashes(current), row_hashes(known[list(current.columns)]))
+    if time:
+        fresh &= (timestamps(current, time) > timestamps(known, time).max()).to_numpy()
+    return current[fresh].drop_duplicates().reset_index(drop=True)
+
+
+def timestamps(frame: pd.DataFrame, time: str) -> Column:
+    """Return the time column as UTC timestamps.
+
+    Raises
+    ------
+    DataError
+        If the column is not there or a value is missing or no time.
+    """
+    if time not in frame.columns:
+        raise DataError(f"time column {time!r} is missing", fix="add it, or change data.time in params.yaml")
+    stamps = _conform_column(frame[time], "datetime")
+    if stamps.isna().any():
+        row = int(np.flatnonzero(stamps.isna())[0])
+        raise DataError(f"time column {time!r} has missing values", where=f"row {row}", fix="fill or drop these rows")
+    return stamps
+
+
+def _conform_column(column: Column, kind: str) -> Column:
+    try:
+        if kind == "datetime":
+            return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]")
+        if kind == "text":
+            return column.astype(object).where(column.notna(), None)
+        if kind == "boolean":
+            return _as_boolean(column)
+        return pd.to_numeric(column).astype("float64")
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"column {column.name!r} is not of kind {kind}",
+            why=str(error),
+            fix="correct the values or the column's type",
+        ) from error
+
+
+def _as_boolean(column: Column) -> Column:
+    words = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+    mapped = column.astype(object).map(lambda value: words.get(str(value).lower()) if pd.notna(value) else np.nan)
+    if mapped.isna().sum() > column.isna().sum():
+        raise ValueError("values other than true and false")
+    return mapped.astype("float64")
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow as pa
+
+    try:
+        frame = pd.read_parquet(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError("this is not a readable parquet file", where=str(path), why=str(error)) from error
+    _require_names(path, list(frame.columns))
+    return frame
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV whose every row has as many fields as its header.
+
+    pandas alone fills short rows with NaN and shifts columns when all rows are long.
+
+    Raises
+    ------
+    DataError
+        If a row has more or fewer.
+    """
+    text = _decode(path)
+    rows = csv.reader(io.StringIO(text))
+    header = next(rows, [])
+    _require_names(path, header)
+    for row in rows:
+        if row and len(row) != len(header):
+            raise DataError(
+                f"line {rows.line_num} has {len(row)} fields, the header has {len(header)}",
+                where=f"{path}:{rows.line_num}",
+                why="an unquoted comma, a cut line, or a column that was added upstream",
+                fix="correct the line or the export that wrote it",
+            )
+    return pd.read_csv(io.StringIO(text), index_col=False)
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_json(io.StringIO(_decode(path)), lines=True, convert_dates=False)
+    except ValueError as error:
+        raise DataError("a line is not a JSON object", where=str(path), why=str(error)) from error
+
+
+def _decode(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "the file is not UTF-8",
+            where=f"{path}, byte {error.start}",
+            fix="export it as UTF-8, for example with `iconv -t utf-8`",
+        ) from error
+    if "\x00" in text:
+        raise DataError(
+            "the file has NUL characters", where=str(path), fix="it is probably binary or UTF-16: export it as UTF-8"
+        )
+    return text
+
+
+def _require_names(path: Path, names: Sequence[object]) -> None:
+    seen: set[str] = set()
+    for position, name in enumerate(names, start=1):
+        label = str(name).strip()
+        if not label:
+            raise DataError(f"column {position} has no name", where=str(path), fix="name every column")
+        if label.casefold() in seen:
+            raise DataError(f"two columns are called {label!r}", where=str(path), fix="rename one of them")
+        seen.add(label.casefold())

@@ -1,0 +1,200 @@
+"""Git, as far as the loop needs it: read revisions, build one commit in a worktree, push with a lease."""
+
+import shutil
+import tempfile
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from titlebout import process
+from titlebout.errors import ConfigError, ConflictError, NotFoundError
+
+BOT_NAME = "titlebout[bot]"
+BOT_EMAIL = "titlebout[bot]@users.noreply.github.com"
+
+
+class Git:
+    """A git repository, addressed by its top folder.
+
+    Parameters
+    ----------
+    root : Path
+        The work tree.
+    env : mapping of str to str, optional
+        Variables for every git process, for example an authorization header.
+    """
+
+    def __init__(self, root: Path, env: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        self.env = dict(env or {})
+
+    @classmethod
+    def find(cls, start: Path) -> "Git":
+        """Return the repository that `start` lies in.
+
+        Raises
+        ------
+        ConfigError
+            If it lies in none.
+        """
+        completed = process.run(["git", "rev-parse", "--show-toplevel"], cwd=start, check=False)
+        if completed.returncode != 0:
+            raise ConfigError(
+                "this is not a git repository",
+                where=str(start),
+                fix="run `git init -b main && git add -A && git commit -m 'First commit'`",
+            )
+        return cls(Path(completed.stdout.strip()))
+
+    @classmethod
+    def authorised(cls, root: Path, server_url: str, token: str | None) -> "Git":
+        """Return a repository whose http(s) traffic to `server_url` carries a token that is written nowhere.
+
+        The header travels in the environment of the git process: not in its arguments, which every process can
+        read, and not in ``.git/config``, which the checkout leaves behind.
+        """
+        if not token:
+            return cls(root)
+        basic = b64encode(f"x-access-token:{token}".encode()).decode()
+        header = {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"http.{server_url}/.extraheader",
+            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+        }
+        return cls(root, header)
+
+    def run(self, *arguments: str, check: bool = True) -> process.Completed:
+        """Run git in this repository; what fails raises :class:`titlebout.process.ProcessError`."""
+        return process.run(["git", *arguments], cwd=self.root, env=self.env, check=check)
+
+    def output(self, *arguments: str) -> str:
+        """Return what git prints, without its last line end."""
+        return self.run(*arguments).stdout.strip()
+
+    def resolve(self, revision: str) -> str | None:
+        """Return the full commit id of `revision`, or None when this clone does not know it."""
+        completed = self.run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", check=False)
+        return completed.stdout.strip() or None
+
+    def commit_of(self, *candidates: str) -> str:
+        """Return the commit of the first revision that exists.
+
+        Raises
+        ------
+        NotFoundError
+            If none does; in a shallow clone the history may just not be there.
+        """
+        for candidate in candidates:
+            commit = self.resolve(candidate)
+            if commit is not None:
+                return commit
+        shallow = self.output("rev-parse", "--is-shallow-repository") == "true"
+        raise NotFoundError(
+            f"no revision {' or '.join(candidates)} in this clone",
+            where=str(self.root),
+            why="the clone is shallow" if shallow else "the branch does not exist, or nothing was committed yet",
+            fix="check out with `fetch-depth: 0`, or run `git fetch --unshallow`"
+            if shallow
+            else "commit first, or name the base with --base",
+        )
+
+    def base_commit(self, base: str) -> str:
+        """Return the commit that pull requests are measured against: the remote's `base`, else the local one."""
+        return self.commit_of(f"refs/remotes/origin/{base}", f"refs/heads/{base}", base)
+
+    def show(self, revision: str, path: str) -> str | None:
+        """Return the text of `path` at `revision`, or None when it is not in that tree."""
+        completed = self.run("show", f"{revision}:{path}", check=False)
+        return completed.stdout if completed.returncode == 0 else None
+
+    def changed_paths(self) -> tuple[str, ...]:
+        """Return the tracked files that differ from the last commit."""
+        return tuple(self.output("diff", "--name-only", "HEAD").splitlines())
+
+    def require_identity(self) -> None:
+        """Make sure that git knows who commits.
+
+        Raises
+        ------
+        ConfigError
+            If it does not.
+        """
+        if self.run("var", "GIT_AUTHOR_IDENT", check=False).returncode != 0:
+            raise ConfigError(
+                "git does not know who you are",
+                where=str(self.root),
+                fix='run `git config user.name "Your Name"` and `git config user.email you@example.org`',
+            )
+
+    @contextmanager
+    def worktree(self, commit: str) -> Iterator["Git"]:
+        """Check `commit` out in a temporary folder of its own, so that the user's files stay as they are."""
+        folder = Path(tempfile.mkdtemp(prefix="titlebout-"))
+        try:
+            self.run("worktree", "add", "--quiet", "--detach", str(folder), commit)
+            yield Git(folder.resolve(), self.env)
+        finally:
+            self.run("worktree", "remove", "--force", str(folder), check=False)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, message: str, paths: Sequence[str]) -> str:
+        """Commit the named paths, ignored or not, as titlebout's bot and return the commit id."""
+        self.run("add", "--force", "--all", "--", *paths)
+        identity = ["-c", f"user.name={BOT_NAME}", "-c", f"user.email={BOT_EMAIL}"]
+        self.run(*identity, "commit", "--quiet", "--no-verify", "--cleanup=verbatim", "--message", message)
+        return self.output("rev-parse", "HEAD")
+
+    def tree(self, commit: str) -> str:
+        """Return the id of the tree of `commit`."""
+        return self.output("rev-parse", f"{commit}^{{tree}}")
+
+    def commits_between(self, base: str, tip: str) -> tuple[str, ...]:
+        """Return the commits that `tip` has and `base` has not, newest first."""
+        return tuple(self.output("rev-list", f"{base}..{tip}").splitlines())
+
+    def message(self, commit: str) -> str:
+        """Return the whole message of `commit`."""
+        return self.output("show", "--no-patch", "--format=%B", commit)
+
+    def set_branch(self, branch: str, commit: str, expected: str | None) -> None:
+        """Move a local branch, unless somebody else moved it meanwhile.
+
+        Raises
+        ------
+        ConflictError
+            If the branch is not at `expected` any more.
+        """
+        arguments = ["update-ref", f"refs/heads/{branch}", commit, expected or ""]
+        if self.run(*arguments, check=False).returncode != 0:
+            raise ConflictError(
+                f"branch {branch} was moved meanwhile", where=str(self.root), fix="run the command again"
+            )
+
+    def push_branch(self, branch: str, commit: str, expected: str | None) -> None:
+        """Push `commit` to `branch` of origin, unless somebody else pushed there meanwhile.
+
+        Raises
+        ------
+        ConflictError
+            If origin's branch is not at `expected` any more.
+        ProcessError
+            If the push fails for another reason.
+        """
+        lease = f"--force-with-lease=refs/heads/{branch}:{expected or ''}"
+        completed = self.run("push", "--quiet", lease, "origin", f"{commit}:refs/heads/{branch}", check=False)
+        if completed.returncode == 0:
+            return
+        if "stale info" in completed.stderr or "fetch first" in completed.stderr:
+            raise ConflictError(
+                f"branch {branch} of origin was moved meanwhile", why=completed.tail(3), fix="run the command again"
+            )
+        raise process.ProcessError(completed)
+
+    def remote_branch(self, branch: str) -> str | None:
+        """Return the commit of `branch` at origin and make it known here, or None when there is none."""
+        listed = self.output("ls-remote", "origin", f"refs/heads/{branch}").split()
+        if not listed:
+            return None
+        self.run("fetch", "--quiet", "origin", f"+refs/heads/{branch}:refs/remotes/origin/{branch}")
+        return listed[0]

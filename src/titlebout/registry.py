@@ -1,0 +1,143 @@
+"""Who holds the title: ``champion.dvc`` on the main branch, read from git and changed only by a pull request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import yaml
+
+from titlebout.errors import UnsafeError
+from titlebout.git import Git
+from titlebout.project import Project
+from titlebout.results import StepResult, write_text_atomically
+from titlebout.tracking import Pointer, parse_yaml, pointer_of
+
+POINTER_FILE = "champion.dvc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteResult(StepResult):
+    """What `titlebout promote` wrote.
+
+    Attributes
+    ----------
+    champion : str
+        Content hash of the model that takes the title on merge.
+    """
+
+    step: ClassVar[str] = "promote"
+    champion: str
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model that holds the title.
+
+    Attributes
+    ----------
+    pointer : Pointer
+        Content address of its folder.
+    meta : mapping
+        What was recorded when it won: metrics, holdout, who it beat.
+    """
+
+    pointer: Pointer
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def champion_path(project: Project) -> str:
+    """Return where the pointer stands, relative to the repository."""
+    return (project.pipeline_dir / POINTER_FILE).relative_to(project.root).as_posix()
+
+
+def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
+    """Return who holds the title at a revision, or None when nobody does.
+
+    Raises
+    ------
+    ConflictError
+        If the pointer has merge conflict markers.
+    """
+    path = champion_path(project)
+    text = git.show(revision, path)
+    return None if text is None else _parse(text, f"{path} at {revision[:12]}")
+
+
+def champion_here(project: Project) -> Champion | None:
+    """Return who holds the title in the work tree, or None when nobody does.
+
+    Raises
+    ------
+    ConflictError
+        If the pointer has merge conflict markers.
+    """
+    path = project.root / champion_path(project)
+    return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
+
+
+def crown(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]) -> Champion:
+    """Write the challenger into ``champion.dvc``; merging that file to main makes it the champion.
+
+    Parameters
+    ----------
+    project : Project
+    challenger : Pointer
+        The model to promote.
+    evaluation : mapping
+        The document of ``reports/evaluate.json``.
+
+    Raises
+    ------
+    UnsafeError
+        If the gate did not say promote, or said it of another model.
+    """
+    if evaluation.get("verdict") != "promote":
+        raise UnsafeError(
+            "the gate did not say promote",
+            why=f"its verdict is {evaluation.get('verdict')!r}",
+            fix="read reports/evaluate.md; a challenger that does not win is not promoted",
+        )
+    if evaluation.get("challenger") != challenger.md5:
+        raise UnsafeError(
+            "the verdict is about another model",
+            why=f"the gate saw {evaluation.get('challenger')}, dvc.lock names {challenger.md5}",
+            fix="run `titlebout evaluate` again",
+        )
+    meta = {
+        key: evaluation[key]
+        for key in ("reason", "metric", "challenger_score", "champion_score", "holdout", "champion")
+    }
+    document = {
+        "desc": f"Champion of pipeline {project.pipeline}: the model that serves once this file is on main",
+        "meta": meta,
+        "outs": [
+            {
+                "md5": challenger.md5,
+                "size": challenger.size,
+                "nfiles": challenger.nfiles,
+                "hash": "md5",
+                "path": "champion",
+            }
+        ],
+    }
+    note = "# Written by `titlebout promote` and `titlebout retrain`. Do not edit by hand; to roll back, revert the commit.\n"
+    text = note + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    write_text_atomically(project.root / champion_path(project), text)
+    return Champion(challenger, meta)
+
+
+def promote(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]) -> PromoteResult:
+    """Write the challenger into ``champion.dvc`` and say what is left to do; raises what :func:`crown` raises."""
+    champion = crown(project, challenger, evaluation)
+    path = champion_path(project)
+    return PromoteResult(
+        passed=True,
+        reasons=(
+            f"{champion.pointer.short} stands in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
+        ),
+        champion=champion.pointer.md5,
+    )
+
+
+def _parse(text: str, where: str) -> Champion:
+    return Champion(pointer_of(text, where), parse_yaml(text, where).get("meta", {}))

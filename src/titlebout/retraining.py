@@ -1,0 +1,415 @@
+"""Retraining: take in what arrived, train, let the gate decide, and make ONE reviewable commit on ONE branch.
+
+Everything happens in a temporary worktree at the base branch's commit: the user's files stay as they are, and a run
+that is killed leaves nothing behind. The commit carries data pointers, model, verdict and, as its message, the pull
+request's text. A second job, the only one with a write token, checks the commit and opens or refreshes the request.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from titlebout import process
+from titlebout.data import ROW_HASH_BITS, new_rows, read_tables, row_hashes, timestamps
+from titlebout.errors import ConflictError, ExitCode, InconclusiveError, NotFoundError, UnsafeError
+from titlebout.forge import Forge, PullRequest
+from titlebout.git import Git
+from titlebout.project import Project
+from titlebout.registry import champion_path, crown
+from titlebout.reporting import escape, number
+from titlebout.results import StepResult
+from titlebout.tracking import Dvc, OnLine
+
+TRAILER = "Titlebout-Retrain"
+INPUTS_TRAILER = "Titlebout-Inputs"
+STATUS_CONTEXT = "titlebout/gate"
+PROPOSAL_REF = "refs/titlebout/proposal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainResult(StepResult):
+    """What came of a retraining attempt.
+
+    Attributes
+    ----------
+    operation : {"none", "committed", "unchanged", "created", "updated"}
+        What was done to the branch or, with a forge, to the pull request.
+    verdict : {"promote", "keep", "inconclusive", "data_refused"}
+    reason : str
+        Why the attempt was made.
+    branch, base, commit : str
+        The branch, the commit it stands on, and its tip; `commit` is empty when nothing was proposed.
+    title, body : str
+        Text of the pull request (Markdown).
+    new_rows : int
+        Rows that were added to the training data.
+    evaluation : dict or None
+        The document of the gate.
+    number, url : int or None, str
+        The pull request, when a forge was asked.
+    """
+
+    step: ClassVar[str] = "retrain"
+    operation: str
+    verdict: str
+    reason: str
+    branch: str
+    base: str
+    commit: str = ""
+    title: str = ""
+    body: str = ""
+    new_rows: int = 0
+    evaluation: dict[str, Any] | None = None
+    number: int | None = None
+    url: str = ""
+
+
+def worth_an_attempt(drift_verdict: str, rows: int, min_new_rows: int) -> bool:
+    """Return whether drift starts a retraining attempt: it was confirmed, and enough new rows are there to learn from."""
+    return drift_verdict == "drift" and rows >= min_new_rows
+
+
+def retrain(project: Project, reason: str, bundle: Path | None = None, on_line: OnLine | None = None) -> RetrainResult:
+    """Attempt a retraining and, when the challenger wins, commit it to the retrain branch.
+
+    Parameters
+    ----------
+    project : Project
+    reason : str
+        Why: ``drift``, ``schedule``, ``manual``; shown in the pull request.
+    bundle : Path, optional
+        Where to write the branch as a git bundle, for another job to propose.
+    on_line : callable, optional
+        Called with each line of progress.
+
+    Raises
+    ------
+    ConflictError
+        If somebody else committed to the retrain branch.
+    InconclusiveError
+        If there are too few new rows to learn from.
+    """
+    git = Git.find(project.root)
+    base = git.base_commit(project.settings.retrain.base)
+    branch = project.retrain_branch
+    tip = _require_own_branch(git, branch, base)
+    arrived = read_tables(project.root, project.settings.drift.current)
+    with git.worktree(base) as tree:
+        work = Project.find(tree.root, project.pipeline)
+        _share_cache(project, work)
+        fresh = _take_in(work, arrived)
+        key = _inputs_key(base, fresh)
+        if tip and _trailer(git.message(tip), INPUTS_TRAILER) == key:
+            result = _proposed_before(git, branch, base, tip, reason)
+        else:
+            result = _attempt(work, tree, reason, key, len(fresh), on_line)
+            if result.commit:
+                git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
+    if bundle is not None and result.commit:
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+        git.run("bundle", "create", "--quiet", str(bundle.resolve()), f"{base}..refs/heads/{branch}")
+    return result
+
+
+def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git | None = None) -> RetrainResult:
+    """Push the retrain branch and open or refresh its pull request; trains nothing and trusts nothing it did not check.
+
+    Parameters
+    ----------
+    project : Project
+    forge : Forge
+    bundle : Path, optional
+        The branch as a git bundle from the job that trained; without it the local branch is taken.
+    git : Git, optional
+        A repository whose pushes are authorised.
+
+    Raises
+    ------
+    NotFoundError
+        If there is nothing to propose.
+    ConflictError
+        If the base branch moved since the attempt, or somebody else committed to the retrain branch.
+    UnsafeError
+        If the commit touches anything but data pointers, models and reports.
+    """
+    git = git or Git.find(project.root)
+    branch, base = project.retrain_branch, git.base_commit(project.settings.retrain.base)
+    commit = _fetch_proposal(git, branch, bundle)
+    _require_sound(project, git, base, commit)
+    pushed = _require_own_branch(git, branch, base)
+    if pushed is None or git.tree(pushed) != git.tree(commit) or git.output("rev-parse", f"{pushed}^") != base:
+        git.push_branch(branch, commit, pushed)
+    else:
+        commit = pushed
+    title, body = _split_message(git.message(commit))
+    labels = project.settings.retrain.labels
+    outcome = forge.ensure_pull_request(PullRequest(head=branch, base=project.settings.retrain.base, title=title, body=body, labels=labels))
+    forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
+    return RetrainResult(
+        passed=True,
+        reasons=(f"pull request {outcome.number} was {outcome.operation}",),
+        operation=outcome.operation,
+        verdict="promote",
+        reason=_trailer(git.message(commit), TRAILER) or "",
+        branch=branch,
+        base=base,
+        commit=commit,
+        title=title,
+        body=body,
+        number=outcome.number,
+        url=outcome.url,
+    )
+
+
+def render_retrain(result: RetrainResult) -> str:
+    """Return the Markdown fragment of the step."""
+    lines = [
+        f"### Retraining: {result.verdict.replace('_', ' ')}",
+        "",
+        *(f"{r[0].upper()}{r[1:]}." for r in result.reasons),
+    ]
+    if result.url:
+        lines += ["", result.url]
+    if result.body:
+        lines += ["", f"**{escape(result.title)}**", "", result.body]
+    return "\n".join(lines) + "\n"
+
+
+def _attempt(work: Project, tree: Git, reason: str, key: str, rows: int, on_line: OnLine | None) -> RetrainResult:
+    """Train and evaluate in the worktree as the commands that people and workflows run; they talk through files."""
+    common: dict[str, Any] = {
+        "reason": reason,
+        "branch": work.retrain_branch,
+        "base": tree.output("rev-parse", "HEAD"),
+        "new_rows": rows,
+    }
+    trained = _command(work, on_line, "train", "--no-fail")
+    if not trained["passed"]:
+        return RetrainResult(
+            passed=False, reasons=tuple(trained["reasons"]), operation="none", verdict="data_refused", **common
+        )
+    evaluation = _command(work, on_line, "evaluate", "--no-fail", "--base", common["base"])
+    verdict = evaluation["verdict"]
+    if verdict != "promote":
+        return RetrainResult(
+            passed=False,
+            reasons=tuple(evaluation["reasons"]),
+            operation="none",
+            verdict=verdict,
+            evaluation=evaluation,
+            **common,
+        )
+    dvc = Dvc(work)
+    crown(work, dvc.pull_challenger(), evaluation)
+    dvc.push()
+    title = _title(work, evaluation)
+    body = _body(work, reason, rows, (work.reports / "evaluate.md").read_text(encoding="utf-8"))
+    message = f"{title}\n\n{body}\n\n{TRAILER}: {reason}\n{INPUTS_TRAILER}: {key}\n"
+    commit = tree.commit(message, [path for path in _allowed_paths(work) if (work.root / path).exists()])
+    return RetrainResult(
+        passed=True,
+        reasons=tuple(evaluation["reasons"]),
+        operation="committed",
+        verdict=verdict,
+        commit=commit,
+        title=title,
+        body=body,
+        evaluation=evaluation,
+        **common,
+    )
+
+
+def _take_in(work: Project, arrived: pd.DataFrame) -> pd.DataFrame:
+    """Add the rows that arrived since the tracked data's newest row as one more file, and track it.
+
+    Raises
+    ------
+    InconclusiveError
+        If they have no labels yet, or are too few.
+    """
+    dvc = Dvc(work)
+    dvc.pull_data()
+    known = read_tables(work.root, "data")
+    missing = sorted(set(known.columns) - set(arrived.columns))
+    if missing:
+        raise InconclusiveError(
+            f"the data that arrived has no {', '.join(missing)}",
+            where=work.settings.drift.current,
+            fix="wait for the labels, or run `titlebout check-data --on current` to see what is wrong with it",
+        )
+    fresh = new_rows(arrived[known.columns], known, work.params.data.time)
+    wanted = work.settings.retrain.min_new_rows
+    if len(fresh) < wanted:
+        raise InconclusiveError(
+            f"{len(fresh)} new rows are too few to retrain on; the policy asks for {wanted}",
+            where=work.settings.drift.current,
+            fix="wait for more data, or lower retrain.min_new_rows in titlebout.toml",
+        )
+    fresh.to_parquet(
+        work.data_dir / f"{_file_name(fresh, work.params.data.time)}.parquet", index=False, compression="zstd"
+    )
+    dvc.add_data()
+    return fresh
+
+
+def _file_name(fresh: pd.DataFrame, time: str) -> str:
+    """Name a batch by what is in it: its period, or its content when rows have no time."""
+    if not time:
+        return f"rows-{_fingerprint(fresh)[:12]}"
+    stamps = timestamps(fresh, time)
+    return f"{stamps.min():%Y-%m-%d}_{stamps.max():%Y-%m-%d}"
+
+
+def _fingerprint(fresh: pd.DataFrame) -> str:
+    hashes = row_hashes(fresh)
+    hashes.sort()
+    return sha256(hashes.tobytes() + bytes([ROW_HASH_BITS])).hexdigest()
+
+
+def _inputs_key(base: str, fresh: pd.DataFrame) -> str:
+    """Name an attempt by what goes into it: the same code, parameters, data and champion give the same key."""
+    return sha256(f"{base}:{_fingerprint(fresh)}".encode()).hexdigest()[:16]
+
+
+def _share_cache(project: Project, work: Project) -> None:
+    """Let the worktree use the repository's DVC cache: what was trained or fetched once is not moved again."""
+    cache = project.root / ".dvc" / "cache"
+    (work.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
+
+
+def _command(work: Project, on_line: OnLine | None, *arguments: str) -> dict[str, Any]:
+    # The command's own error is passed on as if it had happened here.
+    command = [sys.executable, "-m", "titlebout", *arguments, "--pipeline", work.pipeline, "--json"]
+    completed = process.run(command, cwd=work.root, env={"GITHUB_ACTIONS": ""}, check=False, on_line=on_line)
+    try:
+        document: dict[str, Any] = json.loads(completed.stdout)
+    except json.JSONDecodeError as error:
+        raise process.ProcessError(completed) from error
+    if "error" in document:
+        raise _passed_on(document["error"])
+    return document
+
+
+def _passed_on(said: Mapping[str, Any]) -> Exception:
+    from titlebout.errors import TitleboutError
+
+    error = TitleboutError(said["what"], where=said["where"], why=said["why"], fix=said["fix"])
+    error.exit_code = ExitCode(said["exit_code"])
+    return error
+
+
+def _allowed_paths(project: Project) -> tuple[str, ...]:
+    """Return the only paths a retrain commit may touch: never code, workflows or policy."""
+    pipeline = project.pipeline_dir.relative_to(project.root).as_posix()
+    return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
+
+
+def _require_sound(project: Project, git: Git, base: str, commit: str) -> None:
+    if git.output("rev-parse", f"{commit}^") != base:
+        raise ConflictError(
+            "the base branch moved since this attempt",
+            why=f"the commit stands on {git.output('rev-parse', f'{commit}^')[:12]}, the base is at {base[:12]}",
+            fix="run the retrain workflow again; it rebuilds on the new base",
+        )
+    allowed = _allowed_paths(project)
+    touched = git.output("diff", "--name-only", base, commit).splitlines()
+    foreign = [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
+    if foreign:
+        raise UnsafeError(
+            f"the retrain commit touches {foreign[0]!r}",
+            why=f"it may only touch {', '.join(allowed)}",
+            fix="look at what the training job ran; nothing was pushed",
+        )
+
+
+def _require_own_branch(git: Git, branch: str, base: str) -> str | None:
+    """Return the branch's tip at origin, else here.
+
+    Raises
+    ------
+    ConflictError
+        If it has commits that are not ours.
+    """
+    has_origin = "origin" in git.output("remote").split()
+    tip = (git.remote_branch(branch) if has_origin else None) or git.resolve(f"refs/heads/{branch}")
+    if tip is None:
+        return None
+    foreign = [commit for commit in git.commits_between(base, tip) if not _trailer(git.message(commit), TRAILER)]
+    if foreign:
+        raise ConflictError(
+            f"somebody else committed to {branch}",
+            where=foreign[0][:12],
+            why="their work would be lost if the branch was refreshed",
+            fix=f"merge or close the pull request, then delete the branch {branch}",
+        )
+    return tip
+
+
+def _fetch_proposal(git: Git, branch: str, bundle: Path | None) -> str:
+    if bundle is None:
+        commit = git.resolve(f"refs/heads/{branch}")
+        if commit is None:
+            raise NotFoundError(
+                f"no branch {branch} to propose", where=str(git.root), fix="run `titlebout retrain` first"
+            )
+        return commit
+    if not bundle.is_file():
+        raise NotFoundError(
+            "the bundle is not there", where=str(bundle), fix="run `titlebout retrain --bundle FILE` first"
+        )
+    git.run("fetch", "--quiet", str(bundle.resolve()), f"+refs/heads/{branch}:{PROPOSAL_REF}")
+    return git.commit_of(PROPOSAL_REF)
+
+
+def _proposed_before(git: Git, branch: str, base: str, tip: str, reason: str) -> RetrainResult:
+    title, body = _split_message(git.message(tip))
+    git.run("update-ref", f"refs/heads/{branch}", tip)
+    return RetrainResult(
+        passed=True,
+        reasons=("the same attempt was made before: its branch is up to date",),
+        operation="unchanged",
+        verdict="promote",
+        reason=reason,
+        branch=branch,
+        base=base,
+        commit=tip,
+        title=title,
+        body=body,
+    )
+
+
+def _title(project: Project, evaluation: Mapping[str, Any]) -> str:
+    metric = str(evaluation["metric"]).replace("_", " ")
+    before, after = evaluation["champion_score"], evaluation["challenger_score"]
+    change = f"{number(before)} → {number(after)}" if before is not None else f"{number(after)}, the first champion"
+    return f"Retrain {project.pipeline}: {metric} {change}"
+
+
+def _body(project: Project, reason: str, rows: int, gate: str) -> str:
+    lines = [
+        f"The challenger won the title bout. Why it was trained: **{escape(reason)}**, with {rows} new rows.",
+        "",
+        gate.strip(),
+        "",
+        "**On merge** this model becomes the champion of "
+        f"`{project.pipeline}` and is packaged. **To roll back**, revert the merge. "
+        f"**To reproduce**: check out this branch and run `titlebout train && titlebout evaluate --base {project.settings.retrain.base}`.",
+    ]
+    return "\n".join(lines)
+
+
+def _split_message(message: str) -> tuple[str, str]:
+    title, _, rest = message.partition("\n")
+    return title.strip(), re.split(rf"\n(?={TRAILER}: )", rest)[0].strip()
+
+
+def _trailer(message: str, name: str) -> str | None:
+    found = re.findall(rf"^{name}: (.+)$", message, re.MULTILINE)
+    return found[-1].strip() if found else None

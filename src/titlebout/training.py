@@ -1,0 +1,162 @@
+"""Training: the DVC pipeline and its stages prepare, train and evaluate."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from titlebout import models
+from titlebout.data import column_kind, timestamps
+from titlebout.errors import ExitCode, InconclusiveError
+from titlebout.holdout import labelled, require_no_overlap, split, target_values
+from titlebout.metrics import scores
+from titlebout.project import Project
+from titlebout.results import SCHEMA_VERSION, StepResult, read_json, write_json
+from titlebout.tracking import Dvc, OnLine, StageFailedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult(StepResult):
+    """What `titlebout train` did.
+
+    Attributes
+    ----------
+    changed : bool
+        True when a model was trained.
+    ran, skipped : tuple of str
+        Stages that were executed, and stages with nothing to do.
+    challenger : str
+        Content hash of the model folder.
+    metrics : dict of str to float
+        The model's own scores on the holdout.
+    """
+
+    step: ClassVar[str] = "train"
+    changed: bool = False
+    ran: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    challenger: str = ""
+    metrics: dict[str, float] | None = None
+
+
+def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
+    """Run the pipeline; stages whose dependencies have not changed are skipped.
+
+    Parameters
+    ----------
+    project : Project
+    on_line : callable, optional
+        Called with each line of progress.
+
+    Raises
+    ------
+    StageFailedError
+        If a stage fails for another reason than refused data.
+    """
+    dvc = Dvc(project)
+    try:
+        done = dvc.reproduce(on_line)
+    except StageFailedError as error:
+        if error.exit_code is not ExitCode.DATA_REFUSED:
+            raise
+        return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
+    pointer = dvc.challenger_pointer()
+    changed = "train" in done.ran
+    said = "a model was trained" if changed else "nothing changed, nothing was trained"
+    return TrainResult(
+        passed=True,
+        reasons=(said,),
+        changed=changed,
+        ran=done.ran,
+        skipped=done.skipped,
+        challenger=pointer.md5 if pointer else "",
+        metrics=_metrics(project),
+    )
+
+
+def render_train(result: TrainResult) -> str:
+    """Return the Markdown fragment of the step."""
+    lines = ["### Training", "", f"{result.reasons[0].capitalize()}." if result.reasons else ""]
+    lines += [f"- ran: {', '.join(result.ran) or 'nothing'}", f"- up to date: {', '.join(result.skipped) or 'nothing'}"]
+    lines += [f"- {name} on the holdout: {value:.4f}" for name, value in (result.metrics or {}).items()]
+    return "\n".join(lines) + "\n"
+
+
+def prepare(project: Project) -> dict[str, Any]:
+    """Stage ``prepare``: decide which rows are held out and record it in ``reports/split.json``."""
+    frame = labelled(project)
+    record = {"schema_version": SCHEMA_VERSION, **split(frame, project.params).to_dict()}
+    write_json(project.stage_reports / "split.json", record)
+    return record
+
+
+def fit(project: Project) -> Path:
+    """Stage ``train``: fit the team's pipeline on the training rows and write the model folder whole.
+
+    Raises
+    ------
+    InconclusiveError
+        If the training rows have one class only.
+    """
+    params = project.params
+    frame = labelled(project)
+    divided = split(frame, params)
+    rows = frame[~divided.holdout]
+    y = target_values(rows, params)
+    if params.data.task == "classification" and len(np.unique(y)) < 2:
+        raise InconclusiveError(
+            f"the training rows have one class only: {y[0]}",
+            where=f"column {params.data.target}",
+            fix="add data of the other class",
+        )
+    X = models.inputs(rows, params.data.target, params.data.drop)
+    estimator = project.build_model().fit(X, np.asarray(y.tolist()))
+    until = timestamps(rows, params.data.time).max().isoformat() if params.data.time else ""
+    trained = models.Trained(X, divided.hashes[~divided.holdout], params.data.target, params.data.task, until)
+    kinds = {name: column_kind(frame[name]) for name in X.columns}
+    return _replace_folder(project.model_dir, lambda folder: _save(folder, estimator, trained, kinds, project))
+
+
+def score(project: Project) -> dict[str, Any]:
+    """Stage ``evaluate``: the challenger's own scores on the holdout, in ``reports/metrics.json``."""
+    frame = labelled(project)
+    divided = split(frame, project.params)
+    model = models.load_model(project.model_dir, project.settings.project.package)
+    require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, "challenger")
+    held = frame[divided.holdout]
+    y = target_values(held, project.params)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "rows": len(held),
+        **scores(project.params.data.task, y, model.predict(held), model.classes),
+    }
+    write_json(project.stage_reports / "metrics.json", record)
+    return record
+
+
+def _save(folder: Path, estimator: Any, trained: models.Trained, kinds: dict[str, str], project: Project) -> None:
+    models.save_model(folder, estimator, trained, kinds, project.settings.project.package)
+
+
+def _replace_folder(target: Path, write: Any) -> Path:
+    """Write a folder under another name and rename it: a killed run leaves the old model or the new one, never a mixture."""
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    try:
+        write(temporary)
+        temporary.chmod(0o755)
+        shutil.rmtree(target, ignore_errors=True)
+        Path(temporary).replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _metrics(project: Project) -> dict[str, float] | None:
+    path = project.stage_reports / "metrics.json"
+    if not path.is_file():
+        return None
+    document = read_json(path)
+    return {key: value for key, value in document.items() if isinstance(value, float)}
