@@ -88,6 +88,10 @@ class _Record(BaseModel):
         return name in {label if isinstance(label, str) else label.name for label in self.labels or ()}
 
 
+class _Status(BaseModel):
+    context: str
+
+
 class _Pull(_Record):
     head: _Branch
     base: _Branch
@@ -213,7 +217,7 @@ class Forge:
         """Say ``state`` of the commit ``sha`` under the name ``context``; a later call replaces an earlier one."""
         self._json.restart_patience()
         body = {"state": state, "context": context, "description": _shortened(description), "target_url": target_url}
-        self._json.send(Request("POST", f"{self._root}/statuses/{sha}", body=body), TypeAdapter(dict[str, Any]))
+        self._json.send(Request("POST", f"{self._root}/statuses/{sha}", body=body), TypeAdapter(_Status))
 
     def _find_pull(self, wanted: PullRequest) -> _Pull | None:
         params = {"state": "open", "head": f"{self._owner}:{wanted.head}", "base": wanted.base}

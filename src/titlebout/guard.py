@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
+from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,8 @@ async def _bounded(scope: Scope, receive: Receive) -> Receive:
         raise _RefusedError(HTTPStatus.NOT_FOUND)
     if scope["path"] != PREDICT or scope["method"] != "POST":
         return receive
-    kind = dict(scope["headers"]).get(b"content-type", b"")
+    # the first one, as BentoML takes it, or a second header could hide another type from here
+    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     if kind.split(b";")[0].strip().lower() != b"application/json":
         raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     body, more = bytearray(), True
@@ -153,11 +155,17 @@ def _field_path(location: Sequence[int | str]) -> str:
 
 
 def without_values(record: logging.LogRecord) -> bool:
-    """Shorten a logged exception to its type and place: its text can hold what the client sent."""
+    """Shorten a logged exception to its type and place, because its text can hold what the client sent.
+
+    Returns
+    -------
+    bool
+        Whether to log it at all: a request of the wrong form is the client's fault, and told to the client.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
         origin = error.__cause__ or error
         frames = reversed(traceback.extract_tb(origin.__traceback__)[-5:])
         places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
         record.msg, record.args, record.exc_info = "%s at %s", (type(origin).__name__, places), None
-    return True
+    return not isinstance(error, ValidationError)

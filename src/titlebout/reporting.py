@@ -13,7 +13,7 @@ _SPACES = re.compile(r"\s+")
 # What can open or close a construct in the middle of a line.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>|~&$#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 # What makes a list, a heading or a rule at the start of one.
-_AT_START = re.compile(r"\A(\d+)?([-+=.)])")
+_AT_START = re.compile(r"\A(\d*)([-+.)](?=\s|\Z)|[-=](?=[-=\s]*\Z))")
 # GitHub looks for these in the rendered text, so a backslash does not stop them; an invisible space does.
 _REFERENCE = re.compile(r"@|#|\bGH-(?=\d)", re.IGNORECASE)
 _INVISIBLE = "\N{ZERO WIDTH SPACE}"
@@ -40,7 +40,7 @@ def escape(text: object) -> Markdown:
         characters are removed, line ends become spaces.
     """
     escaped = _ACTIVE.sub(lambda found: "\\" + found[0], _line(text))
-    escaped = _AT_START.sub(lambda found: f"{found[1] or ''}\\{found[2]}", escaped)
+    escaped = _AT_START.sub(lambda found: f"{found[1]}\\{found[2]}", escaped)
     return Markdown(_REFERENCE.sub(lambda found: found[0] + _INVISIBLE, escaped))
 
 
@@ -102,5 +102,5 @@ def _cell(value: object) -> str:
 
 def _line(text: object) -> str:
     """Put text on one line, without characters that are invisible, turn its direction or are no characters."""
-    spaced = _SPACES.sub(" ", str(text))
-    return "".join(c for c in spaced if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}).strip()
+    kept = (c for c in str(text) if c.isspace() or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+    return _SPACES.sub(" ", "".join(kept)).strip()

@@ -8,10 +8,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Self, Union
 
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
@@ -26,6 +35,7 @@ with warnings.catch_warnings():
     import bentoml
 
 MAX_ROWS = 10_000
+MAX_COMPLAINTS = 1_000
 # Years that a 64-bit count of nanoseconds, which pandas uses, can hold in full.
 YEARS = range(1678, 2262)
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -57,6 +67,8 @@ def _as_utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
 TYPES: Mapping[str, Any] = {
     "number": Annotated[float, Field(strict=True, allow_inf_nan=False)],
     "integer": Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)],
@@ -68,6 +80,25 @@ TYPES: Mapping[str, Any] = {
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class _Request(_Strict):
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """Read a request; a row of a million unknown columns must not become a million complaints.
+
+        Raises
+        ------
+        ValidationError
+            If it does not have the form.
+        """
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError as error:
+            if error.error_count() <= MAX_COMPLAINTS:
+                raise
+        flood = PydanticCustomError("flood", f"More than {MAX_COMPLAINTS} values are wrong")
+        raise ValidationError.from_exception_data("Request", [{"type": flood, "loc": ("rows",), "input": None}])
 
 
 def request_type(columns: Sequence[Mapping[str, Any]]) -> type[BaseModel]:
@@ -90,24 +121,24 @@ def request_type(columns: Sequence[Mapping[str, Any]]) -> type[BaseModel]:
         fields[f"column_{position}"] = (
             (kind | None, Field(None, alias=name)) if column["nullable"] else (kind, Field(alias=name))
         )
-    row = create_model("Row", __base__=_Strict, **fields)
+    row: Any = create_model("Row", __base__=_Strict, **fields)
     # the first wrong row is enough to tell: 10,000 of them would be a megabyte of complaints
-    rows = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS), FailFast()]  # type: ignore[valid-type]
-    return create_model("Request", __base__=_Strict, rows=(rows, Field()))
+    rows = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS), FailFast()]
+    return create_model("Request", __base__=_Request, rows=(rows, Field()))
 
 
 def answer_type(classes: Sequence[object]) -> type[BaseModel]:
     """Return the type of an answer: per row a label and the probability of each class, or, without classes, a value."""
-    finite = Annotated[float, Field(allow_inf_nan=False)]
+    fields: dict[str, Any] = {"value": Finite}
     if classes:
-        label = Union[tuple({type(label) for label in classes})]  # noqa: UP007 - the types are known at run time only
-        prediction = create_model("Prediction", __base__=_Strict, label=label, probabilities=dict[str, finite])
-    else:
-        prediction = create_model("Prediction", __base__=_Strict, value=finite)
+        # of the labels' own types, because BentoML's schema tells only the first of a choice of types
+        label: Any = Union[tuple(dict.fromkeys(map(type, classes)))]  # noqa: UP007
+        fields = {"label": label, "probabilities": dict[str, Finite]}
+    prediction: Any = create_model("Prediction", __base__=_Strict, **fields)
     return create_model("Answer", __base__=_Strict, predictions=list[prediction], model=str)
 
 
-class GuardedService(bentoml.Service[Any]):
+class GuardedService(bentoml.Service[Any]):  # type: ignore[misc] # bentoml is not followed by mypy
     """A BentoML service that nothing reaches without passing the guard."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:

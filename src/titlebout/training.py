@@ -2,11 +2,13 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from titlebout import models
 from titlebout.data import column_kind, timestamps
@@ -105,19 +107,36 @@ def fit(project: Project) -> Path:
     frame = labelled(project)
     divided = split(frame, params)
     rows = frame[~divided.holdout]
-    y = target_values(rows, params)
-    if params.data.task == "classification" and len(np.unique(y)) < 2:
-        raise InconclusiveError(
-            f"the training rows have one class only: {y[0]}",
-            where=f"column {params.data.target}",
-            fix="add data of the other class",
-        )
-    X = models.inputs(rows, params.data.target, params.data.drop)
-    estimator = project.build_model().fit(X, np.asarray(y.tolist()))
+    estimator, X = fit_estimator(project, rows)
     until = timestamps(rows, params.data.time).max().isoformat() if params.data.time else ""
     trained = models.Trained(X, divided.hashes[~divided.holdout], params.data.target, params.data.task, until)
     kinds = {name: column_kind(frame[name]) for name in X.columns}
-    return _replace_folder(project.model_dir, lambda folder: _save(folder, estimator, trained, kinds, project))
+    package = project.settings.project.package
+    return _replace_folder(project.model_dir, lambda folder: models.save_model(folder, estimator, trained, kinds, package))
+
+
+def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
+    """Fit the team's pipeline and return it with the inputs it saw.
+
+    Parameters
+    ----------
+    project : Project
+    rows : DataFrame of shape (n_rows, n_columns)
+        Labelled training rows.
+
+    Raises
+    ------
+    InconclusiveError
+        If they have one class only.
+    """
+    data = project.params.data
+    y = target_values(rows, project.params)
+    if data.task == "classification" and len(set(y)) < 2:
+        raise InconclusiveError(
+            f"the training rows have one class only: {y[0]}", where=f"column {data.target}", fix="add data of the other class"
+        )
+    X = models.inputs(rows, data.target, data.drop)
+    return project.build_model().fit(X, np.asarray(y.tolist())), X
 
 
 def score(project: Project) -> dict[str, Any]:
@@ -137,11 +156,7 @@ def score(project: Project) -> dict[str, Any]:
     return record
 
 
-def _save(folder: Path, estimator: Any, trained: models.Trained, kinds: dict[str, str], project: Project) -> None:
-    models.save_model(folder, estimator, trained, kinds, project.settings.project.package)
-
-
-def _replace_folder(target: Path, write: Any) -> Path:
+def _replace_folder(target: Path, write: Callable[[Path], object]) -> Path:
     """Write a folder under another name and rename it: a killed run leaves the old model or the new one, never a mixture."""
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:

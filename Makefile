@@ -1,0 +1,54 @@
+# Two commands do everything: `make demo` and `make test`. They need Python >= 3.11, git and make, and nothing else.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+BIN := .venv/bin
+TEMPLATE := cookiecutter/{{cookiecutter.project_slug}}
+
+.PHONY: help setup demo test test-fast lint format lock clean
+
+help:  ## Show this help
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.ready  ## Make the virtual environment (.venv) from the lock, hash by hash
+
+.venv/.ready: requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: titlebout needs Python 3.11 or newer; install it, or say: make PYTHON=/path/to/python3"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "error: cannot make a virtual environment; on Debian: apt install python3-venv"; exit 2; }
+	@test -x $(BIN)/uv || { echo "installing uv ..."; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	@echo "installing the locked packages ..."
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## Replay a year of flights through the loop (about 8 minutes); ARGS=--full uses all flights
+	@$(BIN)/titlebout demo $(ARGS)
+
+test: setup  ## Run every test that this machine can run
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-fast: setup  ## Run the tests that take milliseconds: unit and cli
+	$(BIN)/python -m pytest -n 2 tests/unit tests/cli $(ARGS)
+
+lint: setup  ## Style, types, layers, workflow security and schemas
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --strict-collection --persona auditor --quiet . '$(TEMPLATE)'
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml '$(TEMPLATE)'/.github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml '$(TEMPLATE)/.github/dependabot.yml'
+
+format: setup  ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+LOCK := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links --quiet $(ARGS)
+
+lock:  ## Resolve the dependencies again (ARGS=--upgrade takes the newest); hashes, and no address of any index
+	$(BIN)/uv $(LOCK) --group project --output-file requirements.lock
+	$(BIN)/uv $(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv build dist

