@@ -22,7 +22,7 @@ def build_model(seed: int, learning_rate: float, max_iter: int) -> Pipeline:
     classifier = HistGradientBoostingClassifier(
         learning_rate=learning_rate,
         max_iter=max_iter,
-        max_leaf_nodes=15,
+        max_leaf_nodes=4,
         min_samples_leaf=60,
         l2_regularization=5.0,
         categorical_features=list(range(len(CATEGORICAL))),

@@ -165,7 +165,7 @@ class _Events:
         self.summaries: list[str] = []
         self.said: list[str] = []
         self._on_line = on_line
-        self._step = ""
+        self._announced: set[str] = set()
 
     def take(self, line: str) -> None:
         try:
@@ -176,7 +176,8 @@ class _Events:
         job = str(event.get("jobID", ""))
         if "jobResult" in event:
             self.jobs[job] = event["jobResult"]
-        if event.get("command") == "summary":
+        # A composite action reports the summary of its inner step once more as its own.
+        if event.get("command") == "summary" and event["content"] not in self.summaries[-1:]:
             self.summaries.append(event["content"])
         if event.get("command") == "set-output":
             self.outputs.setdefault(job, {})[event["name"]] = event["arg"]
@@ -185,7 +186,7 @@ class _Events:
         self._announce(job, event)
 
     def _announce(self, job: str, event: Mapping[str, Any]) -> None:
-        step = f"{job}: {event.get('step', '')}"
-        if self._on_line is not None and event.get("step") and event.get("stage") == "Main" and step != self._step:
-            self._step = step
+        step = f"{job}: {str(event.get('step', '')).partition('@')[0]}"
+        if self._on_line is not None and event.get("step") and event.get("stage") == "Main" and step not in self._announced:
+            self._announced.add(step)
             self._on_line(f"    {step}")

@@ -1,84 +1,51 @@
-"""Data checks: a Great Expectations suite that lives in the repository as one JSON file and can never pass by accident.
+"""Data checks: a Great Expectations suite that can never pass by accident.
 
 Great Expectations drops a misspelt expectation with a log line, passes what was not evaluated, and passes most rules on
 a table without rows. Here a suite is read strictly, every expectation has to have its answer, and no rows is a failure.
 """
 
+import functools
 import logging
-import math
-import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from titlebout.config import DataParams
-from titlebout.data import column_kind, read_tables
-from titlebout.errors import ConfigError, TitleboutError
+from titlebout.data import read_tables
+from titlebout.errors import TitleboutError
+from titlebout.findings import Answer, findings, reasons, verdict
 from titlebout.project import Project
-from titlebout.reporting import code, cut, number, table
-from titlebout.results import StepResult, read_json
+from titlebout.reporting import code, escape, number, table
+from titlebout.results import StepResult
+from titlebout.suites import ROW_COUNT, Expectation, SuiteError, canonical, canonical_kwargs, load_suite
 
 ROW_EXAMPLES = 5
 SHOWN_FAILURES = 50
 
-_ROWS = "expect_table_row_count_to_be_between"
-_COLUMN_SET = "expect_table_columns_to_match_set"
-_TYPE_LIST = "expect_column_values_to_be_in_type_list"
-_SCHEMA_TYPES = {
-    _COLUMN_SET,
-    _TYPE_LIST,
-    "expect_table_columns_to_match_ordered_list",
-    "expect_table_column_count_to_be_between",
-    "expect_table_column_count_to_equal",
-    "expect_column_to_exist",
-    "expect_column_values_to_be_of_type",
-    "expect_column_type_to_be",
-}
-# They compare with another table or ask a database; on a table in memory they could only fail.
-_NEEDS_DATABASE = {
-    "unexpected_rows_expectation",
-    "expect_query_results_to_match_comparison",
-    "expect_table_row_count_to_equal_other_table",
-}
-_SEVERITIES = ("critical", "warning", "info")
-_PHRASES = {
-    "expect_column_values_to_not_be_null": "are missing",
-    "expect_column_values_to_be_null": "are not missing",
-    "expect_column_values_to_be_in_set": "are outside the expected set of {value_set} values",
-    "expect_column_values_to_not_be_in_set": "are in the forbidden set of {value_set} values",
-    "expect_column_values_to_be_between": "are not between {min_value} and {max_value}",
-    "expect_column_values_to_be_unique": "are not unique",
-    "expect_column_values_to_match_regex": "do not match {regex}",
-}
-# Observed values that say nothing about one row; all others stay out of reports.
-_AGGREGATES = re.compile(r"row_count|column_count|_(mean|median|stdev|sum|unique_value_count)_|_proportion_of_")
-
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult(StepResult):
-    """What the data looks like to the suite.
+    """What a suite says about a table.
 
     Attributes
     ----------
     verdict : str
-        ``passed``, ``warning`` (nothing critical), ``schema_skew`` (columns or types changed), ``value_skew``.
+        ``passed``, ``warning`` (nothing critical), ``schema_skew`` (other columns or types), ``value_skew``.
     source : str
         What was checked.
     rows, columns : int
         Its shape.
     evaluated, skipped : int
-        Expectations that were answered, and those that could not be asked (see `reasons`).
+        Expectations that were answered, and those that could not be asked; `reasons` says why.
     failures : tuple of dict
-        kind (``schema`` or ``value``), severity, type, column, message, unexpected_count, unexpected_percent,
-        row_examples: positions of rows in what was checked, from 0; never values.
+        kind (``schema`` or ``value``), severity, type, column, message, unexpected_count, unexpected_percent and
+        row_examples: positions of rows, counted from 0. Never a value of a row.
     """
 
     step: ClassVar[str] = "check-data"
@@ -89,47 +56,6 @@ class CheckResult(StepResult):
     evaluated: int
     skipped: int = 0
     failures: tuple[dict[str, Any], ...] = ()
-
-
-class _Item(BaseModel):
-    """One entry of a suite; Great Expectations' own fields and no others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: str
-    kwargs: dict[str, Any]
-    severity: Literal["critical", "warning", "info"] = "critical"
-    meta: dict[str, Any] | None = None
-    id: str | None = None
-    notes: Any = None
-    description: str | None = None
-
-
-class _Suite(BaseModel):
-    """The suite file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    expectations: tuple[_Item, ...] = Field(min_length=1)
-    meta: dict[str, Any] | None = None
-    id: str | None = None
-    notes: Any = None
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """One expectation with what Great Expectations said about it."""
-
-    item: _Item
-    result: Any
-
-    @property
-    def error(self) -> str:
-        """Message of the exception that ended the evaluation; it has two shapes."""
-        info: Mapping[str, Any] = self.result.exception_info or {}
-        parts = [info] if "raised_exception" in info else [part for part in info.values() if isinstance(part, Mapping)]
-        return next((str(part["exception_message"]) for part in parts if part.get("exception_message")), "")
 
 
 def check_project(project: Project, on: str) -> CheckResult:
@@ -149,12 +75,11 @@ def check_project(project: Project, on: str) -> CheckResult:
         If a file cannot be read.
     """
     source = "data" if on == "tracked" else project.settings.drift.current
-    frame = read_tables(project.root, source)
     late_target = project.params.data.target if on == "current" else None
-    return check_data(frame, project.suite_path, source, late_target=late_target)
+    return check_data(read_tables(project.root, source), project.suite_path, source, late_target)
 
 
-def check_data(frame: pd.DataFrame, suite: Path, source: str, *, late_target: str | None = None) -> CheckResult:
+def check_data(frame: pd.DataFrame, suite: Path, source: str, late_target: str | None = None) -> CheckResult:
     """Ask every expectation of a suite about a table.
 
     Parameters
@@ -165,7 +90,7 @@ def check_data(frame: pd.DataFrame, suite: Path, source: str, *, late_target: st
     source : str
         Name of the table for the reader.
     late_target : str, optional
-        A column that may be missing: expectations about it are skipped then, and counted.
+        A column that may still be missing; expectations about it are skipped then, and counted.
 
     Returns
     -------
@@ -174,28 +99,170 @@ def check_data(frame: pd.DataFrame, suite: Path, source: str, *, late_target: st
 
     Raises
     ------
-    ConfigError
-        If an expectation has an unknown type, field or severity, or could never fail or never pass.
+    SuiteError
+        If an expectation has an unknown type or argument, or could never fail or never pass.
     """
-    items = [*_load_suite(suite), _Item(type=_ROWS, kwargs={"min_value": 1})]
-    absent = late_target if late_target is not None and late_target not in frame.columns else None
-    asked = [item for item in (_without(item, absent) for item in items) if item is not None]
-    if frame.empty:
-        asked = [item for item in asked if item.type.startswith("expect_table_")]
-    unique = frame.loc[:, ~frame.columns.duplicated()].reset_index(drop=True)
-    answers = _ask(_canonical(unique), asked)
-    failures = [_repeated(name) for name in frame.columns[frame.columns.duplicated()].unique()]
-    failures += [failure for answer in answers for failure in _failures(answer, unique)]
-    failures = _tidy(failures)
-    verdict = _verdict(failures)
+    known = [*_load_verified(suite), Expectation(type=ROW_COUNT, kwargs={"min_value": 1})]
+    absent = late_target if late_target not in frame.columns else None
+    asked = _to_ask(known, absent, has_rows=len(frame) > 0)
+    skipped = len(known) - len(asked)
+    distinct = frame.loc[:, ~frame.columns.duplicated()].reset_index(drop=True)
+    failures = findings(_ask(canonical(distinct), asked), frame)
+    said = verdict(failures)
     return CheckResult(
-        passed=verdict in {"passed", "warning"},
-        reasons=_reasons(failures, len(asked), len(items) - len(asked), absent),
-        verdict=verdict,
+        passed=said in {"passed", "warning"},
+        reasons=(*reasons(failures, len(asked)), *_skipped_because(skipped, absent, len(frame))),
+        verdict=said,
         source=source,
         rows=len(frame),
         columns=len(frame.columns),
         evaluated=len(asked),
-        skipped=len(items) - len(asked),
-        failures=tuple({key: value for key, value in failure.items() if key != "error"} for failure in failures),
+        skipped=skipped,
+        failures=tuple(failures),
     )
+
+
+def render_check(result: CheckResult) -> str:
+    """Return the Markdown fragment of the step."""
+    head = {
+        "passed": "passed",
+        "warning": "passed, with warnings",
+        "schema_skew": "refused, its columns or types are not the expected ones",
+        "value_skew": "refused, its values are not the expected ones",
+    }[result.verdict]
+    shape = f"{number(result.rows)} rows, {number(result.columns)} columns, {number(result.evaluated)} expectations"
+    lines = [f"### Data check: {head}", "", f"{code(result.source)}: {shape}.", ""]
+    lines += [f"- {escape(reason)}" for reason in result.reasons]
+    if result.failures:
+        lines += [
+            "",
+            table(["severity", "column", "finding", "rows, for example"], map(_row, result.failures[:SHOWN_FAILURES])),
+        ]
+    hidden = len(result.failures) - SHOWN_FAILURES
+    if hidden > 0:
+        lines.append(f"{number(hidden)} more are in the JSON result.")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _load_verified(path: Path) -> tuple[Expectation, ...]:
+    """Read a suite and let Great Expectations build every entry: what it would drop later, it refuses now.
+
+    Raises
+    ------
+    SuiteError
+        If it refuses one.
+    """
+    expectations = load_suite(path)
+    _library()  # a failing import is not the suite's fault
+    for index, expectation in enumerate(expectations):
+        try:
+            _configuration(expectation, index)
+        except Exception as error:  # its registry, its validators and its pydantic each raise their own types
+            raise SuiteError(path, index, expectation, " ".join(str(error).split())) from error
+    return expectations
+
+
+def _to_ask(known: Iterable[Expectation], absent: str | None, *, has_rows: bool) -> list[Expectation]:
+    """Leave out what is about a column that is yet to come, and, without rows, everything but the table's shape."""
+    shape_only = (expectation for expectation in known if has_rows or expectation.about_table)
+    if absent is None:
+        return list(shape_only)
+    return [kept for kept in (expectation.without(absent) for expectation in shape_only) if kept is not None]
+
+
+def _ask(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Answer]:
+    """Evaluate every expectation on the few columns it needs, and in detail only where it failed.
+
+    Raises
+    ------
+    TitleboutError
+        If an answer is lacking.
+    """
+    parts: dict[tuple[str, ...] | None, list[int]] = defaultdict(list)
+    for index, expectation in enumerate(expectations):
+        whole = expectation.about_table or "row_condition" in expectation.kwargs  # a condition may name any column
+        parts[None if whole else expectation.columns].append(index)
+    found: dict[int, Any] = {}
+    for columns, indices in parts.items():
+        part = frame if columns is None else frame[[name for name in columns if name in frame.columns]]
+        found |= _validate(part, {index: _configuration(expectations[index], index) for index in indices})
+    if len(found) != len(expectations) or not expectations:
+        raise TitleboutError(
+            f"Great Expectations answered {len(found)} of {len(expectations)} expectations",
+            why="an expectation without an answer must not count as passed",
+            fix="report this, with the suite",
+        )
+    return [
+        Answer(expectation, bool(found[index].success), found[index].result or {})
+        for index, expectation in enumerate(expectations)
+    ]
+
+
+def _configuration(expectation: Expectation, index: int) -> Any:
+    """Build Great Expectations' own object, with the index in `meta`: its answers come back in another order."""
+    with _quiet():
+        configuration = _library().ExpectationConfiguration(
+            type=expectation.type,
+            kwargs=canonical_kwargs(expectation.kwargs),
+            severity=expectation.severity,
+            meta={"index": index},
+        )
+        return configuration.to_domain_obj().configuration
+
+
+def _validate(frame: pd.DataFrame, configurations: Mapping[int, Any]) -> dict[int, Any]:
+    """Run Great Expectations without a context: no project files, no fingerprint of the table, no progress bar."""
+    engine = _library().PandasExecutionEngine(batch_data_dict={"table": frame})
+    validator = _library().Validator(execution_engine=engine, interactive_evaluation=False)
+    validator.metrics_calculator.show_progress_bars = False
+
+    def run(wanted: Mapping[int, Any], how: dict[str, Any]) -> dict[int, Any]:
+        runtime = {"result_format": how}
+        with _quiet():
+            results = validator.graph_validate(configurations=list(wanted.values()), runtime_configuration=runtime)
+        return {result.expectation_config.meta["index"]: result for result in results}
+
+    found = run(configurations, {"result_format": "BOOLEAN_ONLY"})
+    failed = {index: configurations[index] for index, result in found.items() if not result.success}
+    if failed:
+        found |= run(failed, {"result_format": "SUMMARY", "partial_unexpected_count": ROW_EXAMPLES})
+    return found
+
+
+@functools.cache
+def _library() -> SimpleNamespace:
+    """Import the parts of Great Expectations that are used; its own imports warn of deprecated modules."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from great_expectations.execution_engine import PandasExecutionEngine
+        from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+        from great_expectations.validator.validator import Validator
+    return SimpleNamespace(
+        ExpectationConfiguration=ExpectationConfiguration,
+        PandasExecutionEngine=PandasExecutionEngine,
+        Validator=Validator,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Great Expectations' log lines out of the output: what they tell is in the result."""
+    theirs = logging.getLogger("great_expectations")
+    level = theirs.level
+    theirs.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        theirs.setLevel(level)
+
+
+def _skipped_because(skipped: int, absent: str | None, rows: int) -> Iterator[str]:
+    if rows == 0:
+        yield f"{skipped} expectations about columns were skipped: there are no rows"
+    elif absent is not None:
+        yield f"{skipped} expectations were skipped: {absent!r} has not arrived yet"
+
+
+def _row(failure: Mapping[str, Any]) -> tuple[object, ...]:
+    column = code(failure["column"]) if failure["column"] else ""
+    return failure["severity"], column, failure["message"], ", ".join(map(str, failure["row_examples"]))

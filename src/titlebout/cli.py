@@ -383,9 +383,7 @@ def say_error(error: TitleboutError, as_json: bool, code: ExitCode | None = None
     text = "\n".join([f"error: {error.what}", *(f"  {name}: {value}" for name, value in parts if value)])
     click.echo(defang(text), err=True)
     if as_json:
-        from titlebout.results import to_json
-
-        click.echo(to_json({"error": error.to_dict() | ({"exit_code": int(code)} if code else {})}), nl=False)
+        click.echo(_json({"error": error.to_dict() | ({"exit_code": int(code)} if code else {})}), nl=False)
     ci = Ci.from_environ()
     if ci.on_actions:
         click.echo(annotation("error", f"{error.what}. {error.fix or ''}".strip(), title="titlebout"), err=True)
@@ -395,7 +393,7 @@ def _deliver(report: Report, as_json: bool) -> None:
     """Write the result to its files, to the workflow and to the terminal."""
     from titlebout.ci import Ci, defang
     from titlebout.project import Project
-    from titlebout.results import to_json, write_json, write_text_atomically
+    from titlebout.results import write_json, write_text_atomically
 
     document = report.result.to_dict()
     if report.outputs:
@@ -405,7 +403,14 @@ def _deliver(report: Report, as_json: bool) -> None:
     ci = Ci.from_environ()
     ci.write_outputs(report.outputs)
     ci.write_summary(report.markdown)
-    click.echo(to_json(document) if as_json else defang(report.markdown), nl=False)
+    click.echo(_json(document) if as_json else defang(report.markdown), nl=False)
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    from titlebout.results import to_json
+
+    # A runner reads ##[...] anywhere in a line as a command; as an escape it is the same JSON.
+    return to_json(document).replace("##[", "\\u0023#[")
 
 
 def _project(pipeline: str | None) -> "Project":

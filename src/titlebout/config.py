@@ -156,15 +156,14 @@ def load_params(path: Path) -> Params:
 
 def _load(path: Path, parse: Callable[[str], Any], model: type[_Model]) -> _Model:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
+        return model.model_validate(parse(text) or {})
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{path.name} is not there",
             where=str(path),
             fix="run titlebout inside a generated repository, or make one: `titlebout new`",
         ) from error
-    try:
-        return model.model_validate(parse(text) or {})
     except ValidationError as error:
         raise _config_error(path, model, error) from error
     except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -183,6 +182,10 @@ def _config_error(path: Path, model: type[BaseModel], error: ValidationError) ->
     if first["type"] == "missing":
         return ConfigError(
             f"key {key!r} is missing", where=str(path), fix="add it; see docs/reference/configuration.md"
+        )
+    if first["type"] == "model_type":
+        return ConfigError(
+            f"{key or path.name} has no keys", where=str(path), why=f"it is {first['input']!r}", fix="make it a table"
         )
     return ConfigError(
         f"{key}: {first['msg']}", where=str(path), why=f"it is {first['input']!r}", fix="correct the value"

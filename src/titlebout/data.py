@@ -96,9 +96,9 @@ def read_tables(root: Path, pattern: str) -> pd.DataFrame:
 
 
 def column_kind(column: Column) -> str:
-    """Return which of `KINDS` a column is, by its dtype."""
+    """Return which of `KINDS` a column is, by its dtype; with missing values, true and false arrive as objects."""
     types = pd.api.types
-    if types.is_bool_dtype(column):
+    if types.is_bool_dtype(column) or (column.dtype == object and types.infer_dtype(column) == "boolean"):
         return "boolean"
     if types.is_integer_dtype(column):
         return "integer"

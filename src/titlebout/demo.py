@@ -25,7 +25,7 @@ from titlebout.models import Model, inputs, load_model, predict
 from titlebout.process import run
 from titlebout.project import Project
 from titlebout.registry import promote
-from titlebout.reporting import number
+from titlebout.reporting import score
 from titlebout.results import StepResult, write_text_atomically
 from titlebout.tracking import Dvc
 
@@ -230,7 +230,13 @@ def _first_push(output_dir: Path, months: tuple[Path, ...], say: Say) -> tuple[P
 
 
 def _run_ci(project: Project, say: Say) -> str:
-    """Run the repository's CI as a push would, and say how."""
+    """Run the repository's CI as a push would, and say how.
+
+    Raises
+    ------
+    ConflictError
+        If it does not pass.
+    """
     if act.available():
         ran = act.run_workflow(project.root, "ci.yml", on_line=say)
         if not ran.passed:
@@ -242,7 +248,12 @@ def _run_ci(project: Project, say: Say) -> str:
                 state=f"the repository is in {project.root}",
             )
         return f"ci.yml run by act, jobs {' and '.join(sorted(ran.jobs))} passed"
-    for command in (["ruff", "check"], ["pytest", "--quiet"], ["titlebout", "train"], ["titlebout", "evaluate", "--only-promotions"]):
+    for command in (
+        ["ruff", "check"],
+        ["pytest", "--quiet"],
+        ["titlebout", "train"],
+        ["titlebout", "evaluate", "--only-promotions"],
+    ):
         say(f"    {' '.join(command)}")
         run(command, cwd=project.root)
     return "the commands of ci.yml, run directly because act is not installed"
@@ -346,8 +357,8 @@ def _rows(periods: tuple[dict[str, Any], ...]) -> tuple[list[str], list[list[str
             period["check"],
             period["drift"],
             period["decision"],
-            number(period["champion_score"]),
-            number(period["challenger_score"]),
+            score(period["champion_score"]),
+            score(period["challenger_score"]),
             period["verdict"] or "-",
         ]
         for period in periods
@@ -356,7 +367,7 @@ def _rows(periods: tuple[dict[str, Any], ...]) -> tuple[list[str], list[list[str
 
 
 def _told(period: Period) -> str:
-    bout = f", champion {number(period.champion_score)}, challenger {number(period.challenger_score)}: {period.verdict}"
+    bout = f", champion {score(period.champion_score)}, challenger {score(period.challenger_score)}: {period.verdict}"
     return f"{period.name}: {period.rows:,} rows, check {period.check}, drift {period.drift}, {period.decision}{bout if period.verdict else ''}"
 
 

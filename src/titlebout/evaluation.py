@@ -22,7 +22,8 @@ from titlebout.holdout import labelled, require_no_overlap, split, target_values
 from titlebout.metrics import PRIMARY, FloatArray, row_losses, scores
 from titlebout.models import Model, load_model
 from titlebout.project import Project
-from titlebout.reporting import number, table
+from titlebout.reporting import score as decimals
+from titlebout.reporting import table
 from titlebout.results import StepResult
 from titlebout.tracking import Dvc, Pointer, folder_digest
 
@@ -186,14 +187,14 @@ def render_evaluate(result: EvaluateResult) -> str:
         ("champion", result.champion[:12] or "none yet", result.champion_score),
         ("dummy", "knows nothing", result.dummy_score),
     ]
-    lines += ["", table(["model", "", result.metric], [(name, what, number(score)) for name, what, score in rows])]
+    lines += ["", table(["model", "", result.metric], [(name, what, decimals(loss)) for name, what, loss in rows])]
     others = result.scores or {}
     if others:
         names = [name for name in others["challenger"] if name != result.metric]
         lines += [
             "",
             table(
-                ["", *names], [(who, *(number(values.get(name)) for name in names)) for who, values in others.items()]
+                ["", *names], [(who, *(decimals(values.get(name)) for name in names)) for who, values in others.items()]
             ),
         ]
     period = f", {result.holdout['start'][:10]} to {result.holdout['end'][:10]}" if result.holdout["start"] else ""

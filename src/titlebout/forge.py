@@ -102,19 +102,22 @@ class _Issue(_Record):
 
 
 class _FieldError(BaseModel):
-    resource: str = ""
-    field: str = ""
-    code: str = ""
+    resource: str | None = None
+    field: str | None = None
+    code: str | None = None
     message: str | None = None
 
-    def text(self) -> str:
+    def __str__(self) -> str:
         place = ".".join(filter(None, (self.resource, self.field)))
-        return f"{place}: {self.message or self.code}"
+        return ": ".join(filter(None, (place, self.message or self.code)))
 
 
 class _Refused(BaseModel):
     message: str
     errors: list[_FieldError | str] = []
+
+    def __str__(self) -> str:
+        return "; ".join([self.message, *map(str, self.errors)])[:500]
 
 
 _AnyRecord = TypeVar("_AnyRecord", bound=_Record)
@@ -331,9 +334,6 @@ def _permission_hint(reply: httpx.Response, said: str) -> str:
 def _said(reply: httpx.Response) -> str:
     """Return the server's reason, with the fields it names."""
     try:
-        told = _Refused.model_validate_json(reply.content)
+        return str(_Refused.model_validate_json(reply.content))
     except ValueError:
         return reply.reason_phrase
-    return "; ".join([told.message, *(error if isinstance(error, str) else error.text() for error in told.errors)])[
-        :500
-    ]

@@ -7,7 +7,8 @@ import signal
 import subprocess  # noqa: TID251 - the one owner of child processes
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from titlebout.errors import NotFoundError, TemporaryError, TitleboutError
 
 logger = logging.getLogger(__name__)
+
+OnLine = Callable[[str], None]
 
 GRACE_SECONDS = 5.0
 TAIL_LINES = 20
@@ -64,7 +67,7 @@ def run(
     env: Mapping[str, str] | None = None,
     check: bool = True,
     timeout: float | None = None,
-    on_line: Callable[[str], None] | None = None,
+    on_line: OnLine | None = None,
 ) -> Completed:
     """Run a program to its end and return what it said.
 
@@ -80,7 +83,7 @@ def run(
     timeout : float, optional
         Seconds after which the child and all its descendants are ended.
     on_line : callable, optional
-        Called with every line of standard error while the child runs, for progress.
+        Called with every line that the child says, while it runs; for progress.
 
     Raises
     ------
@@ -91,12 +94,12 @@ def run(
     NotFoundError
         If the program is not installed.
     """
+    output: list[str] = []
+    errors: list[str] = []
     with start(command, cwd=cwd, env=env) as child:
-        errors: list[str] = []
-        reader = threading.Thread(target=_collect, args=(child.stderr, errors, on_line), daemon=True)
-        reader.start()
+        readers = [_read(child.stdout, output, on_line), _read(child.stderr, errors, on_line)]
         try:
-            output = _read_to_end(child, timeout)
+            child.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise TemporaryError(
                 f"{Path(command[0]).name} did not end within {timeout:g} seconds",
@@ -104,8 +107,11 @@ def run(
                 fix="run it again; if it hangs again, look at the network or the remote it talks to",
                 state="the process and its children were ended",
             ) from error
-        reader.join()
-    completed = Completed(tuple(command), child.returncode, output, "".join(errors))
+        finally:
+            _end_group(child)  # before the readers: a descendant that lives on would keep the pipes open
+            for reader in readers:
+                reader.join()
+    completed = Completed(tuple(command), child.returncode, "".join(output), "".join(errors))
     logger.debug("%s -> %d", shlex.join(command), completed.returncode)
     if check and completed.returncode != 0:
         raise ProcessError(completed)
@@ -161,32 +167,35 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return environment | dict(extra or {})
 
 
-def _read_to_end(child: subprocess.Popen[str], timeout: float | None) -> str:
-    chunks: list[str] = []
-    reader = threading.Thread(target=_collect, args=(child.stdout, chunks, None), daemon=True)
-    reader.start()
-    child.wait(timeout)
-    reader.join()
-    return "".join(chunks)
+def _read(stream: Iterable[str] | None, lines: list[str], on_line: OnLine | None) -> threading.Thread:
+    """Start a thread that reads a stream to its end, whatever becomes of who watches."""
 
+    def collect() -> None:
+        show = on_line
+        for line in stream or ():
+            lines.append(line)
+            try:
+                if show is not None:
+                    show(line.rstrip("\n"))
+            except Exception as error:  # noqa: BLE001 - a pipe that nobody reads would stop the child for ever
+                logger.warning("progress cannot be shown any more: %s", error)
+                show = None
 
-def _collect(stream: "Iterator[str] | None", lines: list[str], on_line: Callable[[str], None] | None) -> None:
-    for line in stream or ():
-        lines.append(line)
-        if on_line is not None:
-            on_line(line.rstrip("\n"))
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    return thread
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:
-    """Ask the child's whole group to end, then make it: a survivor would go on writing into the results."""
-    if child.poll() is not None:
-        return
+    """Ask what is left of the child's group to end, then make it: a survivor would go on writing into the results."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + GRACE_SECONDS
         try:
             os.killpg(child.pid, signal_number)
-            child.wait(GRACE_SECONDS)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        return
+            while time.monotonic() < deadline:
+                child.poll()  # without this a dead child would still count as a member
+                os.killpg(child.pid, 0)
+                time.sleep(0.02)
+        except (ProcessLookupError, PermissionError):  # nobody is left; macOS says so in the second way
+            break
+    child.wait()

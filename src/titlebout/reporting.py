@@ -87,6 +87,11 @@ def number(value: float | None) -> str:
     return f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.3g}"
 
 
+def score(value: float | None) -> Markdown:
+    """Return a score with four decimals, so that a column of them can be compared, or a dash for none."""
+    return Markdown("-" if value is None or math.isnan(value) else f"{value:.4f}")
+
+
 def cut(text: str, limit: int) -> str:
     """Return at most `limit` characters, ending in … when some are missing; cut first, then escape."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -46,7 +46,7 @@ class StepResult:
         Raises
         ------
         DataError
-            If the document is of another step or another schema version.
+            If the document is of another step or another schema version, or lacks a key.
         """
         if document.get("step") != cls.step or document.get("schema_version") != SCHEMA_VERSION:
             raise DataError(
@@ -58,7 +58,10 @@ class StepResult:
         values: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in document.items() if key in names
         }
-        return cls(**values)
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise DataError(f"a {cls.step} result lacks a key", why=str(error)) from error
 
 
 def write_text_atomically(path: Path, text: str) -> Path:

@@ -6,7 +6,6 @@ request's text. A second job, the only one with a write token, checks the commit
 """
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,19 +15,17 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from titlebout import process
+from titlebout import process, proposal
 from titlebout.data import ROW_HASH_BITS, new_rows, read_tables, row_hashes, timestamps
-from titlebout.errors import ConflictError, ExitCode, InconclusiveError, NotFoundError, UnsafeError
+from titlebout.errors import ExitCode, InconclusiveError, NotFoundError, TitleboutError
 from titlebout.forge import Forge, PullRequest
 from titlebout.git import Git
 from titlebout.project import Project
-from titlebout.registry import champion_path, crown
-from titlebout.reporting import escape, number
+from titlebout.registry import crown
+from titlebout.reporting import escape
 from titlebout.results import StepResult
 from titlebout.tracking import Dvc, OnLine
 
-TRAILER = "Titlebout-Retrain"
-INPUTS_TRAILER = "Titlebout-Inputs"
 STATUS_CONTEXT = "titlebout/gate"
 PROPOSAL_REF = "refs/titlebout/proposal"
 
@@ -99,14 +96,14 @@ def retrain(project: Project, reason: str, bundle: Path | None = None, on_line: 
     git = Git.find(project.root)
     base = git.base_commit(project.settings.retrain.base)
     branch = project.retrain_branch
-    tip = _require_own_branch(git, branch, base)
+    tip = proposal.require_own_branch(git, branch, base)
     arrived = read_tables(project.root, project.settings.drift.current)
     with git.worktree(base) as tree:
         work = Project.find(tree.root, project.pipeline)
         _share_cache(project, work)
         fresh = _take_in(work, arrived)
         key = _inputs_key(base, fresh)
-        if tip and _trailer(git.message(tip), INPUTS_TRAILER) == key:
+        if tip and proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) == key:
             result = _proposed_before(git, branch, base, tip, reason)
         else:
             result = _attempt(work, tree, reason, key, len(fresh), on_line)
@@ -142,22 +139,24 @@ def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git
     git = git or Git.find(project.root)
     branch, base = project.retrain_branch, git.base_commit(project.settings.retrain.base)
     commit = _fetch_proposal(git, branch, bundle)
-    _require_sound(project, git, base, commit)
-    pushed = _require_own_branch(git, branch, base)
+    proposal.require_sound(project, git, base, commit)
+    pushed = proposal.require_own_branch(git, branch, base)
     if pushed is None or git.tree(pushed) != git.tree(commit) or git.output("rev-parse", f"{pushed}^") != base:
         git.push_branch(branch, commit, pushed)
     else:
         commit = pushed
-    title, body = _split_message(git.message(commit))
+    title, body = proposal.split_message(git.message(commit))
     labels = project.settings.retrain.labels
-    outcome = forge.ensure_pull_request(PullRequest(head=branch, base=project.settings.retrain.base, title=title, body=body, labels=labels))
+    outcome = forge.ensure_pull_request(
+        PullRequest(head=branch, base=project.settings.retrain.base, title=title, body=body, labels=labels)
+    )
     forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
     return RetrainResult(
         passed=True,
         reasons=(f"pull request {outcome.number} was {outcome.operation}",),
         operation=outcome.operation,
         verdict="promote",
-        reason=_trailer(git.message(commit), TRAILER) or "",
+        reason=proposal.trailer(git.message(commit), proposal.TRAILER) or "",
         branch=branch,
         base=base,
         commit=commit,
@@ -209,10 +208,12 @@ def _attempt(work: Project, tree: Git, reason: str, key: str, rows: int, on_line
     dvc = Dvc(work)
     crown(work, dvc.pull_challenger(), evaluation)
     dvc.push()
-    title = _title(work, evaluation)
-    body = _body(work, reason, rows, (work.reports / "evaluate.md").read_text(encoding="utf-8"))
-    message = f"{title}\n\n{body}\n\n{TRAILER}: {reason}\n{INPUTS_TRAILER}: {key}\n"
-    commit = tree.commit(message, [path for path in _allowed_paths(work) if (work.root / path).exists()])
+    title = proposal.title(work, evaluation)
+    body = proposal.body(work, reason, rows, (work.reports / "evaluate.md").read_text(encoding="utf-8"))
+    commit = tree.commit(
+        proposal.message(title, body, reason, key),
+        [path for path in proposal.allowed_paths(work) if (work.root / path).exists()],
+    )
     return RetrainResult(
         passed=True,
         reasons=tuple(evaluation["reasons"]),
@@ -298,58 +299,9 @@ def _command(work: Project, on_line: OnLine | None, *arguments: str) -> dict[str
 
 
 def _passed_on(said: Mapping[str, Any]) -> Exception:
-    from titlebout.errors import TitleboutError
-
     error = TitleboutError(said["what"], where=said["where"], why=said["why"], fix=said["fix"])
     error.exit_code = ExitCode(said["exit_code"])
     return error
-
-
-def _allowed_paths(project: Project) -> tuple[str, ...]:
-    """Return the only paths a retrain commit may touch: never code, workflows or policy."""
-    pipeline = project.pipeline_dir.relative_to(project.root).as_posix()
-    return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
-
-
-def _require_sound(project: Project, git: Git, base: str, commit: str) -> None:
-    if git.output("rev-parse", f"{commit}^") != base:
-        raise ConflictError(
-            "the base branch moved since this attempt",
-            why=f"the commit stands on {git.output('rev-parse', f'{commit}^')[:12]}, the base is at {base[:12]}",
-            fix="run the retrain workflow again; it rebuilds on the new base",
-        )
-    allowed = _allowed_paths(project)
-    touched = git.output("diff", "--name-only", base, commit).splitlines()
-    foreign = [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
-    if foreign:
-        raise UnsafeError(
-            f"the retrain commit touches {foreign[0]!r}",
-            why=f"it may only touch {', '.join(allowed)}",
-            fix="look at what the training job ran; nothing was pushed",
-        )
-
-
-def _require_own_branch(git: Git, branch: str, base: str) -> str | None:
-    """Return the branch's tip at origin, else here.
-
-    Raises
-    ------
-    ConflictError
-        If it has commits that are not ours.
-    """
-    has_origin = "origin" in git.output("remote").split()
-    tip = (git.remote_branch(branch) if has_origin else None) or git.resolve(f"refs/heads/{branch}")
-    if tip is None:
-        return None
-    foreign = [commit for commit in git.commits_between(base, tip) if not _trailer(git.message(commit), TRAILER)]
-    if foreign:
-        raise ConflictError(
-            f"somebody else committed to {branch}",
-            where=foreign[0][:12],
-            why="their work would be lost if the branch was refreshed",
-            fix=f"merge or close the pull request, then delete the branch {branch}",
-        )
-    return tip
 
 
 def _fetch_proposal(git: Git, branch: str, bundle: Path | None) -> str:
@@ -369,7 +321,7 @@ def _fetch_proposal(git: Git, branch: str, bundle: Path | None) -> str:
 
 
 def _proposed_before(git: Git, branch: str, base: str, tip: str, reason: str) -> RetrainResult:
-    title, body = _split_message(git.message(tip))
+    title, body = proposal.split_message(git.message(tip))
     git.run("update-ref", f"refs/heads/{branch}", tip)
     return RetrainResult(
         passed=True,
@@ -383,33 +335,3 @@ def _proposed_before(git: Git, branch: str, base: str, tip: str, reason: str) ->
         title=title,
         body=body,
     )
-
-
-def _title(project: Project, evaluation: Mapping[str, Any]) -> str:
-    metric = str(evaluation["metric"]).replace("_", " ")
-    before, after = evaluation["champion_score"], evaluation["challenger_score"]
-    change = f"{number(before)} → {number(after)}" if before is not None else f"{number(after)}, the first champion"
-    return f"Retrain {project.pipeline}: {metric} {change}"
-
-
-def _body(project: Project, reason: str, rows: int, gate: str) -> str:
-    lines = [
-        f"The challenger won the title bout. Why it was trained: **{escape(reason)}**, with {rows} new rows.",
-        "",
-        gate.strip(),
-        "",
-        "**On merge** this model becomes the champion of "
-        f"`{project.pipeline}` and is packaged. **To roll back**, revert the merge. "
-        f"**To reproduce**: check out this branch and run `titlebout train && titlebout evaluate --base {project.settings.retrain.base}`.",
-    ]
-    return "\n".join(lines)
-
-
-def _split_message(message: str) -> tuple[str, str]:
-    title, _, rest = message.partition("\n")
-    return title.strip(), re.split(rf"\n(?={TRAILER}: )", rest)[0].strip()
-
-
-def _trailer(message: str, name: str) -> str | None:
-    found = re.findall(rf"^{name}: (.+)$", message, re.MULTILINE)
-    return found[-1].strip() if found else None

@@ -4,7 +4,6 @@ What can be wrong with a table is found before anything is written. A new reposi
 renamed at the end, so that a refusal leaves nothing behind.
 """
 
-import json
 import keyword
 import shutil
 import sys
@@ -14,25 +13,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from string import Template
 from typing import Any, ClassVar
 
 import pandas as pd
-import yaml
 
-from titlebout.columns import Roles, read_roles
-from titlebout.config import PARAMS_FILE, SETTINGS_FILE, DataParams
+from titlebout import starter
+from titlebout.config import DataParams
 from titlebout.errors import ConfigError, ConflictError, NotFoundError
 from titlebout.git import Git
 from titlebout.project import Project
+from titlebout.reporting import escape
 from titlebout.results import StepResult, to_json, write_text_atomically
+from titlebout.roles import read_roles
+from titlebout.starter import EXAMPLE, EXAMPLE_PACKAGE
 from titlebout.tracking import Dvc
 
-EXAMPLE = "flights-delay"
-EXAMPLE_PACKAGE = "flights_delay"
+EXAMPLE_TARGET = "late"
 EXAMPLE_INCOMING = "incoming/2013-03.parquet"
-_TESTS = ("conftest.py", "test_features.py", "test_model.py")
-_STARTER = Path(__file__).parent / "starter"
+_OWN_TABLE = {"data_file": "", "target": "", "task": "classification"}  # asked by the command, not by the template
 
 SuiteMaker = Callable[[pd.DataFrame, DataParams, str], Mapping[str, Any]]
 
@@ -89,7 +87,7 @@ class AdoptResult(StepResult):
     pipeline, package : str
         Their new names.
     roles : dict
-        See :class:`titlebout.columns.Roles`.
+        See :class:`titlebout.roles.Roles`.
     """
 
     step: ClassVar[str] = "adopt"
@@ -132,13 +130,17 @@ def new(request: Request, *, ask: bool = False, make_suite: SuiteMaker | None = 
         generated.replace(target)
     steps = (f"cd {target.name}", "make setup", "titlebout train", "titlebout evaluate", "titlebout promote")
     return NewResult(
-        passed=True, reasons=(f"generated {target}",), path=str(target), notes=notes, next_steps=steps[:2] if not notes else steps
+        passed=True,
+        reasons=(f"generated {target}",),
+        path=str(target),
+        notes=notes,
+        next_steps=steps[:2] if not notes else steps,
     )
 
 
 def render_new(result: NewResult) -> str:
     """Return the Markdown fragment of the command."""
-    lines = ["### New repository", "", f"{result.path}", *(f"- {note}" for note in result.notes)]
+    lines = ["### New repository", "", f"{result.path}", *(f"- {escape(note)}" for note in result.notes)]
     return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in result.next_steps)]) + "\n"
 
 
@@ -167,21 +169,20 @@ def adopt(start: Path, data: Path, target: str, task: str | None, make_suite: Su
     _require_example(project)
     frame, roles = read_roles(data, target, task)
     name = project.settings.project.name
-    files = _files(project, name, _package_name(name), roles)
+    package = _package_name(name)
+    files = starter.files(project, name, package, roles)
     suite = make_suite(frame, DataParams(task=roles.task, target=target, time=roles.time, drop=roles.drop), name)
     files[f"expectations/{name}.json"] = to_json(suite)
     _remove_example(project.root)
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
     _take_data(project.root, data, name)
-    return AdoptResult(
-        passed=True, reasons=roles.notes, pipeline=name, package=_package_name(name), roles=roles.to_dict()
-    )
+    return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles.to_dict())
 
 
 def render_adopt(result: AdoptResult) -> str:
     """Return the Markdown fragment of the command."""
-    lines = [f"### Your data in pipeline {result.pipeline}", "", *(f"- {note}" for note in result.reasons)]
+    lines = [f"### Your data in pipeline {result.pipeline}", "", *(f"- {escape(note)}" for note in result.reasons)]
     steps = ("make setup", "titlebout train", "titlebout evaluate", "titlebout promote")
     return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in steps)]) + "\n"
 
@@ -218,17 +219,107 @@ def _generate(template: Path, name: str | None, folder: Path, ask: bool) -> Path
     from cookiecutter.generate import generate_context, generate_files
     from cookiecutter.prompt import prompt_for_config
 
-    answers = {"project_name": name} if name else {}
+    given = {"project_name": name} if name else {}
+    questions = generate_context(str(template / "cookiecutter.json"), extra_context=given)["cookiecutter"]
+    asked = {key: value for key, value in questions.items() if key not in _OWN_TABLE}
     try:
-        context = generate_context(str(template / "cookiecutter.json"), extra_context=answers)
-        if name or not ask:
-            for own_table in ("data_file", "target", "task"):
-                context["cookiecutter"].get("__prompts__", {}).pop(own_table, None)
-        context["cookiecutter"] = prompt_for_config(context, no_input=not ask)
-        return Path(generate_files(str(template), context, output_dir=str(folder)))
+        answers = {**prompt_for_config({"cookiecutter": asked}, no_input=not ask), **_OWN_TABLE}
+        return Path(generate_files(str(template), {"cookiecutter": answers}, output_dir=str(folder)))
     except CookiecutterException as error:
         raise ConfigError(
             "the template refuses these answers",
             why=f"{error}; the sentence above says which",
             fix="choose other answers, for example `titlebout new my-project`",
         ) from error
+
+
+def _require_free(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConflictError(
+            f"{target.name} exists and is not empty",
+            where=str(target),
+            fix="choose another name or --output-dir, or move that folder away",
+        )
+
+
+def _init_git(folder: Path) -> None:
+    """Make a git repository, unless the folder lies in one already."""
+    if _repository(folder) is None:
+        Git(folder).run("init", "--quiet", "-b", "main")
+
+
+def _require_example(project: Project) -> None:
+    """Refuse to overwrite anything but the example as it was generated, in a repository that git can restore.
+
+    Raises
+    ------
+    ConflictError
+        If the example is not there any more.
+    ConfigError
+        If this is not a generated repository, or changes were not committed.
+    """
+    if not (project.root / "vendor" / "titlebout").is_dir():
+        raise ConfigError(
+            "this is not a generated repository", where=str(project.root), fix="make one: `titlebout new --data FILE`"
+        )
+    if project.pipeline != EXAMPLE or project.params.data.target != EXAMPLE_TARGET:
+        raise ConflictError(
+            "the flights example is not here any more",
+            where=str(project.pipeline_dir),
+            why="your own data has taken its place already",
+            fix="put new files into data/ and run `dvc add data`, or edit params.yaml",
+        )
+    git = _repository(project.root)
+    changed = git.changed_paths() if git and git.resolve("HEAD") else ()
+    if changed:
+        raise ConfigError(
+            f"{changed[0]} has changes that are not committed",
+            where=str(project.root),
+            why="the example's files are replaced, and git could not bring your changes back",
+            fix="run `git commit` or `git stash` first",
+        )
+
+
+def _repository(folder: Path) -> Git | None:
+    try:
+        return Git.find(folder)
+    except ConfigError:
+        return None
+
+
+def _package_name(name: str) -> str:
+    """Return the import name for a project, one that hides nothing that is installed."""
+    package = name.replace("-", "_")
+    taken = keyword.iskeyword(package) or package in sys.stdlib_module_names or package in packages_distributions()
+    return f"{package}_model" if taken else package
+
+
+def _remove_example(root: Path) -> None:
+    for folder in (f"pipelines/{EXAMPLE}", f"src/{EXAMPLE_PACKAGE}", "dvc-remote/files", "data"):
+        shutil.rmtree(root / folder, ignore_errors=True)
+    for file in (f"expectations/{EXAMPLE}.json", EXAMPLE_INCOMING, "data.dvc"):
+        (root / file).unlink(missing_ok=True)
+
+
+def _take_data(root: Path, data: Path, name: str) -> None:
+    """Copy the table as it is into ``data/``, track it and put it into the DVC remote."""
+    (root / "data").mkdir()
+    shutil.copyfile(data, root / "data" / f"{name}{data.suffix.lower()}")
+    with _dvc_without_git(root):
+        dvc = Dvc(Project.find(root))
+        dvc.add_data()
+        dvc.push()
+
+
+@contextmanager
+def _dvc_without_git(root: Path) -> Iterator[None]:
+    """Let DVC work in a folder that is no git repository yet, as one that cookiecutter just made."""
+    local = root / ".dvc" / "config.local"
+    if _repository(root) or local.exists():
+        yield
+        return
+    local.write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        local.unlink()

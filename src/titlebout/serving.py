@@ -98,7 +98,8 @@ class _Request(_Strict):
             if error.error_count() <= MAX_COMPLAINTS:
                 raise
         flood = PydanticCustomError("flood", f"More than {MAX_COMPLAINTS} values are wrong")
-        raise ValidationError.from_exception_data("Request", [{"type": flood, "loc": ("rows",), "input": None}])
+        flooded = ValidationError.from_exception_data("Request", [{"type": flood, "loc": ("rows",), "input": None}])
+        raise flooded
 
 
 def request_type(columns: Sequence[Mapping[str, Any]]) -> type[BaseModel]:

@@ -423,6 +423,7 @@ class GithubServer(ThreadingHTTPServer):
         self.calls: list[Call] = []
         self.violations: list[str] = []
         self.closing = threading.Event()
+        contract()  # read before the first request, whose client may not want to wait for it
         self._log = log
         self._lock = threading.Lock()
 

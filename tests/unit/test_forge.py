@@ -1,7 +1,7 @@
 """The client of the forge, against a server that remembers and fails on request."""
 
 import json
-import subprocess  # noqa: TID251 - the stand-in as a program of its own
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,15 +57,15 @@ def fake_time() -> FakeTime:
     return FakeTime()
 
 
-def make_forge(server: GithubServer, fake_time: FakeTime) -> Forge:
+def make_forge(server: GithubServer, fake_time: FakeTime, timeout: float = 10.0) -> Forge:
     limits = httpx.Limits(max_keepalive_connections=0)
-    client = httpx.Client(base_url=server.url, timeout=0.3, trust_env=False, verify=False, limits=limits)
+    client = httpx.Client(base_url=server.url, timeout=timeout, trust_env=False, verify=False, limits=limits)
     return Forge(client, server.repository.name, "secret", sleep=fake_time.sleep, clock=fake_time.clock)
 
 
 @pytest.fixture
-def forge(server: GithubServer, fake_time: FakeTime) -> Forge:
-    return make_forge(server, fake_time)
+def forge(server: GithubServer, fake_time: FakeTime, request: pytest.FixtureRequest) -> Forge:
+    return make_forge(server, fake_time, timeout=0.5 if "timeout" in request.node.name else 10.0)
 
 
 def calls(server: GithubServer) -> list[str]:
@@ -244,6 +244,7 @@ def test_gitea_tells_a_duplicate_in_its_own_way(fake_time: FakeTime) -> None:
 HTML = b"<html><title>Please log in</title></html>"
 LIMIT = refusal(429, "API rate limit exceeded")
 SECONDARY = refusal(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
+ABUSE = refusal(403, "You have triggered an abuse detection mechanism.")
 EXHAUSTED = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1767225605", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 REFUSED_FOR_NOW = {
@@ -251,6 +252,7 @@ REFUSED_FOR_NOW = {
     "429 with Retry-After": Fault(replace(LIMIT, headers={"Retry-After": "7"})),
     "403 secondary limit": Fault(SECONDARY),
     "403 secondary limit with Retry-After": Fault(replace(SECONDARY, headers={"Retry-After": "7"})),
+    "403 abuse detection with Retry-After": Fault(replace(ABUSE, headers={"Retry-After": "7"})),
     "403 primary limit": Fault(replace(refusal(403, "API rate limit exceeded"), headers=EXHAUSTED)),
 }
 LOST = {
@@ -315,12 +317,11 @@ def test_two_faults_end_with_one_pull_request_at_the_latest_when_run_again(
 @some(PASSING)
 @pytest.mark.parametrize("where", ANYWHERE)
 def test_a_fault_that_stays_ends_soon_and_running_again_later_heals(
-    server: GithubServer, fake_time: FakeTime, fault: Fault, where: str
+    server: GithubServer, forge: Forge, fake_time: FakeTime, fault: Fault, where: str
 ) -> None:
     method, path = where.split()
     server.faults = [replace(fault, method=method, path=path, times=1000)]
     started = fake_time.now
-    forge = make_forge(server, fake_time)
     if path == "/labels$" or (method == "POST" and fault.applied):
         assert forge.ensure_pull_request(WANTED).operation == "created"
     else:
@@ -453,14 +454,17 @@ def test_a_refusal_names_the_fields_it_is_about(server: GithubServer, forge: For
     fields = ({"resource": "PullRequest", "field": "head", "code": "invalid"}, {"code": "custom", "message": "too old"})
     error = refused(server, forge, refusal(422, "Validation Failed", *fields))
     assert isinstance(error, ConfigError)
-    assert error.why == "Validation Failed; PullRequest.head: invalid; : too old"
+    assert error.why == "Validation Failed; PullRequest.head: invalid; too old"
     assert error.where == "POST /repos/team/flights/pulls: HTTP 422"
 
 
 @pytest.mark.parametrize(
     ("reply", "why"),
     [
-        (Reply(422, b'{"message": "No", "errors": ["too many", "too late"]}'), "No; too many; too late"),
+        (
+            Reply(422, b'{"message": "No", "errors": ["too many", {"code": "late", "field": null}]}'),
+            "No; too many; late",
+        ),
         (Reply(400, b"<html>no</html>"), "Bad Request"),
         (Reply(301, b'{"message": "Moved Permanently"}'), "Moved Permanently"),
     ],

@@ -1,0 +1,265 @@
+"""What is missing here, and how to fix it; looks only at this machine and never at a network."""
+
+import configparser
+import json
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from titlebout import process, registry
+from titlebout.errors import ConfigError, NotFoundError, TitleboutError
+from titlebout.git import Git
+from titlebout.project import Project
+from titlebout.reporting import code, table
+from titlebout.results import StepResult, read_json
+from titlebout.tracking import Dvc, Pointer
+
+LARGEST_REMOTE = 100_000_000  # bytes; what a clone should not have to download
+WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes
+    ----------
+    name : str
+    ok, required : bool
+        What is required and not ok makes the command fail; the rest is advice.
+    what : str
+        What was found.
+    fix : str
+        What to do about it; empty when it is ok.
+    """
+
+    name: str
+    ok: bool
+    required: bool
+    what: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorResult(StepResult):
+    """The findings, in the order in which to fix them.
+
+    Attributes
+    ----------
+    findings : tuple of dict
+        See :class:`Finding`.
+    """
+
+    step: ClassVar[str] = "doctor"
+    findings: tuple[dict[str, Any], ...]
+
+
+def doctor(start: Path) -> DoctorResult:
+    """Look at the machine and at the repository that `start` lies in; never fails, whatever it finds.
+
+    Parameters
+    ----------
+    start : Path
+    """
+    findings = (*_look(_MACHINE, start), *_look_at_project(start))
+    broken = [finding for finding in findings if not finding.ok and finding.required]
+    advice = [finding for finding in findings if not finding.ok and not finding.required]
+    said = tuple(f"{finding.name}: {finding.what}" for finding in (*broken, *advice))
+    return DoctorResult(
+        passed=not broken, reasons=said or ("everything is in place",), findings=tuple(map(asdict, findings))
+    )
+
+
+def render_doctor(result: DoctorResult) -> str:
+    """Return the Markdown fragment of the command."""
+    rows = [(f["name"], _state(f), code(f["what"])) for f in result.findings]
+    fixes = [f"- {f['name']}: {f['fix']}" for f in result.findings if f["fix"]]
+    return "\n".join(["### Doctor", "", table(["check", "state", "found"], rows), *fixes]).rstrip() + "\n"
+
+
+def _state(finding: Mapping[str, Any]) -> str:
+    if finding["ok"]:
+        return "ok"
+    return "missing" if finding["required"] else "advice"
+
+
+def _look(checks: "tuple[_Check, ...]", subject: Any) -> Iterator[Finding]:
+    for name, required, check in checks:
+        try:
+            yield Finding(name, ok=True, required=required, what=check(subject))
+        except TitleboutError as error:
+            what = f"{error.what}: {error.why}" if error.why else error.what
+            yield Finding(name, ok=False, required=required, what=what, fix=error.fix or "")
+        except Exception as error:  # noqa: BLE001 - a doctor that crashes helps nobody; the other checks go on
+            yield Finding(name, ok=False, required=required, what=f"{type(error).__name__}: {error}")
+
+
+def _look_at_project(start: Path) -> Iterator[Finding]:
+    try:
+        project = Project.find(start)
+    except TitleboutError as error:
+        yield Finding("settings", ok=False, required=True, what=error.what, fix=error.fix or "")
+        return
+    yield Finding("settings", ok=True, required=True, what=f"titlebout.toml of {project.settings.project.name}")
+    yield from _look(_PROJECT, project)
+
+
+def _python(_start: Path) -> str:
+    return f"Python {platform.python_version()} at {sys.prefix}"
+
+
+def _uv(_start: Path) -> str:
+    return process.run(["uv", "--version"]).stdout.strip()
+
+
+def _repository(start: Path) -> str:
+    git = Git.find(start)
+    if git.resolve("HEAD") is None:
+        raise ConfigError("nothing was committed yet", fix="run `git add -A && git commit -m 'First commit'`")
+    return f"a git repository at {git.output('rev-parse', '--short', 'HEAD')}"
+
+
+def _identity(start: Path) -> str:
+    git = Git(start)
+    git.require_identity()
+    return git.output("var", "GIT_AUTHOR_IDENT").rpartition(">")[0] + ">"
+
+
+def _params(project: Project) -> str:
+    return f"{project.params.data.task} of {project.params.data.target}"
+
+
+def _suite(project: Project) -> str:
+    if not project.suite_path.is_file():
+        raise NotFoundError(
+            f"{project.settings.checks.suite} is not there",
+            fix="restore it from git, or name another under [checks] in titlebout.toml",
+        )
+    expectations = read_json(project.suite_path).get("expectations", [])
+    return f"{len(expectations)} expectations in {project.settings.checks.suite}"
+
+
+def _lock(project: Project) -> str:
+    path = project.root / "requirements.lock"
+    if not path.is_file():
+        raise NotFoundError("requirements.lock is not there", fix="restore it from git, or run `make lock`")
+    locked: dict[str, set[str]] = {}  # one package may be locked in two versions, for two versions of Python
+    for name, wanted in re.findall(r"^([\w.-]+)==([^\s;\\]+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+        locked.setdefault(name, set()).add(wanted)
+    other = [
+        f"{name} is {have}, locked is {' or '.join(sorted(wanted))}"
+        for name, wanted in locked.items()
+        if (have := _installed(name)) not in {*wanted, ""}
+    ]
+    if other:
+        raise ConfigError(f"{len(other)} packages differ from requirements.lock", why=other[0], fix="run `make setup`")
+    return f"{len(locked)} locked packages"
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _data(project: Project) -> str:
+    pointer = Dvc(project).data_pointer()
+    return f"{pointer.nfiles} files, {pointer.size / 1e6:.1f} MB, {_reach(project, pointer)}"
+
+
+def _champion(project: Project) -> str:
+    champion = registry.champion_here(project)
+    if champion is None:
+        raise NotFoundError(
+            "nobody holds the title yet", fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`"
+        )
+    return f"{champion.pointer.short}, {_reach(project, champion.pointer)}"
+
+
+def _remote_size(project: Project) -> str:
+    folder = project.root / "dvc-remote"
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if size > LARGEST_REMOTE:
+        raise ConfigError(
+            f"dvc-remote/ holds {size / 1e6:.0f} MB, which every clone downloads",
+            fix="move to an object store: `dvc remote add storage s3://bucket/path`, `dvc push --remote storage`, "
+            "`dvc remote default storage`, `git rm -r dvc-remote`",
+        )
+    return f"dvc-remote/ holds {size / 1e6:.1f} MB"
+
+
+def _workflows(project: Project) -> str:
+    folder = project.root / ".github" / "workflows"
+    missing = [name for name in WORKFLOWS if not (folder / name).is_file()]
+    if missing:
+        raise NotFoundError(f"{', '.join(missing)} not in .github/workflows", fix="restore them from git")
+    return f"{len(WORKFLOWS)} workflows"
+
+
+def _reach(project: Project, pointer: Pointer) -> str:
+    """Say where the objects of a folder are.
+
+    Raises
+    ------
+    NotFoundError
+        If they should be on this machine and are not.
+    """
+    url = _remote_url(project.root)
+    if "://" in url:
+        return f"kept at {url}, which was not asked"
+    stores = [(project.root / ".dvc" / url).resolve(), project.root / ".dvc" / "cache"]
+    listing = _find_object(stores, pointer.md5)
+    entries = json.loads(listing.read_text(encoding="utf-8")) if listing else []
+    missing = [entry["relpath"] for entry in entries if _find_object(stores, entry["md5"]) is None]
+    if listing is None or missing:
+        raise NotFoundError(
+            f"{missing[0] if missing else pointer.short} is neither in {stores[0].name}/ nor in the cache",
+            fix="run `dvc push` on a machine that has it, and commit dvc-remote/",
+        )
+    return "all here"
+
+
+def _remote_url(root: Path) -> str:
+    """Return the address of the default DVC remote.
+
+    Raises
+    ------
+    ConfigError
+        If none is set.
+    """
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    name = config.get("core", "remote", fallback="")
+    url = config.get(f"'remote \"{name}\"'", "url", fallback="")
+    if not url:
+        raise ConfigError("no default DVC remote is set", fix="run `dvc remote default in-tree`")
+    return url
+
+
+def _find_object(stores: list[Path], md5: str) -> Path | None:
+    paths = (store / "files" / "md5" / md5[:2] / md5[2:] for store in stores)
+    return next((path for path in paths if path.is_file()), None)
+
+
+_Check = tuple[str, bool, Callable[[Any], str]]
+_MACHINE: tuple[_Check, ...] = (
+    ("python", True, _python),
+    ("uv", False, _uv),
+    ("git", True, _repository),
+    ("identity", True, _identity),
+)
+_PROJECT: tuple[_Check, ...] = (
+    ("parameters", True, _params),
+    ("suite", True, _suite),
+    ("lock", False, _lock),
+    ("data", True, _data),
+    ("remote size", False, _remote_size),
+    ("champion", False, _champion),
+    ("workflows", False, _workflows),
+)

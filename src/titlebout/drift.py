@@ -1,0 +1,302 @@
+"""Drift: does what arrived still look like what the champion was trained on? Decided here, drawn by Evidently.
+
+Evidently's own verdict depends on how many rows there are (it fires on most quiet windows of 100 rows and misses half a
+standard deviation in 5,000) and it fails on columns without values, so it only renders what was decided.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from titlebout.comparison import Pair, compare, pairs, recent, structure
+from titlebout.config import DriftSettings
+from titlebout.data import new_rows, read_tables, row_hashes, timestamps
+from titlebout.distances import robust_scale, spread
+from titlebout.errors import ConfigError
+from titlebout.project import Project
+from titlebout.registry import champion_here
+from titlebout.reporting import Markdown, code, cut, escape, number, table
+from titlebout.results import StepResult, write_text_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
+SHOWN_COLUMNS = 30
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftResult(StepResult):
+    """How what arrived differs from the reference.
+
+    Attributes
+    ----------
+    passed : bool
+        True when the verdict is ``stable`` or ``suspect``.
+    verdict : str
+        ``stable``, ``suspect`` (seen, not yet confirmed), ``drift``, ``structural`` (other columns or types: a data
+        problem, no reason to retrain), ``insufficient_data``.
+    columns : tuple of dict
+        Per column what :func:`titlebout.comparison.compare` says; for structural problems name, kind and status only.
+    rows, new_rows : int
+        Rows that were compared, and rows that arrived.
+    window, reference : dict
+        start, end (ISO 8601; empty without a time column) and, for the reference, rows.
+    report_error : str
+        Why Evidently could not draw its report; empty when it did or was not asked.
+    """
+
+    step: ClassVar[str] = "drift"
+    verdict: str
+    columns: tuple[dict[str, Any], ...] = ()
+    rows: int = 0
+    new_rows: int = 0
+    window: dict[str, str] = field(default_factory=dict)
+    reference: dict[str, Any] = field(default_factory=dict)
+    report_error: str = ""
+
+
+def measure(project: Project) -> DriftResult:
+    """Compare what arrived since the tracked data with what the champion was trained on, and draw the reports.
+
+    Parameters
+    ----------
+    project : Project
+        ``reports/drift.html`` and ``reports/drift-*.svg`` are written there.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no data on one side, or the champion cannot be fetched.
+    DataError
+        If a file cannot be read.
+    """
+    settings, roles = project.settings.drift, project.params.data
+    dvc = Dvc(project)
+    dvc.pull_data()
+    known, arrived = read_tables(project.root, "data"), read_tables(project.root, settings.current)
+    comparable = set(arrived.columns) <= set(known.columns) and (not roles.time or roles.time in arrived.columns)
+    fresh = new_rows(arrived, known, roles.time) if comparable else arrived
+    if (project.pipeline_dir / "champion.dvc").is_file():
+        trained = load_model(dvc.pull_model("champion"), project.settings.project.package).trained_rows
+        known = known[np.isin(row_hashes(known), trained)]
+    result, columns = _examine(known, fresh, settings, roles.time, roles.target)
+    write_plots(project.reports, result, columns)
+    return write_report(project.reports / "drift.html", result, columns)
+
+
+def drift(
+    reference: pd.DataFrame, current: pd.DataFrame, settings: DriftSettings, time: str = "", target: str | None = None
+) -> DriftResult:
+    """Decide whether current data has drifted away from the reference.
+
+    Parameters
+    ----------
+    reference, current : DataFrame of shape (n_rows, n_columns)
+        `current` may lack the target.
+    settings : DriftSettings
+        Thresholds; with a time column only the last ``window_days`` of `current` are compared.
+    time : str
+        Column that gives the order, itself not compared; empty: rows have no order, and what differs once has drifted.
+    target : str, optional
+        Column to predict; when it differs, that is said first.
+
+    Raises
+    ------
+    ConfigError
+        If no column is left to compare.
+    DataError
+        If a time is missing.
+    """
+    return _examine(reference, current, settings, time, target)[0]
+
+
+def render_drift(result: DriftResult) -> str:
+    """Return the Markdown fragment of the step: what drifted, and how many columns did not."""
+    head = {
+        "stable": "none",
+        "suspect": "suspected, not confirmed yet",
+        "drift": "found",
+        "structural": "not measured, the columns are not the expected ones",
+        "insufficient_data": "not measured, too few rows",
+    }[result.verdict]
+    lines = [f"### Drift: {head}", "", _compared(result), "", *(f"- {escape(reason)}" for reason in result.reasons)]
+    shown = [column for column in result.columns if column["status"] not in {"stable", *_NOT_COMPARED}]
+    if shown:
+        headers = ["column", "status", "reference", "current", "distance", "counts from", "missing"]
+        lines += ["", table(headers, [_row(column) for column in shown[:SHOWN_COLUMNS]])]
+    if len(shown) > SHOWN_COLUMNS:
+        lines += [f"{number(len(shown) - SHOWN_COLUMNS)} more are in the JSON result."]
+    if result.report_error:
+        lines += ["", f"Evidently could not draw its report: {escape(result.report_error)}"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def write_report(path: Path, result: DriftResult, columns: Sequence[Pair]) -> DriftResult:
+    """Let Evidently draw the columns with the thresholds that were used; the decision stands whatever happens to it.
+
+    Parameters
+    ----------
+    path : Path
+        HTML file to write, self-contained, some 4 MB: to be downloaded, not to be committed.
+    result : DriftResult
+    columns : sequence of Pair
+        The columns that were compared; without any, nothing is drawn.
+
+    Returns
+    -------
+    DriftResult
+        The same result, with `report_error` when there is no report.
+    """
+    drawn = [column for column in columns if _has_values(column)]
+    if not drawn:
+        return result
+    try:
+        html = _evidently_html(drawn, {column["name"]: column["threshold"] for column in result.columns})
+        write_text_atomically(path, html)
+    except Exception as error:  # noqa: BLE001 - a report that cannot be drawn must not cost the decision
+        logger.debug("Evidently failed", exc_info=True)
+        return replace(result, report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
+    return result
+
+
+def write_plots(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> tuple[Path, ...]:
+    """Draw reference against current as one small SVG per drifted column: ``drift-01.svg``, in the order of the result."""
+    drifted = {column["name"] for column in result.columns if column["status"] == "drift"}
+    chosen = [column for column in columns if column.name in drifted]
+    return tuple(
+        write_text_atomically(folder / f"drift-{position:02d}.svg", _svg(column))
+        for position, column in enumerate(chosen, start=1)
+    )
+
+
+def _examine(
+    reference: pd.DataFrame, current: pd.DataFrame, settings: DriftSettings, time: str, target: str | None
+) -> tuple[DriftResult, list[Pair]]:
+    """Return the decision and the columns it was made on, none when it was made without comparing."""
+    ignored = [name for name in settings.ignore if name != time]
+    reference, current = (frame.drop(columns=ignored, errors="ignore") for frame in (reference, current))
+    problems = tuple(structure(reference, current, frozenset({target} if target else ())))
+    if problems:
+        told = tuple(f"column {problem['name']!r}: {_PROBLEMS[problem['status']]}" for problem in problems)
+        return DriftResult(
+            passed=False, verdict="structural", reasons=told, columns=problems, new_rows=len(current)
+        ), []
+    window, past = recent(current, time, settings.window_days), _in_order(reference, time)
+    about: dict[str, Any] = {
+        "rows": len(window),
+        "new_rows": len(current),
+        "window": _period(window, time),
+        "reference": {"rows": len(past), **_period(past, time)},
+    }
+    if min(len(window), len(past)) < settings.min_rows:
+        told = (f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed",)
+        return DriftResult(passed=False, verdict="insufficient_data", reasons=told, **about), []
+    columns = list(pairs(past, window, _tested(past, window, time), target))
+    found = compare(columns, settings, in_order=bool(time))
+    found.sort(key=lambda one: (_STATUSES.index(one["status"]), one["role"] != "target"))
+    verdict = found[0]["status"]
+    return DriftResult(
+        passed=verdict != "drift", verdict=verdict, reasons=tuple(_reasons(found)), columns=tuple(found), **about
+    ), columns
+
+
+def _tested(reference: pd.DataFrame, current: pd.DataFrame, time: str) -> list[str]:
+    names = [name for name in reference.columns if name != time and name in current.columns]
+    if not names:
+        raise ConfigError(
+            "no column is left to compare", where="titlebout.toml: drift.ignore", fix="ignore fewer columns"
+        )
+    return names
+
+
+def _in_order(frame: pd.DataFrame, time: str) -> pd.DataFrame:
+    return frame.iloc[np.argsort(timestamps(frame, time).to_numpy(), kind="stable")] if time else frame
+
+
+def _period(frame: pd.DataFrame, time: str) -> dict[str, str]:
+    if not time or frame.empty:
+        return {"start": "", "end": ""}
+    stamps = timestamps(frame, time)
+    return {"start": stamps.min().isoformat(), "end": stamps.max().isoformat()}
+
+
+def _reasons(columns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield one sentence per column that differs, and one for the others."""
+    differing = [column for column in columns if column["status"] != "stable"]
+    for column in differing:
+        what = "label" if column["role"] == "target" else "column"
+        seen = "differs in both halves of the window" if column["status"] == "drift" else "differs, not confirmed yet"
+        yield f"{what} {column['name']!r} {seen}: {_difference(column)}"
+    yield f"{len(columns) - len(differing)} of {len(columns)} columns are stable"
+
+
+def _difference(column: Mapping[str, Any]) -> str:
+    parts = []
+    if column["effect"] >= column["threshold"]:
+        parts.append(f"{column['method']} distance {number(column['effect'])} (counts from {number(column['threshold'])})")
+    if abs(column["null_delta"]) >= column["null_threshold"]:
+        parts.append(f"{number(100 * column['null_delta'])} points more missing values")
+    return ", ".join(parts) or "in the newer half"
+
+
+def _compared(result: DriftResult) -> str:
+    if not result.rows:
+        return f"{number(result.new_rows)} rows arrived."
+    return f"{_side(result.rows, result.window)} compared with {_side(result.reference['rows'], result.reference)}."
+
+
+def _side(rows: int, period: Mapping[str, Any]) -> str:
+    when = f" from {escape(period['start'][:10])} to {escape(period['end'][:10])}" if period["start"] else ""
+    return f"{number(rows)} rows{when}"
+
+
+def _row(column: Mapping[str, Any]) -> tuple[object, ...]:
+    sides = [_describe(column[side]) for side in ("reference", "current")]
+    missing = " → ".join(f"{number(100 * column[side]['missing'])} %" for side in ("reference", "current"))
+    name = Markdown(f"{code(column['name'])} (label)") if column["role"] == "target" else code(column["name"])
+    return name, column["status"], *sides, column["effect"], column["threshold"], missing
+
+
+def _describe(summary: Mapping[str, Any]) -> str:
+    if "levels" not in summary:
+        mean = summary["mean"]
+        return f"mean {mean if isinstance(mean, str) else number(mean)}"
+    return ", ".join(f"{cut(label, 30)} {number(100 * share)} %" for label, share in summary["levels"].items())
+
+
+def _has_values(column: Pair) -> bool:
+    return bool(np.isfinite(column.reference).any() and np.isfinite(column.current).any())
+
+
+def _evidently_html(columns: Sequence[Pair], thresholds: Mapping[str, float]) -> str:
+    """Return Evidently's report; its page shows names and levels unescaped, so they come without angle brackets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations of its dependencies at import, of pandas and numpy while it runs
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
+
+        names = {column.name: _inert(column.name) for column in columns}
+        by_method = {
+            method: [names[one.name] for one in columns if one.method == method] for method in ("number", "level")
+        }
+        definition = DataDefinition(numerical_columns=by_method["number"], categorical_columns=by_method["level"])
+        preset = DataDriftPreset(
+            columns=list(names.values()),
+            num_method="wasserstein",
+            cat_method="jensenshannon",
+            per_column_threshold={names[one.name]: _in_evidently_units(one, thresholds[one.name]) for one in columns},
+        )
+        sides = [
+            Dataset.from_pandas(pd.DataFrame(_drawn(columns, side)), data_definition=definition)
+            for side in ("current", "reference")
+        ]
+        return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))

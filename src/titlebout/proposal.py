@@ -1,0 +1,132 @@
+"""The retrain commit: one commit on one branch, marked as ours, whose message is the pull request's text.
+
+What it may touch is fixed here, so that the job that can write refuses whatever a training job could smuggle in.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from titlebout.errors import ConflictError, UnsafeError
+from titlebout.git import Git
+from titlebout.project import Project
+from titlebout.registry import champion_path
+from titlebout.reporting import escape, score
+
+TRAILER = "Titlebout-Retrain"
+INPUTS_TRAILER = "Titlebout-Inputs"
+
+
+def allowed_paths(project: Project) -> tuple[str, ...]:
+    """Return the only paths a retrain commit may touch: never code, workflows or policy."""
+    pipeline = project.pipeline_dir.relative_to(project.root).as_posix()
+    return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
+
+
+def require_sound(project: Project, git: Git, base: str, commit: str) -> None:
+    """Check a retrain commit that another job made before it is pushed.
+
+    Parameters
+    ----------
+    project : Project
+    git : Git
+    base : str
+        Commit that the base branch is at.
+    commit : str
+        The retrain commit.
+
+    Raises
+    ------
+    ConflictError
+        If it does not stand on `base`.
+    UnsafeError
+        If it touches anything but data pointers, models and reports.
+    """
+    if git.output("rev-parse", f"{commit}^") != base:
+        raise ConflictError(
+            "the base branch moved since this attempt",
+            why=f"the commit stands on {git.output('rev-parse', f'{commit}^')[:12]}, the base is at {base[:12]}",
+            fix="run the retrain workflow again; it rebuilds on the new base",
+        )
+    allowed = allowed_paths(project)
+    touched = git.output("diff", "--name-only", base, commit).splitlines()
+    foreign = [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
+    if foreign:
+        raise UnsafeError(
+            f"the retrain commit touches {foreign[0]!r}",
+            why=f"it may only touch {', '.join(allowed)}",
+            fix="look at what the training job ran; nothing was pushed",
+        )
+
+
+def require_own_branch(git: Git, branch: str, base: str) -> str | None:
+    """Return the branch's tip at origin, else here.
+
+    Raises
+    ------
+    ConflictError
+        If it has commits that are not ours.
+    """
+    has_origin = "origin" in git.output("remote").split()
+    tip = (git.remote_branch(branch) if has_origin else None) or git.resolve(f"refs/heads/{branch}")
+    if tip is None:
+        return None
+    foreign = [commit for commit in git.commits_between(base, tip) if not trailer(git.message(commit), TRAILER)]
+    if foreign:
+        raise ConflictError(
+            f"somebody else committed to {branch}",
+            where=foreign[0][:12],
+            why="their work would be lost if the branch was refreshed",
+            fix=f"merge or close the pull request, then delete the branch {branch}",
+        )
+    return tip
+
+
+def title(project: Project, evaluation: Mapping[str, Any]) -> str:
+    """Return the pull request's title: what changes, in the primary metric."""
+    metric = str(evaluation["metric"]).replace("_", " ")
+    before, after = evaluation["champion_score"], evaluation["challenger_score"]
+    change = f"{score(before)} → {score(after)}" if before is not None else f"{score(after)}, the first champion"
+    return f"Retrain {project.pipeline}: {metric} {change}"
+
+
+def body(project: Project, reason: str, rows: int, gate: str) -> str:
+    """Return the pull request's text: why, the gate's report, and what merging does.
+
+    Parameters
+    ----------
+    project : Project
+    reason : str
+        From whoever started the attempt; escaped here.
+    rows : int
+        Number of new rows.
+    gate : str
+        Markdown of the gate.
+    """
+    lines = [
+        f"The challenger won the title bout. Why it was trained: **{escape(reason)}**, with {rows} new rows.",
+        "",
+        gate.strip(),
+        "",
+        "**On merge** this model becomes the champion of "
+        f"`{project.pipeline}` and is packaged. **To roll back**, revert the merge. "
+        f"**To reproduce**: check out this branch and run `titlebout train && titlebout evaluate --base {project.settings.retrain.base}`.",
+    ]
+    return "\n".join(lines)
+
+
+def message(title: str, body: str, reason: str, key: str) -> str:
+    """Return the commit message: the pull request's title and text, and the trailers that mark the commit as ours."""
+    return f"{title}\n\n{body}\n\n{TRAILER}: {' '.join(reason.split())}\n{INPUTS_TRAILER}: {key}\n"
+
+
+def split_message(message: str) -> tuple[str, str]:
+    """Return title and text of the pull request that a retrain commit's message holds."""
+    title, _, rest = message.partition("\n")
+    return title.strip(), re.split(rf"\n(?={TRAILER}: )", rest)[0].strip()
+
+
+def trailer(message: str, name: str) -> str | None:
+    """Return the value of a trailer of a commit message, or None when it is not one of ours."""
+    found = re.findall(rf"^{name}: (.+)$", message, re.MULTILINE)
+    return found[-1].strip() if found else None

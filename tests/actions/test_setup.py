@@ -1,0 +1,110 @@
+"""The setup action makes the locked environment, refuses what is not locked, and never takes titlebout from an index."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SETUP = ROOT / ".github" / "actions" / "setup" / "setup.sh"
+# What a build environment may need to reach its packages; everything else of this machine stays out.
+PASSED_ON = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+
+
+def set_up(folder: Path, script: Path = SETUP, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the script in a folder with uv and the system's programs, and nothing of this test's own environment."""
+    programs = folder.parent / "programs"
+    programs.mkdir(exist_ok=True)
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert uv is not None
+    (programs / "uv").unlink(missing_ok=True)
+    (programs / "uv").symlink_to(uv)
+    passed_on = {name: os.environ[name] for name in os.environ if name in PASSED_ON or name.startswith("UV_")}
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", **passed_on, **variables}
+    return subprocess.run(["bash", str(script)], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A repository with nothing but this repository's lock."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copy(ROOT / "requirements.lock", folder)
+    return folder
+
+
+def vendored(folder: Path, name: str = "titlebout") -> Path:
+    """Put a tiny library with a command into vendor/titlebout."""
+    library = folder / "vendor" / "titlebout"
+    (library / "src" / "titlebout").mkdir(parents=True)
+    (library / "src" / "titlebout" / "__init__.py").write_text('def main():\n    print("titlebout, version 9.9.9")\n')
+    (library / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        f'[project]\nname = "{name}"\nversion = "9.9.9"\nscripts = {{ titlebout = "titlebout:main" }}\n'
+        '[tool.hatch.build]\ndev-mode-dirs = ["src"]\n[tool.hatch.build.targets.wheel]\npackages = ["src/titlebout"]\n'
+    )
+    return library
+
+
+def test_the_library_that_travels_with_the_repository_comes_first(project: Path, tmp_path: Path) -> None:
+    vendored(project)
+    ran = set_up(project, GITHUB_PATH=str(tmp_path / "path"), GITHUB_OUTPUT=str(tmp_path / "output"))
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "path").read_text() == f"{project}/.venv/bin\n"
+    assert (tmp_path / "output").read_text() == "titlebout-version=9.9.9\n"
+    again = set_up(project)
+    assert again.returncode == 0, again.stderr
+    assert "titlebout, version 9.9.9" in again.stdout
+
+
+def test_without_it_the_library_beside_the_action_is_taken(project: Path) -> None:
+    ran = set_up(project)
+    assert ran.returncode == 0, ran.stderr
+    program = project / ".venv" / "bin" / "python"
+    where = subprocess.run(
+        [program, "-c", "import titlebout; print(titlebout.__file__)"], capture_output=True, text=True
+    )
+    assert where.stdout.strip() == str(ROOT / "src" / "titlebout" / "__init__.py")
+
+
+def test_a_vendored_project_of_another_name_is_not_mistaken_for_the_library(project: Path, tmp_path: Path) -> None:
+    vendored(project, name="something-else")
+    alone = tmp_path / "elsewhere" / ".github" / "actions" / "setup" / "setup.sh"
+    alone.parent.mkdir(parents=True)
+    shutil.copy(SETUP, alone)
+    ran = set_up(project, alone)
+    assert ran.returncode == 2
+    assert "titlebout is neither in vendor/titlebout nor beside this action" in ran.stderr
+    assert not (project / ".venv").exists()
+
+
+def test_a_package_that_is_not_the_locked_one_is_refused(project: Path) -> None:
+    vendored(project)
+    (project / "requirements.lock").write_text(f"iniconfig==2.1.0 --hash=sha256:{'0' * 64}\n")
+    ran = set_up(project)
+    assert ran.returncode != 0
+    assert "hash" in ran.stderr.lower()
+
+
+def test_a_package_without_a_hash_is_refused(project: Path) -> None:
+    vendored(project)
+    (project / "requirements.lock").write_text("iniconfig==2.1.0\n")
+    ran = set_up(project)
+    assert ran.returncode != 0
+    assert "hash" in ran.stderr.lower()
+
+
+def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    ran = set_up(folder, GITHUB_ACTIONS="true")
+    assert ran.returncode == 2
+    assert ran.stderr == "::error::requirements.lock is not here; run this at the top of the repository\n"
+    no_uv = subprocess.run(
+        ["bash", str(SETUP)], cwd=folder, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    assert no_uv.returncode == 2
+    assert no_uv.stderr.startswith("uv is not installed")

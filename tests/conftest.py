@@ -1,0 +1,92 @@
+"""Every test runs as if on a fresh machine: an empty home, its own git settings, no workflow around it."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import sample
+
+import titlebout
+from titlebout.project import Project
+
+GITCONFIG = "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
+FOREIGN = ("GITHUB_", "GIT_", "TITLEBOUT_", "DVC_", "BENTOML_", "INPUT_", "RUNNER_")
+
+# The same examples in every run: a test that fails does so for everybody.
+hypothesis.settings.register_profile("titlebout", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("titlebout")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fresh_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(GITCONFIG, encoding="utf-8")
+    environ = os.environ  # noqa: TID251 - the one place where tests read it
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in environ if name.startswith(FOREIGN)]:
+            patch.delenv(name)
+        # Caches stay: they change no result, and matplotlib's fonts and uv's packages take minutes to make again.
+        patch.setenv("XDG_CACHE_HOME", environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))
+        patch.delenv("XDG_CONFIG_HOME", raising=False)
+        patch.delenv("CI", raising=False)
+        patch.setenv("HOME", str(home))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("DVC_SITE_CACHE_DIR", str(home / "dvc-site-cache"))
+        patch.setenv("BENTOML_DO_NOT_TRACK", "True")
+        patch.setenv("COLUMNS", "120")
+        # DVC's stages run `titlebout`: this interpreter's, installed or not.
+        programs = home / "bin"
+        _write_launcher(programs / "titlebout")
+        patch.setenv("PATH", os.pathsep.join([str(programs), environ["PATH"]]))
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join([str(Path(titlebout.__file__).parents[1]), environ.get("PYTHONPATH", "")])
+        )
+        yield
+
+
+@pytest.fixture
+def no_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away git's knowledge of who commits."""
+    settings = tmp_path / "gitconfig"
+    settings.write_text("[user]\n\tuseConfigOnly = true\n", encoding="utf-8")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_imports() -> Iterator[None]:
+    """Forget the sample's own code after each test: the next one has it in another folder."""
+    path = list(sys.path)
+    yield
+    sys.path[:] = path
+    for name in [name for name in sys.modules if name.partition(".")[0] == sample.NAME]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample repository, built once; not to be changed."""
+    return sample.build(tmp_path_factory.mktemp("original") / sample.NAME)
+
+
+@pytest.fixture
+def root(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the sample repository, which is also the current folder."""
+    copied = sample.copy(repository, tmp_path / sample.NAME)
+    monkeypatch.chdir(copied)
+    return copied
+
+
+@pytest.fixture
+def project(root: Path) -> Project:
+    """The sample project in a repository of its own, to be changed at will."""
+    return Project.find(root)
+
+
+def _write_launcher(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m titlebout "$@"\n', encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)

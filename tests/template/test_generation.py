@@ -1,0 +1,286 @@
+"""What a user gets: the same bytes by every way, nothing unfinished in it, and nothing at all for answers that are unsafe."""
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from generation import PROGRAMS, ROOT, Generate, files_of, run
+
+# What the root and the example in a generated repository have in common, byte for byte.
+SHARED = (
+    ".dvc/.gitignore",
+    ".dvc/config",
+    ".dvcignore",
+    ".gitignore",
+    ".github/dependabot.yml",
+    ".github/zizmor.yml",
+    "expectations/flights-delay.json",
+    "pipelines/flights-delay/dvc.yaml",
+    "pipelines/flights-delay/params.yaml",
+    "requirements.lock",
+    "src/flights_delay/__init__.py",
+    "src/flights_delay/features.py",
+    "src/flights_delay/model.py",
+    "titlebout.toml",
+)
+REMOTES = {
+    "s3": "s3://bucket/path",
+    "gcs": "gs://bucket/path",
+    "azure": "azure://container/path",
+    "ssh": "ssh://user@host/path",
+}
+WRITTEN_BY_HAND = r"\.(ya?ml|toml|md|py|sh|cfg)$|Makefile$|config$"
+
+
+def own_text(project: Path) -> dict[str, str]:
+    """Return the text files of a generated repository that are not the library."""
+    return {
+        name: content.decode()
+        for name, content in files_of(project).items()
+        if not name.startswith("vendor/") and re.search(WRITTEN_BY_HAND, name)
+    }
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_the_example_is_the_one_of_the_framework_itself(project: Path, name: str) -> None:
+    assert (project / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "pair", [("actions", ".github/actions"), ("library", "src/titlebout")], ids=lambda pair: pair[0]
+)
+def test_actions_and_library_travel_whole(project: Path, framework: Path, pair: tuple[str, str]) -> None:
+    source = framework / pair[1]
+    target = project / (".github/actions" if pair[0] == "actions" else "vendor/titlebout/src/titlebout")
+    assert files_of(target) == files_of(source)
+    assert (target / "setup" / "setup.sh").is_file() == (pair[0] == "actions")
+
+
+def test_every_way_to_generate_gives_the_same_bytes(project: Path, framework: Path, tmp_path: Path) -> None:
+    address = f"git+{framework.as_uri()}"
+    by_git = run("cookiecutter", address, "--no-input", "--output-dir", tmp_path / "git", cwd=tmp_path)
+    assert by_git.returncode == 0, by_git.stderr
+    by_cruft = run(
+        *("cruft", "create", framework.as_uri(), "--directory", "cookiecutter", "--no-input"),
+        *("--output-dir", tmp_path / "cruft"),
+        cwd=tmp_path,
+    )
+    assert by_cruft.returncode == 0, by_cruft.stderr
+    expected = files_of(project)
+    assert files_of(tmp_path / "git" / project.name) == expected
+    assert files_of(tmp_path / "cruft" / project.name) == expected
+
+
+def test_nothing_of_the_template_or_of_a_machine_is_left(project: Path) -> None:
+    for name, text in own_text(project).items():
+        found = re.search(r"cookiecutter|\{%|\{\{ (?!\S*github|steps|needs|inputs)|/home/|/root/|/tmp/w|TODO", text)
+        # Expressions of workflows are the one thing in double braces that has to stay.
+        assert found is None or (name.startswith(".github/") and found[0] == "{{ "), f"{name}: {found}"
+
+
+def test_no_link_and_no_leftover_of_python_is_in_it(project: Path) -> None:
+    assert not [path for path in project.rglob("*") if path.is_symlink()]
+    assert not [name for name in files_of(project) if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_data_and_models_stay_below_a_megabyte(project: Path) -> None:
+    payload = [*(project / "dvc-remote").rglob("*"), *(project / "incoming").iterdir()]
+    assert 0 < sum(path.stat().st_size for path in payload if path.is_file()) <= 1_000_000
+
+
+def test_dvc_can_restore_the_data_in_a_clone(project: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    run("cp", "-r", project, clone, cwd=tmp_path)
+    run("git", "init", "--quiet", cwd=clone)
+    pulled = run("dvc", "pull", "data.dvc", cwd=clone)
+    assert pulled.returncode == 0, pulled.stderr
+    assert sorted(path.name for path in (clone / "data").iterdir()) == ["2013-01.parquet", "2013-02.parquet"]
+
+
+def test_lint_is_green_from_the_first_push(project: Path) -> None:
+    for command in (("ruff", "check", "--no-cache"), ("ruff", "format", "--check", "--no-cache")):
+        ran = run(*command, cwd=project)
+        assert ran.returncode == 0, ran.stdout
+
+
+def test_the_teams_tests_are_green_from_the_first_push(project: Path) -> None:
+    path = f"{project / 'src'}:{project / 'vendor' / 'titlebout' / 'src'}"
+    ran = run("pytest", "-q", "-p", "no:cacheprovider", cwd=project, PYTHONPATH=path)
+    assert ran.returncode == 0, ran.stdout
+    assert "6 passed" in ran.stdout
+
+
+def test_every_command_that_the_readme_and_makefile_name_exists(project: Path) -> None:
+    from titlebout.cli import cli
+
+    named = set()
+    for name in ("README.md", "Makefile"):
+        named |= set(
+            re.findall(r"(?:^|\s|`)titlebout ([a-z][a-z-]+)", (project / name).read_text("utf-8"), re.MULTILINE)
+        )
+    assert {"doctor", "train", "package", "retrain"} <= named
+    assert named <= set(cli.commands)
+
+
+@pytest.mark.parametrize("remote", sorted(REMOTES))
+def test_a_storage_is_configured_beside_the_in_tree_remote(generate: Generate, remote: str) -> None:
+    project = generate(remote=remote, remote_url=REMOTES[remote], container_registry="ghcr.io/acme")
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(project / ".dvc" / "config")
+    assert config["core"]["remote"] == "in-tree"
+    assert dict(config["'remote \"storage\"'"]) == {"url": REMOTES[remote], "verify": "true"}
+    pyproject = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
+    assert pyproject["project"]["dependencies"] == [f"dvc[{'gs' if remote == 'gcs' else remote}]>=3.67,<4"]
+    assert tomllib.loads((project / "titlebout.toml").read_text("utf-8"))["package"] == {"registry": "ghcr.io/acme"}
+    assert REMOTES[remote] in (project / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("schedule", "cron"), [("weekly", "17 3 * * 1"), ("monthly", "17 3 1 * *")])
+def test_the_schedule_changes_one_line_and_nothing_else(
+    generate: Generate, project: Path, schedule: str, cron: str
+) -> None:
+    other = generate(schedule=schedule)
+    mine, theirs = ((folder / ".github/workflows/drift.yml").read_text("utf-8") for folder in (project, other))
+    assert theirs == mine.replace("17 3 * * *", cron) != mine
+    changed = {name for name, content in files_of(other).items() if files_of(project)[name] != content}
+    assert changed == {".github/workflows/drift.yml", "README.md"}
+
+
+def test_another_name_changes_the_name_and_leaves_the_example_as_it_was_trained(
+    generate: Generate, project: Path
+) -> None:
+    other = generate(project_name="Prévision des retards")
+    assert other.name == "prevision-des-retards"
+    assert tomllib.loads((other / "titlebout.toml").read_text("utf-8"))["project"]["name"] == other.name
+    changed = {name for name, content in files_of(other).items() if files_of(project).get(name) != content}
+    assert changed == {"README.md", "deploy/compose.yaml", "deploy/kubernetes.yaml", "pyproject.toml", "titlebout.toml"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "complaint"),
+    [
+        ({"project_slug": "../outside"}, "project_slug"),
+        ({"project_slug": "Big"}, "project_slug"),
+        ({"project_slug": "ends-"}, "project_slug"),
+        ({"project_slug": 'a";touch PWNED;"'}, "project_slug"),
+        ({"project_name": 'a "quoted" name', "project_slug": "fine"}, "project_name"),
+        ({"project_name": "two\nlines", "project_slug": "fine"}, "project_name"),
+        ({"project_name": "\N{PILE OF POO}", "project_slug": "fine"}, "project_name"),
+        ({"data_file": "/etc/hostname"}, "belong together"),
+        ({"data_file": "relative.csv", "target": "y"}, "full path"),
+        ({"data_file": "/no/such/file.csv", "target": "y"}, "no such file"),
+        ({"remote": "s3"}, "belong together"),
+        ({"remote_url": "s3://bucket"}, "belong together"),
+        ({"remote": "s3", "remote_url": "http://169.254.169.254/"}, "looks like s3://"),
+        ({"remote": "s3", "remote_url": "s3://b\nverify = false"}, "looks like s3://"),
+        ({"remote": "ssh", "remote_url": "ssh://user:secret@host/path"}, "passwords"),
+        ({"container_registry": 'ghcr.io/acme" # '}, "container_registry"),
+    ],
+)
+def test_unsafe_answers_are_refused_in_one_sentence(
+    framework: Path, tmp_path: Path, answers: dict[str, str], complaint: str
+) -> None:
+    given = [f"{key}={value}" for key, value in answers.items()]
+    ran = run("cookiecutter", framework, "--no-input", "--output-dir", tmp_path, *given, cwd=tmp_path)
+    assert ran.returncode != 0
+    (sentence,) = [line for line in ran.stderr.splitlines() if line.startswith("titlebout: ")]
+    assert complaint in sentence
+    assert not list(tmp_path.rglob("titlebout.toml"))
+    assert not list(tmp_path.parent.rglob("PWNED"))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.text(min_size=1, max_size=40) | st.from_regex(r"[\w .,&()+:'!-]{1,40}", fullmatch=True),
+    registry=st.text(max_size=20) | st.from_regex(r"[a-z0-9.-]{1,9}(/[a-z0-9._-]{1,9})?", fullmatch=True),
+)
+def test_any_answer_is_refused_or_gives_files_that_can_be_read(
+    framework: Path, tmp_path: Path, name: str, registry: str
+) -> None:
+    from cookiecutter.exceptions import CookiecutterException
+    from cookiecutter.generate import generate_files
+
+    template = framework / "cookiecutter"
+    answers = default_answers(template) | {
+        "project_name": name,
+        "project_slug": "some-name",
+        "container_registry": registry,
+    }
+    try:
+        project = Path(
+            generate_files(str(template), {"cookiecutter": answers}, str(tmp_path), overwrite_if_exists=True)
+        )
+    except CookiecutterException:
+        return
+    for path in [*project.glob("*.toml"), project / "deploy/compose.yaml", project / "deploy/kubernetes.yaml"]:
+        text = path.read_text("utf-8")
+        assert tomllib.loads(text) if path.suffix == ".toml" else list(yaml.safe_load_all(text))
+    assert tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["description"] == name
+    assert tomllib.loads((project / "titlebout.toml").read_text("utf-8"))["package"]["registry"] == registry
+
+
+def default_answers(template: Path) -> dict[str, object]:
+    """Return the first choice of every question, and the template's own settings as they are."""
+    questions = json.loads((template / "cookiecutter.json").read_text("utf-8"))
+    return {
+        key: value[0] if isinstance(value, list) and not key.startswith("_") else value
+        for key, value in questions.items()
+    }
+
+
+def test_a_template_whose_links_were_lost_is_refused_and_leaves_nothing(framework: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "archive"
+    run("cp", "-r", framework, broken, cwd=tmp_path)
+    link = broken / "cookiecutter" / "{{cookiecutter.project_slug}}" / ".github" / "actions"
+    address = str(link.readlink())
+    link.unlink()
+    link.write_text(address)
+    out = tmp_path / "out"
+    ran = run("cookiecutter", broken, "--no-input", "--output-dir", out, cwd=tmp_path)
+    assert ran.returncode != 0
+    assert "links were lost" in ran.stderr
+    assert not list(out.rglob("*"))
+
+
+def test_a_working_copy_with_leftovers_generates_none_of_them(framework: Path, project: Path, tmp_path: Path) -> None:
+    dirty = tmp_path / "dirty"
+    run("cp", "-r", framework, dirty, cwd=tmp_path)
+    junk = dirty / "src" / "titlebout" / "__pycache__"
+    junk.mkdir(exist_ok=True)
+    (junk / "cli.cpython-311.pyc").write_bytes(b"junk")
+    ran = run("cookiecutter", dirty, "--no-input", "--output-dir", tmp_path / "out", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert files_of(tmp_path / "out" / project.name) == files_of(project)
+
+
+def test_the_wheel_brings_the_template_with_real_files_in_the_place_of_links(
+    framework: Path, project: Path, tmp_path: Path
+) -> None:
+    built = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=framework)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    run(sys.executable, "-m", "zipfile", "-e", wheel, installed, cwd=tmp_path)
+    # The environment's own titlebout is an editable install; what comes first on the path is what is imported.
+    ran = subprocess.run(
+        [PROGRAMS / "python", "-m", "titlebout", "new", "Flights delay", "--output-dir", tmp_path / "out", "--json"],
+        cwd=tmp_path,
+        env={"PATH": f"{PROGRAMS}:/usr/bin:/bin", "PYTHONPATH": str(installed), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert Path(json.loads(ran.stdout)["path"]) == tmp_path / "out" / "flights-delay"
+    generated = files_of(tmp_path / "out" / "flights-delay")
+    # Inside the library the template stands in the place of a folder beside it.
+    library = {name for name in generated if "/_template/" in name}
+    assert {name: generated[name] for name in generated if name not in library} == files_of(project)

@@ -1,0 +1,192 @@
+"""Policy and parameters: read strictly, and every mistake is told with its place and what to do."""
+
+from pathlib import Path
+
+import pytest
+from sample import PARAMS, SETTINGS
+
+from titlebout.config import Settings, load_params, load_settings, settings_schema
+from titlebout.errors import ConfigError, ExitCode, NotFoundError
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "titlebout.toml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def params(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(path: Path) -> ConfigError:
+    load = load_settings if path.suffix == ".toml" else load_params
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert str(path) in str(caught.value.where)
+    return caught.value
+
+
+def test_settings_have_defaults_for_everything_but_who_this_is(tmp_path: Path) -> None:
+    found = load_settings(settings(tmp_path, SETTINGS))
+
+    assert found.project.name == "ferries"
+    assert found.gate.min_rows == 100
+    assert (found.gate.alpha, found.retrain.base, found.package.registry) == (0.05, "main", "")
+
+
+def test_parameters_are_read_with_their_types(tmp_path: Path) -> None:
+    found = load_params(params(tmp_path, PARAMS))
+
+    assert (found.data.target, found.split.holdout_days) == ("late", 14)
+    assert found.train.hyperparameters == {"C": 1.0}
+
+
+@pytest.mark.parametrize("name", ["titlebout.toml", "pipelines/flights-delay/params.yaml"])
+def test_this_repositorys_own_configuration_is_valid(name: str) -> None:
+    path = ROOT / name
+
+    assert (load_settings if path.suffix == ".toml" else load_params)(path)
+
+
+def test_settings_cannot_be_changed_after_reading(tmp_path: Path) -> None:
+    found = load_settings(settings(tmp_path, SETTINGS))
+
+    with pytest.raises(ValueError, match="frozen"):
+        found.gate.alpha = 0.4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "key", "suggestion"),
+    [
+        ("[gate]\nalhpa = 0.1", "gate.alhpa", "did you mean 'alpha'?"),
+        ("[gates]\nalpha = 0.1", "gates", "did you mean 'gate'?"),
+        ("[drift]\nwindow = 3", "drift.window", "did you mean 'window_days'?"),
+        ("[package]\nqqq = 3", "package.qqq", "known keys here: registry"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_closest_known_one(
+    wrong: str, key: str, suggestion: str, tmp_path: Path
+) -> None:
+    text = SETTINGS.replace("[gate]\nmin_rows = 100", "") + wrong
+    error = refused(settings(tmp_path, text))
+
+    assert error.what == f"unknown key {key!r}"
+    assert error.fix == suggestion
+
+
+def test_an_unknown_parameter_is_refused_with_the_closest_known_one(tmp_path: Path) -> None:
+    error = refused(params(tmp_path, PARAMS.replace("holdout_days", "holdout_day")))
+
+    assert (error.what, error.fix) == ("unknown key 'split.holdout_day'", "did you mean 'holdout_days'?")
+
+
+def test_hyperparameters_are_the_teams_own_keys(tmp_path: Path) -> None:
+    found = load_params(params(tmp_path, PARAMS.replace("C: 1.0", "anything: [1, two]")))
+
+    assert found.train.hyperparameters == {"anything": [1, "two"]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("min_rows = 100", "min_rows = 'many'", "gate.min_rows"),
+        ("min_rows = 100", "min_rows = 1", "gate.min_rows"),
+        ("min_rows = 100", "min_rows = 99.5", "gate.min_rows"),
+        ("min_rows = 100", "alpha = 0.5", "gate.alpha"),
+        ("min_rows = 100", "alpha = nan", "gate.alpha"),
+        ('name = "ferries"', 'name = "Ferries & Co"', "project.name"),
+        ('name = "ferries"', 'name = ["ferries"]', "project.name"),
+        ('pipeline = "ferries"', 'pipeline = "../ferries"', "project.pipeline"),
+        ('package = "ferries"', 'package = "fer-ries"', "project.package"),
+        ("schema_version = 1", "schema_version = 2", "schema_version"),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_range_is_refused_by_name(old: str, new: str, key: str, tmp_path: Path) -> None:
+    error = refused(settings(tmp_path, SETTINGS.replace(old, new)))
+
+    assert error.what.startswith(f"{key}:")
+    assert new.partition(" = ")[2].strip("[]'\"") in str(error.why)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (SETTINGS.replace('name = "ferries"\n', ""), "project.name"),
+        (SETTINGS.replace('[checks]\nsuite = "expectations/ferries.json"', ""), "checks"),
+        ("", "project"),
+    ],
+)
+def test_a_missing_key_is_named(text: str, key: str, tmp_path: Path) -> None:
+    assert refused(settings(tmp_path, text)).what == f"key {key!r} is missing"
+
+
+@pytest.mark.parametrize("text", ["[gate", "a = 1\na = 2", "= 3", b"name = '\xe9'"])
+def test_what_is_no_toml_is_refused(text: str | bytes, tmp_path: Path) -> None:
+    error = refused(settings(tmp_path, text))
+
+    assert error.what == "titlebout.toml cannot be read"
+    assert error.why
+
+
+@pytest.mark.parametrize("text", ["data: [", "data:\n\t- tab", "&a *a", "!!python/object/apply:os.system [ls]"])
+def test_what_is_no_plain_yaml_is_refused(text: str, tmp_path: Path) -> None:
+    error = refused(params(tmp_path, text))
+
+    assert error.what == "params.yaml cannot be read"
+    assert error.why
+
+
+@pytest.mark.parametrize("text", ["- data\n- split\n", "data", "3"])
+def test_yaml_without_keys_is_refused_in_words(text: str, tmp_path: Path) -> None:
+    assert refused(params(tmp_path, text)).what == "params.yaml has no keys"
+
+
+def test_a_value_in_the_place_of_a_table_is_refused_in_words(tmp_path: Path) -> None:
+    text = "gate = 3\n" + SETTINGS.replace("[gate]\nmin_rows = 100", "")
+
+    assert refused(settings(tmp_path, text)).what == "gate has no keys"
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    assert load_settings(settings(tmp_path, b"\xef\xbb\xbf" + SETTINGS.encode()))
+
+
+def test_a_key_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    assert "1" in refused(params(tmp_path, PARAMS + "1: x\n")).what
+
+
+def test_a_split_by_time_needs_a_time_column(tmp_path: Path) -> None:
+    error = refused(params(tmp_path, PARAMS.replace("time: departure", "time: ''")))
+
+    assert "no time column is named" in error.what
+    assert "split.by" in str(error.fix)
+
+
+@pytest.mark.parametrize("model", ["ferries.model", "ferries.model:", "ferries/model:build", "os;system:x"])
+def test_a_model_is_named_as_module_and_function(model: str, tmp_path: Path) -> None:
+    error = refused(params(tmp_path, PARAMS.replace("ferries.model:build_model", f"'{model}'")))
+
+    assert error.what.startswith("train.model:")
+
+
+@pytest.mark.parametrize("load", [load_settings, load_params])
+def test_a_missing_file_says_how_to_get_one(load: type, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="is not there") as caught:
+        load(tmp_path / "titlebout.toml")
+
+    assert "titlebout new" in str(caught.value.fix)
+
+
+def test_the_schema_for_editors_knows_every_table_and_describes_every_key() -> None:
+    schema = settings_schema()
+
+    assert set(schema["properties"]) == set(Settings.model_fields)
+    for table in schema["$defs"].values():
+        assert not table["additionalProperties"]
+        assert all(key.get("description") for key in table["properties"].values()), table["title"]
