@@ -8,8 +8,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import sample
 
+import sample
 import titlebout
 from titlebout.project import Project
 
@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("titlebout")
 def _fresh_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(GITCONFIG, encoding="utf-8")
-    environ = os.environ  # noqa: TID251 - the one place where tests read it
+    environ = os.environ
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in environ if name.startswith(FOREIGN)]:
             patch.delenv(name)

@@ -123,7 +123,6 @@ def new_command(
     result = scaffold.new(
         scaffold.Request(name, output_dir, data, target, task),
         ask=not no_input and sys.stdin.isatty(),
-        make_suite=_scaffold_suite,
     )
     return Report(result, scaffold.render_new(result))
 
@@ -147,7 +146,7 @@ def adopt_command(data: Path, target: str, task: str | None) -> Report:
     """  # noqa: D301
     from titlebout import scaffold
 
-    result = scaffold.adopt(Path.cwd(), data, target, task, _scaffold_suite)
+    result = scaffold.adopt(Path.cwd(), data, target, task)
     return Report(result, scaffold.render_adopt(result))
 
 
@@ -468,9 +467,3 @@ def _propose(project: "Project", bundle: Path | None) -> Any:
     ci = Ci.from_environ()
     forge = Forge.connect(ci.api_url, ci.repository, ci.token)
     return retraining.propose(project, forge, bundle, Git.authorised(project.root, ci.server_url, ci.token))
-
-
-def _scaffold_suite(*args: Any) -> dict[str, Any]:
-    from titlebout import checks
-
-    return checks.scaffold_suite(*args)

@@ -84,7 +84,8 @@ def recent(frame: pd.DataFrame, time: str, days: int) -> pd.DataFrame:
     stamps = timestamps(frame, time)
     order = np.argsort(stamps.to_numpy(), kind="stable")
     kept = (stamps > stamps.max() - pd.Timedelta(days=days)).to_numpy()
-    return frame.iloc[order[kept[order]]]
+    rows: pd.DataFrame = frame.iloc[order[kept[order]]]
+    return rows
 
 
 def structure(reference: pd.DataFrame, current: pd.DataFrame, optional: frozenset[str]) -> Iterator[dict[str, Any]]:

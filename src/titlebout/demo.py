@@ -211,6 +211,8 @@ def _first_push(output_dir: Path, months: tuple[Path, ...], say: Say) -> tuple[P
     say("1/4 generate a repository from the template")
     scaffold.new(scaffold.Request(NAME, output_dir), ask=False)
     project = Project.find(output_dir / NAME)
+    # Inside another repository, as here, `new` leaves git to its user.
+    run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=project.root)
     shutil.rmtree(project.root / "incoming")
     (project.root / "incoming").mkdir()
     for tracked in ("dvc.lock", "champion.dvc"):

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -19,16 +19,24 @@ from titlebout.config import DriftSettings
 from titlebout.data import new_rows, read_tables, row_hashes, timestamps
 from titlebout.distances import robust_scale, spread
 from titlebout.errors import ConfigError
+from titlebout.models import load_model
+from titlebout.plots import change_svg
 from titlebout.project import Project
-from titlebout.registry import champion_here
 from titlebout.reporting import Markdown, code, cut, escape, number, table
 from titlebout.results import StepResult, write_text_atomically
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from titlebout.tracking import Dvc
 
 REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
 SHOWN_COLUMNS = 30
+
+_STATUSES = ("drift", "suspect", "stable")  # the worst first
+_PROBLEMS = {
+    "missing": "is missing",
+    "new": "is not in the reference",
+    "repeated": "occurs more than once",
+    "retyped": "has values of another kind than in the reference",
+    "empty": "has no values any more",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -128,13 +136,14 @@ def render_drift(result: DriftResult) -> str:
         "structural": "not measured, the columns are not the expected ones",
         "insufficient_data": "not measured, too few rows",
     }[result.verdict]
-    lines = [f"### Drift: {head}", "", _compared(result), "", *(f"- {escape(reason)}" for reason in result.reasons)]
-    shown = [column for column in result.columns if column["status"] not in {"stable", *_NOT_COMPARED}]
-    if shown:
+    lines = [f"### Drift: {head}", "", _compared(result), ""]
+    differing = [column for column in result.columns if column["status"] in {"drift", "suspect"}]
+    if differing:
         headers = ["column", "status", "reference", "current", "distance", "counts from", "missing"]
-        lines += ["", table(headers, [_row(column) for column in shown[:SHOWN_COLUMNS]])]
-    if len(shown) > SHOWN_COLUMNS:
-        lines += [f"{number(len(shown) - SHOWN_COLUMNS)} more are in the JSON result."]
+        lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
+        lines += [f"{escape(result.reasons[-1])}. Suspect: not seen in both halves of the window."]
+    else:
+        lines += [f"- {escape(reason)}" for reason in result.reasons[:SHOWN_COLUMNS]]
     if result.report_error:
         lines += ["", f"Evidently could not draw its report: {escape(result.report_error)}"]
     return "\n".join(lines).rstrip() + "\n"
@@ -160,9 +169,10 @@ def write_report(path: Path, result: DriftResult, columns: Sequence[Pair]) -> Dr
     if not drawn:
         return result
     try:
-        html = _evidently_html(drawn, {column["name"]: column["threshold"] for column in result.columns})
+        thresholds = {column["name"]: column["threshold"] for column in result.columns}
+        html = _evidently_html(drawn, thresholds, result.verdict)
         write_text_atomically(path, html)
-    except Exception as error:  # noqa: BLE001 - a report that cannot be drawn must not cost the decision
+    except Exception as error:  # a report that cannot be drawn must not cost the decision
         logger.debug("Evidently failed", exc_info=True)
         return replace(result, report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
     return result
@@ -173,7 +183,7 @@ def write_plots(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> t
     drifted = {column["name"] for column in result.columns if column["status"] == "drift"}
     chosen = [column for column in columns if column.name in drifted]
     return tuple(
-        write_text_atomically(folder / f"drift-{position:02d}.svg", _svg(column))
+        write_text_atomically(folder / f"drift-{position:02d}.svg", change_svg(column))
         for position, column in enumerate(chosen, start=1)
     )
 
@@ -242,7 +252,9 @@ def _reasons(columns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _difference(column: Mapping[str, Any]) -> str:
     parts = []
     if column["effect"] >= column["threshold"]:
-        parts.append(f"{column['method']} distance {number(column['effect'])} (counts from {number(column['threshold'])})")
+        parts.append(
+            f"{column['method']} distance {number(column['effect'])} (counts from {number(column['threshold'])})"
+        )
     if abs(column["null_delta"]) >= column["null_threshold"]:
         parts.append(f"{number(100 * column['null_delta'])} points more missing values")
     return ", ".join(parts) or "in the newer half"
@@ -277,7 +289,7 @@ def _has_values(column: Pair) -> bool:
     return bool(np.isfinite(column.reference).any() and np.isfinite(column.current).any())
 
 
-def _evidently_html(columns: Sequence[Pair], thresholds: Mapping[str, float]) -> str:
+def _evidently_html(columns: Sequence[Pair], thresholds: Mapping[str, float], verdict: str) -> str:
     """Return Evidently's report; its page shows names and levels unescaped, so they come without angle brackets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations of its dependencies at import, of pandas and numpy while it runs
@@ -293,6 +305,7 @@ def _evidently_html(columns: Sequence[Pair], thresholds: Mapping[str, float]) ->
             columns=list(names.values()),
             num_method="wasserstein",
             cat_method="jensenshannon",
+            drift_share=1 / len(names) if verdict == "drift" else 1.0,  # so that its headline says what was decided
             per_column_threshold={names[one.name]: _in_evidently_units(one, thresholds[one.name]) for one in columns},
         )
         sides = [
@@ -300,3 +313,27 @@ def _evidently_html(columns: Sequence[Pair], thresholds: Mapping[str, float]) ->
             for side in ("current", "reference")
         ]
         return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))
+
+
+def _in_evidently_units(column: Pair, threshold: float) -> float:
+    """Translate a threshold: Evidently divides by the standard deviation, but never by less than a thousandth."""
+    if column.method == "level":
+        return threshold
+    past = column.reference[np.isfinite(column.reference)]
+    return threshold * robust_scale(past) / max(float(np.std(past)), 0.001)
+
+
+def _drawn(columns: Sequence[Pair], side: str) -> dict[str, Any]:
+    """Return up to 5,000 rows of one side as Evidently wants them."""
+    drawn: dict[str, Any] = {}
+    for column in columns:
+        values = getattr(column, side)
+        values = values[spread(len(values), REPORT_ROWS)]
+        labels = np.array([*map(_inert, column.labels), None], dtype=object)
+        known = np.where(np.isfinite(values), values, -1).astype(np.int64) if column.method == "level" else None
+        drawn[_inert(column.name)] = np.where(np.isfinite(values), values, np.nan) if known is None else labels[known]
+    return drawn
+
+
+def _inert(text: str) -> str:
+    return text.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")

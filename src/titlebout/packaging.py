@@ -4,7 +4,6 @@ A bento is a folder: the model, this library, the team's code, the locked packag
 It is built and tried in a scratch folder; only one that answered takes its place under ``build/``.
 """
 
-import gzip
 import logging
 import re
 import shutil
@@ -17,7 +16,7 @@ from typing import ClassVar
 
 import yaml
 
-from titlebout.errors import NotFoundError, UnsafeError
+from titlebout.errors import NotFoundError
 from titlebout.locked import LOCK, serving_requirements
 from titlebout.models import load_model
 from titlebout.process import run
@@ -125,19 +124,18 @@ def package(project: Project, model_folder: Path, *, image: bool = False, base: 
     project.import_code()
     model = load_model(model_folder, project.settings.project.package)
     sha256 = model.manifest["sha256"]
-    tag = f"{_name(project)}:{sha256[:DIGITS]}"
-    build = project.root / "build"
+    name, build = _name(project), project.root / "build"
+    tag = f"{name}:{sha256[:DIGITS]}"
     build.mkdir(exist_ok=True)
+    logger.info("packaging %s", tag)
     # not below the repository, which may lie in a hidden folder: BentoML builds nothing there
     with tempfile.TemporaryDirectory(prefix="titlebout-package-") as scratch:
         built = _build_bento(project, model_folder, tag, sha256, Path(scratch))
         with serve(built, _environment(Path(scratch))) as client:
             answered = replay(client, model)
-        archive = _pack(built, build / f"{tag.replace(':', '-')}.bento")
-        bento = _put(built, build / "bento" / _name(project))
-    reference, note = (
-        _build_image(project, bento, tag, base) if image else (None, "no image was built: none was asked for")
-    )
+        archive = _pack(built, build / f"{name}-{sha256[:DIGITS]}.bento")
+        bento = _put(built, build / "bento" / name)
+    reference, note = _build_image(project, bento, tag, base if image else "")
     return PackageResult(
         passed=True,
         reasons=_reasons(tag, answered, note),
@@ -229,11 +227,7 @@ def _pack(folder: Path, archive: Path) -> Path:
         return member
 
     partial = archive.with_suffix(".part")
-    with (
-        partial.open("wb") as raw,
-        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):
+    with tarfile.open(partial, "w:xz") as tar:
         for path in sorted(folder.rglob("*")):
             tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=anonymous)
     return partial.replace(archive)
@@ -248,6 +242,8 @@ def _put(folder: Path, target: Path) -> Path:
 
 def _build_image(project: Project, bento: Path, tag: str, base: str) -> tuple[str | None, str]:
     """Return the reference of the image and how it was built, or None and why there is none."""
+    if not base:
+        return None, "no image was built: none was asked for"
     if not (project.root / LOCK).is_file():
         return None, f"no image was built: without {LOCK} there are no hashes to install its packages by"
     builder = next((name for name in BUILDERS if _works(name)), None)
@@ -263,7 +259,7 @@ def _build_image(project: Project, bento: Path, tag: str, base: str) -> tuple[st
 
 
 def _works(builder: str) -> bool:
-    """Tell a builder from a client whose daemon is not running."""
+    """Tell a builder that can build from a client whose daemon is not running."""
     try:
         return run([builder, "info"], check=False, timeout=30).returncode == 0
     except NotFoundError:

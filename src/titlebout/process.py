@@ -60,7 +60,7 @@ class ProcessError(TitleboutError):
         self.completed = completed
 
 
-def run(
+def run(  # noqa: PLR0913 - a thin cover of subprocess.Popen
     command: Sequence[str],
     *,
     cwd: Path | None = None,
@@ -68,6 +68,7 @@ def run(
     check: bool = True,
     timeout: float | None = None,
     on_line: OnLine | None = None,
+    on_output: OnLine | None = None,
 ) -> Completed:
     """Run a program to its end and return what it said.
 
@@ -83,7 +84,9 @@ def run(
     timeout : float, optional
         Seconds after which the child and all its descendants are ended.
     on_line : callable, optional
-        Called with every line that the child says, while it runs; for progress.
+        Called with every line of standard error while the child runs, for progress.
+    on_output : callable, optional
+        The same for standard output, of programs that report their progress there.
 
     Raises
     ------

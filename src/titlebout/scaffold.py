@@ -5,17 +5,16 @@ renamed at the end, so that a refusal leaves nothing behind.
 """
 
 import keyword
+import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, ClassVar
-
-import pandas as pd
 
 from titlebout import starter
 from titlebout.config import DataParams
@@ -26,13 +25,17 @@ from titlebout.reporting import escape
 from titlebout.results import StepResult, to_json, write_text_atomically
 from titlebout.roles import read_roles
 from titlebout.starter import EXAMPLE, EXAMPLE_PACKAGE
+from titlebout.suites import scaffold_suite
 from titlebout.tracking import Dvc
 
 EXAMPLE_TARGET = "late"
 EXAMPLE_INCOMING = "incoming/2013-03.parquet"
+_FIRST_STEPS = ("git add -A && git commit -m 'First commit'", "make setup && . .venv/bin/activate")
+_OWN_STEPS = (
+    "titlebout train && titlebout evaluate && titlebout promote",
+    "git add -A && git commit -m 'First champion'",
+)
 _OWN_TABLE = {"data_file": "", "target": "", "task": "classification"}  # asked by the command, not by the template
-
-SuiteMaker = Callable[[pd.DataFrame, DataParams, str], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class AdoptResult(StepResult):
     roles: dict[str, Any]
 
 
-def new(request: Request, *, ask: bool = False, make_suite: SuiteMaker | None = None) -> NewResult:
+def new(request: Request, *, ask: bool = False) -> NewResult:
     """Generate a repository.
 
     Parameters
@@ -104,8 +107,6 @@ def new(request: Request, *, ask: bool = False, make_suite: SuiteMaker | None = 
     request : Request
     ask : bool
         Ask the template's questions on the terminal.
-    make_suite : callable, optional
-        Makes the first expectation suite of the user's own table; needed with ``request.data``.
 
     Raises
     ------
@@ -114,28 +115,19 @@ def new(request: Request, *, ask: bool = False, make_suite: SuiteMaker | None = 
     ConflictError
         If the folder exists and is not empty.
     """
-    if request.data is not None:
-        if not request.target or make_suite is None:
-            raise ConfigError("--data needs --target", fix="name the column to predict, for example `--target churned`")
-        read_roles(request.data, request.target, request.task)
+    own = _own_table(request)
+    if own:
+        read_roles(*own)
     request.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".titlebout-", dir=request.output_dir) as folder:
         generated = _generate(_template_folder(), request.name, Path(folder), ask)
         target = request.output_dir.resolve() / generated.name
         _require_free(target)
         _init_git(generated)
-        notes: tuple[str, ...] = ()
-        if request.data is not None and request.target and make_suite is not None:
-            notes = adopt(generated, request.data, request.target, request.task, make_suite).reasons
+        notes = adopt(generated, *own).reasons if own else ()
         generated.replace(target)
-    steps = (f"cd {target.name}", "make setup", "titlebout train", "titlebout evaluate", "titlebout promote")
-    return NewResult(
-        passed=True,
-        reasons=(f"generated {target}",),
-        path=str(target),
-        notes=notes,
-        next_steps=steps[:2] if not notes else steps,
-    )
+    steps = (f"cd {shlex.quote(str(target))}", *_FIRST_STEPS, *(_OWN_STEPS if own else ("titlebout doctor",)))
+    return NewResult(passed=True, reasons=(f"generated {target}",), path=str(target), notes=notes, next_steps=steps)
 
 
 def render_new(result: NewResult) -> str:
@@ -144,7 +136,7 @@ def render_new(result: NewResult) -> str:
     return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in result.next_steps)]) + "\n"
 
 
-def adopt(start: Path, data: Path, target: str, task: str | None, make_suite: SuiteMaker) -> AdoptResult:
+def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult:
     """Put the user's own table in the place of the flights example.
 
     Parameters
@@ -157,8 +149,6 @@ def adopt(start: Path, data: Path, target: str, task: str | None, make_suite: Su
         Column to predict.
     task : {"classification", "regression"} or None
         None is told by the target.
-    make_suite : callable
-        Makes the first expectation suite from the table, its roles and the suite's name.
 
     Raises
     ------
@@ -171,8 +161,8 @@ def adopt(start: Path, data: Path, target: str, task: str | None, make_suite: Su
     name = project.settings.project.name
     package = _package_name(name)
     files = starter.files(project, name, package, roles)
-    suite = make_suite(frame, DataParams(task=roles.task, target=target, time=roles.time, drop=roles.drop), name)
-    files[f"expectations/{name}.json"] = to_json(suite)
+    params = DataParams(task=roles.task, target=target, time=roles.time, drop=roles.drop)
+    files[f"expectations/{name}.json"] = to_json(scaffold_suite(frame, params, name))
     _remove_example(project.root)
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
@@ -183,8 +173,24 @@ def adopt(start: Path, data: Path, target: str, task: str | None, make_suite: Su
 def render_adopt(result: AdoptResult) -> str:
     """Return the Markdown fragment of the command."""
     lines = [f"### Your data in pipeline {result.pipeline}", "", *(f"- {escape(note)}" for note in result.reasons)]
-    steps = ("make setup", "titlebout train", "titlebout evaluate", "titlebout promote")
-    return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in steps)]) + "\n"
+    return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in (*_FIRST_STEPS, *_OWN_STEPS))]) + "\n"
+
+
+def _own_table(request: Request) -> tuple[Path, str, str | None] | None:
+    """Return the user's table, its target and its task; None for the example.
+
+    Raises
+    ------
+    ConfigError
+        If a table is given without its target, or a target without its table.
+    """
+    if request.data and request.target:
+        return request.data, request.target, request.task
+    if request.data or request.target:
+        raise ConfigError(
+            "--data and --target belong together", fix="name both, for example `--data table.csv --target churned`"
+        )
+    return None
 
 
 def _template_folder() -> Path:

@@ -4,7 +4,8 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -29,10 +30,19 @@ from titlebout.metrics import FloatArray
 from titlebout.models import Model, load_model
 from titlebout.results import read_json
 
-with warnings.catch_warnings():
-    # bentoml 1.4 builds its default ignore list with a pattern class that pathspec 1.0 calls deprecated
-    warnings.filterwarnings("ignore", "GitWildMatchPattern", DeprecationWarning)
-    import bentoml
+
+@contextmanager
+def _old_ways() -> Iterator[None]:
+    """Ignore what bentoml 1.4 is warned of by pathspec (its ignore patterns) and by pydantic (its models)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "GitWildMatchPattern", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The `__get_pydantic_core_schema__` method", DeprecationWarning)
+        yield
+
+
+with _old_ways():
+    from bentoml import Service, api, service
+    from bentoml.exceptions import BentoMLException
 
 MAX_ROWS = 10_000
 MAX_COMPLAINTS = 1_000
@@ -139,7 +149,7 @@ def answer_type(classes: Sequence[object]) -> type[BaseModel]:
     return create_model("Answer", __base__=_Strict, predictions=list[prediction], model=str)
 
 
-class GuardedService(bentoml.Service[Any]):  # type: ignore[misc] # bentoml is not followed by mypy
+class GuardedService(Service[Any]):  # type: ignore[misc] # bentoml is not followed by mypy
     """A BentoML service that nothing reaches without passing the guard."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
@@ -147,6 +157,7 @@ class GuardedService(bentoml.Service[Any]):  # type: ignore[misc] # bentoml is n
         return Guard(super().to_asgi(is_main))
 
 
+@_old_ways()
 def make_service(folder: Path, name: str, package: str) -> GuardedService:
     """Return the service of a model folder; the weights are loaded when it starts, not before.
 
@@ -162,7 +173,7 @@ def make_service(folder: Path, name: str, package: str) -> GuardedService:
     request, answer = request_type(manifest["columns"]), answer_type(manifest["classes"])
     envs = [{"name": "OMP_NUM_THREADS", "value": "1"}, {"name": "OPENBLAS_NUM_THREADS", "value": "1"}]
 
-    @bentoml.service(name=name, envs=envs, service_class=GuardedService, logging={"access": {"enabled": False}})
+    @service(name=name, envs=envs, service_class=GuardedService, logging={"access": {"enabled": False}})
     class Predictor:
         def __init__(self) -> None:
             self.model = load_model(folder, package)
@@ -171,7 +182,7 @@ def make_service(folder: Path, name: str, package: str) -> GuardedService:
             # and its servers show nothing below a warning that is not its own
             logging.getLogger("titlebout.guard").setLevel(logging.INFO)
 
-        @bentoml.api(route=PREDICT, input_spec=request, output_spec=answer)  # type: ignore[untyped-decorator]
+        @api(route=PREDICT, input_spec=request, output_spec=answer)  # type: ignore[untyped-decorator]
         def predict(self, rows: list[BaseModel]) -> BaseModel:
             """Predict one label or value per row."""
             return predict(self.model, rows, answer)
@@ -192,7 +203,7 @@ def predict(model: Model, rows: Sequence[BaseModel], answer: type[BaseModel]) ->
         predictions = _predictions(model, model.predict(pd.DataFrame(columns, dtype=object)))
         return answer.model_validate({"predictions": predictions, "model": model.manifest["sha256"]})
     except ValueError as error:
-        raise bentoml.exceptions.BentoMLException("", error_code=HTTPStatus.UNPROCESSABLE_ENTITY) from error
+        raise BentoMLException("", error_code=HTTPStatus.UNPROCESSABLE_ENTITY) from error
 
 
 def _predictions(model: Model, answers: FloatArray) -> list[dict[str, Any]]:

@@ -247,7 +247,12 @@ class Dvc:
         environment = {"DVC_NO_ANALYTICS": "1", "DVC_NO_UPDATE": "1"}
         for attempt in range(LOCK_TRIES):
             completed = process.run(
-                ["dvc", *arguments], cwd=cwd or self.project.pipeline_dir, env=environment, check=False, on_line=on_line
+                ["dvc", *arguments],
+                cwd=cwd or self.project.pipeline_dir,
+                env=environment,
+                check=False,
+                on_line=on_line,
+                on_output=_stages_only(on_line),
             )
             if "Unable to acquire lock" not in completed.stderr:
                 break
@@ -256,6 +261,16 @@ class Dvc:
         if check and completed.returncode != 0:
             raise _explain(completed)
         return completed
+
+
+def _stages_only(on_line: OnLine | None) -> OnLine | None:
+    """Pass on which stage runs or has nothing to do, without DVC's advice for people who work with it by hand."""
+
+    def say(line: str) -> None:
+        if on_line is not None and line.startswith(("Running stage", "Stage '")):
+            on_line(line)
+
+    return say
 
 
 def pointer_of(text: str, where: str) -> Pointer:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from sample import PARAMS, SETTINGS
 
+from sample import PARAMS, SETTINGS
 from titlebout.config import Settings, load_params, load_settings, settings_schema
 from titlebout.errors import ConfigError, ExitCode, NotFoundError
 

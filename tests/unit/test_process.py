@@ -156,12 +156,13 @@ def test_an_interrupt_ends_all_descendants(tmp_path: Path) -> None:
 def test_an_error_while_a_child_runs_ends_all_descendants(tmp_path: Path) -> None:
     path = tmp_path / "pids"
 
-    with (
-        pytest.raises(ZeroDivisionError),
-        process.start(python(FAMILY, str(path), "quiet", "stay")),
-    ):
-        family(path)
-        raise ZeroDivisionError
+    def fail() -> None:
+        with process.start(python(FAMILY, str(path), "quiet", "stay")):
+            family(path)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
 
     assert not any(alive(pid) for pid in family(path))
 
