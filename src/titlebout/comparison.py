@@ -88,15 +88,19 @@ def recent(frame: pd.DataFrame, time: str, days: int) -> pd.DataFrame:
     return rows
 
 
-def structure(reference: pd.DataFrame, current: pd.DataFrame, optional: frozenset[str]) -> Iterator[dict[str, Any]]:
+def structure(
+    reference: pd.DataFrame, current: pd.DataFrame, time: str, target: str | None
+) -> Iterator[dict[str, Any]]:
     """Yield the columns that cannot be compared: no distance means anything for them.
 
     Parameters
     ----------
     reference, current : DataFrame
         Without the columns that are ignored.
-    optional : frozenset of str
-        Columns that `current` may lack.
+    time : str
+        Time column, of kind datetime even where a file has it as text; may be empty.
+    target : str, optional
+        Column that `current` may lack.
 
     Yields
     ------
@@ -105,12 +109,12 @@ def structure(reference: pd.DataFrame, current: pd.DataFrame, optional: frozense
     """
     for name in current.columns[current.columns.duplicated()].unique():
         yield {"name": name, "kind": "", "status": "repeated"}
-    kinds = kinds_of(reference)
+    kinds = kinds_of(reference) | ({time: "datetime"} if time in reference.columns else {})
     for name in sorted(set(current.columns) - set(kinds)):
         yield {"name": name, "kind": "", "status": "new"}
     for name, kind in kinds.items():
         if name not in current.columns:
-            if name not in optional:
+            if name != target:
                 yield {"name": name, "kind": kind, "status": "missing"}
         elif not (current.columns == name).sum() > 1:
             status = _column_status(reference[name], current[name], kind)
@@ -127,14 +131,14 @@ def kinds_of(frame: pd.DataFrame) -> dict[str, str]:
 def pairs(reference: pd.DataFrame, current: pd.DataFrame, names: Sequence[str], target: str | None) -> Iterator[Pair]:
     """Yield the columns to compare; how is decided by the reference alone, so that it never changes with what arrives."""
     kinds = kinds_of(reference[list(names)])
-    old, new = conform(canonical(reference[list(names)]), kinds), conform(canonical(current[list(names)]), kinds)
     for name, kind in kinds.items():
+        old, new = _as_kind(reference[name], kind), _as_kind(current[name], kind)
         role: Literal["input", "target"] = "target" if name == target else "input"
         few = _FEW_CLASSES if role == "target" else _FEW_LEVELS
-        if kind in {"text", "boolean"} or old[name].nunique() <= few:
-            yield _levels(name, kind, role, old[name], new[name])
+        if kind in {"text", "boolean"} or old.nunique() <= few:
+            yield _levels(name, kind, role, old, new)
         else:
-            yield Pair(name, kind, role, "number", _numbers(old[name]), _numbers(new[name]))
+            yield Pair(name, kind, role, "number", _numbers(old), _numbers(new))
 
 
 def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_order: bool) -> list[dict[str, Any]]:
@@ -187,21 +191,27 @@ def _column_status(reference: Column, current: Column, kind: str) -> str:
         return "empty" if by_chance < _CERTAIN else ""
     if reference.isna().all():
         return ""
-    plain = canonical(current.to_frame())
-    if column_kind(plain.iloc[:, 0]) not in _ARRIVES_AS[kind]:
+    if column_kind(canonical(current.to_frame()).iloc[:, 0]) not in _ARRIVES_AS[kind]:
         return "retyped"
     try:
-        conform(plain, {str(current.name): kind})
+        _as_kind(current, kind)
     except DataError:
         return "retyped"
     return ""
 
 
-def _levels(name: str, kind: str, role: Literal["input", "target"], old: Column, new: Column) -> Pair:
-    both = pd.concat([old, new], ignore_index=True)
+def _as_kind(column: Column, kind: str) -> Column:
+    """Return values of a kind, as `conform` does, but keep what it refuses: infinite numbers, lists in cells."""
+    plain = canonical(column.to_frame())
+    if kind in {"number", "integer"}:
+        return plain.iloc[:, 0].astype("float64")
     if kind == "text":
-        both = both.map(str, na_action="ignore")
-    codes, labels = pd.factorize(both)
+        return plain.iloc[:, 0].map(str, na_action="ignore")
+    return conform(plain, {str(column.name): kind}).iloc[:, 0]
+
+
+def _levels(name: str, kind: str, role: Literal["input", "target"], old: Column, new: Column) -> Pair:
+    codes, labels = pd.factorize(pd.concat([old, new], ignore_index=True))
     values = np.where(codes < 0, np.nan, codes.astype(np.float64))
     named = {0.0: "False", 1.0: "True"} if kind == "boolean" else {}
     shown = tuple(named.get(label, f"{label:g}" if isinstance(label, float) else str(label)) for label in labels)

@@ -1,7 +1,9 @@
 """Tables: read strictly, typed by column kind, identified by row hashes."""
 
 import csv
+import glob
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +22,18 @@ ROW_HASH_BITS = 48
 Column: TypeAlias = "pd.Series[Any]"
 
 KINDS = ("number", "integer", "boolean", "text", "datetime")
+# What a column of Python objects holds, as pandas names it; everything else is text.
+_OBJECTS = {
+    "boolean": "boolean",
+    "integer": "integer",
+    "floating": "number",
+    "mixed-integer-float": "number",
+    "decimal": "number",
+    "datetime": "datetime",
+    "date": "datetime",
+}
+_MISSING = np.uint64(0x9E3779B97F4A7C15)
+_ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -32,14 +46,14 @@ def read_table(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_rows, n_columns), n_rows >= 1
-        With the dtypes that the file has; text is UTF-8.
+        With the dtypes that the file has; text is UTF-8, and in CSV and JSONL ISO 8601 times are read as times (UTC).
 
     Raises
     ------
     NotFoundError
         If there is no such file.
     DataError
-        If the file is empty, has no rows, is not UTF-8, is ragged, or repeats a column name.
+        If the file is empty, has no rows, is not UTF-8, is ragged or malformed, or repeats a column name.
     """
     if not path.is_file():
         raise NotFoundError(f"{path.name} is not there", where=str(path), fix="check the path, or run `dvc pull`")
@@ -59,10 +73,10 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
-    """Return the table files of a folder or a glob below `root`, sorted by name."""
-    folder = root / pattern
-    paths = folder.iterdir() if folder.is_dir() else root.glob(pattern)
-    return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")))
+    """Return the table files in and below a folder, or those of a glob, sorted by name; hidden ones are left out."""
+    within = f"{glob.escape(pattern)}/**/*" if (root / pattern).is_dir() else pattern
+    paths = [root / name for name in glob.glob(within, root_dir=root, recursive=True)]
+    return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()))
 
 
 def read_tables(root: Path, pattern: str) -> pd.DataFrame:
@@ -96,9 +110,13 @@ def read_tables(root: Path, pattern: str) -> pd.DataFrame:
 
 
 def column_kind(column: Column) -> str:
-    """Return which of `KINDS` a column is, by its dtype; with missing values, true and false arrive as objects."""
+    """Return which of `KINDS` a column is: by its dtype, and for objects and categories by what they hold."""
     types = pd.api.types
-    if types.is_bool_dtype(column) or (column.dtype == object and types.infer_dtype(column) == "boolean"):
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column_kind(column.cat.categories.to_series())
+    if column.dtype == object:
+        return _OBJECTS.get(types.infer_dtype(column), "text")
+    if types.is_bool_dtype(column):
         return "boolean"
     if types.is_integer_dtype(column):
         return "integer"
@@ -122,7 +140,7 @@ def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_rows, len(kinds))
-        number, integer and boolean as float64 (missing as NaN), text as object (missing as None),
+        number, integer and boolean as float64 (finite, missing as NaN), text as object (str, missing as None),
         datetime as datetime64[ns, UTC].
 
     Raises
@@ -143,6 +161,8 @@ def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
 def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
     """Return one 48-bit hash per row that depends on the values only, not on dtypes, column order or file.
 
+    A missing value has the same hash in every column: a column without any value has no kind to tell it by.
+
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
@@ -151,10 +171,12 @@ def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
     -------
     ndarray of shape (n_rows,), dtype uint64
     """
-    names = sorted(frame.columns)
-    canonical = conform(frame, {name: column_kind(frame[name]) for name in names})
-    hashed = pd.util.hash_pandas_object(canonical, index=False, categorize=True).to_numpy(dtype=np.uint64)
-    return np.right_shift(hashed, np.uint64(64 - ROW_HASH_BITS)).astype(np.uint64)
+    combined = np.zeros(len(frame), dtype=np.uint64)
+    for name in sorted(frame.columns):
+        column = _conform_column(frame[name], column_kind(frame[name]))
+        hashed = pd.util.hash_pandas_object(column, index=False, categorize=True).to_numpy(dtype=np.uint64)
+        combined = combined * np.uint64(1_000_003) + np.where(column.isna(), _MISSING, hashed)
+    return np.right_shift(combined, np.uint64(64 - ROW_HASH_BITS)).astype(np.uint64)
 
 
 def new_rows(current: pd.DataFrame, known: pd.DataFrame, time: str) -> pd.DataFrame:
@@ -165,7 +187,18 @@ def new_rows(current: pd.DataFrame, known: pd.DataFrame, time: str) -> pd.DataFr
     current, known : DataFrame
     time : str
         Time column; empty when rows have no order. The watermark is the data's own newest time, never a clock.
+
+    Returns
+    -------
+    DataFrame of shape (n_new, n_columns)
+        Columns of the kinds that `known` has, whatever kind of file `current` came from.
+
+    Raises
+    ------
+    DataError
+        If a value does not fit the kind of its column.
     """
+    current = pd.DataFrame({name: _like(current[name], known[name]) for name in current.columns})
     fresh = ~np.isin(row_hashes(current), row_hashes(known[list(current.columns)]))
     if time:
         fresh &= (timestamps(current, time) > timestamps(known, time).max()).to_numpy()
@@ -182,6 +215,10 @@ def timestamps(frame: pd.DataFrame, time: str) -> Column:
     """
     if time not in frame.columns:
         raise DataError(f"time column {time!r} is missing", fix="add it, or change data.time in params.yaml")
+    if column_kind(frame[time]) in {"number", "integer", "boolean"} and frame[time].notna().any():
+        raise DataError(
+            f"time column {time!r} has numbers", fix="write times as ISO 8601, for example 2024-03-01T12:00:00Z"
+        )
     stamps = _conform_column(frame[time], "datetime")
     if stamps.isna().any():
         row = int(np.flatnonzero(stamps.isna())[0])
@@ -192,18 +229,40 @@ def timestamps(frame: pd.DataFrame, time: str) -> Column:
 def _conform_column(column: Column, kind: str) -> Column:
     try:
         if kind == "datetime":
-            return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]")
+            return pd.to_datetime(column, utc=True, format="ISO8601").astype("datetime64[ns, UTC]")
         if kind == "text":
-            return column.astype(object).where(column.notna(), None)
-        if kind == "boolean":
-            return _as_boolean(column)
-        return pd.to_numeric(column).astype("float64")
+            return _as_text(column)
+        return _as_boolean(column) if kind == "boolean" else _as_number(column)
     except (ValueError, TypeError) as error:
         raise DataError(
             f"column {column.name!r} is not of kind {kind}",
             why=str(error),
             fix="correct the values or the column's type",
         ) from error
+
+
+def _like(column: Column, known: Column) -> Column:
+    """Give a column the kind of a known one: not every kind of file can say that a text is a time or a truth."""
+    kind = column_kind(known)
+    if kind == column_kind(column) or known.isna().all():
+        return column
+    conformed = _conform_column(column, kind)
+    return conformed.map({1.0: True, 0.0: False}) if kind == "boolean" else conformed
+
+
+def _as_number(column: Column) -> Column:
+    numbers = pd.to_numeric(column.astype(object) if column.dtype == "category" else column).astype("float64")
+    if np.isinf(numbers).any():
+        raise ValueError("infinite values")
+    return numbers + 0.0  # -0.0 is the same number as 0.0
+
+
+def _as_text(column: Column) -> Column:
+    """Return every value as str: among words, a CSV cannot tell the number 1 from the text "1"."""
+    if any(isinstance(value, list | dict | np.ndarray) for value in column):
+        raise ValueError("lists or objects inside a cell")
+    words = [str(value) if there else None for value, there in zip(column, column.notna(), strict=True)]
+    return pd.Series(words, index=column.index, name=column.name, dtype=object)
 
 
 def _as_boolean(column: Column) -> Column:
@@ -221,6 +280,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError("this is not a readable parquet file", where=str(path), why=str(error)) from error
+    if frame.index.name is not None:  # pandas had a column as its index when it wrote the file
+        frame = frame.reset_index()
     _require_names(path, list(frame.columns))
     return frame
 
@@ -236,25 +297,59 @@ def _read_csv(path: Path) -> pd.DataFrame:
         If a row has more or fewer.
     """
     text = _decode(path)
-    rows = csv.reader(io.StringIO(text))
-    header = next(rows, [])
-    _require_names(path, header)
-    for row in rows:
-        if row and len(row) != len(header):
-            raise DataError(
-                f"line {rows.line_num} has {len(row)} fields, the header has {len(header)}",
-                where=f"{path}:{rows.line_num}",
-                why="an unquoted comma, a cut line, or a column that was added upstream",
-                fix="correct the line or the export that wrote it",
-            )
-    return pd.read_csv(io.StringIO(text), index_col=False)
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(rows, [])
+        _require_names(path, header)
+        for row in rows:
+            if row and len(row) != len(header):
+                raise DataError(
+                    f"line {rows.line_num} has {len(row)} fields, the header has {len(header)}",
+                    where=f"{path}:{rows.line_num}",
+                    why="an unquoted comma, a cut line, or a column that was added upstream",
+                    fix="correct the line or the export that wrote it",
+                )
+        # The default reader of numbers is wrong in the last bit now and then.
+        return _with_times(pd.read_csv(io.StringIO(text), index_col=False, float_precision="round_trip"))
+    except (csv.Error, ValueError) as error:
+        raise DataError(
+            "this is not a readable CSV file", where=f"{path}:{rows.line_num}", why=str(error), fix="correct the export"
+        ) from error
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
+    """Read one JSON object per line, every value as it is written: pandas' own reader makes numbers of texts."""
+    lines = _decode(path).split("\n")
+    frame = pd.DataFrame([_json_object(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()])
+    _require_names(path, list(frame.columns))
+    return _with_times(frame)
+
+
+def _json_object(line: str, where: str) -> dict[str, Any]:
     try:
-        return pd.read_json(io.StringIO(_decode(path)), lines=True, convert_dates=False)
-    except ValueError as error:
-        raise DataError("a line is not a JSON object", where=str(path), why=str(error)) from error
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            "a line is not a JSON object", where=where, why=str(error), fix="correct the line or its export"
+        ) from error
+    if not isinstance(record, dict):
+        raise DataError("a line is not a JSON object", where=where, why=f"it is a {type(record).__name__}")
+    return record
+
+
+def _with_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Read columns of ISO 8601 times as times: CSV and JSON have no other way to say so."""
+    return pd.DataFrame({name: _times(frame[name]) for name in frame.columns}, index=frame.index)
+
+
+def _times(column: Column) -> Column:
+    present = column.dropna()
+    if column_kind(column) != "text" or present.empty or not present.astype(str).str.fullmatch(_ISO_TIME).all():
+        return column
+    try:
+        return pd.to_datetime(column, utc=True, format="ISO8601")
+    except ValueError:  # such as the 45th of a month
+        return column
 
 
 def _decode(path: Path) -> str:

@@ -21,7 +21,7 @@ from titlebout.errors import ConflictError, InconclusiveError, NotFoundError
 from titlebout.git import Git
 from titlebout.holdout import split, target_values
 from titlebout.metrics import row_losses
-from titlebout.models import Model, inputs, load_model, predict
+from titlebout.models import Model, inputs, load_model_of, predict
 from titlebout.process import run
 from titlebout.project import Project
 from titlebout.registry import promote
@@ -271,7 +271,7 @@ def _first_champion(project: Project, say: Say) -> Model:
     commit(project, "Promote the first champion")
     packaged = packaging.package(project, Dvc(project).pull_model("champion"), image=False)
     say(f"    {packaged.reasons[0]}")
-    return load_model(project.pipeline_dir / "champion", project.settings.project.package)
+    return load_model_of(project, project.pipeline_dir / "champion")
 
 
 def _replay(project: Project, months: tuple[Path, ...], first: Model, say: Say) -> list[Period]:
@@ -324,7 +324,7 @@ def _scheduled_run(project: Project, name: str, rows: int, loss: dict[str, float
 
 
 def _champion(project: Project) -> Model:
-    return load_model(Dvc(project).pull_model("champion"), project.settings.project.package)
+    return load_model_of(project, Dvc(project).pull_model("champion"))
 
 
 def _ungated(project: Project, seen: pd.DataFrame) -> Callable[[pd.DataFrame], npt.NDArray[np.float64]]:

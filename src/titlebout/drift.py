@@ -19,7 +19,7 @@ from titlebout.config import DriftSettings
 from titlebout.data import new_rows, read_tables, row_hashes, timestamps
 from titlebout.distances import robust_scale, spread
 from titlebout.errors import ConfigError
-from titlebout.models import load_model
+from titlebout.models import load_model_of
 from titlebout.plots import change_svg
 from titlebout.project import Project
 from titlebout.reporting import Markdown, code, cut, escape, number, table
@@ -94,7 +94,7 @@ def measure(project: Project) -> DriftResult:
     comparable = set(arrived.columns) <= set(known.columns) and (not roles.time or roles.time in arrived.columns)
     fresh = new_rows(arrived, known, roles.time) if comparable else arrived
     if (project.pipeline_dir / "champion.dvc").is_file():
-        trained = load_model(dvc.pull_model("champion"), project.settings.project.package).trained_rows
+        trained = load_model_of(project, dvc.pull_model("champion")).trained_rows
         known = known[np.isin(row_hashes(known), trained)]
     result, columns = _examine(known, fresh, settings, roles.time, roles.target)
     write_plots(project.reports, result, columns)
@@ -194,7 +194,7 @@ def _examine(
     """Return the decision and the columns it was made on, none when it was made without comparing."""
     ignored = [name for name in settings.ignore if name != time]
     reference, current = (frame.drop(columns=ignored, errors="ignore") for frame in (reference, current))
-    problems = tuple(structure(reference, current, frozenset({target} if target else ())))
+    problems = tuple(structure(reference, current, time, target))
     if problems:
         told = tuple(f"column {problem['name']!r}: {_PROBLEMS[problem['status']]}" for problem in problems)
         return DriftResult(

@@ -20,7 +20,7 @@ from titlebout.errors import UnsafeError
 from titlebout.git import Git
 from titlebout.holdout import labelled, require_no_overlap, split, target_values
 from titlebout.metrics import PRIMARY, FloatArray, row_losses, scores
-from titlebout.models import Model, load_model
+from titlebout.models import Model, load_model_of
 from titlebout.project import Project
 from titlebout.reporting import score as decimals
 from titlebout.reporting import table
@@ -218,7 +218,7 @@ def _bout(
     divided = split(frame, project.params)
     held, task = frame[divided.holdout], project.params.data.task
     y = target_values(held, project.params)
-    model = load_model(project.model_dir, project.settings.project.package)
+    model = load_model_of(project, project.model_dir)
     contestants = {"challenger": model} | ({"champion": opponent} if opponent else {})
     for who, contestant in contestants.items():
         require_no_overlap(divided.hashes[divided.holdout], contestant.trained_rows, who)
@@ -285,7 +285,7 @@ def _load_champion(project: Project, dvc: Dvc, champion: registry.Champion, revi
             why=f"it is {found}, the pointer says {champion.pointer.md5}",
             fix="restore the object at the DVC remote, or roll back to a champion that can be fetched",
         )
-    return load_model(target, project.settings.project.package)
+    return load_model_of(project, target)
 
 
 def _dummy_losses(trained: npt.NDArray[np.object_], y: npt.NDArray[np.object_], task: str) -> FloatArray:

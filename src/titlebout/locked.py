@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 LOCK = "requirements.lock"
 # One locked package: a line that begins with its name, and the indented lines with its hashes.
-LOCKED = re.compile(r"^[A-Za-z0-9][^\n]*(?:\n[ \t]+[^\n]*)*", re.MULTILINE)
+LOCKED = re.compile(r"^([A-Za-z0-9][\w.-]*)[^\n]*(?:\n[ \t]+[^\n]*)*", re.MULTILINE)
 # What the service imports. pyarrow, because pandas keeps text in another type without it than with it.
 SERVED = ("bentoml", "pandas", "pyarrow", "pydantic", "scikit-learn", "skops", "starlette")
 # What only the other steps import; with all they bring along, more than half of the lock.
@@ -36,24 +36,23 @@ def serving_requirements(root: Path) -> str:
         text = lock.read_text(encoding="utf-8")
     else:
         text = "\n".join(sorted(f"{dist.name}=={dist.version}" for dist in importlib.metadata.distributions()))
-    blocks = [(canonicalize_name(block.split("=")[0].strip()), block) for block in LOCKED.findall(text)]
-    needed = _with_dependencies([*SERVED, *_own_dependencies(root)], {name for name, _ in blocks})
+    blocks = [(canonicalize_name(block[1]), block[0]) for block in LOCKED.finditer(text)]
+    wanted = [*(Requirement(name) for name in SERVED), *_own_dependencies(root)]
+    needed = _with_dependencies(wanted, {name for name, _ in blocks})
     return "".join(f"{block}\n" for name, block in blocks if name in needed)
 
 
-def _own_dependencies(root: Path) -> list[str]:
+def _own_dependencies(root: Path) -> list[Requirement]:
     """Return what the team's code needs besides titlebout."""
     path = root / "pyproject.toml"
     document = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     stated = [Requirement(text) for text in document.get("project", {}).get("dependencies", [])]
-    return [
-        f"{need.name}[{','.join(need.extras)}]" for need in stated if canonicalize_name(need.name) not in NOT_SERVED
-    ]
+    return [need for need in stated if canonicalize_name(need.name) not in NOT_SERVED]
 
 
-def _with_dependencies(roots: Iterable[str], known: set[str]) -> set[str]:
-    """Return the names among `known` that `roots` need, themselves included, on any platform."""
-    todo, seen = [Requirement(root) for root in roots], set[tuple[str, str]]()
+def _with_dependencies(wanted: Iterable[Requirement], known: set[str]) -> set[str]:
+    """Return the names among `known` that are wanted or needed by those, on any platform."""
+    todo, seen = list(wanted), set[tuple[str, str]]()
     while todo:
         need = todo.pop()
         name = canonicalize_name(need.name)

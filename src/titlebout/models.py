@@ -25,8 +25,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout.data import column_kind, conform
-from titlebout.errors import NotFoundError, UnsafeError
+from titlebout.errors import InconclusiveError, NotFoundError, UnsafeError
 from titlebout.metrics import FloatArray
+from titlebout.project import Project
 from titlebout.results import read_json, write_json
 
 GOLDEN_ROWS = 256
@@ -176,6 +177,8 @@ def load_model(folder: Path, package: str) -> Model:
         If there is no model.
     UnsafeError
         If the weights are not the ones in the manifest, or contain a type that is not on the allow-list.
+    InconclusiveError
+        If the code it was trained with is not here any more: nothing can be said about it.
     """
     import skops.io
 
@@ -193,7 +196,21 @@ def load_model(folder: Path, package: str) -> Model:
             fix="pull it again: `dvc checkout --force`",
         )
     trusted = _trust(skops.io.get_untrusted_types(data=weights), package, folder)
-    return Model(skops.io.loads(weights, trusted=list(trusted)), manifest, folder)
+    try:
+        return Model(skops.io.loads(weights, trusted=list(trusted)), manifest, folder)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InconclusiveError(
+            "the model cannot be loaded with the code that is here",
+            where=str(path),
+            why=str(error),
+            fix=f"keep the functions and classes it was trained with in src/{package}, or check out the commit it was trained at",
+        ) from error
+
+
+def load_model_of(project: Project, folder: Path) -> Model:
+    """Load a model of a project, whose own code may be part of it; raises what :func:`load_model` raises."""
+    project.import_code()
+    return load_model(folder, project.settings.project.package)
 
 
 def to_records(frame: pd.DataFrame, kinds: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import yaml
 
 from titlebout.errors import NotFoundError
 from titlebout.locked import LOCK, serving_requirements
-from titlebout.models import load_model
+from titlebout.models import load_model_of
 from titlebout.process import run
 from titlebout.project import Project
 from titlebout.replay import Replay, replay, serve
@@ -122,7 +122,7 @@ def package(project: Project, model_folder: Path, *, image: bool = False, base: 
         If the model is not the one its manifest describes, or the bento does not start or answers otherwise.
     """
     project.import_code()
-    model = load_model(model_folder, project.settings.project.package)
+    model = load_model_of(project, model_folder)
     sha256 = model.manifest["sha256"]
     name, build = _name(project), project.root / "build"
     tag = f"{name}:{sha256[:DIGITS]}"

@@ -100,7 +100,7 @@ def run(  # noqa: PLR0913 - a thin cover of subprocess.Popen
     output: list[str] = []
     errors: list[str] = []
     with start(command, cwd=cwd, env=env) as child:
-        readers = [_read(child.stdout, output, on_line), _read(child.stderr, errors, on_line)]
+        readers = [_read(child.stdout, output, on_output), _read(child.stderr, errors, on_line)]
         try:
             child.wait(timeout)
         except subprocess.TimeoutExpired as error:

@@ -130,7 +130,7 @@ def _require_task(target: Column, task: str | None) -> str:
     distinct = target.nunique()
     if distinct < 2:
         raise InconclusiveError(
-            f"the target {target.name!r} is always {target.iloc[0]!r}",
+            f"the target {target.name!r} is always {str(target.iloc[0])!r}",
             fix="add rows with other values: there is nothing to learn yet",
         )
     kind = column_kind(target)
@@ -155,20 +155,9 @@ def _require_task(target: Column, task: str | None) -> str:
 def _time_column(frame: pd.DataFrame, target: str) -> str:
     """Return the first column that holds a time in every row; empty when there is none."""
     for name in frame.columns:
-        if name != target and frame[name].notna().all() and _is_time(frame[name]):
+        if name != target and column_kind(frame[name]) == "datetime" and frame[name].notna().all():
             return str(name)
     return ""
-
-
-def _is_time(column: Column) -> bool:
-    kind = column_kind(column)
-    if kind != "text":
-        return kind == "datetime"
-    try:
-        pd.to_datetime(column, utc=True, format="ISO8601")
-    except (ValueError, TypeError):
-        return False
-    return True
 
 
 def _holdout_days(column: Column) -> int:
@@ -180,7 +169,7 @@ def _holdout_days(column: Column) -> int:
 def _useless(column: Column) -> str:
     """Return why a model cannot learn from a column; empty when it can."""
     kind, distinct, rows = column_kind(column), column.nunique(), len(column)
-    if kind == "datetime" or (kind == "text" and _is_time(column.dropna())):
+    if kind == "datetime":
         return "it is a time"
     if distinct == 1 and column.notna().all():
         return "it is the same in every row"

@@ -143,7 +143,7 @@ def score(project: Project) -> dict[str, Any]:
     """Stage ``evaluate``: the challenger's own scores on the holdout, in ``reports/metrics.json``."""
     frame = labelled(project)
     divided = split(frame, project.params)
-    model = models.load_model(project.model_dir, project.settings.project.package)
+    model = models.load_model_of(project, project.model_dir)
     require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, "challenger")
     held = frame[divided.holdout]
     y = target_values(held, project.params)

@@ -106,7 +106,10 @@ def test_lines_of_both_streams_arrive_while_the_child_runs() -> None:
     script = "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(0.5); print('two')"
     heard: list[tuple[str, float]] = []
 
-    process.run(python(script), on_line=lambda line: heard.append((line, time.monotonic())))
+    def hear(line: str) -> None:
+        heard.append((line, time.monotonic()))
+
+    process.run(python(script), on_line=hear, on_output=hear)
 
     (first, at), (second, later) = heard
     assert (first, second) == ("one", "two")

@@ -53,13 +53,15 @@ def test_every_column_gets_one_role_and_every_decision_a_sentence(tmp_path: Path
 
 
 def test_a_csv_and_a_parquet_file_of_one_table_get_the_same_roles(tmp_path: Path) -> None:
-    typed = customers().assign(signup=lambda frame: pd.to_datetime(frame["signup"]))
+    typed = customers().assign(
+        signup=lambda frame: pd.to_datetime(frame["signup"]), cancelled=lambda frame: pd.to_datetime(frame["cancelled"])
+    )
     _, by_csv = read_roles(saved(tmp_path, typed), "churned")
     _, by_parquet = read_roles(saved(tmp_path, typed, "parquet"), "churned")
     assert by_csv == by_parquet
 
 
-@pytest.mark.parametrize(("days", "expected"), [(365, 14), (30, 5), (5, 1)])
+@pytest.mark.parametrize(("days", "expected"), [(365, 14), (30, 6), (5, 1)])
 def test_the_holdout_is_two_weeks_or_a_fifth_of_a_short_history(tmp_path: Path, days: int, expected: int) -> None:
     times = pd.date_range("2024-01-01", pd.Timestamp("2024-01-01") + pd.Timedelta(days=days), periods=ROWS)
     _, roles = read_roles(saved(tmp_path, customers().assign(signup=times)), "churned")
@@ -96,7 +98,7 @@ def test_a_number_with_a_fraction_is_no_class(tmp_path: Path) -> None:
         ({"empty": None}, "churned", None, DataError, "'empty' has no values"),
         ({"churned": [None, *["yes"] * (ROWS - 1)]}, "churned", None, DataError, "1 missing"),
         ({"churned": "yes"}, "churned", None, InconclusiveError, "always 'yes'"),
-        ({"price": 1.0}, "price", "regression", InconclusiveError, "always 1.0"),
+        ({"price": 1.0}, "price", "regression", InconclusiveError, "always '1.0'"),
         ({}, "churned", "regression", ConfigError, "cannot be predicted as a number"),
         ({}, "income", "classification", ConfigError, "more than 50 classes"),
     ],

@@ -161,11 +161,12 @@ ANY_JSON = st.recursive(
 
 @given(name=st.sampled_from(list(KINDS)), anything=ANY_JSON)
 def test_any_json_value_is_read_or_refused_by_the_name_of_its_column(name: str, anything: Any) -> None:
+    told: list[str] = []
     try:
         read(ROW | {name: anything})
     except ValidationError as error:
-        # json writes a lone half of a surrogate pair, which is no valid JSON text
-        assert complaints(error) in ([f"rows.0.{name}"], [""])
+        told = complaints(error)
+    assert told in ([], [f"rows.0.{name}"])
 
 
 def test_a_label_has_the_type_of_the_classes() -> None:

@@ -1,0 +1,270 @@
+"""A retraining attempt with the real tools: what it commits, what it never touches, and how it is proposed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+import sample
+from fakes.github_server import GithubServer
+from titlebout import process, proposal, retraining
+from titlebout.__main__ import run
+from titlebout.errors import ConflictError, ExitCode, InconclusiveError, TitleboutError, UnsafeError
+from titlebout.forge import Forge
+from titlebout.git import Git
+from titlebout.project import Project
+
+BRANCH = "retrain/ferries"
+
+
+def stormy(rows: int, start: str = "2024-04-21", seed: int = 1) -> pd.DataFrame:
+    """Crossings of a season in which nearly twice as many are late: a champion of the calm season is too hopeful."""
+    frame = sample.crossings(rows, start=start, seed=seed)
+    late = frame["late"] | (np.random.default_rng(seed).random(rows) < 0.6)
+    return frame.assign(late=late.astype(np.int64))
+
+
+def arrive(root: Path, frame: pd.DataFrame, name: str) -> None:
+    (root / "incoming").mkdir(exist_ok=True)
+    frame.to_parquet(root / "incoming" / f"{name}.parquet", index=False)
+
+
+def crown_first(root: Path) -> None:
+    """Train, evaluate, promote and commit the first champion, as the tutorial does."""
+    for command in (["train"], ["evaluate"], ["promote"]):
+        process.run(["titlebout", *command], cwd=root)
+    sample.commit(root, "First champion")
+
+
+@pytest.fixture(scope="module")
+def calm(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample repository with a champion; not to be changed."""
+    root = sample.copy(repository, tmp_path_factory.mktemp("calm") / sample.NAME)
+    crown_first(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, retraining.RetrainResult]:
+    """A repository after an attempt that was promoted, and what it said; not to be changed."""
+    folder = tmp_path_factory.mktemp("attempted")
+    origin = folder / "origin.git"
+    process.run(["git", "clone", "--quiet", "--bare", str(calm), str(origin)])
+    root = folder / sample.NAME
+    process.run(["git", "clone", "--quiet", str(origin), str(root)])
+    arrive(root, stormy(500), "2024-05")
+    (root / "notes.txt").write_text("not committed yet\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        result = retraining.retrain(Project.find(root), "drift", root / "build" / "retrain.bundle")
+    return root, result
+
+
+@pytest.fixture
+def calm_project(calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    root = sample.copy(calm, tmp_path / sample.NAME)
+    monkeypatch.chdir(root)
+    return Project.find(root)
+
+
+@pytest.fixture
+def after(attempted: tuple[Path, retraining.RetrainResult], tmp_path: Path) -> Project:
+    """A copy of the repository after the attempt, with an origin of its own."""
+    root = sample.copy(attempted[0], tmp_path / "after")
+    origin = tmp_path / "origin.git"
+    process.run(["git", "clone", "--quiet", "--bare", sample.git(root, "remote", "get-url", "origin"), str(origin)])
+    sample.git(root, "remote", "set-url", "origin", str(origin))
+    return Project.find(root)
+
+
+@pytest.fixture
+def github() -> Iterator[GithubServer]:
+    with GithubServer("acme/ferries") as server:
+        yield server
+        assert server.violations == []
+
+
+@pytest.fixture
+def forge(github: GithubServer) -> Forge:
+    return Forge.connect(github.url, "acme/ferries", "secret-token")
+
+
+def test_a_better_challenger_becomes_one_commit_on_one_branch(
+    attempted: tuple[Path, retraining.RetrainResult],
+) -> None:
+    root, result = attempted
+    project, git = Project.find(root), Git(root)
+
+    assert (result.operation, result.verdict, result.passed) == ("committed", "promote", True)
+    assert result.new_rows == 500
+    assert git.resolve(BRANCH) == result.commit
+    assert git.output("rev-parse", f"{BRANCH}^") == git.output("rev-parse", "main")
+    touched = git.output("diff", "--name-only", "main", BRANCH).splitlines()
+    allowed = proposal.allowed_paths(project)
+    assert [path for path in touched if not path.startswith(allowed)] == []
+    assert {"data.dvc", "pipelines/ferries/dvc.lock", "pipelines/ferries/champion.dvc"} <= set(touched)
+
+
+def test_the_users_files_stay_as_they_were(attempted: tuple[Path, retraining.RetrainResult]) -> None:
+    root, _ = attempted
+
+    assert sample.git(root, "status", "--porcelain").splitlines() == ["?? incoming/", "?? notes.txt"]
+    assert sample.git(root, "branch", "--show-current") == "main"
+    assert len(sample.git(root, "worktree", "list").splitlines()) == 1
+    assert not (root / "data").exists()
+
+
+def test_a_fresh_clone_of_the_branch_has_data_and_champion_without_any_secret(
+    attempted: tuple[Path, retraining.RetrainResult], tmp_path: Path
+) -> None:
+    root, _ = attempted
+    clone = tmp_path / "clone"
+    process.run(["git", "clone", "--quiet", "--branch", BRANCH, str(root), str(clone)])
+
+    sample.dvc(clone, "pull", "--quiet", "data.dvc", "pipelines/ferries/champion.dvc")
+
+    assert sum(len(pd.read_parquet(path)) for path in (clone / "data").iterdir()) == sample.ROWS + 500
+    assert (clone / "pipelines/ferries/champion/model.skops").is_file()
+
+
+def test_the_commit_message_is_the_pull_requests_text(attempted: tuple[Path, retraining.RetrainResult]) -> None:
+    root, result = attempted
+
+    message = Git(root).message(result.commit)
+
+    assert proposal.split_message(message) == (result.title, result.body)
+    assert proposal.trailer(message, proposal.TRAILER) == "drift"
+    assert result.title.startswith("Retrain ferries: log loss 0.")
+    assert "### Gate: promote" in result.body
+    assert "500 new rows" in result.body
+
+
+def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
+    after: Project, attempted: tuple[Path, retraining.RetrainResult]
+) -> None:
+    said: list[str] = []
+
+    again = retraining.retrain(after, "drift", on_line=said.append)
+
+    assert (again.operation, again.commit) == ("unchanged", attempted[1].commit)
+    assert (again.title, again.body) == (attempted[1].title, attempted[1].body)
+    assert said == []
+
+
+def test_more_data_refreshes_the_one_branch(after: Project, attempted: tuple[Path, retraining.RetrainResult]) -> None:
+    arrive(after.root, stormy(620), "2024-06")
+
+    again = retraining.retrain(after, "drift")
+
+    assert again.operation == "committed"
+    assert again.commit != attempted[1].commit
+    assert Git(after.root).commits_between("main", BRANCH) == (again.commit,)
+
+
+def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> None:
+    sample.git(after.root, "checkout", "--quiet", BRANCH)
+    (after.root / "README.md").write_text("my improvement\n", encoding="utf-8")
+    sample.git(after.root, "add", "README.md")
+    sample.git(after.root, "commit", "--quiet", "-m", "My improvement")
+    mine = sample.git(after.root, "rev-parse", "HEAD")
+    sample.git(after.root, "checkout", "--quiet", "main")
+
+    with pytest.raises(ConflictError, match="somebody else committed"):
+        retraining.retrain(after, "drift")
+
+    assert Git(after.root).resolve(BRANCH) == mine
+
+
+def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) -> None:
+    arrive(calm_project.root, sample.crossings(240, start="2024-04-21", seed=5), "2024-05")
+
+    result = retraining.retrain(calm_project, "schedule")
+
+    assert result.verdict in {"keep", "inconclusive"}
+    assert (result.operation, result.commit, result.passed) == ("none", "", False)
+    assert Git(calm_project.root).resolve(BRANCH) is None
+    assert result.evaluation is not None
+    assert result.evaluation["gain_lower"] <= 0
+
+
+def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    arrive(calm_project.root, stormy(200).assign(late=7), "2024-05")
+
+    code = run(["retrain", "--json"])
+
+    said = json.loads(capsys.readouterr().out)
+    assert code == ExitCode.DATA_REFUSED
+    assert (said["verdict"], said["operation"], said["evaluation"]) == ("data_refused", "none", None)
+    assert Git(calm_project.root).resolve(BRANCH) is None
+
+
+def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Project) -> None:
+    arrive(calm_project.root, stormy(49), "2024-05")
+
+    with pytest.raises(InconclusiveError, match="49 new rows are too few"):
+        retraining.retrain(calm_project, "drift")
+
+    assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
+
+
+def test_rows_without_labels_wait(calm_project: Project) -> None:
+    arrive(calm_project.root, stormy(200).drop(columns="late"), "2024-05")
+
+    with pytest.raises(InconclusiveError, match="has no late"):
+        retraining.retrain(calm_project, "drift")
+
+
+def test_a_failing_stage_passes_on_its_words_and_leaves_nothing(calm_project: Project) -> None:
+    sample.edit(calm_project.root / "src/ferries/model.py", "return make_pipeline", "return None and make_pipeline")
+    sample.commit(calm_project.root, "Break the model")
+    arrive(calm_project.root, stormy(200), "2024-05")
+
+    with pytest.raises(TitleboutError, match="has no fit and predict") as raised:
+        retraining.retrain(calm_project, "drift")
+
+    assert raised.value.exit_code == ExitCode.USAGE
+    assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
+    assert Git(calm_project.root).resolve(BRANCH) is None
+
+
+def test_a_bundle_is_proposed_as_one_pull_request_and_refreshed_not_repeated(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    sample.git(after.root, "branch", "-D", BRANCH)
+    bundle = after.root / "build" / "retrain.bundle"
+
+    first = retraining.propose(after, forge, bundle)
+    second = retraining.propose(after, forge, bundle)
+
+    assert (first.operation, second.operation) == ("created", "unchanged")
+    assert first.number == second.number
+    assert Git(after.root).remote_branch(BRANCH) == first.commit
+    state = httpx.get(f"{github.url}/_stand-in/state").json()
+    assert [(pull["title"], pull["head"]["ref"]) for pull in state["pulls"]] == [(first.title, BRANCH)]
+    assert [status["context"] for status in state["statuses"][first.commit]][-1] == "titlebout/gate"
+
+
+def test_a_commit_that_touches_code_is_refused_before_it_is_pushed(after: Project, forge: Forge) -> None:
+    sample.git(after.root, "checkout", "--quiet", BRANCH)
+    sample.edit(after.root / "src/ferries/model.py", "import", "import os  # smuggled\nimport")
+    sample.git(after.root, "commit", "--quiet", "--amend", "--no-edit", "--all")
+    sample.git(after.root, "checkout", "--quiet", "main")
+
+    with pytest.raises(UnsafeError, match=r"touches 'src/ferries/model.py'"):
+        retraining.propose(after, forge)
+
+    assert Git(after.root).remote_branch(BRANCH) is None
+
+
+def test_a_base_that_moved_since_the_attempt_is_a_conflict(after: Project, forge: Forge) -> None:
+    (after.root / "README.md").write_text("news\n", encoding="utf-8")
+    sample.git(after.root, "add", "README.md")
+    sample.git(after.root, "commit", "--quiet", "-m", "News on main")
+    sample.git(after.root, "push", "--quiet", "origin", "main")
+
+    with pytest.raises(ConflictError, match="the base branch moved"):
+        retraining.propose(after, forge)
