@@ -341,17 +341,18 @@ def doctor_command() -> Report:
     "--output-dir", type=click.Path(path_type=Path, file_okay=False), default="build/demo", help="Folder for the demo."
 )
 @click.option("--full", is_flag=True, help="Use all flights of 2013 instead of the sample.")
-def demo_command(output_dir: Path, full: bool) -> Report:
+@click.option("--months", type=click.IntRange(1, 10), help="Stop after so many months of production data.")
+def demo_command(output_dir: Path, full: bool, months: int | None) -> Report:
     """Generate a repository and replay a year of flights through the loop.
 
     \b
     Example:
       titlebout demo
     """  # noqa: D301
-    from titlebout import demo
+    from titlebout import demo, demo_report
 
-    result = demo.demo(output_dir, full, _progress)
-    return Report(result, demo.render_demo(result))
+    result = demo.demo(output_dir, full, months, _progress)
+    return Report(result, demo_report.render_demo(result))
 
 
 @cli.command("stage", hidden=True)

@@ -1,7 +1,6 @@
 """Tables: read strictly, typed by column kind, identified by row hashes."""
 
 import csv
-import glob
 import io
 import json
 from collections.abc import Sequence
@@ -74,9 +73,9 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
     """Return the table files in and below a folder, or those of a glob, sorted by name; hidden ones are left out."""
-    within = f"{glob.escape(pattern)}/**/*" if (root / pattern).is_dir() else pattern
-    paths = [root / name for name in glob.glob(within, root_dir=root, recursive=True)]
-    return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()))
+    folder, anchor = root / pattern, Path(pattern).anchor
+    paths = folder.rglob("*") if folder.is_dir() else (root / anchor).glob(pattern.removeprefix(anchor))
+    return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and _is_visible_file(path, folder)))
 
 
 def read_tables(root: Path, pattern: str) -> pd.DataFrame:
@@ -116,15 +115,13 @@ def column_kind(column: Column) -> str:
         return column_kind(column.cat.categories.to_series())
     if column.dtype == object:
         return _OBJECTS.get(types.infer_dtype(column), "text")
-    if types.is_bool_dtype(column):
-        return "boolean"
-    if types.is_integer_dtype(column):
-        return "integer"
-    if types.is_numeric_dtype(column):
-        return "number"
-    if types.is_datetime64_any_dtype(column):
-        return "datetime"
-    return "text"
+    asked = (
+        ("boolean", types.is_bool_dtype),
+        ("integer", types.is_integer_dtype),
+        ("number", types.is_numeric_dtype),
+        ("datetime", types.is_datetime64_any_dtype),
+    )
+    return next((kind for kind, is_it in asked if is_it(column)), "text")
 
 
 def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
@@ -226,6 +223,11 @@ def timestamps(frame: pd.DataFrame, time: str) -> Column:
     return stamps
 
 
+def _is_visible_file(path: Path, folder: Path) -> bool:
+    inner = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
+    return path.is_file() and not any(part.startswith(".") for part in inner)
+
+
 def _conform_column(column: Column, kind: str) -> Column:
     try:
         if kind == "datetime":
@@ -258,7 +260,7 @@ def _as_number(column: Column) -> Column:
 
 
 def _as_text(column: Column) -> Column:
-    """Return every value as str: among words, a CSV cannot tell the number 1 from the text "1"."""
+    # Every value as str: among words, a CSV cannot tell the number 1 from the text "1".
     if any(isinstance(value, list | dict | np.ndarray) for value in column):
         raise ValueError("lists or objects inside a cell")
     words = [str(value) if there else None for value, there in zip(column, column.notna(), strict=True)]

@@ -7,16 +7,17 @@ the bouts and the retrain commits are the real ones, and stay behind for explori
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout import act, checks, drift, evaluation, packaging, pages, retraining, scaffold, training
+from titlebout import act, checks, demo_report, drift, evaluation, packaging, retraining, scaffold, training
 from titlebout.data import read_table
+from titlebout.demo_report import DemoResult, Period
 from titlebout.errors import ConflictError, InconclusiveError, NotFoundError
 from titlebout.git import Git
 from titlebout.holdout import split, target_values
@@ -25,8 +26,7 @@ from titlebout.models import Model, inputs, load_model_of, predict
 from titlebout.process import run
 from titlebout.project import Project
 from titlebout.registry import promote
-from titlebout.reporting import score
-from titlebout.results import StepResult, write_text_atomically
+from titlebout.results import write_text_atomically
 from titlebout.tracking import Dvc
 
 NAME = "flights-delay"
@@ -36,63 +36,7 @@ FIRST_MONTHS = 2
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Period:
-    """One month of the replay.
-
-    Attributes
-    ----------
-    name : str
-        The month, as ``2013-03``.
-    rows : int
-    check, drift : str
-        Verdicts of the data check and of the drift measurement.
-    decision : str
-        What the loop did: ``nothing``, ``stopped`` or ``retrained``.
-    champion_score, challenger_score : float or None
-        Log loss of the two models on the holdout, when there was a bout.
-    verdict : str
-        Of the gate; empty without a bout.
-    loss : dict of str to float
-        Mean log loss on this month's flights of the model each policy had in service when they arrived.
-    """
-
-    name: str
-    rows: int
-    check: str
-    drift: str
-    decision: str
-    loss: dict[str, float]
-    champion_score: float | None = None
-    challenger_score: float | None = None
-    verdict: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoResult(StepResult):
-    """What the demo showed.
-
-    Attributes
-    ----------
-    repository, page : str
-        Where the repository and the HTML report are.
-    ci : str
-        How the first push was run.
-    periods : tuple of dict
-        One :class:`Period` per month.
-    log_loss : dict of str to float
-        Mean over all flights that arrived, by policy.
-    """
-
-    step: ClassVar[str] = "demo"
-    repository: str
-    page: str
-    ci: str
-    periods: tuple[dict[str, Any], ...]
-    log_loss: dict[str, float]
-
-
-def demo(output_dir: Path, full: bool, say: Say) -> DemoResult:
+def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResult:
     """Generate a repository and replay 2013 through its loop.
 
     Parameters
@@ -101,6 +45,8 @@ def demo(output_dir: Path, full: bool, say: Say) -> DemoResult:
         Where the repository and the report go; a former demo there is replaced.
     full : bool
         Use all flights instead of the sample.
+    months : int or None
+        Stop after so many months of production data; None: the whole year.
     say : callable
         Called with each line of progress.
 
@@ -112,11 +58,11 @@ def demo(output_dir: Path, full: bool, say: Say) -> DemoResult:
         If this is not titlebout's own repository: the year of flights is there.
     """
     output_dir = output_dir.resolve()
-    months = _months(output_dir, full, say)
+    files = _months(output_dir, full, say)[: FIRST_MONTHS + months if months else None]
     _clear(output_dir)
-    project, ci = _first_push(output_dir, months, say)
+    project, ci = _first_push(output_dir, files, say)
     first = _first_champion(project, say)
-    periods = _replay(project, months, first, say)
+    periods = _replay(project, files, first, say)
     counts = np.array([period.rows for period in periods])
     means = {policy: float(np.average([p.loss[policy] for p in periods], weights=counts)) for policy in periods[0].loss}
     promoted = sum(period.verdict == "promote" for period in periods)
@@ -133,34 +79,8 @@ def demo(output_dir: Path, full: bool, say: Say) -> DemoResult:
         periods=tuple(asdict(period) for period in periods),
         log_loss=means,
     )
-    write_text_atomically(output_dir / "report.html", _page(result, periods))
+    write_text_atomically(output_dir / "report.html", demo_report.page(result, periods))
     return result
-
-
-def render_demo(result: DemoResult) -> str:
-    """Return the terminal's table and the sentences below it."""
-    import io
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    headers, rows = _rows(result.periods)
-    for header in headers:
-        shown.add_column(header, justify="right" if header in {"rows", "champion", "challenger"} else "left")
-    for row in rows:
-        shown.add_row(*row)
-    out = io.StringIO()
-    Console(file=out, width=110, color_system=None).print(shown)
-    lines = [line.rstrip() for line in out.getvalue().splitlines()]
-    lines += [*(f"{reason[0].upper()}{reason[1:]}." for reason in result.reasons), ""]
-    lines += [
-        f"First push: {result.ci}",
-        f"Report:     {result.page}",
-        f"Repository: {result.repository}  (try `git log --graph --oneline`)",
-    ]
-    return "\n".join(lines).strip("\n") + "\n"
 
 
 def _months(output_dir: Path, full: bool, say: Say) -> tuple[Path, ...]:
@@ -291,7 +211,7 @@ def _replay(project: Project, months: tuple[Path, ...], first: Model, say: Say) 
         period = _scheduled_run(project, month.stem, len(rows), loss)
         seen.append(rows)
         periods.append(period)
-        say(f"    {_told(period)}")
+        say(f"    {demo_report.told(period)}")
     return periods
 
 
@@ -348,62 +268,3 @@ def commit(project: Project, message: str) -> None:
 
 def _identity() -> tuple[str, ...]:
     return ("-c", "user.name=titlebout demo", "-c", "user.email=demo@titlebout.invalid")
-
-
-def _rows(periods: tuple[dict[str, Any], ...]) -> tuple[list[str], list[list[str]]]:
-    headers = ["period", "rows", "data check", "drift", "decision", "champion", "challenger", "verdict"]
-    rows = [
-        [
-            period["name"],
-            f"{period['rows']:,}",
-            period["check"],
-            period["drift"],
-            period["decision"],
-            score(period["champion_score"]),
-            score(period["challenger_score"]),
-            period["verdict"] or "-",
-        ]
-        for period in periods
-    ]
-    return headers, rows
-
-
-def _told(period: Period) -> str:
-    bout = f", champion {score(period.champion_score)}, challenger {score(period.challenger_score)}: {period.verdict}"
-    return f"{period.name}: {period.rows:,} rows, check {period.check}, drift {period.drift}, {period.decision}{bout if period.verdict else ''}"
-
-
-def _page(result: DemoResult, periods: list[Period]) -> str:
-    names = {"loop": "titlebout's loop", "every": "retrain every month, no gate", "never": "never retrain"}
-    colors = {"loop": "#0969da", "every": "#9a6700", "never": "#cf222e"}
-    lines = [
-        pages.Line(
-            f"{label} (mean {result.log_loss[policy]:.4f})",
-            [p.loss[policy] for p in periods],
-            colors[policy],
-            "-" if policy == "loop" else "--",
-        )
-        for policy, label in names.items()
-    ]
-    marked = {
-        "challenger promoted": [i for i, p in enumerate(periods) if p.verdict == "promote"],
-        "challenger refused": [i for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
-    }
-    plot = pages.line_plot(
-        [p.name[5:] for p in periods], lines, "log loss on the month's flights (smaller is better)", marked
-    )
-    headers, rows = _rows(result.periods)
-    return pages.page(
-        "A year of flights through the loop",
-        "Will a flight from New York arrive more than 15 minutes late? 2013, month by month.",
-        pages.paragraph(" ".join(f"{reason[0].upper()}{reason[1:]}." for reason in result.reasons)),
-        pages.figure(
-            plot,
-            "Each point scores the model that was in service when the month's flights arrived, before any of them was trained on.",
-        ),
-        pages.table(headers, rows, [p.verdict for p in periods]),
-        pages.paragraph(
-            "Champion and challenger: log loss on the same held-out flights, which neither was trained on."
-        ),
-        pages.paragraph(f"First push: {result.ci} Repository: {result.repository}"),
-    )

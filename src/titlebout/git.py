@@ -43,6 +43,7 @@ class Git:
             raise ConfigError(
                 "this is not a git repository",
                 where=str(start),
+                why=completed.tail(2),
                 fix="run `git init -b main && git add -A && git commit -m 'First commit'`",
             )
         return cls(Path(completed.stdout.strip()))
@@ -104,13 +105,18 @@ class Git:
         return self.commit_of(f"refs/remotes/origin/{base}", f"refs/heads/{base}", base)
 
     def show(self, revision: str, path: str) -> str | None:
-        """Return the text of `path` at `revision`, or None when it is not in that tree."""
-        completed = self.run("show", f"{revision}:{path}", check=False)
-        return completed.stdout if completed.returncode == 0 else None
+        """Return the text of `path` at `revision`, or None when it is not in that tree.
+
+        A revision that is not there, or a file that cannot be read, raises :class:`titlebout.process.ProcessError`:
+        it must not look as if there was no file.
+        """
+        if not self.output("ls-tree", "--name-only", revision, "--", path):
+            return None
+        return self.run("show", f"{revision}:{path}").stdout
 
     def changed_paths(self) -> tuple[str, ...]:
         """Return the tracked files that differ from the last commit."""
-        return tuple(self.output("diff", "--name-only", "HEAD").splitlines())
+        return tuple(self.output("diff", "--name-only", "-z", "HEAD").split("\0")[:-1])
 
     def require_identity(self) -> None:
         """Make sure that git knows who commits.
@@ -139,10 +145,11 @@ class Git:
             shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, message: str, paths: Sequence[str]) -> str:
-        """Commit the named paths, ignored or not, as titlebout's bot and return the commit id."""
+        """Commit the named paths, ignored or not, and nothing else, as titlebout's bot; return the commit id."""
         self.run("add", "--force", "--all", "--", *paths)
         identity = ["-c", f"user.name={BOT_NAME}", "-c", f"user.email={BOT_EMAIL}"]
-        self.run(*identity, "commit", "--quiet", "--no-verify", "--cleanup=verbatim", "--message", message)
+        how = ["--quiet", "--no-verify", "--no-gpg-sign", "--cleanup=verbatim", "--message", message]
+        self.run(*identity, "commit", *how, "--", *paths)
         return self.output("rev-parse", "HEAD")
 
     def tree(self, commit: str) -> str:

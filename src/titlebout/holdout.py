@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout.config import Params
-from titlebout.data import ROW_HASH_BITS, read_tables, row_hashes, timestamps
-from titlebout.errors import DataError, InconclusiveError, UnsafeError
+from titlebout.data import ROW_HASH_BITS, column_kind, conform, read_tables, row_hashes, timestamps
+from titlebout.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.project import Project
 
 BoolArray = npt.NDArray[np.bool_]
@@ -43,9 +43,17 @@ def labelled(project: Project) -> pd.DataFrame:
 
 
 def target_values(frame: pd.DataFrame, params: Params) -> npt.NDArray[np.object_]:
-    """Return the target as an array of shape (n_rows,): numbers for regression, plain labels for classification."""
-    column = frame[params.data.target]
-    return column.to_numpy(dtype=np.float64 if params.data.task == "regression" else None).astype(object)
+    """Return the target as an array of shape (n_rows,): numbers for regression, plain labels for classification.
+
+    Raises
+    ------
+    DataError
+        If a regression's target is not a finite number in every row.
+    """
+    target = params.data.target
+    kind = "number" if params.data.task == "regression" else column_kind(frame[target])
+    column = conform(frame, {target: kind})[target] if kind in {"number", "text"} else frame[target]
+    return column.to_numpy().astype(object)
 
 
 @dataclass(frozen=True)
@@ -94,10 +102,10 @@ def split(frame: pd.DataFrame, params: Params) -> Split:
 
     Raises
     ------
+    ConfigError
+        If a column of ``split.key`` is not there.
     InconclusiveError
         If either side would be empty.
-    UnsafeError
-        If a row occurs on both sides.
     """
     hashes = row_hashes(frame)
     time = params.data.time
@@ -107,11 +115,6 @@ def split(frame: pd.DataFrame, params: Params) -> Split:
             f"the {'holdout' if not held.any() else 'training part'} would be empty",
             why=f"{len(frame)} rows, split by {params.split.by}",
             fix="add data, or change split in params.yaml",
-        )
-    shared = int(np.isin(hashes[held], hashes[~held]).sum())
-    if shared and params.split.by == "time":
-        raise UnsafeError(
-            f"{shared} held-out rows are also training rows", fix="remove the duplicated rows from the data"
         )
     stamps = timestamps(frame, time)[held] if time else None
     start, end = (stamps.min().isoformat(), stamps.max().isoformat()) if stamps is not None else ("", "")
@@ -149,7 +152,21 @@ def _by_time(frame: pd.DataFrame, params: Params) -> BoolArray:
 
 
 def _by_hash(frame: pd.DataFrame, hashes: HashArray, params: Params) -> BoolArray:
-    """Hold out by entity, so that all rows of one entity are on the same side for ever."""
+    """Hold out by entity, so that all rows of one entity are on the same side for ever.
+
+    Raises
+    ------
+    ConfigError
+        If a column of the key is not there.
+    """
+    missing = [name for name in params.split.key if name not in frame.columns]
+    if missing:
+        raise ConfigError(
+            f"the data has no column {missing[0]!r}",
+            where="params.yaml: split.key",
+            why=f"it has: {', '.join(map(str, frame.columns))}",
+            fix="correct the name",
+        )
     keys = row_hashes(frame[list(params.split.key)]) if params.split.key else hashes
     held: BoolArray = keys < np.uint64(params.split.fraction * 2**ROW_HASH_BITS)
     return held

@@ -2,13 +2,16 @@
 
 import importlib
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from titlebout.config import PARAMS_FILE, SETTINGS_FILE, Params, Settings, load_params, load_settings
-from titlebout.errors import ConfigError, NotFoundError
+from titlebout.errors import ConfigError, NotFoundError, TitleboutError
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Project:
             )
         settings = load_settings(folder / SETTINGS_FILE)
         project = cls(folder, settings, pipeline or settings.project.pipeline)
-        if not project.pipeline_dir.is_dir():
-            have = sorted(p.name for p in (folder / "pipelines").glob("*") if p.is_dir())
+        have = sorted(p.name for p in (folder / "pipelines").glob("*") if p.is_dir())
+        if project.pipeline not in have:
             raise NotFoundError(
                 f"no pipeline {project.pipeline!r}",
                 where=str(folder / "pipelines"),
@@ -103,21 +106,14 @@ class Project:
         Raises
         ------
         ConfigError
-            If the function cannot be imported, or does not return an estimator.
+            If the function cannot be imported or called, or does not return an estimator.
         """
         self.import_code()
         reference = self.params.train.model
         module_name, function_name = reference.split(":")
-        try:
+        with self.team_code(reference):
             function = getattr(importlib.import_module(module_name), function_name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(
-                f"cannot import {reference}",
-                where=f"{self.pipeline_dir / PARAMS_FILE}: train.model",
-                why=str(error),
-                fix=f"check the name, and that src/{self.settings.project.package} has it",
-            ) from error
-        estimator = function(seed=self.params.train.seed, **self.params.train.hyperparameters)
+            estimator = function(seed=self.params.train.seed, **self.params.train.hyperparameters)
         if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
             raise ConfigError(
                 f"{reference} returned {type(estimator).__name__}, which has no fit and predict",
@@ -125,6 +121,30 @@ class Project:
                 fix="return an unfitted scikit-learn estimator or pipeline",
             )
         return estimator
+
+    @contextmanager
+    def team_code(self, what: str) -> Iterator[None]:
+        """Tell a failure of the team's own code as theirs, with its place there.
+
+        Raises
+        ------
+        ConfigError
+            If the code inside fails with anything but an error of ours.
+        """
+        try:
+            yield
+        except TitleboutError:
+            raise
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [frame for frame in frames if Path(frame.filename).is_relative_to(self.root / "src")]
+            place = f"{own[-1].filename}:{own[-1].lineno}" if own else f"{self.pipeline_dir / PARAMS_FILE}: train"
+            raise ConfigError(
+                f"{what} failed: {type(error).__name__}: {error}",
+                where=place,
+                why=f"it is the code in src/{self.settings.project.package} or the parameters it was given",
+                fix="correct it there; `titlebout train` runs it again",
+            ) from error
 
     def import_code(self) -> None:
         """Put the repository's own ``src`` first on the import path: in a worktree its code counts, not an installed copy."""

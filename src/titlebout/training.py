@@ -136,7 +136,9 @@ def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFra
             f"the training rows have one class only: {y[0]}", where=f"column {data.target}", fix="add data of the other class"
         )
     X = models.inputs(rows, data.target, data.drop)
-    return project.build_model().fit(X, np.asarray(y.tolist())), X
+    estimator = project.build_model()
+    with project.team_code("fitting the model"):
+        return estimator.fit(X, np.asarray(y.tolist())), X
 
 
 def score(project: Project) -> dict[str, Any]:

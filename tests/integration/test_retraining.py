@@ -56,7 +56,7 @@ def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     process.run(["git", "clone", "--quiet", "--bare", str(calm), str(origin)])
     root = folder / sample.NAME
     process.run(["git", "clone", "--quiet", str(origin), str(root)])
-    arrive(root, stormy(500), "2024-05")
+    arrive(root, stormy(620), "2024-05")
     (root / "notes.txt").write_text("not committed yet\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
@@ -100,7 +100,7 @@ def test_a_better_challenger_becomes_one_commit_on_one_branch(
     project, git = Project.find(root), Git(root)
 
     assert (result.operation, result.verdict, result.passed) == ("committed", "promote", True)
-    assert result.new_rows == 500
+    assert result.new_rows == 620
     assert git.resolve(BRANCH) == result.commit
     assert git.output("rev-parse", f"{BRANCH}^") == git.output("rev-parse", "main")
     touched = git.output("diff", "--name-only", "main", BRANCH).splitlines()
@@ -127,7 +127,7 @@ def test_a_fresh_clone_of_the_branch_has_data_and_champion_without_any_secret(
 
     sample.dvc(clone, "pull", "--quiet", "data.dvc", "pipelines/ferries/champion.dvc")
 
-    assert sum(len(pd.read_parquet(path)) for path in (clone / "data").iterdir()) == sample.ROWS + 500
+    assert sum(len(pd.read_parquet(path)) for path in (clone / "data").iterdir()) == sample.ROWS + 620
     assert (clone / "pipelines/ferries/champion/model.skops").is_file()
 
 
@@ -140,7 +140,7 @@ def test_the_commit_message_is_the_pull_requests_text(attempted: tuple[Path, ret
     assert proposal.trailer(message, proposal.TRAILER) == "drift"
     assert result.title.startswith("Retrain ferries: log loss 0.")
     assert "### Gate: promote" in result.body
-    assert "500 new rows" in result.body
+    assert "620 new rows" in result.body
 
 
 def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
@@ -156,7 +156,7 @@ def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
 
 
 def test_more_data_refreshes_the_one_branch(after: Project, attempted: tuple[Path, retraining.RetrainResult]) -> None:
-    arrive(after.root, stormy(620), "2024-06")
+    arrive(after.root, stormy(720), "2024-06")
 
     again = retraining.retrain(after, "drift")
 

@@ -1,6 +1,6 @@
 """Tables: read strictly, and a row is the same row whatever file and dtypes it came in."""
 
-import datetime
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from titlebout.data import (
@@ -24,12 +24,12 @@ from titlebout.data import (
 )
 from titlebout.errors import DataError, NotFoundError
 
-TIMES = pd.to_datetime(["2024-03-01T00:00:00Z", "2024-03-01T02:30:00Z", "2024-03-31T23:59:59.5Z"], utc=True)
+TIMES = pd.to_datetime(["2024-03-01T00:00:00Z", "2024-03-01T02:30:00Z", "2024-03-31T23:59:59.5Z"], format="ISO8601")
 # Words that no reader takes for a number, a truth or a gap: of those, a CSV cannot say that they are text.
 WORDS = st.text(st.characters(categories=["L", "P", "S", "Zs"]), max_size=8).map(lambda text: f"w{text}")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 WHOLE = st.integers(-(2**53), 2**53)
-MOMENTS = st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2100, 1, 1))
+MOMENTS = st.datetimes(pd.Timestamp("1990"), pd.Timestamp("2100")).map(pd.Timestamp)
 
 
 def mixed_frames(*, missing: bool = True) -> st.SearchStrategy[pd.DataFrame]:
@@ -92,7 +92,7 @@ def test_every_kind_of_file_gives_the_same_table(write: Callable[..., Path], tmp
     frame = pd.DataFrame(
         {
             "moment": TIMES,
-            "word": ["Ålesund", "a,b\n\"c\"", None],
+            "word": ["Ålesund", 'a,b\n"c"', None],
             "number": [0.1, 1e-300, None],
             "whole": [1, -2, 3],
             "flag": [True, False, True],
@@ -113,7 +113,10 @@ def test_times_of_any_zone_are_read_as_utc(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", ["2024-03-45", "in 2024-03-01", "01/02/2024", "2024-03-01x"])
 def test_what_only_looks_like_a_time_stays_text(words: str, tmp_path: Path) -> None:
-    assert read_table(table(tmp_path, "a.csv", f"t,x\n2024-03-01,1\n{words},1\n"))["t"].tolist() == ["2024-03-01", words]
+    assert read_table(table(tmp_path, "a.csv", f"t,x\n2024-03-01,1\n{words},1\n"))["t"].tolist() == [
+        "2024-03-01",
+        words,
+    ]
 
 
 def test_texts_of_json_stay_texts(tmp_path: Path) -> None:
@@ -133,6 +136,13 @@ def test_an_index_that_had_a_name_is_a_column(tmp_path: Path) -> None:
     pd.DataFrame({"x": [1, 2]}, index=pd.Index(["a", "b"], name="key")).to_parquet(path)
 
     assert list(read_table(path).columns) == ["key", "x"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_on_any_system(end: str, tmp_path: Path) -> None:
+    content = end.join(["a,b", '1,"x\ny"', "2,z", ""])
+
+    assert read_table(table(tmp_path, "a.csv", content))["b"].tolist() == ["x\ny", "z"]
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
@@ -156,7 +166,6 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
         ("a.csv", 'a\n"1', "not a readable CSV"),
         ("a.csv", 'a,b\n1,"2"3\n', "not a readable CSV"),
         ("a.csv", f"a,b\n1,{'x' * 1_000_000}\n", "not a readable CSV"),
-        ("a.csv", "a,b\r1,2\r", "not a readable CSV"),
         ("a.csv", "a,a\n1,2\n", "two columns are called 'a'"),
         ("a.csv", "a, A \n1,2\n", "two columns are called 'A'"),
         ("a.csv", "a,\n1,2\n", "column 2 has no name"),
@@ -286,7 +295,7 @@ def test_no_tables_are_not_found(pattern: str, tmp_path: Path) -> None:
         (pd.Series([1, 2], dtype="category"), "integer"),
         (pd.Series(TIMES), "datetime"),
         (pd.Series(TIMES).dt.tz_localize(None), "datetime"),
-        (pd.Series([datetime.date(2024, 3, 1), None], dtype=object), "datetime"),
+        (pd.Series([dt.date(2024, 3, 1), None], dtype=object), "datetime"),
         (pd.Series([], dtype=object), "text"),
     ],
 )
@@ -334,7 +343,7 @@ def test_conforming_twice_changes_nothing() -> None:
         ([{"a": 1}], "text"),
         (["01/02/2024"], "datetime"),
         (["2024-02-30"], "datetime"),
-        ([20240301], "datetime"),
+        ([5], "datetime"),
     ],
 )
 def test_a_value_that_does_not_fit_its_kind_is_refused_by_column(values: list[Any], kind: str) -> None:
@@ -354,6 +363,7 @@ def test_missing_columns_are_named() -> None:
 # --- row hashes
 
 
+@settings(max_examples=25)
 @given(frame=mixed_frames())
 def test_a_rows_hash_is_the_same_in_every_kind_of_file(
     frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory
@@ -366,11 +376,13 @@ def test_a_rows_hash_is_the_same_in_every_kind_of_file(
         assert row_hashes(read_table(write_csv(frame, folder))).tolist() == expected
 
 
+@settings(max_examples=25)
 @given(frame=mixed_frames(), order=st.permutations(["number", "whole", "word", "moment", "flag"]))
 def test_a_rows_hash_does_not_depend_on_the_order_of_columns(frame: pd.DataFrame, order: list[str]) -> None:
     assert row_hashes(frame[order]).tolist() == row_hashes(frame).tolist()
 
 
+@settings(max_examples=25)
 @given(frame=mixed_frames(), seed=st.integers(0, 1000))
 def test_a_rows_hash_does_not_depend_on_the_other_rows(frame: pd.DataFrame, seed: int) -> None:
     expected = dict(zip(frame.index, row_hashes(frame).tolist(), strict=True))
@@ -399,6 +411,7 @@ def test_a_rows_hash_does_not_depend_on_dtypes(one: "pd.Series[Any]", other: "pd
     assert row_hashes(pd.DataFrame({"x": one})).tolist() == row_hashes(pd.DataFrame({"x": other})).tolist()
 
 
+@settings(max_examples=25)
 @given(frame=mixed_frames(missing=False), column=st.sampled_from(["number", "whole", "word", "moment", "flag"]))
 def test_every_column_counts(frame: pd.DataFrame, column: str) -> None:
     changed = frame.copy()

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,18 +103,18 @@ def test_children_speak_utf8_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> N
     assert process.run(python("print('Ålesund')")).stdout == "Ålesund\n"
 
 
-def test_lines_of_both_streams_arrive_while_the_child_runs() -> None:
-    script = "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(0.5); print('two')"
+@pytest.mark.parametrize(("option", "stream"), [("on_line", "stderr"), ("on_output", "stdout")])
+def test_lines_arrive_while_the_child_runs(option: str, stream: str) -> None:
+    script = f"import sys, time\nfor word in ('one', 'two'): print(word, file=sys.{stream}, flush=True); time.sleep(0.5)"
     heard: list[tuple[str, float]] = []
+    watch: dict[str, Any] = {option: lambda line: heard.append((line, time.monotonic()))}
 
-    def hear(line: str) -> None:
-        heard.append((line, time.monotonic()))
-
-    process.run(python(script), on_line=hear, on_output=hear)
+    completed = process.run(python(script), **watch)
 
     (first, at), (second, later) = heard
     assert (first, second) == ("one", "two")
     assert later - at > 0.3
+    assert getattr(completed, stream) == "one\ntwo\n"
 
 
 def test_a_watcher_that_fails_does_not_stop_the_child(caplog: pytest.LogCaptureFixture) -> None:
@@ -135,7 +136,17 @@ def test_much_output_on_both_streams_does_not_block() -> None:
 
 
 def test_a_child_waits_for_no_input() -> None:
-    assert process.run(python("import sys; print(repr(sys.stdin.read()))")).stdout == "''\n"
+    reading, writing = os.pipe()
+    saved = os.dup(0)
+    os.dup2(reading, 0)  # as at a terminal where nobody types
+    try:
+        completed = process.run(python("import sys; print(repr(sys.stdin.read()))"), timeout=10)
+    finally:
+        os.dup2(saved, 0)
+        for descriptor in (reading, writing, saved):
+            os.close(descriptor)
+
+    assert completed.stdout == "''\n"
 
 
 def test_what_takes_too_long_is_ended_with_all_its_descendants(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""The workflows of a generated repository, run whole: first push, drift, retraining, pull request, promotion, refusals."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import sample
+from fakes.github_server import GithubServer
+from titlebout.act import WorkflowRun, run_workflow
+
+REPOSITORY = "acme/flights-delay"
+TOKEN = "ghs_canary0123456789"
+BRANCH = "retrain/flights-delay"
+
+
+@pytest.fixture
+def github() -> Iterator[GithubServer]:
+    with GithubServer(REPOSITORY) as server:
+        yield server
+
+
+def run(repository: Path, workflow: str, event: str, server: GithubServer, **payload: object) -> WorkflowRun:
+    """Run a workflow as GitHub would, with the stand-in in GitHub's place."""
+    variables = {"GITHUB_API_URL": server.url, "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN}
+    ran = run_workflow(repository, workflow, event, payload=payload, variables=variables)
+    assert TOKEN not in ran.log
+    return ran
+
+
+def test_the_first_push_is_green_and_has_nothing_to_train(example: Path, github: GithubServer) -> None:
+    ran = run(example, "ci.yml", "push", github)
+    assert ran.jobs == {"code": "success", "model": "success"}, ran.log
+    assert ran.outputs["model"]["stages"] == "[]"
+    assert ran.outputs["model"]["verdict"] == "unchanged"
+    assert ran.outputs["code"]["titlebout-version"]
+    assert any("Nothing changed, nothing was trained" in summary for summary in ran.summaries)
+    assert github.calls == []
+
+
+def test_code_that_is_out_of_order_is_red_and_the_model_is_judged_all_the_same(
+    example: Path, github: GithubServer
+) -> None:
+    sample.edit(example / "src/flights_delay/features.py", "import pandas as pd", "import os\nimport pandas as pd")
+    sample.commit(example, "An import that nobody uses")
+    ran = run(example, "ci.yml", "pull_request", github, number=1)
+    assert ran.jobs == {"code": "failure", "model": "success"}, ran.log
+    assert "F401" in ran.log
+
+
+def test_drift_opens_one_pull_request_that_passes_its_own_gate(
+    example: Path, github: GithubServer, tmp_path: Path
+) -> None:
+    before = sample.git(example, "rev-parse", "HEAD")
+    first = run(example, "drift.yml", "schedule", github)
+    assert first.passed, first.log
+    assert len(first.jobs) == 3
+    assert first.outputs["check"]["retrain"] == "true"
+    (pull,) = github.state()["pulls"]
+    assert pull["head"]["ref"] == BRANCH
+    assert pull["title"].startswith("Retrain flights-delay: log loss ")
+    assert "drift in " in pull["body"]
+    assert "### Gate: promote" in pull["body"]
+    tip = sample.git(example, "ls-remote", "origin", f"refs/heads/{BRANCH}").split()[0]
+    (status,) = github.state()["statuses"]
+    assert (status["sha"], status["context"], status["state"]) == (tip, "titlebout/gate", "success")
+
+    again = run(example, "retrain.yml", "workflow_dispatch", github, inputs={"reason": "by hand"})
+    assert again.passed, again.log
+    assert again.outputs["train"]["operation"] == "unchanged"
+    assert [other["number"] for other in github.state()["pulls"]] == [pull["number"]]
+    assert sample.git(example, "ls-remote", "origin", f"refs/heads/{BRANCH}").split()[0] == tip
+    assert github.violations == []
+
+    clone = tmp_path / "review"
+    sample.git(example, "clone", "--quiet", "--branch", BRANCH, str(tmp_path / "origin.git"), str(clone))
+    assert sample.git(clone, "rev-parse", "HEAD~1") == before
+    changed = sample.git(clone, "diff", "--name-only", "HEAD~1").splitlines()
+    assert all(path.startswith(("data.dvc", "dvc-remote/", "pipelines/flights-delay/")) for path in changed)
+    judged = run(clone, "ci.yml", "pull_request", github, number=pull["number"])
+    assert judged.passed, judged.log
+    assert judged.outputs["model"]["promotion"] == "true"
+    assert judged.outputs["model"]["verdict"] == "promote"
+    assert judged.outputs["model"]["stages"] == "[]", "what the retraining trained is not trained again"
+
+
+def test_data_that_is_refused_stops_before_drift_is_even_measured(example: Path, github: GithubServer) -> None:
+    path = example / "incoming" / "2013-03.parquet"
+    pd.read_parquet(path).rename(columns={"temp": "temperature"}).to_parquet(path, index=False)
+    sample.commit(example, "A batch with another column")
+    ran = run(example, "drift.yml", "schedule", github)
+    assert ran.jobs == {"check": "failure"}, ran.log
+    assert "retrain" not in ran.outputs["check"]
+    assert any("temperature" in summary for summary in ran.summaries)
+    assert github.calls == []
+
+
+def test_a_challenger_that_loses_fails_the_request_to_promote_it(example: Path, github: GithubServer) -> None:
+    params = example / "pipelines/flights-delay/params.yaml"
+    sample.edit(params, "max_iter: 100", "max_iter: 1")
+    trained = run_workflow(example, "ci.yml", "push")
+    assert trained.outputs["model"]["verdict"] in {"keep", "inconclusive"}, trained.log
+    assert trained.passed, "a challenger that nobody wants to promote may lose"

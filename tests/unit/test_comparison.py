@@ -1,0 +1,95 @@
+"""The drift rule by simulation: how often it cries wolf, and what it finds."""
+
+import numpy as np
+import pytest
+
+from titlebout.comparison import Pair, compare, recent
+from titlebout.config import DriftSettings
+from titlebout.distances import Kind, Values
+
+SETTINGS = DriftSettings()
+Sample = dict[str, tuple[Kind, Values]]
+
+
+def quiet(random: np.random.Generator, rows: int) -> Sample:
+    """Eight columns of the kinds that tables have."""
+    zipf = 1 / np.arange(1, 31)
+    return {
+        "normal": ("number", random.normal(size=rows)),
+        "skewed": ("number", random.lognormal(size=rows)),
+        "counts": ("number", random.poisson(3, rows).astype(float)),
+        "mostly zero": ("number", np.where(random.random(rows) < 0.9, 0, random.gamma(2, 1, rows))),
+        "gaps": ("number", np.where(random.random(rows) < 0.2, np.nan, random.normal(size=rows))),
+        "five levels": ("level", random.choice(5, rows).astype(float)),
+        "thirty levels": ("level", random.choice(30, rows, p=zipf / zipf.sum()).astype(float)),
+        "label": ("level", (random.random(rows) < 0.2).astype(float)),
+    }
+
+
+def statuses(old: Sample, new: Sample, *, in_order: bool = True) -> dict[str, str]:
+    labels = tuple(map(str, range(40)))
+    columns = [
+        Pair(name, "number", "input", method, values, new[name][1], labels) for name, (method, values) in old.items()
+    ]
+    return {column["name"]: column["status"] for column in compare(columns, SETTINGS, in_order=in_order)}
+
+
+def rates(runs: list[dict[str, str]]) -> tuple[float, float]:
+    """Return in how many runs some column drifted, and in how many some column was not stable."""
+    drifted = np.mean(["drift" in run.values() for run in runs])
+    restless = np.mean([set(run.values()) != {"stable"} for run in runs])
+    return float(drifted), float(restless)
+
+
+def test_without_drift_it_almost_never_says_drift() -> None:
+    """The rule promises the false discovery rate for one look, and far less for what both halves confirm."""
+    random = np.random.default_rng(0)
+    runs = [statuses(quiet(random, 1500), quiet(random, 400)) for _ in range(200)]
+    drifted, restless = rates(runs)
+    assert drifted <= 0.005
+    assert restless <= SETTINGS.false_discovery_rate + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_rows_that_come_in_groups_are_calmed_by_the_windows_of_the_reference() -> None:
+    """Ten rows per customer: every test that believes in independent rows fires almost always."""
+    random = np.random.default_rng(1)
+
+    def grouped(rows: int) -> Sample:
+        return {name: (kind, np.repeat(values, 10)) for name, (kind, values) in quiet(random, rows // 10).items()}
+
+    runs = [statuses(grouped(5000), grouped(500)) for _ in range(40)]
+    assert rates(runs)[0] <= 0.05
+    alone = [statuses(grouped(1500), grouped(500)) for _ in range(40)]
+    assert rates(alone)[1] >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("normal", lambda values: values + 0.5),
+        ("counts", lambda values: values + 1),
+        ("skewed", lambda values: values * 1.8),
+        ("gaps", lambda values: np.where(np.arange(len(values)) % 3 == 0, np.nan, values)),
+        ("label", lambda values: np.where(np.arange(len(values)) % 5 == 0, 1.0, values)),
+        ("five levels", lambda values: np.where(np.arange(len(values)) % 12 == 0, 7.0, values)),
+    ],
+)
+def test_a_lasting_change_of_one_column_is_found(name: str, change: "object") -> None:
+    random = np.random.default_rng(2)
+    runs = []
+    for _ in range(20):
+        old, new = quiet(random, 1500), quiet(random, 400)
+        kind, values = new[name]
+        runs.append(statuses(old, new | {name: (kind, change(values))}))  # type: ignore[operator]
+    assert np.mean([run[name] == "drift" for run in runs]) >= 0.9
+    assert np.mean([set(run.values()) - {"stable"} != set() for run in runs]) == 1
+
+
+def test_recent_rows_keep_the_order_of_rows_of_one_moment() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {"when": pd.to_datetime(["2024-01-05", "2024-01-01", "2024-01-05", "2024-01-04"], utc=True), "n": range(4)}
+    )
+    assert recent(frame, "when", 2)["n"].tolist() == [3, 0, 2]
+    assert recent(frame, "", 2)["n"].tolist() == [0, 1, 2, 3]

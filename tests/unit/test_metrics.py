@@ -1,0 +1,97 @@
+"""Losses and scores, against scikit-learn; what is no prediction is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from titlebout.errors import DataError
+from titlebout.metrics import FloatArray, row_losses, scores
+
+LABELS = ("early", "late", "on time")
+
+
+def probabilities(rows: int, classes: int, seed: int = 0) -> FloatArray:
+    return np.random.default_rng(seed).dirichlet(np.ones(classes), rows)
+
+
+def labels(rows: int, classes: tuple[object, ...], seed: int = 0) -> "np.ndarray[tuple[int], np.dtype[np.object_]]":
+    return np.random.default_rng(seed + 1).choice(np.array(classes, dtype=object), rows)
+
+
+@given(rows=st.integers(1, 50), seed=st.integers(0, 99))
+def test_the_mean_log_loss_is_scikit_learns(rows: int, seed: int) -> None:
+    y, predicted = labels(rows, LABELS, seed), probabilities(rows, 3, seed)
+    losses = row_losses("classification", y, predicted, LABELS)
+
+    assert losses.shape == (rows,)
+    assert losses.mean() == pytest.approx(reference.log_loss(y, predicted, labels=list(LABELS)))
+
+
+def test_a_class_that_was_ruled_out_costs_much_but_not_infinitely_much() -> None:
+    losses = row_losses("classification", np.array([0, 1], object), np.array([[1.0, 0.0], [1.0, 0.0]]), (0, 1))
+
+    assert losses.tolist() == pytest.approx([0, -np.log(np.finfo(float).eps)])
+
+
+def test_the_loss_of_a_regression_is_the_distance() -> None:
+    assert row_losses("regression", np.array([1, 2.5], object), np.array([3.0, 2.0]), ()).tolist() == [2.0, 0.5]
+
+
+@given(rows=st.integers(4, 50), seed=st.integers(0, 99))
+def test_scores_of_two_classes_are_scikit_learns(rows: int, seed: int) -> None:
+    y = labels(rows, (0, 1), seed)
+    y[:2] = [0, 1]
+    predicted = probabilities(rows, 2, seed)
+    found = scores("classification", y, predicted, (0, 1))
+    truth = y.astype(int)
+
+    assert found == {
+        "log_loss": pytest.approx(reference.log_loss(truth, predicted[:, 1])),
+        "accuracy": pytest.approx(reference.accuracy_score(truth, predicted.argmax(axis=1))),
+        "roc_auc": pytest.approx(reference.roc_auc_score(truth, predicted[:, 1])),
+    }
+
+
+def test_an_area_under_the_curve_needs_both_classes() -> None:
+    predicted = probabilities(3, 2)
+
+    assert set(scores("classification", np.array([1, 1, 1], object), predicted, (0, 1))) == {"log_loss", "accuracy"}
+    assert set(scores("classification", labels(9, LABELS), probabilities(9, 3), LABELS)) == {"log_loss", "accuracy"}
+
+
+def test_scores_of_a_regression_tell_size_and_direction_of_errors() -> None:
+    found = scores("regression", np.array([1.0, 2.0], object), np.array([2.0, 5.0]), ())
+
+    assert found == {"mae": 2.0, "rmse": pytest.approx(5**0.5), "bias": 2.0}
+
+
+def test_labels_of_another_type_are_the_same_labels() -> None:
+    """A label column that is read from a CSV may have 1 where a parquet file has 1.0."""
+    predicted = probabilities(2, 2)
+    whole = row_losses("classification", np.array([0, 1], object), predicted, (0, 1))
+
+    assert row_losses("classification", np.array([0.0, 1.0], object), predicted, (0, 1)).tolist() == whole.tolist()
+
+
+def test_a_class_that_the_model_does_not_know_is_named() -> None:
+    with pytest.raises(DataError, match="does not know: cancelled, diverted") as caught:
+        row_losses("classification", np.array(["late", "diverted", "cancelled"], object), probabilities(3, 3), LABELS)
+
+    assert caught.value.exit_code == 65
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_prediction_that_is_no_number_is_refused(task: str, bad: float) -> None:
+    predicted = np.array([[0.5, 0.5], [bad, 0.5]]) if task == "classification" else np.array([1.0, bad])
+
+    with pytest.raises(DataError, match="not finite"):
+        row_losses(task, np.array([0, 1], object), predicted, (0, 1))
+
+
+@pytest.mark.parametrize("row", [[-0.1, 1.1], [0.5, 0.4], [2.0, -1.0], [0.9, 0.9]])
+def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
+    with pytest.raises(DataError, match="do not sum to 1"):
+        row_losses("classification", np.array([0], object), np.array([row]), (0, 1))
