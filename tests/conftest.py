@@ -1,9 +1,10 @@
 """Every test runs as if on a fresh machine: an empty home, its own git settings, no workflow around it."""
 
+import json
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -11,6 +12,8 @@ import pytest
 
 import sample
 import titlebout
+from sample import Said
+from titlebout.__main__ import run
 from titlebout.project import Project
 
 GITCONFIG = "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
@@ -78,6 +81,19 @@ def root(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     copied = sample.copy(repository, tmp_path / sample.NAME)
     monkeypatch.chdir(copied)
     return copied
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run a command in this process and return what it said; its standard output is one JSON document or an error."""
+
+    def call(*arguments: str) -> Said:
+        capsys.readouterr()
+        code = run([*arguments, "--json"])
+        said = capsys.readouterr()
+        return Said(code, json.loads(said.out), said.err)
+
+    return call
 
 
 @pytest.fixture

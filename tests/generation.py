@@ -17,6 +17,7 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.Complet
     environment = {
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
         "HOME": str(cwd),
+        "PYTHONPATH": str(ROOT / "src"),
         "PYTHONDONTWRITEBYTECODE": "1",
         **{f"GIT_{role}_{what}": "t@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         **variables,

@@ -1,7 +1,9 @@
 """A small real repository for tests: 600 ferry crossings, a logistic regression, and an in-tree DVC remote."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,6 +131,20 @@ FILES = {
     ".dvc/config": "[core]\n    analytics = false\n    check_update = false\n    remote = in-tree\n"
     "['remote \"in-tree\"']\n    url = ../dvc-remote\n    verify = true\n",
 }
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said: its exit code, its document, and its standard error."""
+
+    code: int
+    document: dict[str, Any]
+    errors: str
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error in the document."""
+        return self.document["error"]
 
 
 def crossings(rows: int = ROWS, *, start: str = "2024-03-01", seed: int = 0) -> pd.DataFrame:

@@ -231,9 +231,8 @@ def _validate(frame: pd.DataFrame, configurations: Mapping[int, Any]) -> dict[in
 
 @functools.cache
 def _library() -> SimpleNamespace:
-    """Import the parts of Great Expectations that are used; its own imports warn of deprecated modules."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    """Import the parts of Great Expectations that are used."""
+    with _quiet():
         from great_expectations.execution_engine import PandasExecutionEngine
         from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
         from great_expectations.validator.validator import Validator
@@ -246,12 +245,14 @@ def _library() -> SimpleNamespace:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Great Expectations' log lines out of the output: what they tell is in the result."""
+    """Keep Great Expectations' log lines and deprecations out of the output: what they tell is in the result."""
     theirs = logging.getLogger("great_expectations")
     level = theirs.level
     theirs.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
     finally:
         theirs.setLevel(level)
 

@@ -20,11 +20,12 @@ from titlebout.errors import DataError
 from titlebout.suites import canonical
 
 MIN_NULL_DELTA = 0.05  # a smaller change of the share of missing values does not count
+LEAST_SHOWN = 10  # rows; a level that is rarer could be one person, so it is not named
 METHODS: dict[Kind, str] = {"number": "Wasserstein", "level": "Jensen-Shannon"}
 
 _FEW_LEVELS, _FEW_CLASSES = 2, 20
 _CERTAIN = 1e-6
-_SHOWN_LEVELS, _LEAST_SHOWN = 3, 10  # a level of fewer rows could be one person
+_SHOWN_LEVELS = 3
 # Kinds that a column of a kind may arrive as; whether its values fit is for `conform` to say.
 _ARRIVES_AS = {
     "number": {"number", "integer", "boolean"},
@@ -255,7 +256,7 @@ def _summary(column: Pair, values: Values) -> dict[str, Any]:
     summary: dict[str, Any] = {"missing": null_share(values)}
     if column.method == "level":
         counts: npt.NDArray[np.int64] = np.bincount(present.astype(np.int64), minlength=len(column.labels))
-        top = [code for code in np.argsort(-counts, kind="stable")[:_SHOWN_LEVELS] if counts[code] >= _LEAST_SHOWN]
+        top = [code for code in np.argsort(-counts, kind="stable")[:_SHOWN_LEVELS] if counts[code] >= LEAST_SHOWN]
         return summary | {"levels": {column.labels[code]: counts[code] / len(present) for code in top}}
     mean = float(present.mean()) if len(present) else None
     if column.kind == "datetime" and mean is not None:

@@ -77,7 +77,7 @@ class PackageSettings(_Table):
 class Settings(_Table):
     """The whole of ``titlebout.toml``."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = Field(1, description="Form of this file.")
     project: ProjectSettings
     checks: ChecksSettings
     gate: GateSettings = GateSettings()
@@ -89,7 +89,7 @@ class Settings(_Table):
 class DataParams(_Table):
     """The columns with a role."""
 
-    task: Literal["classification", "regression"]
+    task: Literal["classification", "regression"] = Field(description="Whether the target is a class or a number.")
     target: str = Field(description="Column to predict.")
     time: str = Field("", description="Column that says when a row happened; empty: rows have no order.")
     drop: tuple[str, ...] = Field((), description="Columns that the model must not see (identifiers, leaks).")
@@ -98,7 +98,7 @@ class DataParams(_Table):
 class SplitParams(_Table):
     """Which rows are held out: the last days, or a stable share by hash."""
 
-    by: Literal["time", "hash"]
+    by: Literal["time", "hash"] = Field(description="The newest rows, or a share of the entities.")
     holdout_days: int = Field(14, ge=1, description="by = time: the last so many days.")
     fraction: float = Field(0.2, gt=0, lt=1, description="by = hash: share of the rows.")
     key: tuple[str, ...] = Field((), description="by = hash: columns that name the entity; empty: the whole row.")
@@ -108,7 +108,7 @@ class TrainParams(_Table):
     """Which model is fitted, and with what."""
 
     model: str = Field(pattern=r"^[\w.]+:\w+$", description="module:function that returns an unfitted pipeline.")
-    seed: int = 0
+    seed: int = Field(0, description="First argument of that function, for everything that is random.")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of that function.")
 
 

@@ -312,7 +312,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
                     fix="correct the line or the export that wrote it",
                 )
         # The default reader of numbers is wrong in the last bit now and then.
-        return _with_times(pd.read_csv(io.StringIO(text), index_col=False, float_precision="round_trip"))
+        return _with_times(pd.read_csv(io.StringIO(text), float_precision="round_trip"))
     except (csv.Error, ValueError) as error:
         raise DataError(
             "this is not a readable CSV file", where=f"{path}:{rows.line_num}", why=str(error), fix="correct the export"

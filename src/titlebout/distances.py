@@ -22,7 +22,8 @@ USUAL_SDS = 4
 _MOST_LEVELS = 50
 _LEAST_EXPECTED = 5  # rows of a level in the smaller sample, the usual condition for chi-square
 _IQR_OF_NORMAL = 1.349
-_LARGEST = 1e150  # its square is still a float
+_LARGEST, _SMALLEST_SCALE = 1e150, 1e-150  # their squares are still floats
+_MOST_EFFECT = 1e6  # sds; beyond it a number tells no more
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def effect(kind: Kind, reference: Values, current: Values) -> float:
     old, new = _present(reference), _present(current)
     if len(old) == 0 or len(new) == 0:
         return 0.0
-    return _wasserstein(old, new) / robust_scale(old) if kind == "number" else _jensen_shannon(_level_counts(old, new))
+    if kind == "level":
+        return _jensen_shannon(_level_counts(old, new))
+    return min(_wasserstein(old, new) / robust_scale(old), _MOST_EFFECT)
 
 
 def null_share(values: Values) -> float:
@@ -90,7 +93,8 @@ def robust_scale(values: Values) -> float:
     """Return the standard deviation or, if smaller, the one that the interquartile range suggests: outliers inflate the first."""
     low, high = np.quantile(values, [0.25, 0.75])
     sd = float(np.std(values))
-    return min(sd, float(high - low) / _IQR_OF_NORMAL) if high > low else sd or 1.0
+    scale = min(sd, float(high - low) / _IQR_OF_NORMAL) if high > low else sd or 1.0
+    return max(scale, _SMALLEST_SCALE)
 
 
 def usual(kind: Kind, reference: Values, length: int) -> Usual:

@@ -59,7 +59,7 @@ class DriftResult(StepResult):
     window, reference : dict
         start, end (ISO 8601; empty without a time column) and, for the reference, rows.
     report_error : str
-        Why Evidently could not draw its report; empty when it did or was not asked.
+        Why the drawings are incomplete; empty when they are not, or were not asked for.
     """
 
     step: ClassVar[str] = "drift"
@@ -78,7 +78,7 @@ def measure(project: Project) -> DriftResult:
     Parameters
     ----------
     project : Project
-        ``reports/drift.html`` and ``reports/drift-*.svg`` are written there.
+        See :func:`write_reports` for what is written to ``reports/``.
 
     Raises
     ------
@@ -97,8 +97,7 @@ def measure(project: Project) -> DriftResult:
         trained = load_model_of(project, dvc.pull_model("champion")).trained_rows
         known = known[np.isin(row_hashes(known), trained)]
     result, columns = _examine(known, fresh, settings, roles.time, roles.target)
-    write_plots(project.reports, result, columns)
-    return write_report(project.reports / "drift.html", result, columns)
+    return write_reports(project.reports, result, columns)
 
 
 def drift(
@@ -145,47 +144,42 @@ def render_drift(result: DriftResult) -> str:
     else:
         lines += [f"- {escape(reason)}" for reason in result.reasons[:SHOWN_COLUMNS]]
     if result.report_error:
-        lines += ["", f"Evidently could not draw its report: {escape(result.report_error)}"]
+        lines += ["", f"The drawings are incomplete: {escape(result.report_error)}"]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def write_report(path: Path, result: DriftResult, columns: Sequence[Pair]) -> DriftResult:
-    """Let Evidently draw the columns with the thresholds that were used; the decision stands whatever happens to it.
+def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> DriftResult:
+    """Draw what was compared; the decision stands whatever happens to the drawings.
 
     Parameters
     ----------
-    path : Path
-        HTML file to write, self-contained, some 4 MB: to be downloaded, not to be committed.
+    folder : Path
+        ``drift-01.svg`` and so on are small pictures of the columns that drifted, in the order of the result;
+        ``drift.html`` is Evidently's report, self-contained, some 4 MB, with the data's own words in it: to be
+        downloaded, not to be published. Those of an earlier run are removed.
     result : DriftResult
     columns : sequence of Pair
-        The columns that were compared; without any, nothing is drawn.
+        The columns that were compared.
 
     Returns
     -------
     DriftResult
-        The same result, with `report_error` when there is no report.
+        The same result, with `report_error` when something could not be drawn.
     """
-    drawn = [column for column in columns if _has_values(column)]
-    if not drawn:
-        return result
     try:
-        thresholds = {column["name"]: column["threshold"] for column in result.columns}
-        html = _evidently_html(drawn, thresholds, result.verdict)
-        write_text_atomically(path, html)
-    except Exception as error:  # a report that cannot be drawn must not cost the decision
-        logger.debug("Evidently failed", exc_info=True)
+        for old in (*folder.glob("drift-*.svg"), *folder.glob("drift.html")):
+            old.unlink()
+        drifted = [column["name"] for column in result.columns if column["status"] == "drift"]
+        by_name = {column.name: column for column in columns}
+        for position, name in enumerate(drifted, start=1):
+            write_text_atomically(folder / f"drift-{position:02d}.svg", change_svg(by_name[name]))
+        drawn = [column for column in columns if _has_values(column)]
+        if drawn:
+            write_text_atomically(folder / "drift.html", _evidently_html(drawn, result))
+    except Exception as error:
+        logger.debug("the drift reports could not be drawn", exc_info=True)
         return replace(result, report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
     return result
-
-
-def write_plots(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> tuple[Path, ...]:
-    """Draw reference against current as one small SVG per drifted column: ``drift-01.svg``, in the order of the result."""
-    drifted = {column["name"] for column in result.columns if column["status"] == "drift"}
-    chosen = [column for column in columns if column.name in drifted]
-    return tuple(
-        write_text_atomically(folder / f"drift-{position:02d}.svg", change_svg(column))
-        for position, column in enumerate(chosen, start=1)
-    )
 
 
 def _examine(
@@ -289,13 +283,14 @@ def _has_values(column: Pair) -> bool:
     return bool(np.isfinite(column.reference).any() and np.isfinite(column.current).any())
 
 
-def _evidently_html(columns: Sequence[Pair], thresholds: Mapping[str, float], verdict: str) -> str:
+def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
     """Return Evidently's report; its page shows names and levels unescaped, so they come without angle brackets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations of its dependencies at import, of pandas and numpy while it runs
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
+        thresholds = {column["name"]: column["threshold"] for column in result.columns}
         names = {column.name: _inert(column.name) for column in columns}
         by_method = {
             method: [names[one.name] for one in columns if one.method == method] for method in ("number", "level")
@@ -305,7 +300,9 @@ def _evidently_html(columns: Sequence[Pair], thresholds: Mapping[str, float], ve
             columns=list(names.values()),
             num_method="wasserstein",
             cat_method="jensenshannon",
-            drift_share=1 / len(names) if verdict == "drift" else 1.0,  # so that its headline says what was decided
+            drift_share=1 / len(names)
+            if result.verdict == "drift"
+            else 1.0,  # so that its headline says what was decided
             per_column_threshold={names[one.name]: _in_evidently_units(one, thresholds[one.name]) for one in columns},
         )
         sides = [

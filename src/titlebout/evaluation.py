@@ -16,7 +16,7 @@ import pandas as pd
 
 from titlebout import registry
 from titlebout.config import GateSettings
-from titlebout.errors import UnsafeError
+from titlebout.errors import InconclusiveError, UnsafeError
 from titlebout.git import Git
 from titlebout.holdout import labelled, require_no_overlap, split, target_values
 from titlebout.metrics import PRIMARY, FloatArray, row_losses, scores
@@ -45,6 +45,8 @@ class EvaluateResult(StepResult):
         Mean loss on the holdout.
     gain, gain_lower, gain_upper : float or None
         Mean loss that the challenger saves per row, and its one-sided bounds at level `alpha`.
+    alpha : float
+        Level of the bounds.
     holdout : dict
         Number of rows, fingerprint, first and last time.
     scores : dict
@@ -98,11 +100,18 @@ def paired_gain(better: FloatArray, than: FloatArray, alpha: float) -> Gain:
     better, than : ndarray of shape (n_rows,), n_rows >= 2
     alpha : float
         One-sided level of the bounds.
+
+    Raises
+    ------
+    InconclusiveError
+        If there is one row only.
     """
     from scipy.stats import t
 
     difference = than - better
     n = len(difference)
+    if n < 2:
+        raise InconclusiveError("one holdout row cannot decide anything", fix="add data, or hold out more of it")
     mean = float(difference.mean())
     half_width = float(t.ppf(1 - alpha, n - 1) * difference.std(ddof=1) / np.sqrt(n))
     return Gain(mean, mean - half_width, mean + half_width, n)
@@ -151,14 +160,16 @@ def evaluate(project: Project, base: str | None = None, only_promotions: bool = 
     Raises
     ------
     UnsafeError
-        If a model was trained on holdout rows, or ``champion.dvc`` names a model that was not trained here.
+        If a model was trained on holdout rows, or ``champion.dvc`` was changed to anything but the model trained here.
+    ConfigError
+        If the team's own code in a model fails.
     """
     git = Git.find(project.root)
     revision = git.commit_of(base) if base else git.base_commit(project.settings.retrain.base)
     dvc = Dvc(project)
     challenger = dvc.pull_challenger()
     champion = registry.champion_at(project, git, revision)
-    requested = _promotion_requested(project, challenger, champion)
+    requested = _promotion_requested(project, challenger, registry.champion_at(project, git, git.fork_of(revision)))
     if champion is not None and champion.pointer == challenger:
         return _unchanged(project, challenger, requested)
     dvc.pull_data()
@@ -222,7 +233,8 @@ def _bout(
     contestants = {"challenger": model} | ({"champion": opponent} if opponent else {})
     for who, contestant in contestants.items():
         require_no_overlap(divided.hashes[divided.holdout], contestant.trained_rows, who)
-    predicted = {who: contestant.predict(held) for who, contestant in contestants.items()}
+    with project.team_code("asking the models"):
+        predicted = {who: contestant.predict(held) for who, contestant in contestants.items()}
     losses = {who: row_losses(task, y, predicted[who], contestants[who].classes) for who in contestants}
     losses["dummy"] = _dummy_losses(target_values(frame[~divided.holdout], project.params), y, task)
     gate = project.settings.gate
@@ -263,16 +275,24 @@ def _unchanged(project: Project, challenger: Pointer, requested: bool) -> Evalua
     )
 
 
-def _promotion_requested(project: Project, challenger: Pointer, champion: registry.Champion | None) -> bool:
+def _promotion_requested(project: Project, challenger: Pointer, before: registry.Champion | None) -> bool:
+    """Return whether this branch changes the title; `before` is who held it where the branch began.
+
+    Raises
+    ------
+    UnsafeError
+        If it is changed to anything but the challenger.
+    """
     here = registry.champion_here(project)
-    requested = here is not None and (champion is None or here.pointer != champion.pointer)
-    if requested and here is not None and here.pointer != challenger:
+    if (here and here.pointer) == (before and before.pointer):
+        return False
+    if here is None or here.pointer != challenger:
         raise UnsafeError(
             "champion.dvc asks to promote a model that dvc.lock did not train",
-            why=f"champion.dvc names {here.pointer.short}, dvc.lock names {challenger.short}",
+            why=f"champion.dvc {f'names {here.pointer.short}' if here else 'is gone'}, dvc.lock names {challenger.short}",
             fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`, and commit all their files together",
         )
-    return requested
+    return True
 
 
 def _load_champion(project: Project, dvc: Dvc, champion: registry.Champion, revision: str, folder: Path) -> Model:

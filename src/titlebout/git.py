@@ -104,6 +104,10 @@ class Git:
         """Return the commit that pull requests are measured against: the remote's `base`, else the local one."""
         return self.commit_of(f"refs/remotes/origin/{base}", f"refs/heads/{base}", base)
 
+    def fork_of(self, base: str) -> str:
+        """Return the commit where HEAD left `base`; `base` itself when this clone does not reach back that far."""
+        return self.run("merge-base", base, "HEAD", check=False).stdout.strip() or base
+
     def show(self, revision: str, path: str) -> str | None:
         """Return the text of `path` at `revision`, or None when it is not in that tree.
 

@@ -60,7 +60,7 @@ def scores(
 
 def _of_true_class(y: npt.NDArray[np.object_], predicted: FloatArray, classes: tuple[object, ...]) -> FloatArray:
     positions = {label: position for position, label in enumerate(classes)}
-    unknown = sorted({str(label) for label in np.unique(y)} - {str(label) for label in classes})
+    unknown = sorted(str(label) for label in set(y.tolist()) - set(classes))
     if unknown:
         raise DataError(
             f"the holdout has classes that the model does not know: {', '.join(unknown)}",

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout.data import column_kind, conform
-from titlebout.errors import InconclusiveError, NotFoundError, UnsafeError
+from titlebout.errors import DataError, InconclusiveError, NotFoundError, UnsafeError
 from titlebout.metrics import FloatArray
 from titlebout.project import Project
 from titlebout.results import read_json, write_json
@@ -45,6 +45,13 @@ TRUSTED_TYPES = (
     "sklearn._loss.loss.HalfMultinomialLoss",
     "sklearn._loss.loss.HalfSquaredError",
     "sklearn._loss.loss.AbsoluteError",
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.utils._metadata_requests.MetadataRequest",
     "numpy.dtype",
     # How a gradient boosting with categorical columns checks its input; a partial is only as good as its function,
@@ -117,7 +124,21 @@ def predict(estimator: Any, X: pd.DataFrame, task: str) -> FloatArray:
 
 
 def inputs(frame: pd.DataFrame, target: str, drop: tuple[str, ...]) -> pd.DataFrame:
-    """Return the columns a model may see, each with the dtype of its kind."""
+    """Return the columns a model may see, each with the dtype of its kind.
+
+    Raises
+    ------
+    DataError
+        If a column to drop is not there: under another name it would be seen.
+    """
+    missing = [name for name in drop if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"the column to drop, {missing[0]!r}, is not in the data",
+            where="params.yaml: data.drop",
+            why=f"the data has: {', '.join(map(str, frame.columns))}",
+            fix="correct the name, or remove it from the list",
+        )
     names = [name for name in frame.columns if name != target and name not in drop]
     return conform(frame, {name: column_kind(frame[name]) for name in names})
 
@@ -146,7 +167,7 @@ def save_model(folder: Path, estimator: Any, trained: Trained, kinds: Mapping[st
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = _normalised(skops.io.dumps(estimator))
-    trusted = _trust(skops.io.get_untrusted_types(data=weights), package, folder)
+    trusted = _trust(weights, package, folder)
     (folder / "model.skops").write_bytes(weights)
     golden = trained.X.head(0) if trained.X.empty else trained.X.iloc[_spread(len(trained.X), GOLDEN_ROWS)]
     answers = predict(estimator, golden, trained.task)
@@ -188,21 +209,22 @@ def load_model(folder: Path, package: str) -> Model:
     manifest = read_json(folder / "manifest.json")
     weights = path.read_bytes()
     digest = sha256(weights).hexdigest()
-    if digest != manifest["sha256"]:
+    described = str(manifest.get("sha256"))
+    if digest != described:
         raise UnsafeError(
             "the model is not the one its manifest describes",
             where=str(path),
-            why=f"SHA-256 is {digest[:12]}…, the manifest says {manifest['sha256'][:12]}…",
+            why=f"SHA-256 is {digest[:12]}…, the manifest says {described[:12]}…",
             fix="pull it again: `dvc checkout --force`",
         )
-    trusted = _trust(skops.io.get_untrusted_types(data=weights), package, folder)
+    trusted = _trust(weights, package, folder)
     try:
         return Model(skops.io.loads(weights, trusted=list(trusted)), manifest, folder)
-    except (ImportError, AttributeError, TypeError) as error:
+    except Exception as error:
         raise InconclusiveError(
             "the model cannot be loaded with the code that is here",
             where=str(path),
-            why=str(error),
+            why=f"{type(error).__name__}: {error}",
             fix=f"keep the functions and classes it was trained with in src/{package}, or check out the commit it was trained at",
         ) from error
 
@@ -232,14 +254,34 @@ def _spread(n_rows: int, wanted: int) -> npt.NDArray[np.int_]:
     return np.unique(np.linspace(0, n_rows - 1, min(wanted, n_rows)).astype(np.int_))
 
 
-def _trust(unknown: list[str], package: str, folder: Path) -> tuple[str, ...]:
-    refused = [name for name in unknown if name not in TRUSTED_TYPES and name.split(".")[0] != package]
+def _trust(weights: bytes, package: str, folder: Path) -> tuple[str, ...]:
+    """Return the types in the weights that skops does not trust by itself, if we do.
+
+    Raises
+    ------
+    UnsafeError
+        If we do not, or the weights cannot be read.
+    """
+    import skops.io
+
+    try:
+        unknown = skops.io.get_untrusted_types(data=weights)
+    except Exception as error:  # whatever a broken or crafted file makes the reader do
+        raise UnsafeError(
+            "the weights cannot be read",
+            where=str(folder),
+            why=f"{type(error).__name__}: {error}",
+            fix="pull it again: `dvc checkout --force`",
+        ) from error
+    # A lambda or a function inside a function has no name to find it by when the model is loaded.
+    own = [name for name in unknown if name.split(".")[0] == package and "<" not in name]
+    refused = sorted(set(unknown) - set(TRUSTED_TYPES) - set(own))
     if refused:
         raise UnsafeError(
-            f"the model has parts of types that are not trusted: {', '.join(sorted(refused))}",
+            f"the model has parts of types that are not trusted: {', '.join(refused)}",
             where=str(folder),
             why="a model file can make a type from anywhere do harm while it loads",
-            fix=f"use scikit-learn's own estimators, or define the type in src/{package}",
+            fix=f"use scikit-learn's own estimators, or a named class or function of src/{package} instead of a lambda",
         )
     return tuple(sorted(unknown))
 
@@ -300,7 +342,7 @@ class _Numbers:
         return {key: self._rename_entry(key, item) for key, item in node.items()}
 
     def _rename_entry(self, key: str, item: Any) -> Any:
-        if key == "__id__":
+        if key == "__id__" and isinstance(item, int):
             return self.of(str(item))
         if key == "file" and isinstance(item, str):
             return self.of_file(item)

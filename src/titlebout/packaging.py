@@ -42,6 +42,13 @@ from titlebout.serving import make_service
 service = make_service(Path(__file__).parent / "model", name="{name}", package="{package}")
 '''
 
+README = """\
+# {tag}
+
+Packaged by titlebout. In this folder: `BENTOML_DO_NOT_TRACK=True bentoml serve .` (without the variable, BentoML
+reports its use to its makers), or `docker build .` for an image. `/schema.json` describes requests and answers.
+"""
+
 CONTAINERFILE = """\
 # docker build --tag {tag} --build-arg BASE=<an image with Python {python} and its venv module> .
 ARG BASE=docker.io/library/python:{python}-slim
@@ -184,7 +191,7 @@ def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, sc
     recipe = {
         "service": "service:service",
         "name": name,
-        "description": f"{tag}, packaged by titlebout.\n",
+        "description": README.format(tag=tag),
         "labels": {"model_sha256": sha256},
         "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
     }

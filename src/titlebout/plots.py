@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from titlebout.comparison import Pair
+from titlebout.comparison import LEAST_SHOWN, Pair
 from titlebout.distances import Values
 from titlebout.reporting import cut
 
@@ -39,7 +39,7 @@ def change_svg(column: Pair) -> str:
         draw(axes, column)
         axes.set_title(cut(column.name, 40))
         axes.set_ylabel("share of rows")
-        axes.legend(frameon=False)
+        figure.legend(loc="outside right upper", frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
@@ -60,7 +60,8 @@ def _bars(axes: "Axes", column: Pair) -> None:
         side: np.bincount(_present(values).astype(np.int64), minlength=len(column.labels))
         for side, values in (("reference", column.reference), ("current", column.current))
     }
-    shown = np.argsort(-(counts["reference"] + counts["current"]), kind="stable")[:_BARS]
+    both = counts["reference"] + counts["current"]
+    shown = [code for code in np.argsort(-both, kind="stable")[:_BARS] if both[code] >= LEAST_SHOWN]
     for offset, (side, count) in zip((-0.2, 0.2), counts.items(), strict=True):
         axes.bar(
             np.arange(len(shown)) + offset, count[shown] / max(count.sum(), 1), 0.4, color=_COLORS[side], label=side

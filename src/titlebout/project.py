@@ -129,7 +129,9 @@ class Project:
         Raises
         ------
         ConfigError
-            If the code inside fails with anything but an error of ours.
+            If the code inside fails.
+        TitleboutError
+            If it fails with an error of ours: that is passed on.
         """
         try:
             yield

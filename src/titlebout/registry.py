@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 import yaml
 
-from titlebout.errors import UnsafeError
+from titlebout.errors import ConflictError, DataError, UnsafeError
 from titlebout.git import Git
 from titlebout.project import Project
 from titlebout.results import StepResult, write_text_atomically
 from titlebout.tracking import Pointer, parse_yaml, pointer_of
 
 POINTER_FILE = "champion.dvc"
+META_KEYS = ("reason", "metric", "challenger_score", "champion_score", "holdout", "champion")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
     ConflictError
         If the pointer has merge conflict markers.
     """
-    path = champion_path(project)
+    path = (project.pipeline_dir / POINTER_FILE).relative_to(git.root).as_posix()
     text = git.show(revision, path)
     return None if text is None else _parse(text, f"{path} at {revision[:12]}")
 
@@ -90,6 +91,10 @@ def crown(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]) 
     ------
     UnsafeError
         If the gate did not say promote, or said it of another model.
+    ConflictError
+        If somebody else took the title since then.
+    DataError
+        If the document lacks a key.
     """
     if evaluation.get("verdict") != "promote":
         raise UnsafeError(
@@ -103,10 +108,18 @@ def crown(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]) 
             why=f"the gate saw {evaluation.get('challenger')}, dvc.lock names {challenger.md5}",
             fix="run `titlebout evaluate` again",
         )
-    meta = {
-        key: evaluation[key]
-        for key in ("reason", "metric", "challenger_score", "champion_score", "holdout", "champion")
-    }
+    missing = [key for key in META_KEYS if key not in evaluation]
+    if missing:
+        raise DataError(f"the verdict has no {missing[0]!r}", fix="run `titlebout evaluate` again")
+    here = champion_here(project)
+    holder = here.pointer.md5 if here else ""
+    if holder not in {evaluation["champion"], challenger.md5}:
+        raise ConflictError(
+            "the title changed hands since the verdict",
+            why=f"the gate saw {evaluation['champion'] or 'no champion'}, {POINTER_FILE} here names {holder or 'none'}",
+            fix="bring the branch up to date, then run `titlebout evaluate` again",
+        )
+    meta = {key: evaluation[key] for key in META_KEYS}
     document = {
         "desc": f"Champion of pipeline {project.pipeline}: the model that serves once this file is on main",
         "meta": meta,
@@ -140,4 +153,4 @@ def promote(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]
 
 
 def _parse(text: str, where: str) -> Champion:
-    return Champion(pointer_of(text, where), parse_yaml(text, where).get("meta", {}))
+    return Champion(pointer_of(text, where), parse_yaml(text, where).get("meta") or {})

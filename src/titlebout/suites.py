@@ -224,6 +224,8 @@ def _canonical_column(column: Column) -> Column:
 
 def _naive_utc(column: Column) -> Column:
     """Return times in UTC without a zone, the one form that has a name in Great Expectations' type lists."""
+    if isinstance(column.dtype, pd.ArrowDtype):  # pandas 2 leaves it as it is
+        column = column.astype(object)
     naive = pd.to_datetime(column, utc=True).dt.tz_localize(None)
     try:
         return naive.astype("datetime64[ns]")

@@ -20,6 +20,7 @@ from titlebout import process
 from titlebout.errors import (
     ConfigError,
     ConflictError,
+    DiskError,
     ExitCode,
     NotFoundError,
     PermissionRefusedError,
@@ -87,16 +88,19 @@ class Dvc:
         ------
         ConfigError
             If ``data/`` is not what ``data.dvc`` says: DVC would train on whatever part is there.
+        ConflictError
+            If ``dvc.lock`` holds the markers of a merge conflict.
         StageFailedError
             If a stage fails.
         """
         self.require_whole_data()
+        self.challenger_pointer()  # DVC has no exit code of its own for a lock file that it cannot read
         error_file = self.project.root / STAGE_ERROR_FILE
         error_file.unlink(missing_ok=True)
         completed = self._run("repro", "--pull", "--allow-missing", on_line=on_line, check=False)
         lines = completed.stdout.splitlines()
         if completed.returncode != 0:
-            raise _stage_failure(error_file) or _explain(completed)
+            raise _stage_failure(error_file, completed) or _explain(completed)
         skipped = tuple(dict.fromkeys(re.findall(r"^Stage '([\w-]+)' didn't change", completed.stdout, re.MULTILINE)))
         ran = tuple(match[1] for line in lines if (match := re.match(r"Running stage '([\w-]+)'", line)))
         return Reproduction(ran, skipped)
@@ -120,9 +124,17 @@ class Dvc:
         )
 
     def pull_data(self) -> None:
-        """Make ``data/`` complete."""
+        """Make ``data/`` complete; files that were never recorded are not overwritten, but refused.
+
+        Raises
+        ------
+        ConfigError
+            If ``data/`` holds such files.
+        NotFoundError
+            If the data is not at the remote.
+        """
         if not self._has(self.project.data_dir, self.data_pointer()):
-            self._run("pull", "--force", str(self.project.root / "data.dvc"))
+            self._run("pull", str(self.project.root / "data.dvc"))
 
     def pull_challenger(self) -> Pointer:
         """Make the model that ``dvc.lock`` names complete and return its pointer.
@@ -228,14 +240,30 @@ class Dvc:
         return pointer_of(path.read_text(encoding="utf-8"), str(path))
 
     def challenger_pointer(self) -> Pointer | None:
-        """Return the model that ``dvc.lock`` names, or None when nothing was trained."""
+        """Return the model that ``dvc.lock`` names, or None when nothing was trained.
+
+        Raises
+        ------
+        ConflictError
+            If the file holds the markers of a merge conflict.
+        ConfigError
+            If it is not what DVC writes.
+        """
         path = self.project.pipeline_dir / "dvc.lock"
         if not path.is_file():
             return None
         lock = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-        outs = lock.get("stages", {}).get("train", {}).get("outs", [])
-        found = [out for out in outs if out["path"] == "model"]
-        return Pointer(found[0]["md5"], found[0]["size"], found[0].get("nfiles", 1)) if found else None
+        try:
+            outs = lock["stages"].get("train", {}).get("outs", [])
+            found = [out for out in outs if out["path"] == "model"]
+            return Pointer(found[0]["md5"], found[0]["size"], found[0].get("nfiles", 1)) if found else None
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ConfigError(
+                "dvc.lock is not what DVC writes",
+                where=str(path),
+                why=f"{type(error).__name__}: {error}",
+                fix="restore it from git, or delete it and run `titlebout train`",
+            ) from error
 
     def _has(self, folder: Path, pointer: Pointer) -> bool:
         return folder.is_dir() and folder_digest(folder) == pointer.md5
@@ -283,10 +311,11 @@ def pointer_of(text: str, where: str) -> Pointer:
     ConfigError
         If it is no ``.dvc`` file of one folder.
     """
-    outs = parse_yaml(text, where).get("outs", [])
-    if len(outs) != 1 or "md5" not in outs[0]:
-        raise ConfigError("not a pointer to one folder", where=where, fix="restore the file from git")
-    return Pointer(outs[0]["md5"], int(outs[0].get("size", 0)), int(outs[0].get("nfiles", 1)))
+    try:
+        (out,) = parse_yaml(text, where)["outs"]
+        return Pointer(out["md5"], int(out.get("size", 0)), int(out.get("nfiles", 1)))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError("not a pointer to one folder", where=where, fix="restore the file from git") from error
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
@@ -328,10 +357,11 @@ def folder_digest(folder: Path) -> str:
     return md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def _stage_failure(error_file: Path) -> StageFailedError | None:
-    """Return what the failing stage itself had to say; DVC replaces every exit code by its own."""
+def _stage_failure(error_file: Path, completed: process.Completed) -> StageFailedError | None:
+    """Return what the failing stage itself had to say, or how it ended; DVC replaces every exit code by its own."""
     if not error_file.is_file():
-        return None
+        crashed = re.search(r"failed to reproduce '([\w-]+)': failed to run: .*, exited with (-?\d+)", completed.stderr)
+        return _crash(crashed[1], int(crashed[2]), completed) if crashed else None
     said: Mapping[str, Any] = json.loads(error_file.read_text(encoding="utf-8"))
     return StageFailedError(
         said["stage"],
@@ -343,15 +373,34 @@ def _stage_failure(error_file: Path) -> StageFailedError | None:
     )
 
 
+def _crash(stage: str, code: int, completed: process.Completed) -> StageFailedError:
+    known = code if code in set(ExitCode) else ExitCode.BUG
+    told = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    fix = "read its last lines above; run `titlebout train` again when the cause is gone"
+    return StageFailedError(stage, known, f"stage {stage} {told}", why=completed.tail(8), fix=fix)
+
+
 def _explain(completed: process.Completed) -> TitleboutError:
     """Name the cause of a failed DVC command; DVC's exit codes do not tell them apart."""
     text = completed.stderr + completed.stdout
     causes: tuple[tuple[str, type[TitleboutError], str, str], ...] = (
         (
+            r"without confirmation",
+            ConfigError,
+            "a tracked folder holds files that were never recorded",
+            "record them with `dvc add data`, or give them up with `dvc checkout data.dvc --force`",
+        ),
+        (
             r"credentials|Permission denied|Forbidden|\b40[13]\b",
             PermissionRefusedError,
             "the DVC remote did not let us in",
             "check the credentials of the remote; `titlebout doctor` says which remote",
+        ),
+        (
+            r"No space left|quota exceeded|Read-only file system",
+            DiskError,
+            "DVC cannot write",
+            "free some space or check the permissions",
         ),
         (
             r"Unable to acquire lock|is busy",

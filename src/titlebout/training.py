@@ -112,7 +112,9 @@ def fit(project: Project) -> Path:
     trained = models.Trained(X, divided.hashes[~divided.holdout], params.data.target, params.data.task, until)
     kinds = {name: column_kind(frame[name]) for name in X.columns}
     package = project.settings.project.package
-    return _replace_folder(project.model_dir, lambda folder: models.save_model(folder, estimator, trained, kinds, package))
+    return _replace_folder(
+        project.model_dir, lambda folder: models.save_model(folder, estimator, trained, kinds, package)
+    )
 
 
 def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
@@ -133,7 +135,9 @@ def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFra
     y = target_values(rows, project.params)
     if data.task == "classification" and len(set(y)) < 2:
         raise InconclusiveError(
-            f"the training rows have one class only: {y[0]}", where=f"column {data.target}", fix="add data of the other class"
+            f"the training rows have one class only: {y[0]}",
+            where=f"column {data.target}",
+            fix="add data of the other class",
         )
     X = models.inputs(rows, data.target, data.drop)
     estimator = project.build_model()
@@ -149,11 +153,10 @@ def score(project: Project) -> dict[str, Any]:
     require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, "challenger")
     held = frame[divided.holdout]
     y = target_values(held, project.params)
-    record = {
-        "schema_version": SCHEMA_VERSION,
-        "rows": len(held),
-        **scores(project.params.data.task, y, model.predict(held), model.classes),
-    }
+    with project.team_code("asking the model"):
+        predicted = model.predict(held)
+    found = scores(project.params.data.task, y, predicted, model.classes)
+    record = {"schema_version": SCHEMA_VERSION, "rows": len(held), **found}
     write_json(project.stage_reports / "metrics.json", record)
     return record
 

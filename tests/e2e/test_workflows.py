@@ -1,13 +1,16 @@
 """The workflows of a generated repository, run whole: first push, drift, retraining, pull request, promotion, refusals."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 import sample
 from fakes.github_server import GithubServer
+from titlebout import process
 from titlebout.act import WorkflowRun, run_workflow
 
 REPOSITORY = "acme/flights-delay"
@@ -96,9 +99,21 @@ def test_data_that_is_refused_stops_before_drift_is_even_measured(example: Path,
     assert github.calls == []
 
 
-def test_a_challenger_that_loses_fails_the_request_to_promote_it(example: Path, github: GithubServer) -> None:
-    params = example / "pipelines/flights-delay/params.yaml"
-    sample.edit(params, "max_iter: 100", "max_iter: 1")
-    trained = run_workflow(example, "ci.yml", "push")
-    assert trained.outputs["model"]["verdict"] in {"keep", "inconclusive"}, trained.log
-    assert trained.passed, "a challenger that nobody wants to promote may lose"
+def test_a_challenger_that_loses_may_be_merged_but_not_as_the_champion(example: Path, github: GithubServer) -> None:
+    pipeline = example / "pipelines" / "flights-delay"
+    sample.edit(pipeline / "params.yaml", "max_iter: 100", "max_iter: 1")
+    process.run([sys.executable, "-m", "titlebout", "train"], cwd=example)
+    sample.dvc(example, "push")
+    sample.commit(example, "A model that hardly learns")
+    tried = run(example, "ci.yml", "pull_request", github, number=1)
+    assert tried.passed, tried.log
+    assert (tried.outputs["model"]["verdict"], tried.outputs["model"]["promotion"]) == ("keep", "false")
+
+    document = yaml.safe_load((pipeline / "champion.dvc").read_text("utf-8"))
+    model = yaml.safe_load((pipeline / "dvc.lock").read_text("utf-8"))["stages"]["train"]["outs"][0]
+    document["outs"] = [model | {"path": "champion"}]
+    (pipeline / "champion.dvc").write_text(yaml.safe_dump(document), "utf-8")
+    sample.commit(example, "Somebody writes himself the title")
+    ran = run(example, "ci.yml", "pull_request", github, number=1)
+    assert ran.jobs == {"code": "success", "model": "failure"}, ran.log
+    assert (ran.outputs["model"]["verdict"], ran.outputs["model"]["promotion"]) == ("keep", "true")

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from titlebout import drift as drift_step
+from titlebout.comparison import Pair
 from titlebout.config import DriftSettings
 from titlebout.drift import DriftResult, drift, render_drift
 from titlebout.errors import ConfigError, DataError
@@ -54,6 +55,12 @@ def compared(reference: pd.DataFrame, current: pd.DataFrame, **settings: Any) ->
     assert DriftResult.from_dict(json.loads(to_json(result.to_dict()))).verdict == result.verdict
     assert "###" in render_drift(result)
     return result
+
+
+def drawn(folder: Path, result: DriftResult, columns: list[Pair]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    assert drift_step.write_reports(folder, result, columns).report_error == ""
+    return sorted(folder.glob("*.svg"))
 
 
 def statuses(result: DriftResult) -> dict[str, str]:
@@ -272,7 +279,7 @@ def test_the_report_shows_columns_without_their_markup(
     old = reference.assign(**{nasty: reference["country"]})
     new = current.assign(**{nasty: np.where(current.index % 2, "<img src=x onerror=alert(2)>", "no")})
     result, columns = drift_step._examine(old, new, SETTINGS, "when", "returned")
-    result = drift_step.write_report(tmp_path / "drift.html", result, columns)
+    result = drift_step.write_reports(tmp_path, result, columns)
     html = (tmp_path / "drift.html").read_text(encoding="utf-8")
     assert result.report_error == ""
     assert result.verdict == "drift"
@@ -291,7 +298,8 @@ def test_the_report_is_drawn_for_awkward_columns(
     new = HARMLESS[case](current).assign(**extra)
     old = reference.assign(void=np.nan, late=[f"{i}" for i in range(1000)], gap=np.arange(1000) / 7)
     result, columns = drift_step._examine(old, new, SETTINGS, "when", "returned")
-    assert drift_step.write_report(tmp_path / "drift.html", result, columns).report_error == ""
+    assert drift_step.write_reports(tmp_path, result, columns).report_error == ""
+    assert (tmp_path / "drift.html").stat().st_size > 1_000_000
     assert "void" not in {c.name for c in columns if drift_step._has_values(c)}
 
 
@@ -300,24 +308,31 @@ def test_a_report_that_fails_does_not_cost_the_decision(
 ) -> None:
     result, columns = drift_step._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     (tmp_path / "occupied").write_text("", encoding="utf-8")
-    failed = drift_step.write_report(tmp_path / "occupied" / "drift.html", result, columns)
+    failed = drift_step.write_reports(tmp_path / "occupied", result, columns)
     assert failed.verdict == "drift"
     assert failed.columns == result.columns
     assert failed.report_error.startswith("DiskError: ")
-    assert "could not draw" in render_drift(failed)
+    assert "drawings are incomplete" in render_drift(failed)
 
 
 def test_plots_are_the_same_bytes_every_time(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
     current = current.assign(price=current["price"] + 5, country="$x$ <b> 航空")
     result, columns = drift_step._examine(reference, current, SETTINGS, "when", "returned")
-    first = drift_step.write_plots(tmp_path / "a", result, columns)
-    second = drift_step.write_plots(tmp_path / "b", result, columns)
+    first, second = (drawn(tmp_path / name, result, columns) for name in "ab")
     assert [path.name for path in first] == ["drift-01.svg", "drift-02.svg"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     texts = [" ".join(ET.fromstring(path.read_text(encoding="utf-8")).itertext()) for path in first]
     assert "price" in texts[0]
     assert "$x$ <b> 航空" in texts[1]
     assert max(path.stat().st_size for path in first) < 60_000
+
+
+def test_drawings_of_an_earlier_run_are_removed(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
+    result, columns = drift_step._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
+    assert len(drawn(tmp_path, result, columns)) == 1
+    result, columns = drift_step._examine(reference, current.head(5), SETTINGS, "when", "returned")
+    drift_step.write_reports(tmp_path, result, columns)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_table_names_only_what_differs(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -329,11 +344,12 @@ def test_the_table_names_only_what_differs(reference: pd.DataFrame, current: pd.
     assert "4 of 6 columns are stable" in text
 
 
-def test_levels_of_few_rows_are_not_told(reference: pd.DataFrame, current: pd.DataFrame) -> None:
+def test_levels_of_few_rows_are_not_told(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
     names = current["country"].where(current.index % 2 == 0, [f"person {i}" for i in range(480)])
-    result = compared(reference, current.assign(country=names))
+    result, columns = drift_step._examine(reference, current.assign(country=names), SETTINGS, "when", "returned")
     assert statuses(result)["country"] == "drift"
-    assert "person" not in to_json(result.to_dict())
+    (plot,) = drawn(tmp_path, result, columns)
+    assert "person" not in to_json(result.to_dict()) + render_drift(result) + plot.read_text(encoding="utf-8")
 
 
 def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None:

@@ -122,6 +122,20 @@ def test_the_bento_holds_model_code_and_packages_but_no_training_rows(packaged: 
     assert f"model_sha256: {packaged.result.model_sha256}" in (packaged.bento / "bento.yaml").read_text()
 
 
+def test_the_bento_keeps_numpy_to_one_thread(packaged: Packaged) -> None:
+    text = (packaged.bento / "bento.yaml").read_text()
+    assert "- name: OMP_NUM_THREADS\n  value: '1'" in text
+    assert "- name: OPENBLAS_NUM_THREADS\n  value: '1'" in text
+
+
+def test_bentoml_reports_its_use_to_nobody(tmp_path: Path) -> None:
+    # with this switch BentoML logs what it would send, and sends nothing
+    env = packaging._environment(tmp_path) | {"__BENTOML_DEBUG_USAGE": "True"}
+    command = [sys.executable, "-m", "bentoml", "list"]
+    assert "Tracking Payload" in run(command, env=env | {"BENTOML_DO_NOT_TRACK": "False"}).stdout
+    assert "Tracking Payload" not in run(command, env=env).stdout
+
+
 def test_the_containerfile_installs_by_hash_and_runs_as_nobody(packaged: Packaged) -> None:
     text = (packaged.bento / "Containerfile").read_text()
     assert "--require-hashes" in text

@@ -145,8 +145,9 @@ def test_lines_may_end_as_on_any_system(end: str, tmp_path: Path) -> None:
     assert read_table(table(tmp_path, "a.csv", content))["b"].tolist() == ["x\ny", "z"]
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
-    assert list(read_table(table(tmp_path, "a.csv", b"\xef\xbb\xbfa,b\n1,2\n")).columns) == ["a", "b"]
+@pytest.mark.parametrize(("name", "content"), [("a.csv", b"a,b\n1,2\n"), ("a.jsonl", b'{"a": 1, "b": 2}\n')])
+def test_a_byte_order_mark_is_no_part_of_a_name(name: str, content: bytes, tmp_path: Path) -> None:
+    assert list(read_table(table(tmp_path, name, b"\xef\xbb\xbf" + content)).columns) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -483,7 +484,7 @@ def test_new_rows_take_the_kinds_that_are_known() -> None:
 
 
 def test_a_known_column_without_values_says_nothing_about_its_kind() -> None:
-    before = known().assign(word=None)
+    before = known().assign(word=float("nan"))
 
     assert new_rows(arrived(), before, "at")["word"].tolist() == ["d"]
 

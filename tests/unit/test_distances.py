@@ -149,3 +149,5 @@ def test_extreme_numbers_do_not_warn() -> None:
         warnings.simplefilter("error")
         old, new = np.array([-1e308, 0.0, 1.0, 1e308]), np.array([1e308, np.inf, -np.inf, np.nan, 5e-324])
         assert np.isfinite(distance("number", old, new).effect)
+        tiny, zero = np.array([0, 0, 0, 1e-200, 2e-200]), np.array([0.0, 1e120])
+        assert distance("number", tiny, zero).effect == 1e6

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import sample
 
+import sample
 from titlebout import process
 from titlebout.errors import ConfigError, ConflictError, NotFoundError
 from titlebout.git import BOT_EMAIL, BOT_NAME, Git
@@ -236,6 +236,22 @@ def test_history_is_read_between_two_commits(git: Git) -> None:
     assert git.commits_between(two, two) == ()
     assert git.message(one) == "One\n\nBody"
     assert git.tree(one) != git.tree(two)
+
+
+def test_a_fork_is_where_the_branch_left_the_base(git: Git, origin: Path, tmp_path: Path) -> None:
+    first = git.output("rev-parse", "HEAD")
+    write(git.root, "b", "1")
+    sample.commit(git.root, "Mine")
+    other = clone(origin, tmp_path / "other")
+    write(other.root, "c", "1")
+    theirs = sample.commit(other.root, "Theirs")
+    sample.git(other.root, "push", "--quiet")
+    sample.git(git.root, "fetch", "--quiet")
+
+    assert git.fork_of(theirs) == first
+    assert git.fork_of(first) == first
+    shallow = clone(origin, tmp_path / "shallow", "--depth", "1")
+    assert shallow.fork_of("0" * 40) == "0" * 40
 
 
 def test_a_branch_moves_only_from_where_it_was_expected(git: Git) -> None:

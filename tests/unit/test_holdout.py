@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sample
 from titlebout.config import DataParams, Params, SplitParams, TrainParams
 from titlebout.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.holdout import Split, labelled, require_no_overlap, split, target_values

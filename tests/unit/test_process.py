@@ -105,7 +105,9 @@ def test_children_speak_utf8_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize(("option", "stream"), [("on_line", "stderr"), ("on_output", "stdout")])
 def test_lines_arrive_while_the_child_runs(option: str, stream: str) -> None:
-    script = f"import sys, time\nfor word in ('one', 'two'): print(word, file=sys.{stream}, flush=True); time.sleep(0.5)"
+    script = (
+        f"import sys, time\nfor word in ('one', 'two'): print(word, file=sys.{stream}, flush=True); time.sleep(0.5)"
+    )
     heard: list[tuple[str, float]] = []
     watch: dict[str, Any] = {option: lambda line: heard.append((line, time.monotonic()))}
 

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import sample
 
+import sample
 from titlebout.errors import ConfigError, NotFoundError
 from titlebout.project import Project
 

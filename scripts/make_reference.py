@@ -1,0 +1,327 @@
+"""Write the reference pages from the program itself: its help, settings, Actions, workflows and results.
+
+Run with ``python scripts/make_reference.py`` in the locked environment; with ``--check`` it writes nothing and fails when
+a page is not what it would write. A page keeps its own text; only what stands between the marks
+``<!-- generated: NAME -->`` and ``<!-- end of NAME -->`` is replaced.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from titlebout import errors
+from titlebout.cli import OUTPUTS, cli
+from titlebout.config import Params, Settings, settings_schema
+from titlebout.demo_report import Period
+from titlebout.doctor import Finding
+from titlebout.results import StepResult
+from titlebout.roles import Roles
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+SCHEMA = REFERENCE / "titlebout.schema.json"
+ACTIONS = ROOT / ".github" / "actions"
+WORKFLOWS = ROOT / "cookiecutter" / "{{cookiecutter.project_slug}}" / ".github" / "workflows"
+WIDTH = 100
+TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+JSON_TYPES = {
+    "str": "text",
+    "bool": "true or false",
+    "int": "whole number",
+    "float": "number",
+    "tuple": "list",
+    "dict": "object",
+    "None": "null",
+}
+NESTED: dict[str, type] = {"adopt": Roles, "doctor": Finding, "demo": Period}
+LIMITS = {"gt": "> {}", "ge": "≥ {}", "lt": "< {}", "le": "≤ {}"}
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [headers, ["---"] * len(headers), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def commands() -> dict[str, click.Command]:
+    """Return the commands that people see, in the order of the help."""
+    return {name: command for name, command in cli.commands.items() if not command.hidden}
+
+
+def command_help() -> str:
+    """Return what ``--help`` of every command says."""
+    pages = [_help(cli, "titlebout"), *(_help(command, f"titlebout {name}") for name, command in commands().items())]
+    return "\n\n".join(pages)
+
+
+def _help(command: click.Command, path: str) -> str:
+    context = click.Context(command, info_name=path, terminal_width=WIDTH, help_option_names=["-h", "--help"])
+    return f"## {path}\n\n```text\n{command.get_help(context).strip()}\n```"
+
+
+def settings() -> str:
+    """Return every key of ``titlebout.toml``."""
+    return _tables(Settings)
+
+
+def params() -> str:
+    """Return every key of ``params.yaml``."""
+    return _tables(Params)
+
+
+def _tables(model: type[BaseModel]) -> str:
+    """Return one table of keys per table of a configuration file."""
+    inner = {key: kind for key, field in model.model_fields.items() if (kind := _table_of(field))}
+    plain = {key: field for key, field in model.model_fields.items() if key not in inner}
+    parts = [_keys(plain)] if plain else []
+    parts += [
+        f"### {key}\n\n{_first_line(kind)}\n\n{_keys(kind.model_fields, f'{key}.')}" for key, kind in inner.items()
+    ]
+    return "\n\n".join(parts)
+
+
+def _table_of(field: FieldInfo) -> type[BaseModel] | None:
+    kind: Any = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _keys(fields: Mapping[str, FieldInfo], prefix: str = "") -> str:
+    rows = [
+        (f"`{prefix}{key}`", _type(field), _default(field), field.description or "") for key, field in fields.items()
+    ]
+    return table(["key", "type", "default", "meaning"], rows)
+
+
+def _type(field: FieldInfo) -> str:
+    limits = [
+        text.format(f"{value:g}")
+        for limit in field.metadata
+        for name, text in LIMITS.items()
+        if (value := getattr(limit, name, None)) is not None
+    ]
+    pattern = next((f"matches `{limit.pattern}`" for limit in field.metadata if getattr(limit, "pattern", None)), "")
+    return ", ".join(filter(None, [_type_name(field.annotation), " and ".join(limits), pattern]))
+
+
+def _type_name(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return f"list of {_type_name(get_args(annotation)[0])}"
+    return "table" if get_origin(annotation) is dict else TYPES[annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default if field.default is not PydanticUndefined else {}
+    return f"`{json.dumps(value)}`"
+
+
+def actions() -> str:
+    """Return inputs, outputs and the rights of every Action."""
+    return "\n\n".join(_action(path) for path in sorted(ACTIONS.glob("*/action.yml")))
+
+
+def _action(path: Path) -> str:
+    name, action = path.parent.name, _load(path)
+    inputs = [
+        (f"`{key}`", f"`{given['default']}`" if given["default"] else "empty", given["description"])
+        for key, given in action["inputs"].items()
+    ]
+    outputs = [(f"`{key}`", given["description"]) for key, given in action["outputs"].items()]
+    rights = [(f"`{workflow}`, job `{job}`", said) for workflow, job, said in _users(name)]
+    parts = [
+        f"## {name}",
+        action["description"],
+        table(["input", "default", "meaning"], inputs),
+        table(["output", "meaning"], outputs),
+        table(["used in", "with the permissions"], rights),
+    ]
+    return "\n\n".join(parts)
+
+
+def _users(action: str) -> Iterator[tuple[str, str, str]]:
+    for path in sorted(WORKFLOWS.glob("*.yml")):
+        for job, given in _load(path)["jobs"].items():
+            if any(step.get("uses", "") == f"./.github/actions/{action}" for step in given.get("steps", [])):
+                yield path.name, job, ", ".join(f"`{right}: {level}`" for right, level in given["permissions"].items())
+
+
+def workflows() -> str:
+    """Return triggers, jobs and permissions of every workflow of a generated repository."""
+    return "\n\n".join(_workflow(path) for path in sorted(WORKFLOWS.glob("*.yml")))
+
+
+def _workflow(path: Path) -> str:
+    workflow, text = _load(path), path.read_text(encoding="utf-8")
+    head = " ".join(line.removeprefix("#").strip() for line in re.match(r"(#.*\n)+", text)[0].splitlines())  # type: ignore[index]
+    reasons = dict(re.findall(r"^ +([\w-]+: (?:read|write)) # (.+)$", text, re.MULTILINE))
+    rows = [
+        (
+            f"`{job}`",
+            "<br>".join(_steps(given)),
+            "<br>".join(
+                f"`{right}: {level}`: {reasons[f'{right}: {level}']}" for right, level in given["permissions"].items()
+            ),
+            given.get("timeout-minutes", "of the called workflow"),
+        )
+        for job, given in workflow["jobs"].items()
+    ]
+    jobs = table(["job", "runs", "permissions", "minutes"], rows)
+    group = f"Concurrency group `{workflow['concurrency']['group']}`."
+    return f"## {path.name}\n\n{head}\n\n{_triggers(workflow['on'])}\n\n{jobs}\n\n{group}"
+
+
+def _triggers(on: Mapping[str, Any]) -> str:
+    def detail(given: Any) -> str:
+        if isinstance(given, list):
+            return ", ".join(f"`{entry['cron']}`" for entry in given)
+        told = {key: value if isinstance(value, list) else list(value) for key, value in (given or {}).items()}
+        return "; ".join(f"{key}: {', '.join(f'`{value}`' for value in values)}" for key, values in told.items())
+
+    return table(["trigger", "only"], [(f"`{name}`", detail(given)) for name, given in on.items()])
+
+
+def _steps(job: Mapping[str, Any]) -> list[str]:
+    if "uses" in job:
+        return [f"`{job['uses']}`"]
+    used = [step.get("uses", "").partition("@")[0] or step["run"] for step in job["steps"]]
+    return [f"`{text.removeprefix('./.github/actions/')}`" for text in used]
+
+
+def results() -> str:
+    """Return every field of the result of every command, with what its docstring says."""
+    order = list(commands())
+    return "\n\n".join(_result(found) for found in sorted(result_types(), key=lambda kind: order.index(kind.step)))
+
+
+def result_types() -> list[type[StepResult]]:
+    """Return the results of all commands."""
+    sources = sorted((ROOT / "src" / "titlebout").glob("*.py"))
+    for path in sources:
+        if "(StepResult)" in path.read_text(encoding="utf-8"):
+            importlib.import_module(f"titlebout.{path.stem}")
+    return StepResult.__subclasses__()
+
+
+def _result(kind: type[StepResult]) -> str:
+    outputs = ", ".join(f"`{name}`" for name in OUTPUTS.get(kind.step, ()))
+    place = f"`reports/{kind.step}.json`" if outputs else "Only with `--json`: this command writes no file"
+    told = f"{place}. Outputs of its Action: {outputs}." if outputs else f"{place}."
+    parts = [f"## {kind.step}", f"{_first_line(kind)} {told}", _fields(kind)]
+    inner = NESTED.get(kind.step)
+    return "\n\n".join(parts + ([f"`{inner.__name__}`: {_first_line(inner)}", _fields(inner)] if inner else []))
+
+
+def _fields(kind: type) -> str:
+    """Return a table of the fields of a dataclass, without those that every result has.
+
+    Raises
+    ------
+    LookupError
+        If the docstring leaves one out.
+    """
+    said = attributes(kind)
+    names = {field.name for field in dataclasses.fields(kind)} - {"passed", "reasons"}
+    left_out = names - {name for entry, *_ in said for name in entry}
+    if left_out:
+        raise LookupError(f"the docstring of {kind.__name__} says nothing about {', '.join(sorted(left_out))}")
+    rows = [(", ".join(f"`{name}`" for name in entry), _json_types(types), meaning) for entry, types, meaning in said]
+    return table(["field", "type", "meaning"], rows)
+
+
+def attributes(kind: type) -> list[tuple[list[str], str, str]]:
+    """Return names, types and meaning of every entry in the numpydoc section Attributes of a class."""
+    section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")[2].split("\n\n")[0]
+    entries = re.findall(r"^(\S[^:\n]*) : (.+)\n?((?: .*\n?)*)", section, re.MULTILINE)
+    return [(names.split(", "), types, _plain(meaning)) for names, types, meaning in entries]
+
+
+def _json_types(types: str) -> str:
+    """Say a Python type in the words of JSON."""
+    if types.startswith("{"):
+        return ", ".join(f"`{value}`" for value in types.strip("{}").split(", "))
+    return re.sub(r"\w+", lambda word: JSON_TYPES.get(word[0], word[0]), types)
+
+
+def _plain(docstring: str) -> str:
+    """Return text of a docstring as Markdown on one line."""
+    return re.sub(r":\w+:`(?:[\w.]+\.)?(\w+)`", r"`\1`", " ".join(docstring.split())).replace("``", "`")
+
+
+def error_types() -> str:
+    """Return the types of error that the ``--json`` output names."""
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.TitleboutError)]
+    rows = [
+        (f"`{kind.__name__}`", str(int(kind.exit_code)), _first_line(kind))
+        for kind in kinds
+        if kind is not errors.TitleboutError
+    ]
+    return table(["type", "exit code", "meaning"], sorted(rows, key=lambda row: int(row[1])))
+
+
+def _first_line(kind: type) -> str:
+    return _plain(inspect.cleandoc(kind.__doc__ or "").splitlines()[0])
+
+
+def _load(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "commands": command_help,
+    "settings": settings,
+    "params": params,
+    "actions": actions,
+    "workflows": workflows,
+    "results": results,
+    "errors": error_types,
+}
+
+
+def fill(text: str) -> str:
+    """Return a page with its generated parts made anew."""
+
+    def part(found: re.Match[str]) -> str:
+        return f"<!-- generated: {found[1]} -->\n\n{PARTS[found[1]]()}\n\n<!-- end of {found[1]} -->"
+
+    return re.sub(r"<!-- generated: (\w+) -->.*?<!-- end of \1 -->", part, text, flags=re.DOTALL)
+
+
+def pages() -> dict[Path, str]:
+    """Return what every generated file shall hold."""
+    made = {path: fill(path.read_text(encoding="utf-8")) for path in sorted(REFERENCE.glob("*.md"))}
+    return made | {SCHEMA: json.dumps(settings_schema(), indent=2) + "\n"}
+
+
+def main() -> None:
+    """Write the pages, or say which ones are stale."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a page is stale")
+    check = parser.parse_args().check
+    stale = {
+        path: text for path, text in pages().items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
+    if check and stale:
+        names = ", ".join(path.relative_to(ROOT).as_posix() for path in stale)
+        sys.exit(f"stale: {names}; run `python scripts/make_reference.py`")
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()

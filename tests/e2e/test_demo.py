@@ -1,0 +1,93 @@
+"""The demo as a newcomer runs it, stopped after the first month of production data."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import sample
+import titlebout
+from titlebout import process
+
+HOME = Path(titlebout.__file__).parents[2]
+
+
+class Loads(HTMLParser):
+    """Collects whatever a page would fetch or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [f"<{tag}>"] if tag in {"script", "iframe", "link", "img"} else []
+        self.found += [f"{name}={value}" for name, value in attrs if name in {"src", "href"} and not str(value).startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, process.Completed]:
+    """The folder of a demo of one month, and what it said."""
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    command = ["titlebout", "demo", "--months", "1", "--output-dir", str(folder)]
+    return folder, process.run(command, cwd=HOME)
+
+
+def test_the_demo_ends_with_a_table_of_the_months(shown: tuple[Path, process.Completed]) -> None:
+    _, said = shown
+
+    assert re.search(r"^ *2013-03 +6,878 +passed +drift +retrained +0\.\d{4} +0\.\d{4} +(promote|keep|inconclusive)", said.stdout, re.M)
+    assert "First push: ci.yml run by act, jobs code and model passed" in said.stdout
+    assert "1 months arrived" not in said.stdout
+
+
+def test_progress_is_told_while_it_runs(shown: tuple[Path, process.Completed]) -> None:
+    _, said = shown
+
+    told = [line for line in said.stderr.splitlines() if re.match(r"\d/4 ", line)]
+    assert [line[:3] for line in told] == ["1/4", "2/4", "3/4", "4/4"]
+    assert "Running stage 'train':" in said.stderr
+
+
+def test_the_repository_stays_behind_and_its_history_tells_the_story(shown: tuple[Path, process.Completed]) -> None:
+    folder, _ = shown
+
+    told = sample.git(folder / "flights-delay", "log", "--reverse", "--first-parent", "--format=%s").splitlines()
+
+    assert told[:3] == [
+        "Generate flights-delay with titlebout",
+        "Promote the first champion",
+        "Flights of 2013-03 arrived: 6,878 rows",
+    ]
+    assert sample.git(folder / "flights-delay", "status", "--porcelain") == ""
+
+
+def test_the_page_has_a_plot_and_loads_nothing(shown: tuple[Path, process.Completed]) -> None:
+    folder, _ = shown
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    loads = Loads()
+
+    loads.feed(text)
+
+    assert loads.found == []
+    assert "url(http" not in text
+    assert "<svg" in text
+    assert "never retrain" in text
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work\n", encoding="utf-8")
+
+    said = process.run(["titlebout", "demo", "--json", "--output-dir", str(tmp_path)], cwd=HOME, check=False)
+
+    assert said.returncode == 6
+    assert json.loads(said.stdout)["error"]["what"] == "the output folder holds something else"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_outside_a_clone_the_demo_says_where_the_flights_are(tmp_path: Path) -> None:
+    said = process.run(["titlebout", "demo"], cwd=tmp_path, check=False)
+
+    assert said.returncode == 5
+    assert "run the demo in a clone of titlebout" in said.stderr
