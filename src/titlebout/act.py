@@ -187,6 +187,11 @@ class _Events:
 
     def _announce(self, job: str, event: Mapping[str, Any]) -> None:
         step = f"{job}: {str(event.get('step', '')).partition('@')[0]}"
-        if self._on_line is not None and event.get("step") and event.get("stage") == "Main" and step not in self._announced:
+        if (
+            self._on_line is not None
+            and event.get("step")
+            and event.get("stage") == "Main"
+            and step not in self._announced
+        ):
             self._announced.add(step)
             self._on_line(f"    {step}")

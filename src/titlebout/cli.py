@@ -196,7 +196,11 @@ def train_command(pipeline: str | None) -> Report:
 
 
 @step("evaluate")
-@click.option("--base", metavar="REVISION", help="Whose champion counts; by default the main branch of origin.")
+@click.option(
+    "--base",
+    metavar="REVISION",
+    help="Whose champion counts; by default what the push or pull request changes, else the main branch of origin.",
+)
 @click.option("--only-promotions", is_flag=True, help="Fail a lost bout only when this commit changes champion.dvc.")
 def evaluate_command(pipeline: str | None, base: str | None, only_promotions: bool) -> Report:
     """Let the challenger meet the champion on the same holdout rows.
@@ -208,7 +212,7 @@ def evaluate_command(pipeline: str | None, base: str | None, only_promotions: bo
     from titlebout import evaluation
 
     project = _project(pipeline)
-    result = evaluation.evaluate(project, base or None, only_promotions)
+    result = evaluation.evaluate(project, base or _event_base(), only_promotions)
     lost = ExitCode.INCONCLUSIVE if result.verdict == "inconclusive" else ExitCode.CHALLENGER_LOST
     outputs = {"verdict": result.verdict, "promotion": result.promotion_requested} | _at(project, "evaluate")
     return Report(result, evaluation.render_evaluate(result), outputs, ExitCode.OK if result.passed else lost)
@@ -249,7 +253,8 @@ def package_command(pipeline: str | None, model: str, image: bool) -> Report:
 
     project = _project(pipeline)
     folder = tracking.Dvc(project).pull_model(model)
-    result = packaging.package(project, folder, image=image)
+    base = project.settings.package.base_image or packaging.BASE_IMAGE
+    result = packaging.package(project, folder, image=image, base=base)
     outputs = {
         "tag": result.tag,
         "bento": result.bento,
@@ -417,6 +422,14 @@ def _project(pipeline: str | None) -> "Project":
     from titlebout.project import Project
 
     return Project.find(Path.cwd(), pipeline or None)
+
+
+def _event_base() -> str | None:
+    """Return what the event measures against: after a push the main branch of origin is the pushed commit itself."""
+    from titlebout.ci import Ci
+
+    ci = Ci.from_environ()
+    return f"origin/{ci.base_ref}" if ci.base_ref else ci.before
 
 
 def _at(project: "Project", name: str) -> dict[str, str]:

@@ -72,6 +72,9 @@ class PackageSettings(_Table):
     """How the champion is packaged."""
 
     registry: str = Field("", description="Container registry and path, for example ghcr.io/acme; empty: no push.")
+    base_image: str = Field(
+        "", description="Image that the container image is built on; empty: the slim image of this Python version."
+    )
 
 
 class Settings(_Table):

@@ -70,7 +70,7 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
     result = DemoResult(
         passed=True,
         reasons=(
-            f"{len(periods)} months arrived, {tried} times a challenger was trained, {promoted} times it won",
+            f"months: {len(periods)}; challengers trained: {tried}; promoted: {promoted}",
             f"mean log loss: {means['loop']:.4f} with the loop, {means['never']:.4f} without retraining, {means['every']:.4f} retraining every month",
         ),
         repository=str(project.root),

@@ -35,8 +35,8 @@ class EvaluateResult(StepResult):
     Attributes
     ----------
     verdict : {"promote", "keep", "inconclusive", "unchanged"}
-    reason : {"first", "change", "none"}
-        Which rule was used: no champion yet, challenger against champion, or nothing to compare.
+    reason : {"first", "change", "rollback", "none"}
+        Which rule was used: no champion yet, challenger against champion, a former champion back, nothing to compare.
     metric : str
         The primary loss; smaller is better.
     challenger, champion : str
@@ -171,7 +171,9 @@ def evaluate(project: Project, base: str | None = None, only_promotions: bool = 
     champion = registry.champion_at(project, git, revision)
     requested = _promotion_requested(project, challenger, registry.champion_at(project, git, git.fork_of(revision)))
     if champion is not None and champion.pointer == challenger:
-        return _unchanged(project, challenger, requested)
+        return _unbeaten(project, challenger, champion, "unchanged", requested)
+    if champion is not None and requested and registry.held_before(project, git, revision, challenger):
+        return _unbeaten(project, challenger, champion, "promote", requested)
     dvc.pull_data()
     with tempfile.TemporaryDirectory(prefix="titlebout-champion-") as folder:
         opponent = _load_champion(project, dvc, champion, revision, Path(folder)) if champion else None
@@ -262,15 +264,25 @@ def _bout(
     )
 
 
-def _unchanged(project: Project, challenger: Pointer, requested: bool) -> EvaluateResult:
+def _unbeaten(
+    project: Project, challenger: Pointer, champion: registry.Champion, verdict: str, requested: bool
+) -> EvaluateResult:
+    """Return a verdict that needs no bout: nothing changed, or a former champion is brought back.
+
+    A rollback is a person's decision about a model that won before; it must not wait for rows on which it can win again.
+    """
+    told = {
+        "unchanged": "the challenger is the champion: nothing changed since it won the title",
+        "promote": "a former champion takes the title back: it won it before, so there is no new bout",
+    }
     return EvaluateResult(
         passed=True,
-        reasons=("the challenger is the champion: nothing changed since it won the title",),
-        verdict="unchanged",
-        reason="none",
+        reasons=(told[verdict],),
+        verdict=verdict,
+        reason="none" if verdict == "unchanged" else "rollback",
         metric=PRIMARY[project.params.data.task],
         challenger=challenger.md5,
-        champion=challenger.md5,
+        champion=champion.pointer.md5,
         promotion_requested=requested,
     )
 

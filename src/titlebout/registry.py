@@ -64,6 +64,21 @@ def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
     return None if text is None else _parse(text, f"{path} at {revision[:12]}")
 
 
+def held_before(project: Project, git: Git, revision: str, model: Pointer) -> str | None:
+    """Return the newest commit up to `revision` at which a model held the title, or None when it never did.
+
+    Parameters
+    ----------
+    project : Project
+    git : Git
+    revision : str
+    model : Pointer
+    """
+    changes = git.output("log", "--format=%H", revision, "--", champion_path(project)).splitlines()
+    holders = ((commit, champion_at(project, git, commit)) for commit in changes)
+    return next((commit for commit, champion in holders if champion and champion.pointer == model), None)
+
+
 def champion_here(project: Project) -> Champion | None:
     """Return who holds the title in the work tree, or None when nobody does.
 

@@ -27,6 +27,8 @@ from titlebout.results import StepResult
 from titlebout.tracking import Dvc, OnLine
 
 STATUS_CONTEXT = "titlebout/gate"
+# A command in the worktree is not the workflow's step: outputs, summary and annotations are the attempt's to write.
+NOT_A_STEP = {"GITHUB_ACTIONS": "", "GITHUB_OUTPUT": "", "GITHUB_STEP_SUMMARY": ""}
 PROPOSAL_REF = "refs/titlebout/proposal"
 
 
@@ -288,7 +290,7 @@ def _share_cache(project: Project, work: Project) -> None:
 def _command(work: Project, on_line: OnLine | None, *arguments: str) -> dict[str, Any]:
     # The command's own error is passed on as if it had happened here.
     command = [sys.executable, "-m", "titlebout", *arguments, "--pipeline", work.pipeline, "--json"]
-    completed = process.run(command, cwd=work.root, env={"GITHUB_ACTIONS": ""}, check=False, on_line=on_line)
+    completed = process.run(command, cwd=work.root, env=NOT_A_STEP, check=False, on_line=on_line)
     try:
         document: dict[str, Any] = json.loads(completed.stdout)
     except json.JSONDecodeError as error:

@@ -117,3 +117,35 @@ def test_a_challenger_that_loses_may_be_merged_but_not_as_the_champion(example: 
     ran = run(example, "ci.yml", "pull_request", github, number=1)
     assert ran.jobs == {"code": "success", "model": "failure"}, ran.log
     assert (ran.outputs["model"]["verdict"], ran.outputs["model"]["promotion"]) == ("keep", "true")
+
+
+def test_a_losing_champion_pushed_straight_to_main_is_red(example: Path, github: GithubServer) -> None:
+    before = sample.git(example, "rev-parse", "HEAD")
+    pipeline = example / "pipelines" / "flights-delay"
+    sample.edit(pipeline / "params.yaml", "max_iter: 100", "max_iter: 1")
+    process.run([sys.executable, "-m", "titlebout", "train"], cwd=example)
+    document = yaml.safe_load((pipeline / "champion.dvc").read_text("utf-8"))
+    model = yaml.safe_load((pipeline / "dvc.lock").read_text("utf-8"))["stages"]["train"]["outs"][0]
+    (pipeline / "champion.dvc").write_text(yaml.safe_dump(document | {"outs": [model | {"path": "champion"}]}), "utf-8")
+    sample.dvc(example, "push")
+    sample.commit(example, "Straight to main")
+    sample.git(example, "push", "--quiet", "origin", "main")
+
+    ran = run(example, "ci.yml", "push", github, before=before, ref="refs/heads/main")
+
+    assert ran.jobs["model"] == "failure", ran.log
+    assert (ran.outputs["model"]["verdict"], ran.outputs["model"]["promotion"]) == ("keep", "true")
+
+
+def test_a_new_champion_is_delivered_as_a_bento_that_answers_like_it(
+    example: Path, github: GithubServer, tmp_path: Path
+) -> None:
+    # Where there is a builder, tests/integration/test_image.py builds and runs the image; here it is taken away.
+    without_builder = {"CONTAINERS_STORAGE_CONF": str(tmp_path / "none"), "DOCKER_HOST": "unix:///none.sock"}
+
+    ran = run_workflow(example, "deliver.yml", "push", payload={"ref": "refs/heads/main"}, variables=without_builder)
+
+    assert ran.jobs == {"package": "success"}, ran.log
+    assert ran.outputs["package"]["tag"].startswith("flights-delay:")
+    assert ran.outputs["package"]["image"] == ""
+    assert any("Golden rows" in summary and "256" in summary for summary in ran.summaries)
