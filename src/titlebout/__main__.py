@@ -6,7 +6,8 @@ from types import FrameType
 
 import click
 
-from titlebout.cli import cli, say_error
+from titlebout.cli import cli
+from titlebout.console import say_error
 from titlebout.errors import DiskError, ExitCode, TitleboutError
 
 

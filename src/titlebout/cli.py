@@ -1,26 +1,19 @@
-"""The command line: parse, call one library function, report, exit code. The only module that prints.
+"""The command line: parse, call one library function, and hand its result to the console.
 
 Heavy libraries are imported inside the commands, so that ``--help`` costs no more than click itself.
 """
 
-import functools
 import logging
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from titlebout import __version__
+from titlebout.console import Group, Report, progress, step
 from titlebout.errors import ExitCode, TitleboutError
-
-if TYPE_CHECKING:
-    from titlebout.project import Project
-    from titlebout.results import StepResult
-
-P = ParamSpec("P")
 
 # What each command writes to $GITHUB_OUTPUT; an Action declares exactly these.
 OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -31,25 +24,9 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "drift": ("verdict", "drift", "retrain", "columns", "report"),
     "retrain": ("operation", "verdict", "branch", "number", "url", "head-sha", "report"),
 }
-ANSWERS = (ExitCode.DATA_REFUSED, ExitCode.CHALLENGER_LOST, ExitCode.DRIFT_FOUND)
 
-
-@dataclass(frozen=True)
-class Report:
-    """What a command hands to the reporter: its result, the Markdown of it, what a workflow reads, the exit code."""
-
-    result: "StepResult"
-    markdown: str
-    outputs: Mapping[str, object] = field(default_factory=dict)
-    exit_code: ExitCode = ExitCode.OK
-
-
-class Group(click.Group):
-    """Commands in the order they are used in, not in alphabetical order."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the commands as they were defined."""
-        return list(self.commands)
+if TYPE_CHECKING:
+    from titlebout.project import Project
 
 
 @click.group(cls=Group, context_settings={"auto_envvar_prefix": "TITLEBOUT", "help_option_names": ["-h", "--help"]})
@@ -66,32 +43,7 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
 
 
-def step(name: str, *, in_project: bool = True) -> Callable[[Callable[P, Report]], Callable[..., None]]:
-    """Make a function that returns a `Report` into a command with the options that every step has."""
-
-    def decorate(function: Callable[P, Report]) -> Callable[..., None]:
-        @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
-        @click.option(
-            "--no-fail", is_flag=True, help="Exit 0 on a refusal (codes 10 to 12): the verdict is in the result."
-        )
-        @functools.wraps(function)
-        def command(as_json: bool, no_fail: bool, *args: P.args, **kwargs: P.kwargs) -> None:
-            report = function(*args, **kwargs)
-            _deliver(report, as_json)
-            refused = report.exit_code in ANSWERS or report.exit_code is ExitCode.INCONCLUSIVE
-            click.get_current_context().exit(int(ExitCode.OK if no_fail and refused else report.exit_code))
-
-        wrapped: Callable[..., None] = command
-        if in_project:
-            wrapped = click.option(
-                "--pipeline", metavar="NAME", help="Pipeline to use; by default the one in titlebout.toml."
-            )(wrapped)
-        return cli.command(name)(wrapped)
-
-    return decorate
-
-
-@step("new", in_project=False)
+@step(cli, "new", in_project=False)
 @click.argument("name", required=False)
 @click.option(
     "--output-dir", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder to generate into."
@@ -127,7 +79,7 @@ def new_command(
     return Report(result, scaffold.render_new(result))
 
 
-@step("adopt", in_project=False)
+@step(cli, "adopt", in_project=False)
 @click.option(
     "--data", required=True, type=click.Path(path_type=Path), help="CSV, parquet or JSONL file to start from."
 )
@@ -150,7 +102,7 @@ def adopt_command(data: Path, target: str, task: str | None) -> Report:
     return Report(result, scaffold.render_adopt(result))
 
 
-@step("check-data")
+@step(cli, "check-data")
 @click.option(
     "--on",
     type=click.Choice(["tracked", "current"]),
@@ -177,7 +129,7 @@ def check_data_command(pipeline: str | None, on: str) -> Report:
     )
 
 
-@step("train")
+@step(cli, "train")
 def train_command(pipeline: str | None) -> Report:
     """Run the DVC pipeline: check-data, prepare, train, evaluate; nothing runs when nothing changed.
 
@@ -188,14 +140,14 @@ def train_command(pipeline: str | None) -> Report:
     from titlebout import training
 
     project = _project(pipeline)
-    result = training.train(project, _progress)
+    result = training.train(project, progress)
     outputs = {"changed": result.changed, "stages": list(result.ran)} | _at(project, "train")
     return Report(
         result, training.render_train(result), outputs, ExitCode.OK if result.passed else ExitCode.DATA_REFUSED
     )
 
 
-@step("evaluate")
+@step(cli, "evaluate")
 @click.option(
     "--base",
     metavar="REVISION",
@@ -218,7 +170,7 @@ def evaluate_command(pipeline: str | None, base: str | None, only_promotions: bo
     return Report(result, evaluation.render_evaluate(result), outputs, ExitCode.OK if result.passed else lost)
 
 
-@step("promote")
+@step(cli, "promote")
 def promote_command(pipeline: str | None) -> Report:
     """Write the challenger that won into champion.dvc; merging that file to main gives it the title.
 
@@ -237,7 +189,7 @@ def promote_command(pipeline: str | None) -> Report:
     return Report(result, f"### Promotion\n\n{result.reasons[0]}.\n")
 
 
-@step("package")
+@step(cli, "package")
 @click.option(
     "--model", type=click.Choice(["champion", "challenger"]), default="champion", help="Which model to package."
 )
@@ -264,7 +216,7 @@ def package_command(pipeline: str | None, model: str, image: bool) -> Report:
     return Report(result, packaging.render_package(result), outputs | _at(project, "package"))
 
 
-@step("drift")
+@step(cli, "drift")
 def drift_command(pipeline: str | None) -> Report:
     """Compare what arrived with what the champion was trained on.
 
@@ -289,7 +241,7 @@ def drift_command(pipeline: str | None) -> Report:
     )
 
 
-@step("retrain")
+@step(cli, "retrain")
 @click.option("--reason", default="manual", help="Why, for the pull request: drift, schedule, manual, ...")
 @click.option(
     "--forge",
@@ -316,7 +268,7 @@ def retrain_command(
     from titlebout import retraining
 
     project = _project(pipeline)
-    result = None if from_bundle else retraining.retrain(project, reason, bundle, _progress)
+    result = None if from_bundle else retraining.retrain(project, reason, bundle, progress)
     if forge == "github" and (result is None or result.commit):
         result = _propose(project, from_bundle)
     if result is None:
@@ -327,7 +279,7 @@ def retrain_command(
     return Report(result, retraining.render_retrain(result), outputs, ExitCode.OK if result.passed else refused)
 
 
-@step("doctor", in_project=False)
+@step(cli, "doctor", in_project=False)
 def doctor_command() -> Report:
     """Say what is missing here, and how to fix it.
 
@@ -341,7 +293,7 @@ def doctor_command() -> Report:
     return Report(result, doctor.render_doctor(result), exit_code=ExitCode.OK if result.passed else ExitCode.USAGE)
 
 
-@step("demo", in_project=False)
+@step(cli, "demo", in_project=False)
 @click.option(
     "--output-dir", type=click.Path(path_type=Path, file_okay=False), default="build/demo", help="Folder for the demo."
 )
@@ -356,7 +308,7 @@ def demo_command(output_dir: Path, full: bool, months: int | None) -> Report:
     """  # noqa: D301
     from titlebout import demo, demo_report
 
-    result = demo.demo(output_dir, full, months, _progress)
+    result = demo.demo(output_dir, full, months, progress)
     return Report(result, demo_report.render_demo(result))
 
 
@@ -380,44 +332,6 @@ def stage_command(name: str, pipeline: str) -> None:  # noqa: D103 - called by D
         raise
 
 
-def say_error(error: TitleboutError, as_json: bool, code: ExitCode | None = None) -> None:
-    """Tell one failure: to people on standard error, to programs as JSON, to a workflow as an annotation."""
-    from titlebout.ci import Ci, annotation, defang
-
-    parts = [("where", error.where), ("why", error.why), ("fix", error.fix), ("state", error.state)]
-    text = "\n".join([f"error: {error.what}", *(f"  {name}: {value}" for name, value in parts if value)])
-    click.echo(defang(text), err=True)
-    if as_json:
-        click.echo(_json({"error": error.to_dict() | ({"exit_code": int(code)} if code else {})}), nl=False)
-    ci = Ci.from_environ()
-    if ci.on_actions:
-        click.echo(annotation("error", f"{error.what}. {error.fix or ''}".strip(), title="titlebout"), err=True)
-
-
-def _deliver(report: Report, as_json: bool) -> None:
-    """Write the result to its files, to the workflow and to the terminal."""
-    from titlebout.ci import Ci, defang
-    from titlebout.project import Project
-    from titlebout.results import write_json, write_text_atomically
-
-    document = report.result.to_dict()
-    if report.outputs:
-        folder = Project.find(Path.cwd()).reports
-        write_json(folder / f"{report.result.step}.json", document)
-        write_text_atomically(folder / f"{report.result.step}.md", report.markdown)
-    ci = Ci.from_environ()
-    ci.write_outputs(report.outputs)
-    ci.write_summary(report.markdown)
-    click.echo(_json(document) if as_json else defang(report.markdown), nl=False)
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    from titlebout.results import to_json
-
-    # A runner reads ##[...] anywhere in a line as a command; as an escape it is the same JSON.
-    return to_json(document).replace("##[", "\\u0023#[")
-
-
 def _project(pipeline: str | None) -> "Project":
     from titlebout.project import Project
 
@@ -434,12 +348,6 @@ def _event_base() -> str | None:
 
 def _at(project: "Project", name: str) -> dict[str, str]:
     return {"report": (project.reports / f"{name}.md").relative_to(project.root).as_posix()}
-
-
-def _progress(line: str) -> None:
-    from titlebout.ci import defang
-
-    click.echo(defang(line), err=True)
 
 
 def _check(project: "Project", on: str) -> Any:

@@ -3,7 +3,6 @@
 import importlib.metadata
 import re
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -37,8 +36,7 @@ def serving_requirements(root: Path) -> str:
     else:
         text = "\n".join(sorted(f"{dist.name}=={dist.version}" for dist in importlib.metadata.distributions()))
     blocks = [(canonicalize_name(block[1]), block[0]) for block in LOCKED.finditer(text)]
-    wanted = [*(Requirement(name) for name in SERVED), *_own_dependencies(root)]
-    needed = _with_dependencies(wanted, {name for name, _ in blocks})
+    needed = _with_dependencies([*(Requirement(name) for name in SERVED), *_own_dependencies(root)])
     return "".join(f"{block}\n" for name, block in blocks if name in needed)
 
 
@@ -50,17 +48,16 @@ def _own_dependencies(root: Path) -> list[Requirement]:
     return [need for need in stated if canonicalize_name(need.name) not in NOT_SERVED]
 
 
-def _with_dependencies(wanted: Iterable[Requirement], known: set[str]) -> set[str]:
-    """Return the names among `known` that are wanted or needed by those, on any platform."""
+def _with_dependencies(wanted: list[Requirement]) -> set[str]:
+    """Return the names that are wanted, and all that those need on any platform."""
     todo, seen = list(wanted), set[tuple[str, str]]()
     while todo:
         need = todo.pop()
         name = canonicalize_name(need.name)
         for extra in ("", *need.extras):
-            if name not in known or (name, extra) in seen:
-                continue
-            seen.add((name, extra))
-            todo += [more for more in _requires(name) if _applies(more, extra)]
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                todo += [more for more in _requires(name) if _applies(more, extra)]
     return {name for name, _ in seen}
 
 

@@ -183,18 +183,23 @@ class Dvc:
         ------
         NotFoundError
             If its objects are neither in the cache nor at the remote.
+        PermissionRefusedError, TemporaryError, DiskError
+            If something else keeps them from being fetched.
         """
         from dvc.api import DVCFileSystem
-        from dvc.exceptions import DvcException
 
         source = (self.project.pipeline_dir / "champion").relative_to(self.project.root).as_posix()
         try:
             DVCFileSystem(str(self.project.root), rev=revision).get(source, str(target), recursive=True)
-        except (DvcException, OSError) as error:
+        except Exception as error:  # DVC's own, its remotes' and the disk's, with no class in common
+            told = f"{type(error).__name__}: {error}"
+            cause = _explain(process.Completed(("dvc", "get", f"{source}.dvc"), 1, "", told))
+            if isinstance(cause, PermissionRefusedError | TemporaryError | DiskError):
+                raise cause from error
             raise NotFoundError(
                 "the champion's model cannot be fetched",
                 where=f"{source}.dvc at {revision[:12]}",
-                why=str(error),
+                why=told,
                 fix="run `dvc push` on a machine that has it, or check the remote with `titlebout doctor`",
             ) from error
 

@@ -163,6 +163,8 @@ def score(project: Project) -> dict[str, Any]:
 
 def _replace_folder(target: Path, write: Callable[[Path], object]) -> Path:
     """Write a folder under another name and rename it: a killed run leaves the old model or the new one, never a mixture."""
+    for abandoned in target.parent.glob(f".{target.name}-*"):  # by a run that was killed; DVC lets one run at a time
+        shutil.rmtree(abandoned)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
         write(temporary)

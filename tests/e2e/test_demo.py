@@ -42,7 +42,7 @@ def test_the_demo_ends_with_a_table_of_the_months(shown: tuple[Path, process.Com
     assert re.search(
         r"^ *2013-03 +6,878 +passed +drift +retrained +0\.\d{4} +0\.\d{4} +(promote|keep|inconclusive)",
         said.stdout,
-        re.M,
+        re.MULTILINE,
     )
     assert "First push: ci.yml run by act, jobs code and model passed" in said.stdout
     assert "Months: 1; challengers trained: 1; promoted: " in said.stdout

@@ -1,15 +1,17 @@
 """The pipeline and the gate with real DVC and git: what runs, what is fetched, who wins, and what is refused."""
 
 import json
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
+import yaml
 
 import sample
 from sample import Said
 from titlebout import process
+from titlebout.__main__ import run
 from titlebout.project import Project
 from titlebout.tracking import Dvc, Pointer, folder_digest
 
@@ -46,6 +48,18 @@ def objects(root: Path, store: str = "dvc-remote") -> list[Path]:
 def clone(origin: Path, target: Path) -> Path:
     sample.git(target.parent, "clone", "--quiet", str(origin), str(target))
     return target
+
+
+def fetch_objects(root: Path, source: Path) -> None:
+    """Take over everything that another repository's remote has."""
+    shutil.copytree(source / "dvc-remote", root / "dvc-remote", dirs_exist_ok=True)
+
+
+def give_title(root: Path, model: Pointer) -> None:
+    """Write a model into champion.dvc by hand."""
+    document = yaml.safe_load((root / CHAMPION).read_text())
+    document["outs"][0] |= {"md5": model.md5, "size": model.size, "nfiles": model.nfiles}
+    (root / CHAMPION).write_text(yaml.safe_dump(document))
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +150,12 @@ def test_a_hyperparameter_reruns_the_training_only(states: dict[str, Path]) -> N
     assert said["skipped"] == ["check-data", "prepare"]
 
 
-def test_the_same_training_elsewhere_gives_the_same_model(at: Callable[[str], Path], command: Command) -> None:
+def test_the_same_training_elsewhere_gives_the_same_model(at: Callable[[str], Path]) -> None:
     root = at("weak")
     expected = challenger(root).md5
     sample.edit(root / "titlebout.toml", "min_rows = 100", "min_rows = 101")  # policy changes no model
     for name in ("prepare", "train", "evaluate"):
-        before = (root / PIPELINE / "reports").glob("*")
-        assert process.run(["titlebout", "stage", name, "--pipeline", "ferries"], cwd=root, check=False).returncode == 0
-        assert before
+        assert run(["stage", name, "--pipeline", "ferries"]) == 0
 
     assert folder_digest(root / PIPELINE / "model") == expected
     assert sample.git(root, "diff", "--name-only") == "titlebout.toml"
@@ -224,7 +236,6 @@ def test_data_that_fails_its_checks_ends_the_training_as_an_answer(at: Callable[
     assert (said.document["passed"], said.document["changed"], said.document["ran"]) == (False, False, ["check-data"])
     assert "wind" in said.document["reasons"][0]
     assert (root / LOCK).read_text() == lock
-    assert command("train", "--no-fail").code == 0
 
 
 @pytest.mark.parametrize(
@@ -245,15 +256,12 @@ def test_a_failing_stage_is_told_in_its_own_words(
     assert said.code == exit_code
     assert said.error["what"] == told
     assert said.error["fix"]
-    left = [path.name for path in (root / PIPELINE).iterdir() if path.name.startswith(".model")]
-    assert left == [] or exit_code == 1
+    assert list((root / PIPELINE).glob(".model*")) == []
     assert not (root / PIPELINE / "model").exists() or folder_digest(root / PIPELINE / "model") == before
 
 
 @pytest.mark.parametrize("name", [LOCK, CHAMPION])
-def test_a_merge_conflict_is_told_before_anything_runs(
-    name: Path, at: Callable[[str], Path], command: Command
-) -> None:
+def test_a_merge_conflict_is_told_before_anything_runs(name: Path, at: Callable[[str], Path], command: Command) -> None:
     root = at("crowned")
     text = (root / name).read_text()
     (root / name).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
@@ -298,7 +306,7 @@ def test_an_object_that_the_remote_altered_is_never_used(
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     said = command("evaluate", "--base", "origin/HEAD~1")
 
-    assert said.code in {5, 7}
+    assert said.code == 5
     assert not (root / "reports" / "evaluate.json").exists()
 
 
@@ -330,7 +338,9 @@ def test_the_champion_itself_has_nothing_to_prove(at: Callable[[str], Path], com
     assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "unchanged", False)
 
 
-def test_a_better_challenger_takes_the_title(at: Callable[[str], Path], states: dict[str, Path], command: Command) -> None:
+def test_a_better_challenger_takes_the_title(
+    at: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
     root = at("better")
     said = command("evaluate")
 
@@ -373,14 +383,7 @@ def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command
 def test_a_promotion_that_was_not_won_is_refused(at: Callable[[str], Path], command: Command) -> None:
     """Somebody writes the challenger into champion.dvc by hand."""
     root = at("worse")
-    pointer = challenger(root)
-    old = challenger_text = (root / CHAMPION).read_text()
-    champion = Dvc(Project.find(root)).project
-    assert champion.pipeline == "ferries"
-    was = next(line for line in old.splitlines() if "md5:" in line and ".dir" in line).split()[-1]
-    (root / CHAMPION).write_text(challenger_text.replace(was, pointer.md5))
-    size = next(line for line in old.splitlines() if "size:" in line)
-    sample.edit(root / CHAMPION, size, f"  size: {pointer.size}")
+    give_title(root, challenger(root))
     said = command("evaluate", "--only-promotions")
 
     assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (11, "keep", True)
@@ -394,27 +397,27 @@ def test_a_title_for_anything_but_the_challenger_is_refused(
     if change == "no model":
         (root / CHAMPION).unlink()
     else:
-        was = next(line for line in (root / CHAMPION).read_text().splitlines() if "md5:" in line and ".dir" in line)
-        sample.edit(root / CHAMPION, was.split()[-1], f"{'0' * 32}.dir")
+        give_title(root, Pointer(f"{'0' * 32}.dir", 1, 4))
     said = command("evaluate", "--only-promotions")
 
     assert said.code == 7
     assert said.error["what"] == "champion.dvc asks to promote a model that dvc.lock did not train"
 
 
-def test_a_branch_that_is_behind_asks_for_no_promotion(at: Callable[[str], Path], command: Command) -> None:
-    """Meanwhile somebody else took the title on main: that this branch has the old champion is no request."""
+def test_a_branch_that_is_behind_asks_for_no_promotion(
+    at: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
+    """Meanwhile another model took the title on main: that this branch still has the old champion is no request."""
     root = at("worse")
+    fetch_objects(root, states["better"])
     sample.git(root, "switch", "--quiet", "main")
-    text = (root / CHAMPION).read_text()
-    was = next(line for line in text.splitlines() if "md5:" in line and ".dir" in line).split()[-1]
-    sample.edit(root / CHAMPION, was, f"{'0' * 32}.dir")
+    give_title(root, challenger(states["better"]))
     sample.commit(root, "Another champion")
     sample.git(root, "switch", "--quiet", "other-model")
     said = command("evaluate", "--only-promotions")
 
-    assert said.code == 5  # that champion does not exist; before it was looked for, the request was judged
-    assert "champion's model cannot be fetched" in said.error["what"]
+    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "keep", False)
+    assert said.document["champion"] == challenger(states["better"]).md5
 
 
 def test_a_verdict_about_an_earlier_model_promotes_nothing(
@@ -422,12 +425,13 @@ def test_a_verdict_about_an_earlier_model_promotes_nothing(
 ) -> None:
     root = at("better")
     assert command("evaluate").document["verdict"] == "promote"
+    fetch_objects(root, states["worse"])
     for name in (LOCK, PARAMS):
         (root / name).write_bytes((states["worse"] / name).read_bytes())
     said = command("promote")
 
-    assert said.code in {5, 7}
-    assert "champion.dvc" not in sample.git(root, "diff", "--name-only")
+    assert (said.code, said.error["what"]) == (7, "the verdict is about another model")
+    assert str(CHAMPION) not in sample.git(root, "diff", "--name-only")
 
 
 def test_a_champion_that_saw_the_holdout_is_not_compared(at: Callable[[str], Path], command: Command) -> None:
@@ -449,18 +453,3 @@ def test_too_few_rows_decide_nothing(at: Callable[[str], Path], command: Command
     assert (said.code, said.document["verdict"]) == (3, "inconclusive")
     assert "168 holdout rows are too few" in said.document["reasons"][0]
     assert command("promote").code == 7
-
-
-@pytest.fixture(autouse=True)
-def _no_leftovers() -> Iterator[None]:
-    """Nothing of ours stays in the temporary folder."""
-    import tempfile
-
-    before = set(Path(tempfile.gettempdir()).glob("titlebout-*"))
-    yield
-    assert not {path for path in Path(tempfile.gettempdir()).glob("titlebout-champion-*")} - before
-
-
-def test_rows_are_those_of_the_sample() -> None:
-    assert len(sample.crossings()) == sample.ROWS
-    assert isinstance(sample.crossings(), pd.DataFrame)

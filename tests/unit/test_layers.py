@@ -10,7 +10,7 @@ import titlebout
 SOURCE = Path(titlebout.__file__).parent
 OWNERS = {
     "bentoml": {"packaging", "serving"},
-    "click": {"cli", "__main__"},
+    "click": {"cli", "console", "__main__"},
     "cookiecutter": {"scaffold"},
     "dvc": {"tracking"},
     "evidently": {"drift"},

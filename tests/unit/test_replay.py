@@ -13,7 +13,7 @@ from titlebout.models import Model
 from titlebout.replay import SINGLE_ROWS, Replay, replay
 
 COLUMNS = [{"name": "a", "kind": "number", "nullable": True}, {"name": "b", "kind": "integer", "nullable": False}]
-ROWS = [{"a": None if i % 3 else i / 2, "b": i} for i in range(40)]
+ROWS = [{"a": None if i % 3 else i / 2, "b": i} for i in range(1, 41)]
 Body = dict[str, Any]
 
 
@@ -48,7 +48,15 @@ def off_alone(rows: list[Body]) -> tuple[int, Body]:
     """Answer a single row a little otherwise than the same row among others."""
     status, body = honest(rows)
     if len(rows) == 1 and status == 200:
-        body["predictions"][0]["value"] += 1e-3
+        body["predictions"][0]["value"] *= 1 + 2e-6
+    return status, body
+
+
+def rounded(rows: list[Body]) -> tuple[int, Body]:
+    """Answer as another processor might: alike to seven digits."""
+    status, body = honest(rows)
+    for prediction in body.get("predictions", []):
+        prediction["value"] *= 1 + 1e-7
     return status, body
 
 
@@ -87,6 +95,10 @@ def test_a_service_that_answers_like_the_model_passes(model: Model) -> None:
     assert replay(client(honest, asked), model) == Replay(rows=40, max_difference=0.0, refused=3)
     assert asked[0] == 40
     assert 10 < asked[1:].count(1) - 3 <= SINGLE_ROWS
+
+
+def test_another_rounding_is_no_difference(model: Model) -> None:
+    assert 0 < replay(client(rounded), model).max_difference < 1e-4
 
 
 @pytest.mark.parametrize(
