@@ -309,7 +309,7 @@ def demo_command(output_dir: Path, full: bool, months: int | None) -> Report:
     from titlebout import demo, demo_report
 
     result = demo.demo(output_dir, full, months, progress)
-    return Report(result, demo_report.render_demo(result))
+    return Report(result, demo_report.render_demo(result), is_markdown=False)
 
 
 @cli.command("stage", hidden=True)

@@ -1,6 +1,7 @@
 """How every command reports: its result to files, to the workflow and to the terminal. The only module that prints."""
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +21,26 @@ ANSWERS = (ExitCode.DATA_REFUSED, ExitCode.CHALLENGER_LOST, ExitCode.DRIFT_FOUND
 
 @dataclass(frozen=True)
 class Report:
-    """What a command hands to the reporter: its result, the Markdown of it, what a workflow reads, the exit code."""
+    """What a command hands to the reporter.
+
+    Attributes
+    ----------
+    result : StepResult
+        Becomes ``reports/<step>.json``.
+    markdown : str
+        What people read: the job summary, ``reports/<step>.md``, the terminal.
+    outputs : mapping
+        What a workflow reads.
+    exit_code : ExitCode
+    is_markdown : bool
+        False for text that is laid out for a terminal already.
+    """
 
     result: "StepResult"
     markdown: str
     outputs: Mapping[str, object] = field(default_factory=dict)
     exit_code: ExitCode = ExitCode.OK
+    is_markdown: bool = True
 
 
 class Group(click.Group):
@@ -91,7 +106,13 @@ def _deliver(report: Report, as_json: bool) -> None:
     ci = Ci.from_environ()
     ci.write_outputs(report.outputs)
     ci.write_summary(report.markdown)
-    click.echo(_json(document) if as_json else defang(report.markdown), nl=False)
+    if not as_json and sys.stdout.isatty() and report.is_markdown:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(report.markdown))
+    else:
+        click.echo(_json(document) if as_json else defang(report.markdown), nl=False)
 
 
 def _json(document: Mapping[str, Any]) -> str:

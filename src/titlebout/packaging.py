@@ -127,6 +127,8 @@ def package(project: Project, model_folder: Path, *, image: bool = False, base: 
     ------
     UnsafeError
         If the model is not the one its manifest describes, or the bento does not start or answers otherwise.
+    ProcessError
+        If BentoML or the image builder fails.
     """
     project.import_code()
     model = load_model_of(project, model_folder)

@@ -90,8 +90,8 @@ def serve(bento: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
             if not _is_ready(client):
                 raise UnsafeError(
                     "the packaged service does not become ready",
-                    why="".join(said[-SHOWN_LINES:]) or "it said nothing",
-                    fix="correct what these last lines of its log name; on a very slow machine, run it again",
+                    why=_gist(said) or "it said nothing",
+                    fix="correct what these lines of its log name; on a very slow machine, run it again",
                 )
             yield client
         finally:
@@ -213,6 +213,12 @@ def _is_ready(client: httpx.Client) -> bool:
         return client.get("/readyz", timeout=2.0).is_success
     except httpx.TransportError:
         return False
+
+
+def _gist(said: list[str]) -> str:
+    """Return the last lines of a log without what tracebacks indent, each once: BentoML logs one failure many times."""
+    told = dict.fromkeys(line for line in said if line.strip() and not line.startswith(" "))
+    return "".join(list(told)[-SHOWN_LINES:])
 
 
 def _free_port() -> int:

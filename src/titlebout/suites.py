@@ -207,8 +207,8 @@ def _problem(expectation: Expectation) -> str | None:
 def _canonical_column(column: Column) -> Column:
     if column.isna().all():
         return pd.Series([None] * len(column), index=column.index, dtype=object)
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(object)
+    if isinstance(column.dtype, pd.CategoricalDtype | pd.ArrowDtype):
+        column = column.astype(object).where(column.notna(), None)
     column = column.infer_objects()
     kind = column_kind(column)
     if kind in {"integer", "number"}:
@@ -224,8 +224,6 @@ def _canonical_column(column: Column) -> Column:
 
 def _naive_utc(column: Column) -> Column:
     """Return times in UTC without a zone, the one form that has a name in Great Expectations' type lists."""
-    if isinstance(column.dtype, pd.ArrowDtype):  # pandas 2 leaves it as it is
-        column = column.astype(object)
     naive = pd.to_datetime(column, utc=True).dt.tz_localize(None)
     try:
         return naive.astype("datetime64[ns]")

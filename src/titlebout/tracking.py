@@ -200,7 +200,8 @@ class Dvc:
                 "the champion's model cannot be fetched",
                 where=f"{source}.dvc at {revision[:12]}",
                 why=told,
-                fix="run `dvc push` on a machine that has it, or check the remote with `titlebout doctor`",
+                fix="bring the branch up to date if its dvc-remote/ is older than that commit; else run `dvc push` on a "
+                "machine that has the model, or check the remote with `titlebout doctor`",
             ) from error
 
     def add_data(self) -> Pointer:

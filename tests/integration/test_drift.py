@@ -119,6 +119,14 @@ def test_what_differs_in_the_newer_half_only_is_suspect(reference: pd.DataFrame,
     assert statuses(result)["price"] == "suspect"
 
 
+def test_what_is_too_small_in_the_whole_can_be_large_enough_in_the_newer_half() -> None:
+    old, new = shop(5000), shop(4000, start="2025-01-01", seed=1)
+    new["price"] += np.where(new.index < 2000, 0, 0.85)
+    column = compared(old, new, window_days=365).columns[0]
+    assert (column["name"], column["status"]) == ("price", "suspect")
+    assert column["effect"] < column["threshold"]
+
+
 def test_what_differed_in_the_older_half_only_is_over(reference: pd.DataFrame, current: pd.DataFrame) -> None:
     brief = current["price"].where(current.index >= 24, current["price"] + 6)
     assert compared(reference, current.assign(price=brief)).verdict == "stable"

@@ -16,12 +16,11 @@ import httpx
 import pytest
 
 import crossings
-from titlebout import packaging
+from titlebout import packaging, replay
 from titlebout.errors import UnsafeError
 from titlebout.guard import MAX_BODY_BYTES
-from titlebout.process import run
+from titlebout.process import run, start
 from titlebout.project import Project
-from titlebout.replay import serve
 from titlebout.results import read_json
 from titlebout.serving import MAX_ROWS
 
@@ -78,7 +77,7 @@ def packaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def service(packaged: Packaged, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home = tmp_path_factory.mktemp("served")
-    with serve(packaged.bento, packaging._environment(home)) as client:
+    with replay.serve(packaged.bento, packaging._environment(home)) as client:
         yield client
 
 
@@ -302,6 +301,38 @@ def test_an_unknown_path_makes_no_metric(service: httpx.Client) -> None:
     assert metrics.status_code == 200
     assert 'endpoint="/predict"' in metrics.text
     assert SECRET not in metrics.text
+
+
+@pytest.mark.parametrize("packaged", ["classification"], indirect=True)
+def test_the_servers_log_has_one_line_per_request_and_nothing_that_was_sent(packaged: Packaged, tmp_path: Path) -> None:
+    port = replay._free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        str(packaged.bento),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with (
+        start(command, cwd=tmp_path, env=packaging._environment(tmp_path)) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
+    ):
+        replay._until(lambda: replay._is_ready(client), 90)
+        predict(client, ROW | {"distance": SECRET})
+        predict(client, ROW | {"carrier": SECRET})
+        client.get(f"/{SECRET}%0aforged")
+        server.terminate()
+        assert server.stdout is not None
+        log = server.stdout.read()
+    said = [re.sub(r"^.*?\] (?=[A-Z])", "", line) for line in log.splitlines()]
+    requests = [re.sub(r" at .*| \d+ ms$", "", line) for line in said if re.match("POST|GET|[A-Za-z]*Error", line)]
+    assert requests == ["POST /predict 400", "ValueError", "POST /predict 422", "GET (unknown path) 404"]
+    assert SECRET not in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("packaged", ["classification"], indirect=True)

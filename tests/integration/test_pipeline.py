@@ -409,11 +409,15 @@ def test_a_branch_that_is_behind_asks_for_no_promotion(
 ) -> None:
     """Meanwhile another model took the title on main: that this branch still has the old champion is no request."""
     root = at("worse")
-    fetch_objects(root, states["better"])
     sample.git(root, "switch", "--quiet", "main")
     give_title(root, challenger(states["better"]))
     sample.commit(root, "Another champion")
     sample.git(root, "switch", "--quiet", "other-model")
+    behind = command("evaluate")
+    assert (behind.code, behind.error["what"]) == (5, "the champion's model cannot be fetched")
+    assert "bring the branch up to date" in behind.error["fix"]  # the objects are in main's dvc-remote
+
+    fetch_objects(root, states["better"])
     said = command("evaluate", "--only-promotions")
 
     assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "keep", False)

@@ -501,6 +501,7 @@ def test_new_rows_that_do_not_fit_are_refused_by_column() -> None:
         ([20240301.0, None], "has numbers"),
         (["2024-03-01", None], "has missing values"),
         ([None, None], "has missing values"),
+        ([float("nan")] * 2, "has missing values"),
         (["2024-03-01", "soon"], "is not of kind datetime"),
     ],
 )

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from titlebout.distances import LEAST_WINDOWS, Usual, Values, distance, effect, null_share, robust_scale, spread, usual
+from titlebout.distances import (
+    LEAST_WINDOWS,
+    Usual,
+    Values,
+    _level_counts,
+    distance,
+    effect,
+    null_share,
+    robust_scale,
+    spread,
+    usual,
+)
 
 numbers = hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(allow_nan=True, allow_infinity=True))
 codes = hnp.arrays(np.float64, st.integers(1, 60), elements=st.sampled_from([0.0, 1.0, 2.0, 40.0, np.nan]))
@@ -95,6 +106,18 @@ def test_two_rows_of_a_level_never_seen_are_significant_among_many(random: np.ra
     assert distance("level", old, new[:198]).p > 0.01
 
 
+def test_one_row_of_a_level_never_seen_is_a_chance_and_no_certainty(random: np.random.Generator) -> None:
+    old = random.choice(5, 50_000).astype(float)
+    new = np.append(random.choice(5, 199), 5).astype(float)
+    assert 1e-3 < distance("level", old, new).p < 0.05
+
+
+def test_only_the_most_frequent_levels_are_compared_one_by_one() -> None:
+    old = np.repeat(np.arange(200.0), 100)
+    assert _level_counts(old, old).shape == (2, 51)
+    assert _level_counts(old, old).sum(axis=1).tolist() == [20_000, 20_000]
+
+
 def test_levels_of_single_rows_are_no_difference() -> None:
     assert distance("level", np.arange(1000.0), np.arange(1000.0, 1500.0)).p == 1
     assert effect("level", np.arange(1000.0), np.arange(1000.0, 1500.0)) == 0
@@ -121,6 +144,13 @@ def test_a_quiet_reference_has_small_windows_and_a_wandering_one_large(random: n
     assert 0.05 < small.effect < 0.35
     assert large.effect > 2 * small.effect
     assert small.null_delta == 0
+
+
+def test_a_window_is_compared_with_the_rest_of_the_reference(random: np.random.Generator) -> None:
+    values = random.normal(size=800) + np.repeat(np.arange(8), 100)
+    windows = [slice(start, start + 100) for start in range(0, 800, 100)]
+    found = [effect("number", np.delete(values, window), values[window]) for window in windows]
+    assert usual("number", values, 100).effect == pytest.approx(np.mean(found) + 4 * np.std(found, ddof=1))
 
 
 def test_gaps_that_come_in_bursts_are_usual(random: np.random.Generator) -> None:

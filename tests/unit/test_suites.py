@@ -87,6 +87,7 @@ DTYPES: dict[str, tuple[Any, str]] = {
     "uint64 beyond int64": (np.array([1, 2**64 - 1], dtype="uint64"), "float64"),
     "float32": (np.array([1.5, np.nan], dtype="float32"), "float64"),
     "pyarrow": (pd.array([1, 2], dtype="int32[pyarrow]"), "int64"),
+    "pyarrow with a gap": (pd.array([1, None], dtype="int32[pyarrow]"), "float64"),
     "pyarrow text": (pd.array(["a", None], dtype="string[pyarrow]"), "object"),
     "text": (["a", None], "object"),
     "category of text": (pd.Categorical(["a", None]), "object"),
