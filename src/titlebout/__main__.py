@@ -24,6 +24,11 @@ def run(arguments: list[str]) -> int:
     ----------
     arguments : list of str
         What stands after ``titlebout`` on the command line.
+
+    Raises
+    ------
+    SystemExit
+        If the reader of the output is gone.
     """
     as_json = "--json" in arguments
     try:
@@ -31,22 +36,33 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _usage(error, as_json)
     except (click.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
+        told, code = _stopped("interrupted"), ExitCode.INTERRUPTED
+    except SystemExit as ended:
+        if ended.code != ExitCode.TERMINATED:
+            raise
+        told, code = _stopped("terminated"), ExitCode.TERMINATED
     except TitleboutError as error:
-        say_error(error, as_json)
-        return int(error.exit_code)
+        told, code = error, error.exit_code
     except OSError as error:
-        say_error(
-            DiskError(f"cannot use a file: {error.strerror or error}", where=error.filename, why=str(error)), as_json
-        )
-        return ExitCode.DISK
+        what, fix = f"cannot use a file: {error.strerror or error}", "free some space or check the permissions"
+        told, code = DiskError(what, where=error.filename, why=str(error), fix=fix), ExitCode.DISK
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug is told as one, with what to send us
-        import traceback
+        told, code = _bug(error), ExitCode.BUG
+    say_error(told, as_json, code)
+    return int(code)
 
-        why = "".join(traceback.format_exception(error)[-3:]).strip()
-        fix = "this is a bug in titlebout: please report it with the lines above"
-        say_error(TitleboutError(f"{type(error).__name__}: {error}", why=why, fix=fix, state="unknown"), as_json)
-        return ExitCode.BUG
+
+def _bug(error: Exception) -> TitleboutError:
+    import traceback
+
+    why = "".join(traceback.format_exception(error)[-3:]).strip()
+    fix = "this is a bug in titlebout: please report it with the lines above"
+    return TitleboutError(f"{type(error).__name__}: {error}", why=why, fix=fix, state="unknown")
+
+
+def _stopped(what: str) -> TitleboutError:
+    state = "child processes were ended; every file is as before or as after"
+    return TitleboutError(what, fix="run the command again", state=state)
 
 
 def _usage(error: click.ClickException, as_json: bool) -> int:

@@ -28,6 +28,8 @@ from titlebout.suites import ROW_COUNT, Expectation, SuiteError, canonical, cano
 ROW_EXAMPLES = 5
 SHOWN_FAILURES = 50
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult(StepResult):
@@ -226,6 +228,9 @@ def _validate(frame: pd.DataFrame, configurations: Mapping[int, Any]) -> dict[in
     failed = {index: configurations[index] for index, result in found.items() if not result.success}
     if failed:
         found |= run(failed, {"result_format": "SUMMARY", "partial_unexpected_count": ROW_EXAMPLES})
+    for index in failed:
+        if not found[index].result:  # it may quote values, so it is for the eyes of who asks only
+            logger.debug("expectation %d ended in an exception: %s", index, found[index].exception_info)
     return found
 
 

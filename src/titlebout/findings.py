@@ -140,8 +140,9 @@ def _message(answer: Answer) -> str:
     aggregate = _AGGREGATE.match(expectation.type)
     if aggregate and isinstance(observed, Real):
         return f"{aggregate[1].replace('_', ' ')} is {float(observed):.6g}, {_expected(expectation)}"
-    problem = "does not satisfy" if detail else "could not be evaluated for"
-    return f"{problem} {expectation.type}; {_expected(expectation)}"
+    if not detail:
+        return f"could not be evaluated for {expectation.type}, {_expected(expectation)}; --verbose tells why"
+    return f"does not satisfy {expectation.type}; {_expected(expectation)}"
 
 
 def _phrase(expectation: Expectation) -> str:

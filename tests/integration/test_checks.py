@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from titlebout import checks
 from titlebout.checks import CheckResult, check_data, check_project, render_check
 from titlebout.config import DataParams
+from titlebout.errors import TitleboutError
 from titlebout.project import Project
 from titlebout.results import read_json, to_json
 from titlebout.suites import SuiteError, canonical, scaffold_suite
@@ -199,10 +201,25 @@ def test_what_great_expectations_would_drop_is_refused(tmp_path: Path, case: str
         ("column_mean_to_be_between", {"column": "harbour", "max_value": 3}),
     ],
 )
-def test_what_cannot_be_evaluated_has_failed(tmp_path: Path, kind: str, kwargs: dict[str, Any]) -> None:
-    result = checked(ferries(), one(tmp_path, kind, **kwargs))
+def test_what_cannot_be_evaluated_has_failed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, kwargs: dict[str, Any]
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        result = checked(ferries(), one(tmp_path, kind, **kwargs))
     assert not result.passed
     assert "could not be evaluated" in result.failures[0]["message"]
+    assert {record.name for record in caplog.records} == {"titlebout.checks"}
+    assert "expectation 0 ended in an exception" in caplog.text
+
+
+def test_an_answer_that_vanishes_is_no_pass(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(frame: pd.DataFrame, configurations: dict[int, Any]) -> dict[int, Any]:
+        return {index: result for index, result in validate(frame, configurations).items() if index != 7}
+
+    validate = checks._validate
+    monkeypatch.setattr(checks, "_validate", forgetful)
+    with pytest.raises(TitleboutError, match="answered 24 of 25"):
+        check_data(ferries(), suite, "incoming")
 
 
 @pytest.mark.parametrize("column", [[1, None], [None, None], [np.nan, np.nan]])
@@ -281,10 +298,17 @@ def test_markup_in_names_stays_text(tmp_path: Path) -> None:
 
 
 def test_nothing_is_printed_and_no_file_written(
-    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    suite: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    checked(ferries().assign(wind="x"), suite)
+    checks._library.cache_clear()
+    with caplog.at_level(logging.DEBUG):
+        checked(ferries().assign(wind="x"), suite)
+    assert not [record for record in caplog.records if record.name.startswith("great_expectations")]
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
     assert list(tmp_path.iterdir()) == []

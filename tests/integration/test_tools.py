@@ -102,6 +102,8 @@ def _cookiecutter(folder: Path) -> None:
 # What these tools are warned of by Python and by each other while they are imported.
 @pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")  # great_expectations
 @pytest.mark.filterwarnings("ignore:numpy.core is deprecated:DeprecationWarning")  # evidently
+@pytest.mark.filterwarnings("ignore:.*Deprecated in litestar:DeprecationWarning")  # evidently
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # bentoml
+@pytest.mark.filterwarnings("ignore:The `__get_pydantic_core_schema__`:DeprecationWarning")  # bentoml
 def test_a_tool_does_its_smallest_job(job: Callable[[Path], None], tmp_path: Path) -> None:
     job(tmp_path)

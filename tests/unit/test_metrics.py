@@ -91,7 +91,7 @@ def test_a_prediction_that_is_no_number_is_refused(task: str, bad: float) -> Non
         row_losses(task, np.array([0, 1], object), predicted, (0, 1))
 
 
-@pytest.mark.parametrize("row", [[-0.1, 1.1], [0.5, 0.4], [2.0, -1.0], [0.9, 0.9]])
+@pytest.mark.parametrize("row", [[-0.1, 0.6, 0.5], [0.5, 0.4, 0.0], [2.0, -1.0, 0.0], [0.9, 0.9, 0.9]])
 def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
     with pytest.raises(DataError, match="do not sum to 1"):
-        row_losses("classification", np.array([0], object), np.array([row]), (0, 1))
+        row_losses("classification", np.array(["late"], object), np.array([row]), LABELS)

@@ -141,6 +141,7 @@ def test_a_normalised_archive_loads_to_the_same_model(frame: pd.DataFrame) -> No
     assert types == skops.io.get_untrusted_types(data=raw)
     assert models._normalised(normalised) == normalised
     assert len(normalised) < len(raw)
+    assert {entry.date_time for entry in zipfile.ZipFile(io.BytesIO(normalised)).infolist()} == {(1980, 1, 1, 0, 0, 0)}
     X = trained(frame).X
     assert skops.io.loads(normalised, trusted=types).predict_proba(X).tolist() == estimator.predict_proba(X).tolist()
 

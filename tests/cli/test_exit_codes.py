@@ -1,0 +1,261 @@
+"""Exit codes and JSON: what a workflow reads, for every way a command can end."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import click
+import pytest
+
+from sample import Said
+from titlebout import errors
+from titlebout.__main__ import run
+from titlebout.cli import OUTPUTS, cli
+from titlebout.console import ANSWERS, Report, step
+from titlebout.errors import ExitCode, TitleboutError
+from titlebout.process import Completed, ProcessError
+from titlebout.results import StepResult
+from titlebout.tracking import StageFailedError
+
+CODES = {
+    "BUG": 1,
+    "CHALLENGER_LOST": 11,
+    "CONFLICT": 6,
+    "DATA_REFUSED": 10,
+    "DISK": 74,
+    "DRIFT_FOUND": 12,
+    "INCONCLUSIVE": 3,
+    "INTERRUPTED": 130,
+    "MALFORMED": 65,
+    "NOT_FOUND": 5,
+    "OK": 0,
+    "PERMISSION": 4,
+    "TEMPORARY": 75,
+    "TERMINATED": 143,
+    "UNSAFE": 7,
+    "USAGE": 2,
+}
+CLASSES = {
+    "ConfigError": 2,
+    "ConflictError": 6,
+    "DataError": 65,
+    "DiskError": 74,
+    "InconclusiveError": 3,
+    "NotFoundError": 5,
+    "PermissionRefusedError": 4,
+    "TemporaryError": 75,
+    "TitleboutError": 1,
+    "UnsafeError": 7,
+}
+Failing = Callable[[BaseException], Said]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryResult(StepResult):
+    """The result of the tests' own command."""
+
+    step: ClassVar[str] = "try"
+
+
+@pytest.fixture
+def failing(command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Failing]:
+    """Run a command of the tests' own that ends with the given exception."""
+    monkeypatch.chdir(tmp_path)
+
+    def end_with(error: BaseException) -> Said:
+        @step(cli, "try", in_project=False)
+        def trying() -> Report:
+            raise error
+
+        assert trying
+        return command("try")
+
+    yield end_with
+    cli.commands.pop("try", None)
+
+
+@pytest.fixture
+def ending(
+    command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Said]]:
+    """Run a command of the tests' own that ends with the given exit code as its answer."""
+    monkeypatch.chdir(tmp_path)
+
+    def end_with(code: ExitCode, *options: str) -> Said:
+        @step(cli, "try", in_project=False)
+        def trying() -> Report:
+            return Report(TryResult(passed=code is ExitCode.OK, reasons=("because",)), "### Try\n", exit_code=code)
+
+        assert trying
+        return command("try", *options)
+
+    yield end_with
+    cli.commands.pop("try", None)
+
+
+def test_every_code_is_the_documented_one() -> None:
+    assert {code.name: int(code) for code in ExitCode} == CODES
+
+
+def test_every_error_class_has_its_code() -> None:
+    found = {
+        name: int(value.exit_code)
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, TitleboutError)
+    }
+
+    assert found == CLASSES
+
+
+@pytest.mark.parametrize(("name", "code"), CLASSES.items())
+def test_an_error_ends_with_its_code_and_all_it_knows(name: str, code: int, failing: Failing) -> None:
+    error = getattr(errors, name)("what\nhappened", where="a.csv:3", why="because", fix="do this", state="half done")
+    said = failing(error)
+
+    assert said.code == code
+    assert said.document == {
+        "error": {
+            "type": name,
+            "exit_code": code,
+            "what": "what\nhappened",
+            "where": "a.csv:3",
+            "why": "because",
+            "fix": "do this",
+            "state": "half done",
+        }
+    }
+    for line in ("error: what", "  where: a.csv:3", "  why: because", "  fix: do this", "  state: half done"):
+        assert line in said.errors.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "what"),
+    [
+        (StageFailedError("train", 3, "one class only", fix="add data"), 3, "one class only"),
+        (ProcessError(Completed(("git", "push"), 128, "", "fatal: no")), 1, "git ended with exit code 128"),
+        (PermissionError(13, "Permission denied", "a.csv"), 74, "cannot use a file: Permission denied"),
+        (OSError(28, "No space left on device"), 74, "cannot use a file: No space left on device"),
+        (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), 1, "UnicodeEncodeError"),
+    ],
+)
+def test_every_other_failure_is_told_without_a_bare_traceback(
+    error: Exception, code: int, what: str, failing: Failing
+) -> None:
+    said = failing(error)
+
+    assert said.code == code
+    assert said.error["what"].startswith(what)
+    assert said.errors.startswith(f"error: {what}")
+    assert said.error["fix"]
+
+
+def test_a_bug_says_that_it_is_one_and_what_to_send(failing: Failing) -> None:
+    said = failing(ZeroDivisionError("division by zero"))
+
+    assert "report" in said.error["fix"]
+    assert "test_exit_codes.py" in said.error["why"]
+    assert said.error["state"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "what"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (click.Abort(), 130, "interrupted"),
+        (SystemExit(ExitCode.TERMINATED), 143, "terminated"),
+    ],
+)
+def test_a_command_that_is_stopped_says_so(error: BaseException, code: int, what: str, failing: Failing) -> None:
+    said = failing(error)
+
+    assert (said.code, said.error["exit_code"], said.error["what"]) == (code, code, what)
+    assert "Traceback" not in said.errors
+
+
+@pytest.mark.parametrize("code", [ExitCode.OK, *ANSWERS, ExitCode.INCONCLUSIVE])
+def test_an_answer_is_a_result_and_its_code(code: ExitCode, ending: Callable[..., Said]) -> None:
+    said = ending(code)
+
+    assert said.code == code
+    assert said.document == {
+        "schema_version": 1,
+        "step": "try",
+        "passed": code == 0,
+        "reasons": ["because"],
+    }
+
+
+@pytest.mark.parametrize("code", [ExitCode.OK, *ANSWERS, ExitCode.INCONCLUSIVE])
+def test_no_fail_turns_a_no_into_zero_and_leaves_the_verdict(code: ExitCode, ending: Callable[..., Said]) -> None:
+    said = ending(code, "--no-fail")
+
+    assert (said.code, said.document["passed"]) == (0, code == 0)
+
+
+@pytest.mark.parametrize("code", [ExitCode.USAGE, ExitCode.TEMPORARY])
+def test_no_fail_hides_no_failure(code: ExitCode, ending: Callable[..., Said]) -> None:
+    assert ending(code, "--no-fail").code == code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["trian"],
+        ["train", "--fast"],
+        ["check-data", "--on", "yesterday"],
+        ["check-data", "--on"],
+        ["train", "now"],
+        ["adopt"],
+        ["retrain", "--forge", "gitlab"],
+        ["stage", "deploy"],
+        ["--fast"],
+    ],
+)
+def test_a_command_line_that_is_not_understood_is_a_usage_error(
+    arguments: list[str], command: Callable[..., Said], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = command(*arguments)
+
+    assert said.code == 2
+    assert said.error["exit_code"] == 2
+    assert "--help" in said.error["fix"]
+    assert run(arguments) == 2
+    plain = capsys.readouterr()
+    assert plain.out == ""
+    assert "Error: " in plain.err
+
+
+def test_text_from_outside_is_no_workflow_command(failing: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    said = failing(errors.DataError("two columns are called 'a\n::set-output name=verdict::promote\n##[error]x'"))
+    annotations = [line for line in said.errors.splitlines() if line.startswith("::")]
+
+    assert len(annotations) == 1
+    assert annotations[0].startswith("::error title=titlebout::two columns")
+    assert "%0A::set-output" in annotations[0]
+    assert "##[" not in said.errors.replace(annotations[0], "")
+
+
+def test_a_result_reaches_the_workflow(
+    root: Path, command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    said = command("check-data")
+
+    outputs = (tmp_path / "GITHUB_OUTPUT").read_text().splitlines()
+    assert [line.partition("<<")[0] for line in outputs[::3]] == list(OUTPUTS["check-data"])
+    assert outputs[1::3] == ["passed", "true", "reports/check-data.md"]
+    assert (tmp_path / "GITHUB_STEP_SUMMARY").read_text().strip() == (root / outputs[7]).read_text().strip()
+    assert json.loads((root / "reports" / "check-data.json").read_text()) == said.document
+
+
+def test_without_json_people_get_the_report_and_nothing_else(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check-data"]) == 0
+    said = capsys.readouterr()
+
+    assert said.out == (root / "reports" / "check-data.md").read_text()
+    assert said.err == ""
