@@ -170,12 +170,14 @@ def _load(path: Path, parse: Callable[[str], Any], model: type[_Model]) -> _Mode
     except ValidationError as error:
         raise _config_error(path, model, error) from error
     except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} cannot be read", where=str(path), why=str(error)) from error
+        raise ConfigError(
+            f"{path.name} cannot be read", where=str(path), why=str(error), fix="correct the line, or restore the file"
+        ) from error
 
 
 def _config_error(path: Path, model: type[BaseModel], error: ValidationError) -> ConfigError:
-    """Turn pydantic's first complaint into ours, with the closest known key when one is unknown."""
-    first = error.errors()[0]
+    """Turn one of pydantic's complaints into ours: an unknown key before a missing one, which may be the same misspelt."""
+    first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, first["loc"][:-1])

@@ -281,7 +281,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError("this is not a readable parquet file", where=str(path), why=str(error)) from error
+        raise DataError(
+            "this is not a readable parquet file",
+            where=str(path),
+            why=str(error),
+            fix="write it again, or pull it with `dvc pull`",
+        ) from error
     if frame.index.name is not None:  # pandas had a column as its index when it wrote the file
         frame = frame.reset_index()
     _require_names(path, list(frame.columns))
@@ -335,7 +340,12 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
             "a line is not a JSON object", where=where, why=str(error), fix="correct the line or its export"
         ) from error
     if not isinstance(record, dict):
-        raise DataError("a line is not a JSON object", where=where, why=f"it is a {type(record).__name__}")
+        raise DataError(
+            "a line is not a JSON object",
+            where=where,
+            why=f"it is a {type(record).__name__}",
+            fix="correct the line or its export",
+        )
     return record
 
 

@@ -1,5 +1,6 @@
 """Git, as far as the loop needs it: read revisions, build one commit in a worktree, push with a lease."""
 
+import re
 import shutil
 import tempfile
 from base64 import b64encode
@@ -8,7 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from titlebout import process
-from titlebout.errors import ConfigError, ConflictError, NotFoundError
+from titlebout.errors import (
+    ConfigError,
+    ConflictError,
+    NotFoundError,
+    PermissionRefusedError,
+    TemporaryError,
+    TitleboutError,
+)
 
 BOT_NAME = "titlebout[bot]"
 BOT_EMAIL = "titlebout[bot]@users.noreply.github.com"
@@ -66,8 +74,20 @@ class Git:
         return cls(root, header)
 
     def run(self, *arguments: str, check: bool = True) -> process.Completed:
-        """Run git in this repository; what fails raises :class:`titlebout.process.ProcessError`."""
-        return process.run(["git", *arguments], cwd=self.root, env=self.env, check=check)
+        """Run git in this repository, in English.
+
+        Raises
+        ------
+        PermissionRefusedError, TemporaryError, NotFoundError
+            If `check` is set and a server is why it fails.
+        ProcessError
+            If `check` is set and it fails for another reason.
+        """
+        completed = process.run(["git", *arguments], cwd=self.root, env={"LC_ALL": "C", **self.env}, check=False)
+        if check and completed.returncode != 0:
+            error = _explain(completed)
+            raise error
+        return completed
 
     def output(self, *arguments: str) -> str:
         """Return what git prints, without its last line end."""
@@ -189,7 +209,7 @@ class Git:
         ------
         ConflictError
             If origin's branch is not at `expected` any more.
-        ProcessError
+        PermissionRefusedError, NotFoundError, TemporaryError, ProcessError
             If the push fails for another reason.
         """
         lease = f"--force-with-lease=refs/heads/{branch}:{expected or ''}"
@@ -200,7 +220,8 @@ class Git:
             raise ConflictError(
                 f"branch {branch} of origin was moved meanwhile", why=completed.tail(3), fix="run the command again"
             )
-        raise process.ProcessError(completed)
+        error = _explain(completed)
+        raise error
 
     def remote_branch(self, branch: str) -> str | None:
         """Return the commit of `branch` at origin and make it known here, or None when there is none."""
@@ -209,3 +230,31 @@ class Git:
             return None
         self.run("fetch", "--quiet", "origin", f"+refs/heads/{branch}:refs/remotes/origin/{branch}")
         return listed[0]
+
+
+def _explain(completed: process.Completed) -> TitleboutError:
+    """Name the cause of a failed git command, where a server had a part in it; git's exit code is 128 for all of them."""
+    causes: tuple[tuple[str, type[TitleboutError], str, str], ...] = (
+        (
+            r"Authentication failed|could not read Username|Permission denied|returned error: 40[13]",
+            PermissionRefusedError,
+            "the git server did not let us in",
+            "check the token, and that it may write to this repository (`contents: write`)",
+        ),
+        (
+            r"Could not resolve host|Failed to connect|Connection \w+|timed out|hung up|returned error: 5\d\d",
+            TemporaryError,
+            "the git server cannot be reached",
+            "check the network, then run the command again",
+        ),
+        (
+            r"not appear to be a git repository|[Rr]epository .*not found|returned error: 404",
+            NotFoundError,
+            "there is no repository at origin",
+            "check the address with `git remote get-url origin`; for a private repository, also the token",
+        ),
+    )
+    for pattern, kind, what, fix in causes:
+        if re.search(pattern, completed.stderr):
+            return kind(what, where=" ".join(completed.command[:3]), why=completed.tail(4), fix=fix)
+    return process.ProcessError(completed)

@@ -49,7 +49,7 @@ def require_sound(project: Project, git: Git, base: str, commit: str) -> None:
             fix="run the retrain workflow again; it rebuilds on the new base",
         )
     allowed = allowed_paths(project)
-    touched = git.output("diff", "--name-only", base, commit).splitlines()
+    touched = git.output("diff", "--no-renames", "--name-only", base, commit).splitlines()
     foreign = [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
     if foreign:
         raise UnsafeError(

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from titlebout.errors import DataError, DiskError, NotFoundError
 
 SCHEMA_VERSION = 1
+RESTORE = "restore it from git, or run the step that writes it"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,8 @@ class StepResult:
         try:
             return cls(**values)
         except TypeError as error:
-            raise DataError(f"a {cls.step} result lacks a key", why=str(error)) from error
+            fix = f"run `titlebout {cls.step}` again"
+            raise DataError(f"a {cls.step} result lacks a key", why=str(error), fix=fix) from error
 
 
 def write_text_atomically(path: Path, text: str) -> Path:
@@ -117,9 +119,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise NotFoundError(f"{path.name} is not there", where=str(path), fix="run the step that writes it") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} is not valid JSON", where=str(path), why=str(error)) from error
+        raise DataError(f"{path.name} is not valid JSON", where=str(path), why=str(error), fix=RESTORE) from error
     if not isinstance(document, dict):
-        raise DataError(f"{path.name} is not a JSON object", where=str(path))
+        raise DataError(f"{path.name} is not a JSON object", where=str(path), fix=RESTORE)
     return document
 
 

@@ -353,6 +353,26 @@ def test_a_better_challenger_takes_the_title(
     assert sample.git(root, "diff", "--name-only") == str(CHAMPION)
 
 
+def test_a_former_champion_may_take_the_title_back(
+    at: Callable[[str], Path], command: Command, states: dict[str, Path]
+) -> None:
+    """To roll back, revert the commit: the old champion could not win against the new one on these rows."""
+    root = at("better")
+    assert command("evaluate").document["verdict"] == "promote"
+    assert command("promote").code == 0
+    sample.commit(root, "Promotion")
+    sample.git(root, "switch", "--quiet", "main")
+    sample.git(root, "merge", "--quiet", "--ff-only", "other-model")
+    assert command("evaluate").document["verdict"] == "unchanged"
+    sample.git(root, "switch", "--quiet", "--create", "roll-back")
+    sample.git(root, "revert", "--no-edit", "HEAD", "HEAD~1")
+    said = command("evaluate", "--only-promotions")
+
+    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "rollback")
+    assert said.document["challenger"] == challenger(states["crowned"]).md5
+    assert said.document["champion"] == challenger(states["better"]).md5
+
+
 def test_a_fresh_clone_fetches_what_the_bout_needs(
     cloned: Callable[[str], Path], states: dict[str, Path], command: Command
 ) -> None:

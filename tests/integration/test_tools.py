@@ -9,7 +9,9 @@ import pytest
 
 import sample
 
-FRAME = pd.DataFrame({"wind": [3.0, 4.5, None, 20.0], "harbour": ["Bodø", "Molde", "Molde", "Bodø"], "late": [0, 0, 1, 1]})
+FRAME = pd.DataFrame(
+    {"wind": [3.0, 4.5, None, 20.0], "harbour": ["Bodø", "Molde", "Molde", "Bodø"], "late": [0, 0, 1, 1]}
+)
 
 
 def _pandas(folder: Path) -> None:

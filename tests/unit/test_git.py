@@ -1,12 +1,16 @@
 """Git, with real repositories: what a revision holds, who may commit, and whose push wins."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 import sample
 from titlebout import process
-from titlebout.errors import ConfigError, ConflictError, NotFoundError
+from titlebout.errors import ConfigError, ConflictError, NotFoundError, TitleboutError
 from titlebout.git import BOT_EMAIL, BOT_NAME, Git
 
 
@@ -304,3 +308,58 @@ def test_a_token_travels_in_the_environment_only(git: Git) -> None:
     assert authorised.output("config", "http.https://git.example/.extraheader").startswith("Authorization: Basic ")
     assert "extraheader" not in (git.root / ".git" / "config").read_text()
     assert Git.authorised(git.root, "https://git.example", None).env == {}
+
+
+@contextmanager
+def server(status: int) -> Iterator[str]:
+    """A git server on the loopback interface that answers everything with one status."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            if status == 401:
+                self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Stay silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}/ferries.git"
+        listening.shutdown()
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 5), (500, 75), (503, 75)])
+@pytest.mark.parametrize("token", [None, "s3cret"])
+def test_a_server_that_refuses_is_told_by_its_cause(status: int, code: int, token: str | None, git: Git) -> None:
+    with server(status) as url:
+        sample.git(git.root, "remote", "set-url", "origin", url)
+        authorised = Git.authorised(git.root, url.rpartition("/")[0], token)
+        for ask in (
+            lambda: authorised.remote_branch("main"),
+            lambda: authorised.push_branch("retrain/x", git.output("rev-parse", "HEAD"), None),
+        ):
+            with pytest.raises(TitleboutError) as caught:
+                ask()
+            assert caught.value.exit_code == code, caught.value.why
+            assert caught.value.fix
+            assert "s3cret" not in str(caught.value.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("url", "code"), [("http://127.0.0.1:1/x.git", 75), ("http://titlebout.invalid/x.git", 75), ("/nowhere/x.git", 5)]
+)
+def test_a_server_that_is_not_there_is_told_by_its_cause(url: str, code: int, git: Git) -> None:
+    sample.git(git.root, "remote", "set-url", "origin", url)
+
+    with pytest.raises(TitleboutError) as caught:
+        git.remote_branch("main")
+    assert caught.value.exit_code == code
+
+
+def test_git_answers_in_english_whatever_the_users_language(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+
+    assert git.output("-c", "alias.language=!echo $LC_ALL", "language") == "C"

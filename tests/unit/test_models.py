@@ -364,10 +364,10 @@ def test_a_manifest_that_vouches_for_nothing_is_refused(manifest: str, folder: P
 
 
 def test_what_is_not_trusted_is_not_even_imported(folder: Path) -> None:
-    source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(FunctionTransformer(os.path.join))))
+    source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(FunctionTransformer(os.path.basename))))
     schema = source.read("schema.json").decode().replace('"posixpath"', '"antigravity"')
 
-    with pytest.raises(UnsafeError, match=r"antigravity\.join"):
+    with pytest.raises(UnsafeError, match=r"antigravity\.basename"):
         models.load_model(with_weights(folder, archive(schema__json=schema)), "ferries")
     assert "antigravity" not in sys.modules
 

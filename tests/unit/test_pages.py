@@ -2,7 +2,7 @@
 
 import re
 from html.parser import HTMLParser
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -41,7 +41,7 @@ def whole(text: str = NASTY) -> str:
 
 def test_a_plot_is_a_picture_with_readable_text() -> None:
     svg = plot()
-    root = ElementTree.fromstring(svg)
+    root = ET.fromstring(svg)
     texts = {"".join(node.itertext()).strip() for node in root.iter("{http://www.w3.org/2000/svg}text")}
 
     assert {"January", "February", "March", "log loss", "champion", "frozen", "promoted", "refused"} <= texts
@@ -55,7 +55,7 @@ def test_a_plots_labels_do_nothing_in_it() -> None:
     svg = plot(NASTY)
 
     assert "<script" not in svg
-    assert NASTY in "".join(ElementTree.fromstring(svg).itertext())
+    assert NASTY in "".join(ET.fromstring(svg).itertext())
 
 
 def test_plotting_keeps_no_figure_open() -> None:

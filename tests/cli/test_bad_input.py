@@ -1,0 +1,320 @@
+"""Bad input: each kind ends with its exit code and says what, where, why and what to do; nothing is left half-written."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import sample
+from sample import Said
+from titlebout.__main__ import run
+
+Command = Callable[..., Said]
+Change = Callable[[Path], object]
+OWN_PLACES = {".dvc/tmp", ".dvc/cache", ".git"}
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Return every file of a repository with its content, but for what git and DVC keep for themselves and bytecode."""
+    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    return {
+        name: path.read_bytes()
+        for name, path in found.items()
+        if not name.startswith(tuple(OWN_PLACES)) and "__pycache__" not in name
+    }
+
+
+@pytest.fixture
+def refused(root: Path, command: Command) -> Callable[..., dict[str, str]]:
+    """Run a command that has to fail, and return its error; no file may have changed."""
+
+    def call(code: int, *arguments: str, at: Path | None = None) -> dict[str, str]:
+        before = files(at or root)
+        said = command(*arguments)
+        assert said.code == code, said
+        assert set(said.document) == {"error"}
+        error = said.error
+        assert error["exit_code"] == code
+        assert error["what"]
+        assert error["where"] or error["why"], error
+        assert error["fix"], error
+        assert said.errors.startswith(f"error: {error['what']}".splitlines()[0])
+        assert "Traceback" not in said.errors
+        assert files(at or root) == before
+        return error
+
+    return call
+
+
+Refused = Callable[..., dict[str, str]]
+
+
+def arrives(root: Path, name: str, content: str | bytes | pd.DataFrame) -> None:
+    """Put a file into the folder of current data."""
+    path = root / "incoming" / name
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(content, pd.DataFrame):
+        content = content.to_csv(index=False)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+# --- configuration and files
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "what", "fix"),
+    [
+        ("titlebout.toml", "min_rows = 100", "min_row = 100", "unknown key 'gate.min_row'", "did you mean 'min_rows'?"),
+        ("titlebout.toml", "min_rows = 100", "min_rows = 'a'", "gate.min_rows: ", "correct the value"),
+        ("titlebout.toml", 'package = "ferries"\n', "", "key 'project.package' is missing", "add it"),
+        ("titlebout.toml", "[gate]", "[gate", "titlebout.toml cannot be read", "correct"),
+        ("pipelines/ferries/params.yaml", "target: late", "targets: late", "unknown key 'data.targets'", "'target'"),
+        ("pipelines/ferries/params.yaml", "data:\n", "data: [\n", "params.yaml cannot be read", "correct"),
+        ("pipelines/ferries/params.yaml", "time: departure", "time: ''", "no time column is named", "split.by"),
+        (
+            "titlebout.toml",
+            'pipeline = "ferries"',
+            'pipeline = "boats"',
+            "no pipeline 'boats'",
+            "choose one of: ferries",
+        ),
+    ],
+)
+def test_a_mistake_in_the_configuration(
+    name: str, old: str, new: str, what: str, fix: str, root: Path, refused: Refused
+) -> None:
+    sample.edit(root / name, old, new)
+    arrives(root, "a.csv", sample.crossings(10))
+    error = refused(5 if "no pipeline" in what else 2, "check-data", "--on", "current")
+
+    assert what in error["what"]
+    assert fix in error["fix"]
+    assert name in error["where"] or "pipelines" in error["where"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("titlebout.toml", ["check-data"]),
+        ("pipelines/ferries/params.yaml", ["check-data", "--on", "current"]),
+        ("expectations/ferries.json", ["check-data"]),
+        ("data.dvc", ["check-data"]),
+        ("data.dvc", ["train"]),
+    ],
+)
+def test_a_missing_file(name: str, arguments: list[str], root: Path, refused: Refused) -> None:
+    arrives(root, "a.csv", sample.crossings(10))
+    (root / name).unlink()
+    error = refused(5, *arguments)
+
+    assert Path(name).name in f"{error['what']} {error['where']}"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"name": "x", "expectations": []}', "{'name': 1}"])
+def test_a_suite_that_expects_nothing_checks_nothing(text: str, root: Path, refused: Refused) -> None:
+    (root / "expectations" / "ferries.json").write_text(text)
+    refused(65 if not text.startswith('{"') else 2, "check-data")
+
+
+def test_a_folder_that_is_no_repository_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    for arguments in (["check-data"], ["train"], ["evaluate"], ["promote"], ["package"], ["drift"], ["retrain"]):
+        assert "titlebout new" in refused(5, *arguments, at=tmp_path / "elsewhere")["fix"]
+
+
+# --- data
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.csv", "", "the file is empty"),
+        ("a.parquet", "", "the file is empty"),
+        ("a.csv", "departure,harbour,wind,waves,passengers,late\n", "header but no rows"),
+        ("a.csv", "departure,harbour\n2024-03-01,Bod\xf8\n".encode("latin-1"), "not UTF-8"),
+        ("a.csv", "departure,harbour\n2024-03-01,Bodø\n".encode("utf-16"), "not UTF-8"),
+        ("a.csv", "a,b\n1,2\n3\n", "line 3 has 1 fields, the header has 2"),
+        ("a.csv", "a,b\n1,2,3\n", "line 2 has 3 fields, the header has 2"),
+        ("a.csv", 'a,b\n1,"2\n', "not a readable CSV"),
+        ("a.csv", "a,A\n1,2\n", "two columns are called"),
+        ("a.jsonl", '{"a": 1}\n{"a":\n', "not a JSON object"),
+        ("a.parquet", "PAR1", "not a readable parquet"),
+    ],
+)
+def test_a_file_that_is_no_table(name: str, content: str | bytes, what: str, root: Path, refused: Refused) -> None:
+    arrives(root, name, content)
+    error = refused(65, "check-data", "--on", "current")
+
+    assert what in error["what"]
+    assert str(root / "incoming" / name) in error["where"]
+
+
+def test_no_data_at_all(root: Path, refused: Refused) -> None:
+    assert "incoming" in refused(5, "check-data", "--on", "current")["where"]
+
+
+def test_files_that_do_not_go_together(root: Path, refused: Refused) -> None:
+    arrives(root, "a.csv", sample.crossings(10))
+    arrives(root, "b.csv", sample.crossings(10).rename(columns={"wind": "Wind"}))
+
+    assert "b.csv has other columns than a.csv" in refused(65, "check-data", "--on", "current")["what"]
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "column"),
+    [
+        (lambda frame: frame.drop(columns="wind"), "schema_skew", "wind"),
+        (lambda frame: frame.rename(columns={"wind": "Wind"}), "schema_skew", "wind"),
+        (lambda frame: frame.assign(extra=1), "schema_skew", "extra"),
+        (lambda frame: frame.assign(wind="strong"), "schema_skew", "wind"),
+        (lambda frame: frame.assign(wind=None), "value_skew", "wind"),
+        (lambda frame: frame.assign(late=2), "value_skew", "late"),
+    ],
+    ids=["missing", "renamed", "added", "wrong type", "all missing", "unknown class"],
+)
+def test_data_that_is_not_as_expected_is_an_answer_that_names_the_column(
+    change: Callable[[pd.DataFrame], pd.DataFrame], verdict: str, column: str, root: Path, command: Command
+) -> None:
+    arrives(root, "a.csv", change(sample.crossings(50)))
+    said = command("check-data", "--on", "current")
+
+    assert (said.code, said.document["passed"], said.document["verdict"]) == (10, False, verdict)
+    assert column in said.document["reasons"][0]
+    assert json.loads((root / "reports" / "check-data.json").read_text()) == said.document
+    assert command("check-data", "--on", "current", "--no-fail").code == 0
+
+
+def training(root: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Run the stage that fits, as DVC runs it, on the given data, and return its exit code and what it said."""
+    shutil.rmtree(root / "data")
+    (root / "data").mkdir()
+    frame.to_csv(root / "data" / "a.csv", index=False)
+    before = files(root)
+    code = run(["stage", "train", "--pipeline", "ferries"])
+    word = root / "build" / "stage-error.json"
+    assert json.loads(word.read_text())["exit_code"] == code
+    word.unlink()
+    assert files(root) == before
+    assert list((root / "pipelines" / "ferries").glob(".model*")) == []
+    return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "what"),
+    [
+        (lambda frame: frame.assign(late=0), 3, "the training rows have one class only: 0"),
+        (lambda frame: frame.rename(columns={"late": "Late"}), 65, "target column 'late' is missing"),
+        (lambda frame: frame.assign(late=frame["late"].where(frame["wind"] > 10)), 65, "missing values"),
+        (lambda frame: frame.drop(columns="departure"), 65, "time column 'departure' is missing"),
+        (lambda frame: frame.assign(departure="soon"), 65, "column 'departure' is not of kind datetime"),
+        (lambda frame: frame.assign(wind=float("inf")), 65, "column 'wind' is not of kind number"),
+        (lambda frame: frame.rename(columns={"harbour": "port"}), 2, "fitting the model failed: "),
+        (lambda frame: frame.tail(10), 3, "the training part would be empty"),
+    ],
+    ids=["one class", "no target", "unlabelled", "no time", "no times", "infinite", "renamed", "too short"],
+)
+def test_data_that_nothing_can_be_learnt_from(
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    code: int,
+    what: str,
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found, said = training(root, change(sample.crossings()), capsys)
+
+    assert found == code
+    assert what in said.splitlines()[0]
+    assert "  fix: " in said
+    assert "Traceback" not in said
+
+
+# --- the repository
+
+
+@pytest.mark.parametrize("arguments", [["evaluate"], ["promote"], ["package", "--model", "challenger"]])
+def test_no_model_was_trained_yet(arguments: list[str], refused: Refused) -> None:
+    assert "titlebout train" in refused(5, *arguments)["fix"]
+
+
+def test_nobody_holds_the_title_yet(refused: Refused) -> None:
+    error = refused(5, "package")
+
+    assert error["what"] == "nobody holds the title yet"
+    assert "titlebout promote" in error["fix"]
+
+
+def test_git_does_not_know_who_commits(root: Path, no_identity: None, command: Command) -> None:
+    said = command("doctor")
+    (finding,) = [finding for finding in said.document["findings"] if finding["name"] == "identity"]
+
+    assert (said.code, finding["ok"]) == (2, False)
+    assert "does not know who you are" in finding["what"]
+    assert "git config user.email" in finding["fix"]
+
+
+def test_a_folder_that_is_no_git_repository(root: Path, refused: Refused) -> None:
+    shutil.rmtree(root / ".git")
+
+    assert "git init" in refused(2, "evaluate")["fix"]
+
+
+def test_a_repository_without_a_commit(root: Path, refused: Refused) -> None:
+    shutil.rmtree(root / ".git")
+    sample.git(root, "init", "--quiet")
+
+    assert "commit" in refused(5, "evaluate")["fix"]
+
+
+def test_a_clone_that_is_too_shallow(
+    root: Path, tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample.git(root, "switch", "--quiet", "--create", "feature")
+    (root / "notes.txt").write_text("new")
+    sample.commit(root, "Second")
+    target = tmp_path / "shallow"
+    sample.git(tmp_path, "clone", "--quiet", "--depth", "1", "--branch", "feature", root.as_uri(), str(target))
+    monkeypatch.chdir(target)
+    error = refused(5, "evaluate", at=target)
+
+    assert error["why"] == "the clone is shallow"
+    assert "fetch-depth: 0" in error["fix"]
+
+
+def test_a_base_that_does_not_exist(refused: Refused) -> None:
+    assert "no revision nowhere" in refused(5, "evaluate", "--base", "nowhere")["what"]
+
+
+def test_a_detached_head_is_a_place_like_any_other(root: Path, refused: Refused) -> None:
+    sample.git(root, "switch", "--quiet", "--detach")
+
+    assert refused(5, "evaluate")["what"] == "no model was trained in pipeline ferries"
+
+
+def test_data_that_was_changed_and_not_recorded(root: Path, refused: Refused) -> None:
+    (root / "data" / "2024-03.parquet").write_bytes(b"half a downl")
+
+    for command in ("train", "check-data"):
+        assert "dvc checkout data.dvc" in refused(2, command)["fix"]
+
+
+def test_an_object_that_is_nowhere(root: Path, refused: Refused) -> None:
+    shutil.rmtree(root / "data")
+    shutil.rmtree(root / "dvc-remote")
+    shutil.rmtree(root / ".dvc" / "cache")
+    error = refused(5, "check-data")
+
+    assert "missing from the DVC remote" in error["what"]
+    assert "dvc push" in error["fix"]
+
+
+def test_an_evaluation_that_is_no_verdict(root: Path, refused: Refused) -> None:
+    (root / "pipelines" / "ferries" / "dvc.lock").write_text("<<<<<<< ours\n=======\n>>>>>>> theirs\n")
+
+    assert refused(6, "promote")["what"] == "a merge conflict was not resolved"

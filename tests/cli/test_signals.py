@@ -1,0 +1,59 @@
+"""A command that is told to stop does so at once, takes its children along, and can be run again."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+import sample
+from titlebout import process
+
+# In the place of a stage that takes long: it writes down its id and sleeps.
+SLOW = "sh -c 'mkdir -p ../../build && echo $$ > ../../build/pid && exec sleep 60'"
+PATIENCE = 20  # seconds; far more than it takes on an idle machine
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def training(root: Path) -> Iterator[tuple["Popen[str]", int]]:
+    """Start `titlebout train` and wait until its first stage runs; yield the command and the stage's process id."""
+    note = root / "build" / "pid"
+    with process.start(["titlebout", "train", "--json"], cwd=root) as child:
+        deadline = time.monotonic() + PATIENCE
+        while not (note.exists() and note.read_text().strip()):
+            assert child.poll() is None, child.stderr.read() if child.stderr else ""
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield child, int(note.read_text())
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "what"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_stopped_training_leaves_no_child_and_no_half_of_anything(
+    number: signal.Signals, code: int, what: str, root: Path
+) -> None:
+    sample.edit(root / "pipelines" / "ferries" / "dvc.yaml", "titlebout stage check-data --pipeline ferries", SLOW)
+    with training(root) as (child, stage):
+        assert alive(stage)
+        began = time.monotonic()
+        child.send_signal(number)
+        said, errors = child.communicate(timeout=PATIENCE)
+
+    assert child.returncode == code
+    assert time.monotonic() - began < 10
+    assert not alive(stage)
+    assert json.loads(said)["error"]["what"] == what
+    assert "Traceback" not in errors
+    assert sample.git(root, "status", "--porcelain") == "M pipelines/ferries/dvc.yaml"
