@@ -39,7 +39,7 @@ def flights_with_weather() -> pd.DataFrame:
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the task in small, exact dtypes."""
-    small = {name: "int16" for name in ("sched_dep_time", "sched_arr_time", "distance")}
+    small = dict.fromkeys(("sched_dep_time", "sched_arr_time", "distance"), "int16")
     small |= dict.fromkeys(WEATHER_COLUMNS, "float32") | {"late": "int8"}
     return frame[[*FLIGHT_COLUMNS, *WEATHER_COLUMNS, "late"]].astype(small)
 
