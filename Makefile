@@ -24,7 +24,7 @@ demo: setup  ## Replay a year of flights through the loop (about 8 minutes); ARG
 	@$(BIN)/titlebout demo $(ARGS)
 
 test: setup  ## Run every test that this machine can run
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-fast: setup  ## Run the tests that take milliseconds: unit and cli
 	$(BIN)/python -m pytest -n 2 tests/unit tests/cli $(ARGS)

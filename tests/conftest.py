@@ -17,11 +17,25 @@ from titlebout.__main__ import run
 from titlebout.project import Project
 
 GITCONFIG = "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
+# .ci/run sets it; read before the tests clear the environment.
+DEMAND_ALL = bool(os.environ.get("TITLEBOUT_DEMAND_ALL"))
 FOREIGN = ("GITHUB_", "GIT_", "TITLEBOUT_", "DVC_", "BENTOML_", "INPUT_", "RUNNER_")
 
 # The same examples in every run: a test that fails does so for everybody.
 hypothesis.settings.register_profile("titlebout", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("titlebout")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On a full machine nothing may be skipped: what was not run was not shown."""
+    report = yield
+    if report.skipped and DEMAND_ALL:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and this machine has to run everything: {call.excinfo}"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
