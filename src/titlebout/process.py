@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,12 +193,26 @@ def _end_group(child: subprocess.Popen[str]) -> None:
     """Ask what is left of the child's group to end, then make it: a survivor would go on writing into the results."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + GRACE_SECONDS
-        try:
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says so in the second way
             os.killpg(child.pid, signal_number)
-            while time.monotonic() < deadline:
-                child.poll()  # without this a dead child would still count as a member
-                os.killpg(child.pid, 0)
-                time.sleep(0.02)
-        except (ProcessLookupError, PermissionError):  # nobody is left; macOS says so in the second way
-            break
+        while child.poll() is None or _lives(child.pid):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        else:
+            return
     child.wait()
+
+
+def _lives(group: int) -> bool:
+    """Return whether a group has a member that is not dead; in containers, often nobody buries the orphans."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    members = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _parent, its_group = entry.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            members += [state] if int(its_group) == group else []
+    return any(state != "Z" for state in members) or not Path("/proc/self").exists()

@@ -286,7 +286,7 @@ FUNCTIONS = [
 ]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=repr)
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: getattr(function, "__name__", "partial"))
 def test_a_function_from_anywhere_is_refused_when_saving_and_when_loading(
     function: Any, folder: Path, frame: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Child processes: told as they were, and never outliving the command that started them."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ if child.stdout: child.stdout.readline()
 pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {child.pid}")
 time.sleep(0 if sys.argv[-1] == "leave" else 60)
 """
+PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
 
 
 def python(script: str, *arguments: str) -> list[str]:
@@ -191,6 +193,22 @@ def test_a_descendant_that_outlives_its_parent_is_ended_too(tmp_path: Path) -> N
     assert completed.returncode == 0
     assert time.monotonic() - began < 10
     assert not any(alive(pid) for pid in family(tmp_path / "pids"))
+
+
+def test_dead_descendants_that_nobody_buries_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container the first process is often one that does not care for orphans."""
+    monkeypatch.setattr(process, "GRACE_SECONDS", 20.0)
+    script = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
+    become_first = ctypes.CDLL(None).prctl
+    become_first(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        began = time.monotonic()
+        orphan = int(process.run(python(script)).stdout)
+
+        assert time.monotonic() - began < 10
+        assert os.waitpid(orphan, os.WNOHANG) == (orphan, signal.SIGTERM)  # it lay there all the time
+    finally:
+        become_first(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def test_this_interpreters_programs_come_first(tmp_path: Path) -> None:
