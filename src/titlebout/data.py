@@ -261,6 +261,8 @@ def _as_number(column: Column) -> Column:
 
 def _as_text(column: Column) -> Column:
     # Every value as str: among words, a CSV cannot tell the number 1 from the text "1".
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.astype(object).where(column.notna(), None)
     if any(isinstance(value, list | dict | np.ndarray) for value in column):
         raise ValueError("lists or objects inside a cell")
     words = [str(value) if there else None for value, there in zip(column, column.notna(), strict=True)]

@@ -18,8 +18,8 @@ from titlebout.comparison import Pair, compare, pairs, recent, structure
 from titlebout.config import DriftSettings
 from titlebout.data import new_rows, read_tables, row_hashes, timestamps
 from titlebout.distances import robust_scale, spread
-from titlebout.errors import ConfigError
-from titlebout.models import load_model_of
+from titlebout.errors import ConfigError, InconclusiveError
+from titlebout.models import Model, load_model_of
 from titlebout.plots import change_svg
 from titlebout.project import Project
 from titlebout.reporting import Markdown, code, cut, escape, number, table
@@ -94,10 +94,28 @@ def measure(project: Project) -> DriftResult:
     comparable = set(arrived.columns) <= set(known.columns) and (not roles.time or roles.time in arrived.columns)
     fresh = new_rows(arrived, known, roles.time) if comparable else arrived
     if (project.pipeline_dir / "champion.dvc").is_file():
-        trained = load_model_of(project, dvc.pull_model("champion")).trained_rows
-        known = known[np.isin(row_hashes(known), trained)]
+        known = _trained_on(known, load_model_of(project, dvc.pull_model("champion")))
     result, columns = _examine(known, fresh, settings, roles.time, roles.target)
     return write_reports(project.reports, result, columns)
+
+
+def _trained_on(known: pd.DataFrame, champion: Model) -> pd.DataFrame:
+    """Return the tracked rows that the champion was trained on.
+
+    Raises
+    ------
+    InconclusiveError
+        If there are none: the data was rewritten since.
+    """
+    trained = known[np.isin(row_hashes(known), champion.trained_rows)]
+    if trained.empty:
+        raise InconclusiveError(
+            "none of the tracked rows is one that the champion was trained on",
+            where="data.dvc",
+            why="the data was rewritten since it won, or titlebout tells rows apart in another way now",
+            fix="train a challenger on the data that is there: `titlebout train && titlebout evaluate && titlebout promote`",
+        )
+    return trained
 
 
 def drift(

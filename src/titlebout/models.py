@@ -31,7 +31,7 @@ from titlebout.project import Project
 from titlebout.results import read_json, write_json
 
 GOLDEN_ROWS = 256
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 1  # also of the row hashes in rows.parquet
 # Types of scikit-learn's own that skops does not trust by itself; they hold arrays and no code.
 TRUSTED_TYPES = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -199,7 +199,7 @@ def load_model(folder: Path, package: str) -> Model:
     UnsafeError
         If the weights are not the ones in the manifest, or contain a type that is not on the allow-list.
     InconclusiveError
-        If the code it was trained with is not here any more: nothing can be said about it.
+        If the code it was trained with is not here any more, or it is of another version: nothing can be said about it.
     """
     import skops.io
 
@@ -216,6 +216,14 @@ def load_model(folder: Path, package: str) -> Model:
             where=str(path),
             why=f"SHA-256 is {digest[:12]}…, the manifest says {described[:12]}…",
             fix="pull it again: `dvc checkout --force`",
+        )
+    if manifest.get("schema_version") != MANIFEST_VERSION:
+        raise InconclusiveError(
+            "the model was written by another version of titlebout",
+            where=str(folder),
+            why=f"its manifest is of version {manifest.get('schema_version')}, this titlebout reads {MANIFEST_VERSION}: "
+            "its training rows could not be told from the holdout's",
+            fix="train it again with this version",
         )
     trusted = _trust(weights, package, folder)
     try:

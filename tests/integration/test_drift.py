@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import sample
 from titlebout import drift as drift_step
+from titlebout import process
 from titlebout.comparison import Pair
 from titlebout.config import DriftSettings
 from titlebout.drift import DriftResult, drift, render_drift
-from titlebout.errors import ConfigError, DataError
+from titlebout.errors import ConfigError, DataError, InconclusiveError
 from titlebout.project import Project
 from titlebout.results import to_json
 
@@ -361,8 +363,6 @@ def test_levels_of_few_rows_are_not_told(reference: pd.DataFrame, current: pd.Da
 
 
 def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None:
-    import sample
-
     arrived = sample.crossings(400, start="2024-05-01", seed=3)
     (root / "incoming").mkdir()
     arrived.assign(wind=arrived["wind"] + 6).to_parquet(root / "incoming" / "may.parquet", index=False)
@@ -375,8 +375,6 @@ def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None
 
 
 def test_measure_takes_only_rows_that_are_new(root: Path) -> None:
-    import sample
-
     (root / "incoming").mkdir()
     sample.crossings().to_parquet(root / "incoming" / "again.parquet", index=False)
     assert drift_step.measure(Project.find(root)).verdict == "insufficient_data"
@@ -384,3 +382,15 @@ def test_measure_takes_only_rows_that_are_new(root: Path) -> None:
         root / "incoming" / "again.parquet", index=False
     )
     assert drift_step.measure(Project.find(root)).verdict == "structural"
+
+
+def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:
+    for command in ("train", "evaluate", "promote"):
+        process.run(["titlebout", command], cwd=root)
+    sample.crossings(300, seed=9).to_parquet(root / "data" / "2024-03.parquet", index=False)
+    sample.dvc(root, "add", "--quiet", "data")
+    (root / "incoming").mkdir()
+    sample.crossings(300, start="2024-05-01", seed=8).to_parquet(root / "incoming" / "new.parquet", index=False)
+
+    with pytest.raises(InconclusiveError, match="none of the tracked rows"):
+        drift_step.measure(Project.find(root))

@@ -363,6 +363,15 @@ def test_a_manifest_that_vouches_for_nothing_is_refused(manifest: str, folder: P
         models.load_model(folder, "ferries")
 
 
+def test_a_model_of_another_version_decides_nothing(folder: Path) -> None:
+    """Its training rows are hashed in another way: that it shares none with a holdout would mean nothing."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"schema_version": models.MANIFEST_VERSION + 1}))
+
+    with pytest.raises(InconclusiveError, match="another version"):
+        models.load_model(folder, "ferries")
+
+
 def test_what_is_not_trusted_is_not_even_imported(folder: Path) -> None:
     source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(FunctionTransformer(os.path.basename))))
     schema = source.read("schema.json").decode().replace('"posixpath"', '"antigravity"')
