@@ -186,7 +186,9 @@ def _config_error(path: Path, model: type[BaseModel], error: ValidationError) ->
         return ConfigError(f"unknown key {key!r}", where=str(path), fix=fix)
     if first["type"] == "missing":
         return ConfigError(
-            f"key {key!r} is missing", where=str(path), fix="add it; see docs/reference/configuration.md"
+            f"key {key!r} is missing",
+            where=str(path),
+            fix="add it; every key is in https://github.com/titlebout/titlebout/blob/main/docs/reference/configuration.md",
         )
     if first["type"] == "model_type":
         return ConfigError(

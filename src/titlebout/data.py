@@ -78,6 +78,11 @@ def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
     return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and _is_visible_file(path, folder)))
 
 
+def nothing_arrived(root: Path, pattern: str) -> bool:
+    """Return whether a folder is there and holds no table yet; a folder that is not there is a mistake, not a wait."""
+    return (root / pattern).is_dir() and not find_tables(root, pattern)
+
+
 def read_tables(root: Path, pattern: str) -> pd.DataFrame:
     """Read every table of a folder or glob and stack them in the order of their names.
 

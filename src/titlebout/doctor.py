@@ -1,6 +1,5 @@
 """What is missing here, and how to fix it; looks only at this machine and never at a network."""
 
-import configparser
 import json
 import platform
 import re
@@ -17,7 +16,7 @@ from titlebout.git import Git
 from titlebout.project import Project
 from titlebout.reporting import code, table
 from titlebout.results import StepResult, read_json
-from titlebout.tracking import Dvc, Pointer
+from titlebout.tracking import Dvc, Pointer, remote_url
 
 LARGEST_REMOTE = 100_000_000  # bytes; what a clone should not have to download
 WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")
@@ -210,7 +209,7 @@ def _reach(project: Project, pointer: Pointer) -> str:
     NotFoundError
         If they should be on this machine and are not.
     """
-    url = _remote_url(project.root)
+    url = remote_url(project.root)
     if "://" in url:
         return f"kept at {url}, which was not asked"
     stores = [(project.root / ".dvc" / url).resolve(), project.root / ".dvc" / "cache"]
@@ -223,23 +222,6 @@ def _reach(project: Project, pointer: Pointer) -> str:
             fix="run `dvc push` on a machine that has it, and commit dvc-remote/",
         )
     return "all here"
-
-
-def _remote_url(root: Path) -> str:
-    """Return the address of the default DVC remote.
-
-    Raises
-    ------
-    ConfigError
-        If none is set.
-    """
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    name = config.get("core", "remote", fallback="")
-    url = config.get(f"'remote \"{name}\"'", "url", fallback="")
-    if not url:
-        raise ConfigError("no default DVC remote is set", fix="run `dvc remote default in-tree`")
-    return url
 
 
 def _find_object(stores: list[Path], md5: str) -> Path | None:

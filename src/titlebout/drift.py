@@ -16,7 +16,7 @@ import pandas as pd
 
 from titlebout.comparison import Pair, compare, pairs, recent, structure
 from titlebout.config import DriftSettings
-from titlebout.data import new_rows, read_tables, row_hashes, timestamps
+from titlebout.data import new_rows, nothing_arrived, read_tables, row_hashes, timestamps
 from titlebout.distances import robust_scale, spread
 from titlebout.errors import ConfigError, InconclusiveError
 from titlebout.models import Model, load_model_of
@@ -90,6 +90,8 @@ def measure(project: Project) -> DriftResult:
     settings, roles = project.settings.drift, project.params.data
     dvc = Dvc(project)
     dvc.pull_data()
+    if nothing_arrived(project.root, settings.current):
+        return DriftResult(passed=False, reasons=("nothing has arrived yet",), verdict="insufficient_data")
     known, arrived = read_tables(project.root, "data"), read_tables(project.root, settings.current)
     comparable = set(arrived.columns) <= set(known.columns) and (not roles.time or roles.time in arrived.columns)
     fresh = new_rows(arrived, known, roles.time) if comparable else arrived

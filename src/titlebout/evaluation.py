@@ -130,7 +130,8 @@ def decide(over_champion: Gain | None, over_dummy: Gain, settings: GateSettings)
     if over_dummy.n < settings.min_rows:
         return (
             "inconclusive",
-            f"{over_dummy.n} holdout rows are too few to decide; the rule asks for {settings.min_rows}",
+            f"{over_dummy.n} holdout rows are too few to decide; the rule asks for {settings.min_rows}: "
+            "add data, hold out more of it (split in params.yaml), or lower gate.min_rows in titlebout.toml",
         )
     if over_dummy.lower <= 0:
         return "keep", "the challenger is not shown to be better than a model that knows nothing"

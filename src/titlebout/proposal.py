@@ -12,6 +12,7 @@ from titlebout.git import Git
 from titlebout.project import Project
 from titlebout.registry import champion_path
 from titlebout.reporting import escape, score
+from titlebout.tracking import parse_yaml
 
 TRAILER = "Titlebout-Retrain"
 INPUTS_TRAILER = "Titlebout-Inputs"
@@ -57,6 +58,26 @@ def require_sound(project: Project, git: Git, base: str, commit: str) -> None:
             why=f"it may only touch {', '.join(allowed)}",
             fix="look at what the training job ran; nothing was pushed",
         )
+    _require_plain(project, git, base, commit)
+
+
+def _require_plain(project: Project, git: Git, base: str, commit: str) -> None:
+    # A link, or a pointer with another path, would make a later checkout write where it must not.
+    lines = git.output("diff", "--no-renames", "--raw", base, commit).splitlines()
+    odd = [line for line in lines if line.split()[1] not in {"100644", "000000"}]
+    pointers = {"data.dvc": "data", champion_path(project): "champion"}
+    outs = {path: _paths(git.show(commit, path), path) for path in pointers}
+    elsewhere = [path for path, found in outs.items() if found not in ([pointers[path]], [])]
+    if odd or elsewhere:
+        raise UnsafeError(
+            "the retrain commit holds more than plain files and pointers to data and champion",
+            where=odd[0].split("\t")[-1] if odd else elsewhere[0],
+            fix="look at what the training job ran; nothing was pushed",
+        )
+
+
+def _paths(text: str | None, where: str) -> list[str]:
+    return [] if text is None else [str(out["path"]) for out in parse_yaml(text, where)["outs"]]
 
 
 def require_own_branch(git: Git, branch: str, base: str) -> str | None:

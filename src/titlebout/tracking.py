@@ -4,6 +4,7 @@ Commands that change something are run as `dvc` in the pipeline's folder (``dvc 
 against the current folder); pointers are small YAML files that we read ourselves, 20 times faster than starting DVC.
 """
 
+import configparser
 import json
 import logging
 import re
@@ -228,6 +229,16 @@ class Dvc:
                 fix="run `dvc pull` first, or `dvc push` on a machine that has them",
             )
 
+    def push_in_tree(self) -> None:
+        """Push when the remote is a folder of this repository: what a commit names has to travel with the commit.
+
+        A remote elsewhere is left to `titlebout promote`, `titlebout retrain` and ``dvc push``: training asks for no
+        credentials.
+        """
+        url, root = remote_url(self.project.root), self.project.root.resolve()
+        if "://" not in url and (root / ".dvc" / url).resolve().is_relative_to(root):
+            self.push()
+
     def data_pointer(self) -> Pointer:
         """Return what ``data.dvc`` says.
 
@@ -305,6 +316,23 @@ def _stages_only(on_line: OnLine | None) -> OnLine | None:
             on_line(line)
 
     return say
+
+
+def remote_url(root: Path) -> str:
+    """Return the address of the default DVC remote.
+
+    Raises
+    ------
+    ConfigError
+        If none is set.
+    """
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    name = config.get("core", "remote", fallback="")
+    url = config.get(f"'remote \"{name}\"'", "url", fallback="")
+    if not url:
+        raise ConfigError("no default DVC remote is set", fix="run `dvc remote default in-tree`")
+    return url
 
 
 def pointer_of(text: str, where: str) -> Pointer:

@@ -67,6 +67,8 @@ def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
     pointer = dvc.challenger_pointer()
     changed = "train" in done.ran
+    if changed:
+        dvc.push_in_tree()
     said = "a model was trained" if changed else "nothing changed, nothing was trained"
     return TrainResult(
         passed=True,

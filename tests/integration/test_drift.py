@@ -15,6 +15,7 @@ import pytest
 import sample
 from titlebout import drift as drift_step
 from titlebout import process
+from titlebout.checks import check_project
 from titlebout.comparison import Pair
 from titlebout.config import DriftSettings
 from titlebout.drift import DriftResult, drift, render_drift
@@ -382,6 +383,15 @@ def test_measure_takes_only_rows_that_are_new(root: Path) -> None:
         root / "incoming" / "again.parquet", index=False
     )
     assert drift_step.measure(Project.find(root)).verdict == "structural"
+
+
+def test_nothing_arrived_is_no_error(root: Path) -> None:
+    (root / "incoming").mkdir()
+    result = drift_step.measure(Project.find(root))
+
+    assert (result.verdict, result.reasons) == ("insufficient_data", ("nothing has arrived yet",))
+    assert "nothing has arrived yet" in render_drift(result)
+    assert check_project(Project.find(root), "current").reasons == ("nothing has arrived yet",)
 
 
 def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:

@@ -260,6 +260,32 @@ def test_a_commit_that_touches_code_is_refused_before_it_is_pushed(after: Projec
     assert Git(after.root).remote_branch(BRANCH) is None
 
 
+def amend(project: Project) -> None:
+    """Put what lies in the work tree into the retrain commit, as a training job that was taken over could."""
+    sample.git(project.root, "add", "--all", "--force", "pipelines")
+    sample.git(project.root, "commit", "--quiet", "--amend", "--no-edit")
+    sample.git(project.root, "checkout", "--quiet", "main")
+
+
+@pytest.mark.parametrize("trick", ["a link", "a pointer elsewhere", "a renamed workflow"])
+def test_a_commit_that_would_write_elsewhere_is_refused(after: Project, forge: Forge, trick: str) -> None:
+    sample.git(after.root, "checkout", "--quiet", BRANCH)
+    pipeline = after.pipeline_dir
+    if trick == "a link":
+        (pipeline / "reports" / "metrics.json").unlink()
+        (pipeline / "reports" / "metrics.json").symlink_to("../../../src/ferries/model.py")
+    elif trick == "a pointer elsewhere":
+        sample.edit(pipeline / "champion.dvc", "path: champion", "path: ../../src/ferries")
+    else:
+        sample.git(after.root, "mv", "src/ferries/model.py", "dvc-remote/model.py")
+    amend(after)
+
+    with pytest.raises(UnsafeError):
+        retraining.propose(after, forge)
+
+    assert Git(after.root).remote_branch(BRANCH) is None
+
+
 def test_a_base_that_moved_since_the_attempt_is_a_conflict(after: Project, forge: Forge) -> None:
     (after.root / "README.md").write_text("news\n", encoding="utf-8")
     sample.git(after.root, "add", "README.md")

@@ -26,7 +26,7 @@ find_library() {
       return
     fi
   done
-  fail "titlebout is neither in vendor/titlebout nor beside this action; generate the repository again, or run titlebout update"
+  fail "titlebout is neither in vendor/titlebout nor beside this action; generate the repository again"
 }
 
 command -v uv >/dev/null || fail "uv is not installed; use astral-sh/setup-uv before this step, or see https://docs.astral.sh/uv"
