@@ -73,14 +73,20 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
             f"months: {len(periods)}; challengers trained: {tried}; promoted: {promoted}",
             f"mean log loss: {means['loop']:.4f} with the loop, {means['never']:.4f} without retraining, {means['every']:.4f} retraining every month",
         ),
-        repository=str(project.root),
-        page=str(output_dir / "report.html"),
+        repository=_from_here(project.root),
+        page=_from_here(output_dir / "report.html"),
         ci=ci,
         periods=tuple(asdict(period) for period in periods),
         log_loss=means,
     )
     write_text_atomically(output_dir / "report.html", demo_report.page(result, periods))
     return result
+
+
+def _from_here(path: Path) -> str:
+    """Return a path as somebody in the current folder would type it."""
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
 
 
 def _months(output_dir: Path, full: bool, say: Say) -> tuple[Path, ...]:
