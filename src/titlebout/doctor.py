@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 from titlebout import process, registry
 from titlebout.errors import ConfigError, NotFoundError, TitleboutError
 from titlebout.git import Git
+from titlebout.pointers import Pointer, remote_url
 from titlebout.project import Project
 from titlebout.reporting import code, table
 from titlebout.results import StepResult, read_json
-from titlebout.tracking import Dvc, Pointer, remote_url
+from titlebout.tracking import Dvc
 
 LARGEST_REMOTE = 100_000_000  # bytes; what a clone should not have to download
 WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")

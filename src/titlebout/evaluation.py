@@ -21,11 +21,12 @@ from titlebout.git import Git
 from titlebout.holdout import labelled, require_no_overlap, split, target_values
 from titlebout.metrics import PRIMARY, FloatArray, row_losses, scores
 from titlebout.models import Model, load_model_of
+from titlebout.pointers import Pointer, folder_digest
 from titlebout.project import Project
 from titlebout.reporting import score as decimals
 from titlebout.reporting import table
 from titlebout.results import StepResult
-from titlebout.tracking import Dvc, Pointer, folder_digest
+from titlebout.tracking import Dvc
 
 
 @dataclass(frozen=True, kw_only=True)

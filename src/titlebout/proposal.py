@@ -9,10 +9,10 @@ from typing import Any
 
 from titlebout.errors import ConflictError, UnsafeError
 from titlebout.git import Git
+from titlebout.pointers import parse_yaml
 from titlebout.project import Project
 from titlebout.registry import champion_path
 from titlebout.reporting import escape, score
-from titlebout.tracking import parse_yaml
 
 TRAILER = "Titlebout-Retrain"
 INPUTS_TRAILER = "Titlebout-Inputs"

@@ -8,9 +8,9 @@ import yaml
 
 from titlebout.errors import ConflictError, DataError, UnsafeError
 from titlebout.git import Git
+from titlebout.pointers import Pointer, parse_yaml, pointer_of
 from titlebout.project import Project
 from titlebout.results import StepResult, write_text_atomically
-from titlebout.tracking import Pointer, parse_yaml, pointer_of
 
 POINTER_FILE = "champion.dvc"
 META_KEYS = ("reason", "metric", "challenger_score", "champion_score", "holdout", "champion")

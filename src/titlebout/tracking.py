@@ -4,23 +4,18 @@ Commands that change something are run as `dvc` in the pipeline's folder (``dvc 
 against the current folder); pointers are small YAML files that we read ourselves, 20 times faster than starting DVC.
 """
 
-import configparser
 import json
 import logging
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import md5
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from titlebout import process
 from titlebout.errors import (
     ConfigError,
-    ConflictError,
     DiskError,
     ExitCode,
     NotFoundError,
@@ -28,6 +23,7 @@ from titlebout.errors import (
     TemporaryError,
     TitleboutError,
 )
+from titlebout.pointers import Pointer, folder_digest, parse_yaml, pointer_of, remote_url
 from titlebout.project import Project
 
 logger = logging.getLogger(__name__)
@@ -37,20 +33,6 @@ LOCK_WAIT_SECONDS = 2.0
 STAGE_ERROR_FILE = "build/stage-error.json"
 
 OnLine = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """What DVC knows of a folder: its content hash, total size in bytes and number of files."""
-
-    md5: str
-    size: int
-    nfiles: int
-
-    @property
-    def short(self) -> str:
-        """First 12 characters of the content hash, for people."""
-        return self.md5[:12]
 
 
 @dataclass(frozen=True)
@@ -316,79 +298,6 @@ def _stages_only(on_line: OnLine | None) -> OnLine | None:
             on_line(line)
 
     return say
-
-
-def remote_url(root: Path) -> str:
-    """Return the address of the default DVC remote.
-
-    Raises
-    ------
-    ConfigError
-        If none is set.
-    """
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    name = config.get("core", "remote", fallback="")
-    url = config.get(f"'remote \"{name}\"'", "url", fallback="")
-    if not url:
-        raise ConfigError("no default DVC remote is set", fix="run `dvc remote default in-tree`")
-    return url
-
-
-def pointer_of(text: str, where: str) -> Pointer:
-    """Read the content address out of the text of a ``.dvc`` file.
-
-    Raises
-    ------
-    ConflictError
-        If it holds the markers of a merge conflict.
-    ConfigError
-        If it is no ``.dvc`` file of one folder.
-    """
-    try:
-        (out,) = parse_yaml(text, where)["outs"]
-        return Pointer(out["md5"], int(out.get("size", 0)), int(out.get("nfiles", 1)))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError("not a pointer to one folder", where=where, fix="restore the file from git") from error
-
-
-def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """Parse a DVC file.
-
-    Raises
-    ------
-    ConflictError
-        If it holds the markers of a merge conflict.
-    ConfigError
-        If it is not YAML with named entries.
-    """
-    if re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE):
-        raise ConflictError(
-            "a merge conflict was not resolved",
-            where=where,
-            fix="keep one side; for dvc.lock, delete it and run `titlebout train`",
-        )
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError("a DVC file is not YAML", where=where, why=str(error), fix="restore it from git") from error
-    if not isinstance(document, dict):
-        raise ConfigError("a DVC file is empty or has no entries", where=where, fix="restore it from git")
-    return document
-
-
-def folder_digest(folder: Path) -> str:
-    """Return the content hash that DVC gives a folder: MD5 over the sorted list of its files' MD5s, ``.dir`` at the end."""
-    entries = [
-        {
-            "md5": md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
-            "relpath": path.relative_to(folder).as_posix(),
-        }
-        for path in folder.rglob("*")
-        if path.is_file()
-    ]
-    listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
-    return md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _stage_failure(error_file: Path, completed: process.Completed) -> StageFailedError | None:

@@ -12,8 +12,9 @@ import sample
 from sample import Said
 from titlebout import process
 from titlebout.__main__ import run
+from titlebout.pointers import Pointer, folder_digest
 from titlebout.project import Project
-from titlebout.tracking import Dvc, Pointer, folder_digest
+from titlebout.tracking import Dvc
 
 pytestmark = pytest.mark.xdist_group("pipeline")  # the repositories below are built once
 

@@ -10,9 +10,9 @@ import sample
 from titlebout import process
 from titlebout.errors import ConfigError, ConflictError, DataError, UnsafeError
 from titlebout.git import Git
+from titlebout.pointers import Pointer
 from titlebout.project import Project
 from titlebout.registry import champion_at, champion_here, champion_path, crown, promote
-from titlebout.tracking import Pointer
 
 MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
 OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)

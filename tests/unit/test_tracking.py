@@ -9,19 +9,10 @@ from hypothesis import strategies as st
 
 import sample
 from titlebout.errors import ConfigError, ConflictError, DiskError, ExitCode, TitleboutError
+from titlebout.pointers import Pointer, folder_digest, parse_yaml, pointer_of
 from titlebout.process import Completed
 from titlebout.project import Project
-from titlebout.tracking import (
-    STAGE_ERROR_FILE,
-    Dvc,
-    Pointer,
-    StageFailedError,
-    _explain,
-    _stage_failure,
-    folder_digest,
-    parse_yaml,
-    pointer_of,
-)
+from titlebout.tracking import STAGE_ERROR_FILE, Dvc, StageFailedError, _explain, _stage_failure
 
 POINTER = "outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  size: 12\n  nfiles: 2\n  hash: md5\n  path: data\n"
 LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    outs:\n    - path: model\n      hash: md5\n      md5: ab.dir\n      size: 3\n      nfiles: 4\n"
