@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from titlebout.data import nothing_arrived, read_tables
 from titlebout.errors import TitleboutError
 from titlebout.findings import Answer, findings, reasons, verdict
 from titlebout.project import Project
 from titlebout.reporting import code, escape, number, table
 from titlebout.results import StepResult
 from titlebout.suites import ROW_COUNT, Expectation, SuiteError, canonical, canonical_kwargs, load_suite
+from titlebout.tables import nothing_arrived, read_tables
 
 ROW_EXAMPLES = 5
 SHOWN_FAILURES = 50

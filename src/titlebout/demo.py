@@ -16,7 +16,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout import act, checks, demo_report, drift, evaluation, packaging, retraining, scaffold, training
-from titlebout.data import read_table
 from titlebout.demo_report import DemoResult, Period
 from titlebout.errors import ConflictError, InconclusiveError, NotFoundError
 from titlebout.git import Git
@@ -27,6 +26,7 @@ from titlebout.process import run
 from titlebout.project import Project
 from titlebout.registry import promote
 from titlebout.results import write_text_atomically
+from titlebout.tables import read_table
 from titlebout.tracking import Dvc
 
 NAME = "flights-delay"

@@ -16,7 +16,7 @@ import pandas as pd
 
 from titlebout.comparison import Pair, compare, pairs, recent, structure
 from titlebout.config import DriftSettings
-from titlebout.data import new_rows, nothing_arrived, read_tables, row_hashes, timestamps
+from titlebout.data import new_rows, row_hashes, timestamps
 from titlebout.distances import robust_scale, spread
 from titlebout.errors import ConfigError, InconclusiveError
 from titlebout.models import Model, load_model_of
@@ -24,6 +24,7 @@ from titlebout.plots import change_svg
 from titlebout.project import Project
 from titlebout.reporting import Markdown, code, cut, escape, number, table
 from titlebout.results import StepResult, write_text_atomically
+from titlebout.tables import nothing_arrived, read_tables
 from titlebout.tracking import Dvc
 
 REPORT_ROWS = 5_000  # per side; Evidently computes everything three times

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from titlebout import process, proposal
-from titlebout.data import ROW_HASH_BITS, new_rows, read_tables, row_hashes, timestamps
+from titlebout.data import ROW_HASH_BITS, new_rows, row_hashes, timestamps
 from titlebout.errors import ExitCode, InconclusiveError, NotFoundError, TitleboutError
 from titlebout.forge import Forge, PullRequest
 from titlebout.git import Git
@@ -24,6 +24,7 @@ from titlebout.project import Project
 from titlebout.registry import crown
 from titlebout.reporting import escape
 from titlebout.results import StepResult
+from titlebout.tables import read_tables
 from titlebout.tracking import Dvc, OnLine
 
 STATUS_CONTEXT = "titlebout/gate"

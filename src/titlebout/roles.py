@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from titlebout.data import Column, column_kind, read_table
+from titlebout.data import Column, column_kind
 from titlebout.errors import ConfigError, DataError, InconclusiveError, NotFoundError
+from titlebout.tables import read_table
 
 MOST_CLASSES = 50  # a number with more distinct values than this is not a class
 MOST_WORDS = 0.5  # a text column with more distinct values per row than this says who a row is, not what it is like

@@ -15,14 +15,12 @@ from titlebout.data import (
     ROW_HASH_BITS,
     column_kind,
     conform,
-    find_tables,
     new_rows,
-    read_table,
-    read_tables,
     row_hashes,
     timestamps,
 )
 from titlebout.errors import DataError, NotFoundError
+from titlebout.tables import find_tables, read_table, read_tables
 
 TIMES = pd.to_datetime(["2024-03-01T00:00:00Z", "2024-03-01T02:30:00Z", "2024-03-31T23:59:59.5Z"], format="ISO8601")
 # Words that no reader takes for a number, a truth or a gap: of those, a CSV cannot say that they are text.
