@@ -318,7 +318,9 @@ def _stage_failure(error_file: Path, completed: process.Completed) -> StageFaile
 
 def _crash(stage: str, code: int, completed: process.Completed) -> StageFailedError:
     known = code if code in set(ExitCode) else ExitCode.BUG
-    told = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    # DVC runs a stage through the shell, and a shell that does not step aside tells a signal as 128 + its number.
+    signal = -code if code < 0 else code - 128
+    told = f"was ended by signal {signal}" if signal > 0 else f"ended with exit code {code}"
     fix = "read its last lines above; run `titlebout train` again when the cause is gone"
     return StageFailedError(stage, known, f"stage {stage} {told}", why=completed.tail(8), fix=fix)
 

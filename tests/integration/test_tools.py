@@ -105,6 +105,8 @@ def _cookiecutter(folder: Path) -> None:
 @pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")  # great_expectations
 @pytest.mark.filterwarnings("ignore:numpy.core is deprecated:DeprecationWarning")  # evidently
 @pytest.mark.filterwarnings("ignore:.*Deprecated in litestar:DeprecationWarning")  # evidently
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # evidently, while it is compiled
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:SyntaxWarning")  # the same from Python 3.12 on
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # bentoml
 @pytest.mark.filterwarnings("ignore:The `__get_pydantic_core_schema__`:DeprecationWarning")  # bentoml
 def test_a_tool_does_its_smallest_job(job: Callable[[Path], None], tmp_path: Path) -> None:
