@@ -19,7 +19,8 @@ from titlebout.config import GateSettings
 from titlebout.errors import InconclusiveError, UnsafeError
 from titlebout.git import Git
 from titlebout.holdout import labelled, require_no_overlap, split, target_values
-from titlebout.metrics import PRIMARY, FloatArray, row_losses, scores
+from titlebout.inference import FloatArray
+from titlebout.metrics import PRIMARY, row_losses, scores
 from titlebout.models import Model, load_model_of
 from titlebout.pointers import Pointer, folder_digest
 from titlebout.project import Project

@@ -26,7 +26,7 @@ import pandas as pd
 
 from titlebout.data import column_kind, conform
 from titlebout.errors import DataError, InconclusiveError, NotFoundError, UnsafeError
-from titlebout.metrics import FloatArray
+from titlebout.inference import FloatArray
 from titlebout.project import Project
 from titlebout.results import read_json, write_json
 

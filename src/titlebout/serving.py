@@ -26,7 +26,7 @@ from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
 from titlebout.guard import PREDICT, Guard, without_values
-from titlebout.metrics import FloatArray
+from titlebout.inference import FloatArray
 from titlebout.models import Model, load_model
 from titlebout.results import read_json
 

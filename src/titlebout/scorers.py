@@ -1,0 +1,154 @@
+"""The metric that a configuration names: one of ours, one of scikit-learn's scorers, or the team's own function."""
+
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from titlebout.errors import ConfigError
+from titlebout.estimates import Estimate, Truth, of_losses
+from titlebout.inference import FloatArray, IntArray
+from titlebout.metrics import ABSOLUTE_MARGIN, RELATIVE_MARGIN, Metric, built_in
+
+BLOCKS = 50
+
+
+def find_metric(name: str, task: str) -> Metric:
+    """Return the metric of a name.
+
+    Parameters
+    ----------
+    name : str
+        A built-in metric (``log_loss``, ``pinball@0.9``), a scorer of scikit-learn (``balanced_accuracy``), or
+        ``module:function``. Such a function takes the true labels or values of shape (n_rows,), the predictions of
+        shape (n_rows, n_classes) or (n_rows,), and the class labels; it returns one loss per row, or one number for
+        all; smaller is better.
+    task : {"classification", "regression"}
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name, or it is for another task.
+    """
+    found = built_in(name, task)
+    if found is not None:
+        return found
+    return _own(name) if ":" in name else _scorer(name)
+
+
+def blocked(value_of: Callable[[IntArray], float], rows: int, units: IntArray | None) -> Estimate:
+    """Return a metric of which only the value is known, with its values when one block of rows is left out.
+
+    Parameters
+    ----------
+    value_of : callable
+        Takes positions of rows, returns the metric of those rows.
+    rows : int
+    units : ndarray of shape (n_rows,), dtype int, optional
+        Number of the entity of every row; rows of one entity are left out together.
+    """
+    everything = np.arange(rows)
+    block = (everything if units is None else units) % BLOCKS
+    value = value_of(everything)
+    if not np.isfinite(value):
+        return Estimate(float("nan"))
+    used = [one for one in range(BLOCKS) if 0 < np.count_nonzero(block == one) < rows]
+    return Estimate(value, replicates=np.array([value_of(everything[block != one]) for one in used]))
+
+
+def _own(name: str) -> Metric:
+    module, _, function = name.partition(":")
+    try:
+        score = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"metric {name!r} cannot be imported",
+            where="titlebout.toml: gate",
+            why=f"{type(error).__name__}: {error}",
+            fix="name it module:function, with the module under src/",
+        ) from error
+
+    def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
+        answer = np.asarray(score(truth.labels, predicted, truth.classes), dtype=np.float64)
+        if answer.shape == (len(truth.y),) and np.isfinite(answer).all():
+            return of_losses(answer)
+        if answer.shape != ():
+            raise ConfigError(
+                f"metric {name!r} did not give one number, or one finite number per row",
+                where="titlebout.toml: gate",
+                why=f"it gave an array of shape {answer.shape} for {len(truth.y)} rows",
+                fix="return the loss of every row, or one number for all; smaller is better",
+            )
+        labels = truth.labels
+        return blocked(lambda at: float(score(labels[at], predicted[at], truth.classes)), len(truth.y), units)
+
+    return Metric(name, "smaller", estimate, RELATIVE_MARGIN, relative=True)
+
+
+def _scorer(name: str) -> Metric:
+    from sklearn.metrics import get_scorer, get_scorer_names
+
+    if name not in get_scorer_names():
+        close = difflib.get_close_matches(name, [*get_scorer_names(), "log_loss", "brier", "rmse", "mae"], n=1)
+        raise ConfigError(
+            f"there is no metric {name!r}",
+            where="titlebout.toml: gate",
+            fix=f"did you mean {close[0]!r}?" if close else "name a scorer of scikit-learn, or module:function",
+        )
+    scorer = get_scorer(name)
+
+    def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
+        answers, y = _Answers(truth, predicted), _plain(truth)
+        return blocked(lambda at: _value(scorer, answers, at, y[at]), len(y), units)
+
+    # A loss has a name that starts with neg_ there, and is larger (nearer to zero) when it is better.
+    relative = name.startswith("neg_")
+    return Metric(name, "larger", estimate, RELATIVE_MARGIN if relative else ABSOLUTE_MARGIN, relative)
+
+
+def _value(scorer: Any, answers: "_Answers", at: IntArray, y: Any) -> float:
+    """Return the score, or NaN where it is not defined (one class only, for example)."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a metric is not defined for these rows; NaN says so
+        try:
+            return float(scorer(answers, at, y))
+        except ValueError:
+            return float("nan")
+
+
+def _plain(truth: Truth) -> Any:
+    return np.array(truth.labels.tolist())
+
+
+class _Answers:
+    """Stands where a scorer expects a fitted estimator; its input is which rows are asked for."""
+
+    def __init__(self, truth: Truth, predicted: FloatArray) -> None:
+        self._predicted = predicted
+        self.classes_ = np.array(truth.classes) if truth.classes else None
+        self._estimator_type = "classifier" if truth.classes else "regressor"
+
+    def fit(self) -> None:
+        """Nothing: scorers only look whether there is such a method."""
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.base import BaseEstimator
+        from sklearn.utils import ClassifierTags, RegressorTags
+
+        tags = BaseEstimator().__sklearn_tags__()
+        tags.estimator_type = self._estimator_type
+        tags.classifier_tags = ClassifierTags() if self.classes_ is not None else None
+        tags.regressor_tags = RegressorTags() if self.classes_ is None else None
+        return tags
+
+    def predict(self, at: IntArray) -> Any:
+        """Return the likeliest class, or the value, of the rows."""
+        return self._predicted[at] if self.classes_ is None else self.classes_[self._predicted[at].argmax(axis=1)]
+
+    def predict_proba(self, at: IntArray) -> FloatArray:
+        """Return the probabilities of the rows."""
+        return self._predicted[at]

@@ -1,0 +1,145 @@
+"""Parts of the data in which a challenger may be worse: one test per slice, corrected for how many there are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from titlebout.bouts import Bout
+from titlebout.config import SlicesSettings
+from titlebout.errors import ConfigError
+from titlebout.inference import FloatArray, IntArray, from_influence, holm
+
+FIVE, MANY = 5, 20  # a column of more than MANY different numbers is cut in FIVE
+NAMED = 10  # slices with too few rows that are named, per column
+WATCHED = 0.05  # level of a slice's own test, uncorrected, that makes it worth a look
+OTHER = "(other)"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One part of the holdout.
+
+    Attributes
+    ----------
+    column, level : str
+    rows : int
+    champion, challenger : float
+        Mean loss in the slice.
+    change : float
+        Relative growth of the loss; negative when the challenger is better.
+    p : float or None
+        One-sided p-value of "not worse", corrected over all slices (Holm); None when it was not tested.
+    status : {"red", "yellow", "green", "grey"}
+        Red: shown to be worse by more than the tolerance. Yellow: worse by more than that, but only the slice's own
+        test says so. Grey: too few rows.
+    """
+
+    column: str
+    level: str
+    rows: int
+    champion: float
+    challenger: float
+    change: float
+    p: float | None
+    status: str
+
+
+@dataclass(frozen=True)
+class _Part:
+    column: str
+    level: str
+    rows: IntArray
+
+
+def examine(
+    bout: Bout, losses: Mapping[str, FloatArray], settings: SlicesSettings, alpha: float
+) -> tuple[tuple[Slice, ...], dict[str, int]]:
+    """Return the slices, the worst first, and how many levels of each column have too few rows to be tested.
+
+    Parameters
+    ----------
+    bout : Bout
+    losses : mapping of str to ndarray of shape (n_rows,)
+        Losses of ``champion`` and ``challenger``.
+    settings : SlicesSettings
+    alpha : float
+        Chance of calling any slice worse when none is.
+
+    Raises
+    ------
+    ConfigError
+        If a column is not in the data.
+    """
+    parts: list[_Part] = []
+    untested: dict[str, int] = {}
+    for column in settings.columns:
+        groups = _groups(bout, column)
+        small = sorted((one for one in groups if len(one.rows) < settings.min_rows), key=lambda one: -len(one.rows))
+        untested[column] = len(small)
+        parts += [one for one in groups if len(one.rows) >= settings.min_rows] + small[:NAMED]
+        if len(small) > 1:
+            parts.append(_Part(column, OTHER, np.concatenate([one.rows for one in small])))
+    own = [_p_worse(bout, losses, one.rows) if len(one.rows) >= settings.min_rows else None for one in parts]
+    corrected = iter(holm(np.array([p for p in own if p is not None])))
+    slices = [
+        _judged(part, losses, (p, None if p is None else float(next(corrected))), settings.tolerance, alpha)
+        for part, p in zip(parts, own, strict=True)
+    ]
+    order = {"red": 0, "yellow": 1, "grey": 2, "green": 3}
+    return tuple(sorted(slices, key=lambda one: (order[one.status], -one.change))), untested
+
+
+def _judged(
+    part: _Part,
+    losses: Mapping[str, FloatArray],
+    p: tuple[float | None, float | None],
+    tolerance: float,
+    alpha: float,
+) -> Slice:
+    """Return a slice with its status; `p` is its own p-value and the corrected one."""
+    own, corrected = p
+    champion, challenger = (float(losses[who][part.rows].mean()) for who in ("champion", "challenger"))
+    change = (challenger - champion) / champion if champion else float(challenger > 0)
+    status = "grey"
+    if own is not None and corrected is not None:
+        worse = change > tolerance
+        status = "red" if worse and corrected < alpha else "yellow" if worse and own < WATCHED else "green"
+    return Slice(part.column, part.level, len(part.rows), champion, challenger, change, corrected, status)
+
+
+def _p_worse(bout: Bout, losses: Mapping[str, FloatArray], rows: IntArray) -> float:
+    gain = losses["champion"][rows] - losses["challenger"][rows]
+    mean = float(gain.mean())
+    units = None if bout.entities is None else np.unique(bout.entities[rows], return_inverse=True)[1]
+    return from_influence(mean, gain - mean, units).p_worse()
+
+
+def _groups(bout: Bout, column: str) -> list[_Part]:
+    """Return the rows of every level of a column.
+
+    Raises
+    ------
+    ConfigError
+        If it is not in the data.
+    """
+    if column not in bout.columns:
+        raise ConfigError(
+            f"the data has no column {column!r} to slice by",
+            where="titlebout.toml: gate.slices.columns",
+            why=f"there is: {', '.join(map(str, bout.columns.columns)) or 'none'}",
+            fix="correct the name; with --from-predictions, run `titlebout evaluate` once, which writes the column",
+        )
+    codes, levels = _levels(bout.columns[column])
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    return [_Part(column, levels[codes[rows[0]]], rows) for rows in np.split(order, starts[1:]) if len(rows)]
+
+
+def _levels(values: pd.Series) -> tuple[IntArray, list[str]]:
+    """Return the number of every row's level, and the names of the levels; missing is a level."""
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MANY:
+        values = pd.qcut(values, FIVE, duplicates="drop").astype(object)
+    codes, levels = pd.factorize(values.astype(object), use_na_sentinel=False)
+    return codes.astype(np.int64), ["(missing)" if pd.isna(level) else str(level) for level in levels]
