@@ -14,6 +14,7 @@ from titlebout.estimates import SMALLEST, Truth
 from titlebout.inference import FloatArray, quantile
 
 BINS = 10
+MORE = 1.25  # how much worse than a champion that is off already a challenger may be: two equal models are never equal
 _STEPS = 25
 
 
@@ -77,11 +78,11 @@ def faults(found: Calibration, champion: Calibration | None, settings: Calibrati
     said = []
     if found.slope is not None and found.slope_lower is not None and found.slope_upper is not None:
         out = found.slope_upper < settings.min_slope or found.slope_lower > settings.max_slope
-        if out and not (champion and champion.slope is not None and _off(champion.slope) >= _off(found.slope)):
+        if out and not (champion and champion.slope is not None and MORE * _off(champion.slope) >= _off(found.slope)):
             kind = "overconfident" if found.slope < 1 else "underconfident"
             said.append(f"{kind}: calibration slope {found.slope:.2f}")
     shown = max(found.bias_lower, -found.bias_upper) > 0
-    if shown and abs(found.bias) > settings.bias and not (champion and abs(champion.bias) >= abs(found.bias)):
+    if shown and abs(found.bias) > max(settings.bias, MORE * abs(champion.bias) if champion else 0):
         said.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
     return said
 

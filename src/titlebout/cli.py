@@ -13,7 +13,7 @@ import click
 
 from titlebout import __version__
 from titlebout.console import Group, Report, progress, step
-from titlebout.errors import ExitCode, TitleboutError
+from titlebout.errors import ConfigError, ExitCode, TitleboutError
 
 # What each command writes to $GITHUB_OUTPUT; an Action declares exactly these.
 OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -154,20 +154,49 @@ def train_command(pipeline: str | None) -> Report:
     help="Whose champion counts; by default what the push or pull request changes, else the main branch of origin.",
 )
 @click.option("--only-promotions", is_flag=True, help="Fail a lost bout only when this commit changes champion.dvc.")
-def evaluate_command(pipeline: str | None, base: str | None, only_promotions: bool) -> Report:
+@click.option(
+    "--reason", help="Why the challenger was trained, which chooses the rule; by default what champion.dvc says."
+)
+@click.option(
+    "--from-predictions",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Decide again on the answers kept in this file; no model is asked.",
+)
+@click.option("--margin", help='With --from-predictions: another margin, a number or a share such as "2 %".')
+def evaluate_command(
+    pipeline: str | None,
+    base: str | None,
+    only_promotions: bool,
+    reason: str | None,
+    from_predictions: Path | None,
+    margin: str | None,
+) -> Report:
     """Let the challenger meet the champion on the same holdout rows.
 
     \b
     Example:
       titlebout evaluate --base main
-    """  # noqa: D301
-    from titlebout import evaluation
+      titlebout evaluate --from-predictions reports/evaluate/predictions.parquet --margin "1 %"
 
+    Raises
+    ------
+    ConfigError
+        If --margin stands alone.
+    """  # noqa: D301
+    from titlebout import evaluation, gate_report
+
+    if margin is not None and from_predictions is None:
+        fix = "for good, set gate.margin in titlebout.toml"
+        raise ConfigError("--margin goes with --from-predictions", fix=fix)
     project = _project(pipeline)
-    result = evaluation.evaluate(project, base or _event_base(), only_promotions)
+    if from_predictions is not None:
+        result = evaluation.evaluate_again(project, from_predictions, reason, margin)
+    else:
+        result = evaluation.evaluate(project, base or _event_base(), only_promotions, reason)
+    gate_report.draw(project.reports, result)
     lost = ExitCode.INCONCLUSIVE if result.verdict == "inconclusive" else ExitCode.CHALLENGER_LOST
     outputs = {"verdict": result.verdict, "promotion": result.promotion_requested} | _at(project, "evaluate")
-    return Report(result, evaluation.render_evaluate(result), outputs, ExitCode.OK if result.passed else lost)
+    return Report(result, gate_report.render_evaluate(result), outputs, ExitCode.OK if result.passed else lost)
 
 
 @step(cli, "promote")

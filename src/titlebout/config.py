@@ -143,6 +143,23 @@ def margin_size(margin: float | str) -> tuple[float, bool]:
     return (float(found[1]) / 100 if found else float("nan")), True
 
 
+def with_margin(settings: GateSettings, margin: str) -> GateSettings:
+    """Return the settings with another margin, a number or a share.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
+    try:
+        value: float | str = margin if "%" in margin else float(margin)
+        return GateSettings.model_validate({**settings.model_dump(), "margin": value})
+    except ValueError as error:
+        raise ConfigError(
+            f"{margin!r} is not a margin", fix='write a number above 0, or a share such as "2 %"'
+        ) from error
+
+
 class DriftSettings(_Table):
     """Where current data comes from and when it counts as different from the reference."""
 

@@ -1,33 +1,35 @@
 """The gate: champion and challenger on the same holdout rows, and a verdict that is one of three.
 
-The two models are compared row by row: the mean of the paired differences of their losses has a standard error in
-closed form, and the challenger wins only if the one-sided lower bound of its gain is above zero. It must also beat a
-model that knows nothing (the dummy). What cannot be shown is not a promotion.
+This step brings a bout about: it finds who holds the title, fetches the models, makes sure that neither was trained on
+the rows that decide, and asks both. What the answers show is the engine's to say (:mod:`titlebout.gate`).
 """
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from titlebout import registry
-from titlebout.config import GateSettings
-from titlebout.errors import InconclusiveError, UnsafeError
+from titlebout import registry, uses
+from titlebout.behaviour import Behaviour, behaviour
+from titlebout.bouts import read_bout, write_bout
+from titlebout.calibration import Calibration
+from titlebout.children import run_step
+from titlebout.config import with_margin
+from titlebout.errors import ExitCode, TitleboutError, UnsafeError
+from titlebout.gate import Decision, Guard, MetricLine, decide
 from titlebout.git import Git
-from titlebout.holdout import labelled, require_no_overlap, split, target_values
-from titlebout.inference import FloatArray
-from titlebout.metrics import PRIMARY, row_losses, scores
-from titlebout.models import Model, load_model_of
-from titlebout.pointers import Pointer, folder_digest
+from titlebout.metrics import PRIMARY
+from titlebout.models import load_model_of
+from titlebout.opponents import Meeting, Opponents, meet, opponents
+from titlebout.pointers import Pointer
 from titlebout.project import Project
-from titlebout.reporting import score as decimals
-from titlebout.reporting import table
+from titlebout.proposal import foreign_paths
 from titlebout.results import StepResult
+from titlebout.slices import Slice
 from titlebout.tracking import Dvc
+
+PREDICTIONS = "evaluate/predictions.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +39,55 @@ class EvaluateResult(StepResult):
     Attributes
     ----------
     verdict : {"promote", "keep", "inconclusive", "unchanged"}
-    reason : {"first", "change", "rollback", "none"}
-        Which rule was used: no champion yet, challenger against champion, a former champion back, nothing to compare.
+    reason : str
+        Why the challenger was trained (``change``, ``drift``, ``schedule``, ...), ``first`` when nobody holds the title,
+        ``rollback`` when a former champion comes back, ``none`` when there is nothing to compare.
+    rule : {"first", "superior", "non-inferior-and-ahead", "non-inferior", "none"}
+        What the challenger had to show.
     metric : str
-        The primary loss; smaller is better.
+        The primary metric.
     challenger, champion : str
-        Content hashes of the models; `champion` is empty when nobody holds the title.
+        Content hashes of the models; empty when there is none.
     challenger_score, champion_score, dummy_score : float or None
-        Mean loss on the holdout.
+        The primary metric on the holdout.
     gain, gain_lower, gain_upper : float or None
-        Mean loss that the challenger saves per row, and its one-sided bounds at level `alpha`.
+        How much better the challenger is than the champion in the primary metric, and its one-sided bounds at level
+        `alpha`.
     alpha : float
-        Level of the bounds.
-    holdout : dict
-        Number of rows, fingerprint, first and last time.
-    scores : dict
-        Other metrics, by model.
+        Level of the bounds; tightened when the holdout was used often.
+    margin : float or None
+        Smallest gain worth a promotion and largest loss of a refresh, in units of the metric.
+    power : dict
+        ``units`` (rows, or entities), ``resolves`` (distance of a bound from the gain) and ``needed`` (units with which
+        a gain as large as the margin is shown in 80 of 100 cases).
+    over_dummy, over_anchor : dict or None
+        ``gain``, ``lower`` and ``upper`` of the challenger over the two.
+    metrics : tuple of MetricLine
+        All metrics of all models, the primary one first.
+    guards : tuple of Guard
+        Conditions beside the primary metric.
+    slices : tuple of Slice
+        The worst first.
+    untested_slices : dict
+        Per column, how many levels have too few rows to be tested.
+    calibration : dict
+        A Calibration by model.
+    churn : dict
+        Rows whose answer changed, and who is right on them.
+    latency_ms, size_bytes : dict
+        Median time of an answer to one row, and size of the weights, by model.
+    holdout : dict or None
+        ``rows``, ``fingerprint``, ``start``, ``end``, and ``uses``: how many challengers met on it.
     promotion_requested : bool
         True when this commit changes ``champion.dvc``.
+    predictions : str
+        The file of all answers, relative to ``reports/``: ``titlebout evaluate --from-predictions`` decides on it again.
     """
 
     step: ClassVar[str] = "evaluate"
     verdict: str
     reason: str
+    rule: str = "none"
     metric: str
     challenger: str
     champion: str = ""
@@ -70,86 +98,26 @@ class EvaluateResult(StepResult):
     gain_lower: float | None = None
     gain_upper: float | None = None
     alpha: float = 0.05
-    holdout: dict[str, Any] | None = None
-    scores: dict[str, dict[str, float]] | None = None
+    margin: float | None = None
+    power: Mapping[str, float] | None = None
+    over_dummy: Mapping[str, float] | None = None
+    over_anchor: Mapping[str, float] | None = None
+    metrics: tuple[MetricLine, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    untested_slices: Mapping[str, int] | None = None
+    calibration: Mapping[str, Calibration] | None = None
+    churn: Mapping[str, Any] | None = None
+    latency_ms: Mapping[str, float] | None = None
+    size_bytes: Mapping[str, int] | None = None
+    holdout: Mapping[str, Any] | None = None
     promotion_requested: bool = False
+    predictions: str = ""
 
 
-@dataclass(frozen=True)
-class Gain:
-    """How much smaller one model's losses are than another's on the same rows.
-
-    Attributes
-    ----------
-    mean : float
-        Mean of the paired differences; positive when the first model is better.
-    lower, upper : float
-        One-sided bounds at level `alpha` from Student's t with n - 1 degrees of freedom.
-    n : int
-    """
-
-    mean: float
-    lower: float
-    upper: float
-    n: int
-
-
-def paired_gain(better: FloatArray, than: FloatArray, alpha: float) -> Gain:
-    """Return the gain of the losses `better` over the losses `than`, paired by row.
-
-    Parameters
-    ----------
-    better, than : ndarray of shape (n_rows,), n_rows >= 2
-    alpha : float
-        One-sided level of the bounds.
-
-    Raises
-    ------
-    InconclusiveError
-        If there is one row only.
-    """
-    from scipy.stats import t
-
-    difference = than - better
-    n = len(difference)
-    if n < 2:
-        raise InconclusiveError("one holdout row cannot decide anything", fix="add data, or hold out more of it")
-    mean = float(difference.mean())
-    half_width = float(t.ppf(1 - alpha, n - 1) * difference.std(ddof=1) / np.sqrt(n))
-    return Gain(mean, mean - half_width, mean + half_width, n)
-
-
-def decide(over_champion: Gain | None, over_dummy: Gain, settings: GateSettings) -> tuple[str, str]:
-    """Return the verdict and the sentence that explains it.
-
-    Parameters
-    ----------
-    over_champion : Gain or None
-        None when nobody holds the title yet.
-    over_dummy : Gain
-    settings : GateSettings
-    """
-    if over_dummy.n < settings.min_rows:
-        return (
-            "inconclusive",
-            f"{over_dummy.n} holdout rows are too few to decide; the rule asks for {settings.min_rows}: "
-            "add data, hold out more of it (split in params.yaml), or lower gate.min_rows in titlebout.toml",
-        )
-    if over_dummy.lower <= 0:
-        return "keep", "the challenger is not shown to be better than a model that knows nothing"
-    if over_champion is None:
-        return "promote", "nobody holds the title yet, and the challenger is better than a model that knows nothing"
-    if over_champion.lower > 0:
-        return "promote", f"the challenger is better: it saves {_bounds(over_champion)} per row"
-    if over_champion.mean <= 0:
-        return "keep", f"the challenger is not better: it saves {_bounds(over_champion)} per row"
-    return (
-        "inconclusive",
-        f"the challenger may be better, but {over_champion.n} rows cannot show it: it saves {_bounds(over_champion)} per row",
-    )
-
-
-def evaluate(project: Project, base: str | None = None, only_promotions: bool = False) -> EvaluateResult:
+def evaluate(
+    project: Project, base: str | None = None, only_promotions: bool = False, reason: str | None = None
+) -> EvaluateResult:
     """Let the challenger of ``dvc.lock`` meet the champion of the base branch.
 
     Parameters
@@ -159,111 +127,180 @@ def evaluate(project: Project, base: str | None = None, only_promotions: bool = 
         Git revision whose champion counts; by default the remote's main branch.
     only_promotions : bool
         A lost bout fails only when this commit asks for a promotion.
+    reason : str, optional
+        Why the challenger was trained, which chooses the rule; by default what ``champion.dvc`` says, when nothing but
+        data and models changed, else ``change``.
 
     Raises
     ------
     UnsafeError
         If a model was trained on holdout rows, or ``champion.dvc`` was changed to anything but the model trained here.
+    InconclusiveError
+        If the champion cannot be asked: nothing can be said about it.
     ConfigError
-        If the team's own code in a model fails.
+        If the team's own code in the challenger fails, or the configuration names what is not there.
     """
     git = Git.find(project.root)
     revision = git.commit_of(base) if base else git.base_commit(project.settings.retrain.base)
     dvc = Dvc(project)
     challenger = dvc.pull_challenger()
     champion = registry.champion_at(project, git, revision)
-    requested = _promotion_requested(project, challenger, registry.champion_at(project, git, git.fork_of(revision)))
+    fork = git.fork_of(revision)
+    requested = _promotion_requested(project, challenger, registry.champion_at(project, git, fork))
     if champion is not None and champion.pointer == challenger:
         return _unbeaten(project, challenger, champion, "unchanged", requested)
     if champion is not None and requested and registry.held_before(project, git, revision, challenger):
         return _unbeaten(project, challenger, champion, "promote", requested)
     dvc.pull_data()
-    with tempfile.TemporaryDirectory(prefix="titlebout-champion-") as folder:
-        opponent = _load_champion(project, dvc, champion, revision, Path(folder)) if champion else None
-        return _bout(project, challenger, champion, opponent, requested, only_promotions)
+    told = reason or _recorded_reason(project, git, fork, requested)
+    asking = _Asking(project, git, told, requested, only_promotions)
+    with tempfile.TemporaryDirectory(prefix="titlebout-bout-") as folder:
+        return asking.decided(challenger, champion, opponents(project, git, revision, champion, Path(folder)))
 
 
-def render_evaluate(result: EvaluateResult) -> str:
-    """Return the Markdown fragment of the step."""
-    title = {
-        "promote": "promote",
-        "keep": "keep the champion",
-        "inconclusive": "inconclusive",
-        "unchanged": "nothing to decide",
-    }
-    lines = [
-        f"### Gate: {title[result.verdict]}",
-        "",
-        *(f"{reason[0].upper()}{reason[1:]}." for reason in result.reasons),
-    ]
-    if result.holdout is None:
-        return "\n".join(lines) + "\n"
-    rows = [
-        ("challenger", result.challenger[:12], result.challenger_score),
-        ("champion", result.champion[:12] or "none yet", result.champion_score),
-        ("dummy", "knows nothing", result.dummy_score),
-    ]
-    lines += ["", table(["model", "", result.metric], [(name, what, decimals(loss)) for name, what, loss in rows])]
-    others = result.scores or {}
-    if others:
-        names = [name for name in others["challenger"] if name != result.metric]
-        lines += [
-            "",
-            table(
-                ["", *names], [(who, *(decimals(values.get(name)) for name in names)) for who, values in others.items()]
-            ),
-        ]
-    period = f", {result.holdout['start'][:10]} to {result.holdout['end'][:10]}" if result.holdout["start"] else ""
-    lines += [
-        "",
-        f"Holdout: {result.holdout['rows']} rows{period}, never trained on by either model "
-        f"(fingerprint `{result.holdout['fingerprint'][:12]}`). One-sided level {result.alpha:g}.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _bout(
-    project: Project,
-    challenger: Pointer,
-    champion: registry.Champion | None,
-    opponent: Model | None,
-    requested: bool,
-    only_promotions: bool,
+def evaluate_again(
+    project: Project, predictions: Path, reason: str | None = None, margin: str | None = None
 ) -> EvaluateResult:
-    frame = labelled(project)
-    divided = split(frame, project.params)
-    held, task = frame[divided.holdout], project.params.data.task
-    y = target_values(held, project.params)
-    model = load_model_of(project, project.model_dir)
-    contestants = {"challenger": model} | ({"champion": opponent} if opponent else {})
-    for who, contestant in contestants.items():
-        require_no_overlap(divided.hashes[divided.holdout], contestant.trained_rows, who)
-    with project.team_code("asking the models"):
-        predicted = {who: contestant.predict(held) for who, contestant in contestants.items()}
-    losses = {who: row_losses(task, y, predicted[who], contestants[who].classes) for who in contestants}
-    losses["dummy"] = _dummy_losses(target_values(frame[~divided.holdout], project.params), y, task)
-    gate = project.settings.gate
-    gain = paired_gain(losses["challenger"], losses["champion"], gate.alpha) if opponent else None
-    verdict, sentence = decide(gain, paired_gain(losses["challenger"], losses["dummy"], gate.alpha), gate)
-    means = {who: float(loss.mean()) for who, loss in losses.items()}
+    """Decide once more on answers that were kept, under today's settings; nothing is trained and no model is asked.
+
+    Parameters
+    ----------
+    project : Project
+    predictions : Path
+        What :func:`evaluate` wrote.
+    reason : str, optional
+        Another reason, and so another rule.
+    margin : str, optional
+        Another margin: a number, or a share such as ``2 %``.
+
+    Raises
+    ------
+    NotFoundError, DataError
+        If the file is not there, or is not one.
+    ConfigError
+        If the margin is none, or a column or metric of the settings does not exist.
+    """
+    bout = read_bout(predictions)
+    facts = {**bout.facts, "reason": reason or bout.facts["reason"]}
+    settings = project.settings.gate if margin is None else with_margin(project.settings.gate, margin)
+    project.import_code()  # a metric may be the team's own
+    guards = [Guard(**guard) for guard in facts["guards"]]
+    decision = decide(bout, settings, facts["reason"], facts["holdout"]["uses"]).guarded(guards)
+    return _result(facts, decision, passed=decision.verdict == "promote")
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """What was asked for, and where."""
+
+    project: Project
+    git: Git
+    reason: str
+    requested: bool
+    only_promotions: bool
+
+    def decided(self, challenger: Pointer, champion: registry.Champion | None, against: Opponents) -> EvaluateResult:
+        """Let the models meet, decide, and keep the answers."""
+        model = load_model_of(self.project, self.project.model_dir)
+        meeting = meet(self.project, model, against)
+        measured = behaviour(model, against.champion, meeting.rows, self.project.settings.gate.cost)
+        facts = self._facts(challenger, champion, meeting, measured)
+        settings = self.project.settings.gate
+        guards = [*measured.guards, *([Guard("anchor", "untested", against.missing)] if against.missing else [])]
+        decision = decide(meeting.bout, settings, self.reason, facts["holdout"]["uses"]).guarded(guards)
+        if decision.verdict == "promote" and settings.serving:
+            guards.append(_served(self.project))
+            decision = decision.guarded(guards[-1:])
+        facts["guards"] = [asdict(guard) for guard in guards]
+        write_bout(self.project.reports / PREDICTIONS, replace(meeting.bout, facts=facts))
+        passed = decision.verdict == "promote" or (self.only_promotions and not self.requested)
+        return _result(facts, decision, passed)
+
+    def _facts(
+        self, challenger: Pointer, champion: registry.Champion | None, meeting: Meeting, measured: Behaviour
+    ) -> dict[str, Any]:
+        fingerprint = meeting.split.fingerprint
+        uses.note(self.git, fingerprint, challenger.md5)
+        return {
+            "reason": self.reason,
+            "challenger": challenger.md5,
+            "champion": champion.pointer.md5 if champion else "",
+            "promotion_requested": self.requested,
+            "latency_ms": measured.latency_ms,
+            "size_bytes": measured.size_bytes,
+            "holdout": {
+                "rows": len(meeting.rows),
+                "fingerprint": fingerprint,
+                "start": meeting.split.start,
+                "end": meeting.split.end,
+                "uses": len(uses.challengers(self.project, self.git, fingerprint)),
+            },
+        }
+
+
+def _recorded_reason(project: Project, git: Git, fork: str, requested: bool) -> str:
+    """Return why the model that asks for the title was trained.
+
+    ``champion.dvc`` says it. But a rule that is easier to pass than that of a change is only for what a retraining
+    may do: other data, the same code, parameters and policy.
+    """
+    here = registry.champion_here(project)
+    refreshed = requested and here is not None and not foreign_paths(project, git, fork)
+    return str(here.meta.get("reason", "change")) if refreshed and here else "change"
+
+
+def _served(project: Project) -> Guard:
+    """Package the challenger and ask the running service for the golden rows.
+
+    Raises
+    ------
+    TitleboutError
+        If that ends in anything but a yes or a no.
+    """
+    try:
+        packaged = run_step(project, None, "package", "--model", "challenger")
+    except TitleboutError as error:
+        if error.exit_code is ExitCode.UNSAFE:
+            return Guard("serving", "failed", f"{error.what} ({error.why})" if error.why else error.what)
+        raise
+    told = f"{packaged['golden_rows']} golden rows over HTTP, largest difference {packaged['max_difference']:.2g}"
+    return Guard("serving", "passed", told)
+
+
+def _result(facts: Mapping[str, Any], decision: Decision, passed: bool) -> EvaluateResult:
+    primary = decision.metrics[0] if decision.metrics else None
+    against_champion = primary if primary and facts["champion"] else None
     return EvaluateResult(
-        passed=verdict == "promote" or (only_promotions and not requested),
-        reasons=(sentence,),
-        verdict=verdict,
-        reason="change" if opponent else "first",
-        metric=PRIMARY[task],
-        challenger=challenger.md5,
-        champion=champion.pointer.md5 if champion else "",
-        challenger_score=means["challenger"],
-        champion_score=means.get("champion"),
-        dummy_score=means["dummy"],
-        gain=gain.mean if gain else None,
-        gain_lower=gain.lower if gain else None,
-        gain_upper=gain.upper if gain else None,
-        alpha=gate.alpha,
-        holdout={"rows": len(held), "fingerprint": divided.fingerprint, "start": divided.start, "end": divided.end},
-        scores={who: scores(task, y, predicted[who], contestants[who].classes) for who in contestants},
-        promotion_requested=requested,
+        passed=passed,
+        reasons=decision.reasons,
+        verdict=decision.verdict,
+        reason=facts["reason"] if facts["champion"] else "first",
+        rule=decision.rule,
+        metric=decision.metric,
+        challenger=facts["challenger"],
+        champion=facts["champion"],
+        challenger_score=primary.challenger if primary else None,
+        champion_score=primary.champion if primary else None,
+        dummy_score=primary.dummy if primary else None,
+        gain=against_champion.gain if against_champion else None,
+        gain_lower=against_champion.lower if against_champion else None,
+        gain_upper=against_champion.upper if against_champion else None,
+        alpha=decision.alpha,
+        margin=decision.margin,
+        power=decision.power,
+        over_dummy=decision.over_dummy,
+        over_anchor=decision.over_anchor,
+        metrics=decision.metrics,
+        guards=decision.guards,
+        slices=decision.slices,
+        untested_slices=decision.untested_slices,
+        calibration=decision.calibration,
+        churn=decision.churn,
+        latency_ms=facts["latency_ms"],
+        size_bytes=facts["size_bytes"],
+        holdout=facts["holdout"],
+        promotion_requested=facts["promotion_requested"],
+        predictions=PREDICTIONS,
     )
 
 
@@ -283,7 +320,7 @@ def _unbeaten(
         reasons=(told[verdict],),
         verdict=verdict,
         reason="none" if verdict == "unchanged" else "rollback",
-        metric=PRIMARY[project.params.data.task],
+        metric=project.settings.gate.primary or PRIMARY[project.params.data.task],
         challenger=challenger.md5,
         champion=champion.pointer.md5,
         promotion_requested=requested,
@@ -308,30 +345,3 @@ def _promotion_requested(project: Project, challenger: Pointer, before: registry
             fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`, and commit all their files together",
         )
     return True
-
-
-def _load_champion(project: Project, dvc: Dvc, champion: registry.Champion, revision: str, folder: Path) -> Model:
-    target = folder / "champion"
-    dvc.pull_champion(revision, target)
-    found = folder_digest(target)
-    if found != champion.pointer.md5:
-        raise UnsafeError(
-            "the champion that was fetched is not the one champion.dvc names",
-            why=f"it is {found}, the pointer says {champion.pointer.md5}",
-            fix="restore the object at the DVC remote, or roll back to a champion that can be fetched",
-        )
-    return load_model_of(project, target)
-
-
-def _dummy_losses(trained: npt.NDArray[np.object_], y: npt.NDArray[np.object_], task: str) -> FloatArray:
-    """Losses of the best constant: class shares of the training rows, or their median."""
-    if task == "regression":
-        return row_losses(task, y, np.full(len(y), float(np.median(trained.astype(np.float64)))), ())
-    shares = pd.Series(trained).value_counts(normalize=True)
-    classes = tuple(sorted({*shares.index, *np.unique(y)}))
-    constant = np.array([shares.get(label, 0.0) for label in classes])
-    return row_losses(task, y, np.tile(constant, (len(y), 1)), classes)
-
-
-def _bounds(gain: Gain) -> str:
-    return f"{gain.mean:+.4f} ({gain.lower:+.4f} to {gain.upper:+.4f})"

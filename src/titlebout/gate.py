@@ -218,9 +218,10 @@ def _weigh(ring: _Ring, metric: Metric, blank: Decision) -> Decision:
     champion = estimates.get("champion")
     margin = _margin(metric, champion.value, ring.settings) if champion else None
     over = {who: ring.gain(metric, estimates, who) for who in ("champion", "anchor", "dummy")}
-    verdict, sentence = _verdict(ring, blank.rule, over, margin)
-    if champion is not None and margin is not None:
-        sentence = f"{metric.name} {champion.value:.4f} → {estimates['challenger'].value:.4f}: {sentence}"
+    values = {
+        who: f"{metric.name} {one.value:.4f} → {estimates['challenger'].value:.4f}" for who, one in estimates.items()
+    }
+    verdict, sentence = _verdict(_Said(ring.alpha, margin, values), blank.rule, over)
     slices, untested, found_slices = _slices(ring, metric, estimates)
     calibrations = _calibrations(ring)
     lines, guards = _guards(ring, metric)
@@ -241,56 +242,68 @@ def _weigh(ring: _Ring, metric: Metric, blank: Decision) -> Decision:
     return decision.guarded([*guards, *found_slices, *_calibrated(ring, calibrations)])
 
 
-def _verdict(
-    ring: _Ring, rule: str, over: Mapping[str, Difference | None], margin: float | None
-) -> tuple[Verdict, str]:
+@dataclass(frozen=True)
+class _Said:
+    """What the sentences of a verdict are made of."""
+
+    alpha: float
+    margin: float | None
+    values: Mapping[str, str]
+
+    def of(self, gain: Difference, whom: str) -> str:
+        return f"{self.values[whom]}, {_told(gain, self.alpha)}"
+
+    def needed(self, gain: Difference, margin: float) -> str:
+        units = gain.units_needed(margin, self.alpha)
+        return f"to show a gain of {margin:.2g} takes about {units:,} rows, here are {gain.df + 1:,}"
+
+
+def _verdict(said: _Said, rule: str, over: Mapping[str, Difference | None]) -> tuple[Verdict, str]:
     """Return what the primary metric alone says."""
-    dummy, champion = over["dummy"], over["champion"]
-    if dummy is None or (rule != "first" and (champion is None or not margin)):
+    dummy, champion, anchor = (over[who] for who in ("dummy", "champion", "anchor"))
+    if dummy is None or (rule != "first" and (champion is None or not said.margin)):
         return "inconclusive", "the primary metric is not defined on this holdout"
-    if dummy.lower(ring.alpha) <= 0:
+    if dummy.lower(said.alpha) <= 0:
         return "keep", "the challenger is not shown to be better than a model that knows nothing"
-    if champion is None or not margin:
+    if champion is None or not said.margin:
         return "promote", "nobody holds the title yet, and the challenger is better than a model that knows nothing"
-    verdict, sentence = (_superior if rule == "superior" else _no_worse)(champion, margin, ring.alpha, "champion")
-    if verdict == "promote" and rule == "non-inferior-and-ahead" and champion.gain <= 0:
-        return "keep", f"the challenger is no worse, but not ahead either, {_told(champion, ring.alpha)}"
-    anchor = over["anchor"]
-    if verdict != "promote" or rule == "superior" or anchor is None:
-        return verdict, sentence
-    held, why = _no_worse(anchor, margin, ring.alpha, "anchor, the last model that won by being better")
-    return (verdict, sentence) if held == "promote" else (held, why)
+    if rule == "superior":
+        return _superior(said, champion, said.margin)
+    weighed = [_no_worse(said, champion, said.margin, "champion")]
+    if rule == "non-inferior-and-ahead" and champion.gain <= 0 and weighed[0][0] == "promote":
+        weighed = [("keep", f"the challenger is no worse, but not ahead either: {said.of(champion, 'champion')}")]
+    if anchor is not None:
+        weighed.append(_no_worse(said, anchor, said.margin, "anchor"))
+    return next((one for one in weighed if one[0] != "promote"), weighed[0])
 
 
-def _superior(gain: Difference, margin: float, alpha: float, whom: str) -> tuple[Verdict, str]:
-    told = _told(gain, alpha)
-    if gain.lower(alpha) > 0:
-        return "promote", f"the challenger is better, {told}"
-    if gain.upper(alpha) < 0:
-        return "keep", f"the challenger is worse than the {whom}, {told}"
+def _superior(said: _Said, gain: Difference, margin: float) -> tuple[Verdict, str]:
+    told = said.of(gain, "champion")
+    if gain.lower(said.alpha) > 0:
+        return "promote", f"the challenger is better: {told}"
+    if gain.upper(said.alpha) < 0:
+        return "keep", f"the challenger is worse: {told}"
     if gain.upper(FUTILITY) < margin:
-        return "keep", f"a gain worth a promotion ({margin:.2g}) is ruled out, {told}"
-    return "inconclusive", f"these rows cannot tell, {told}; {_needed(gain, margin, alpha)}"
+        return "keep", f"the challenger is not better by as much as the margin, {margin:.2g}: {told}"
+    return "inconclusive", f"these rows cannot tell who is better: {told}; {said.needed(gain, margin)}"
 
 
-def _no_worse(gain: Difference, margin: float, alpha: float, whom: str) -> tuple[Verdict, str]:
-    told = f"{_told(gain, alpha)}; it may lose {margin:.2g}"
-    if gain.lower(alpha) > -margin:
-        return "promote", f"the challenger is {'better' if gain.lower(alpha) > 0 else 'no worse'}, {told}"
-    if gain.upper(alpha) < 0:
-        return "keep", f"the challenger is worse than the {whom}, {told}"
+def _no_worse(said: _Said, gain: Difference, margin: float, whom: str) -> tuple[Verdict, str]:
+    told = said.of(gain, whom)
+    if gain.lower(said.alpha) > 0:
+        return "promote", f"the challenger is better than the {whom}: {told}"
+    if gain.lower(said.alpha) > -margin:
+        return "promote", f"the challenger is no worse than the {whom} by the margin, {margin:.2g}: {told}"
+    if gain.upper(said.alpha) < 0:
+        return "keep", f"the challenger is worse than the {whom}: {told}"
     return (
         "inconclusive",
-        f"these rows cannot tell whether it is worse than the {whom}, {told}; {_needed(gain, margin, alpha)}",
+        f"these rows cannot tell whether it is worse than the {whom}: {told}; {said.needed(gain, margin)}",
     )
 
 
 def _told(gain: Difference, alpha: float) -> str:
     return f"a gain of {gain.gain:+.4f} (between {gain.lower(alpha):+.4f} and {gain.upper(alpha):+.4f})"
-
-
-def _needed(gain: Difference, margin: float, alpha: float) -> str:
-    return f"to show a gain of {margin:.2g} about {gain.units_needed(margin, alpha):,} rows are needed, here are {gain.df + 1:,}"
 
 
 def _margin(metric: Metric, champion: float, settings: GateSettings) -> float:

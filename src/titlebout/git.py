@@ -138,6 +138,11 @@ class Git:
             return None
         return self.run("show", f"{revision}:{path}").stdout
 
+    def private_folder(self) -> Path:
+        """Return where we may keep notes of this clone: in the git folder, common to its worktrees, never committed."""
+        common = Path(self.output("rev-parse", "--git-common-dir"))
+        return (self.root / common).resolve() / "titlebout"
+
     def changed_paths(self) -> tuple[str, ...]:
         """Return the tracked files that differ from the last commit."""
         return tuple(self.output("diff", "--name-only", "-z", "HEAD").split("\0")[:-1])

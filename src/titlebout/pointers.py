@@ -47,6 +47,30 @@ def pointer_of(text: str, where: str) -> Pointer:
         raise ConfigError("not a pointer to one folder", where=where, fix="restore the file from git") from error
 
 
+def model_in_lock(text: str, where: str) -> Pointer | None:
+    """Read the trained model's content address out of the text of a ``dvc.lock``; None when nothing was trained.
+
+    Raises
+    ------
+    ConflictError
+        If it holds the markers of a merge conflict.
+    ConfigError
+        If it is not what DVC writes.
+    """
+    lock = parse_yaml(text, where)
+    try:
+        outs = lock["stages"].get("train", {}).get("outs", [])
+        found = [out for out in outs if out["path"] == "model"]
+        return Pointer(found[0]["md5"], found[0]["size"], found[0].get("nfiles", 1)) if found else None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            "dvc.lock is not what DVC writes",
+            where=where,
+            why=f"{type(error).__name__}: {error}",
+            fix="restore it from git, or delete it and run `titlebout train`",
+        ) from error
+
+
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """Parse a DVC file.
 

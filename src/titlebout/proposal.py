@@ -24,6 +24,13 @@ def allowed_paths(project: Project) -> tuple[str, ...]:
     return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
 
 
+def foreign_paths(project: Project, git: Git, base: str, *commit: str) -> list[str]:
+    """Return what differs between `base` and a commit (or the work tree) that no retraining may touch."""
+    allowed = allowed_paths(project)
+    touched = git.output("diff", "--no-renames", "--name-only", base, *commit).splitlines()
+    return [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
+
+
 def require_sound(project: Project, git: Git, base: str, commit: str) -> None:
     """Check a retrain commit that another job made before it is pushed.
 
@@ -49,13 +56,11 @@ def require_sound(project: Project, git: Git, base: str, commit: str) -> None:
             why=f"the commit stands on {git.output('rev-parse', f'{commit}^')[:12]}, the base is at {base[:12]}",
             fix="run the retrain workflow again; it rebuilds on the new base",
         )
-    allowed = allowed_paths(project)
-    touched = git.output("diff", "--no-renames", "--name-only", base, commit).splitlines()
-    foreign = [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
+    foreign = foreign_paths(project, git, base, commit)
     if foreign:
         raise UnsafeError(
             f"the retrain commit touches {foreign[0]!r}",
-            why=f"it may only touch {', '.join(allowed)}",
+            why=f"it may only touch {', '.join(allowed_paths(project))}",
             fix="look at what the training job ran; nothing was pushed",
         )
     _require_plain(project, git, base, commit)

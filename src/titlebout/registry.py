@@ -13,7 +13,7 @@ from titlebout.project import Project
 from titlebout.results import StepResult, write_text_atomically
 
 POINTER_FILE = "champion.dvc"
-META_KEYS = ("reason", "metric", "challenger_score", "champion_score", "holdout", "champion")
+META_KEYS = ("reason", "rule", "metric", "challenger_score", "champion_score", "holdout", "champion")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,19 @@ def held_before(project: Project, git: Git, revision: str, model: Pointer) -> st
     changes = git.output("log", "--format=%H", revision, "--", champion_path(project)).splitlines()
     holders = ((commit, champion_at(project, git, commit)) for commit in changes)
     return next((commit for commit, champion in holders if champion and champion.pointer == model), None)
+
+
+def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion] | None:
+    """Return the last champion up to `revision` that won by being better, and a commit at which it held the title.
+
+    Champions after it may each be a little worse than the one before; it is what they are measured against.
+    """
+    changes = git.output("log", "--format=%H", revision, "--", champion_path(project)).splitlines()
+    for commit in changes:
+        champion = champion_at(project, git, commit)
+        if champion and champion.meta.get("rule", "superior") in {"superior", "first"}:
+            return commit, champion
+    return None
 
 
 def champion_here(project: Project) -> Champion | None:

@@ -5,9 +5,6 @@ that is killed leaves nothing behind. The commit carries data pointers, model, v
 request's text. A second job, the only one with a write token, checks the commit and opens or refreshes the request.
 """
 
-import json
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,9 +12,10 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from titlebout import process, proposal
+from titlebout import proposal
+from titlebout.children import run_step
 from titlebout.data import ROW_HASH_BITS, new_rows, row_hashes, timestamps
-from titlebout.errors import ExitCode, InconclusiveError, NotFoundError, TitleboutError
+from titlebout.errors import InconclusiveError, NotFoundError
 from titlebout.forge import Forge, PullRequest
 from titlebout.git import Git
 from titlebout.project import Project
@@ -28,8 +26,6 @@ from titlebout.tables import read_tables
 from titlebout.tracking import Dvc, OnLine
 
 STATUS_CONTEXT = "titlebout/gate"
-# A command in the worktree is not the workflow's step: outputs, summary and annotations are the attempt's to write.
-NOT_A_STEP = {"GITHUB_ACTIONS": "", "GITHUB_OUTPUT": "", "GITHUB_STEP_SUMMARY": ""}
 PROPOSAL_REF = "refs/titlebout/proposal"
 
 
@@ -192,12 +188,12 @@ def _attempt(work: Project, tree: Git, reason: str, key: str, rows: int, on_line
         "base": tree.output("rev-parse", "HEAD"),
         "new_rows": rows,
     }
-    trained = _command(work, on_line, "train", "--no-fail")
+    trained = run_step(work, on_line, "train", "--no-fail")
     if not trained["passed"]:
         return RetrainResult(
             passed=False, reasons=tuple(trained["reasons"]), operation="none", verdict="data_refused", **common
         )
-    evaluation = _command(work, on_line, "evaluate", "--no-fail", "--base", common["base"])
+    evaluation = run_step(work, on_line, "evaluate", "--no-fail", "--base", common["base"], f"--reason={reason}")
     verdict = evaluation["verdict"]
     if verdict != "promote":
         return RetrainResult(
@@ -286,25 +282,6 @@ def _share_cache(project: Project, work: Project) -> None:
     """Let the worktree use the repository's DVC cache: what was trained or fetched once is not moved again."""
     cache = project.root / ".dvc" / "cache"
     (work.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
-
-
-def _command(work: Project, on_line: OnLine | None, *arguments: str) -> dict[str, Any]:
-    # The command's own error is passed on as if it had happened here.
-    command = [sys.executable, "-m", "titlebout", *arguments, "--pipeline", work.pipeline, "--json"]
-    completed = process.run(command, cwd=work.root, env=NOT_A_STEP, check=False, on_line=on_line)
-    try:
-        document: dict[str, Any] = json.loads(completed.stdout)
-    except json.JSONDecodeError as error:
-        raise process.ProcessError(completed) from error
-    if "error" in document:
-        raise _passed_on(document["error"])
-    return document
-
-
-def _passed_on(said: Mapping[str, Any]) -> Exception:
-    error = TitleboutError(said["what"], where=said["where"], why=said["why"], fix=said["fix"])
-    error.exit_code = ExitCode(said["exit_code"])
-    return error
 
 
 def _fetch_proposal(git: Git, branch: str, bundle: Path | None) -> str:

@@ -1,7 +1,7 @@
 """Parts of the data in which a challenger may be worse: one test per slice, corrected for how many there are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from titlebout.bouts import Bout
 from titlebout.config import SlicesSettings
 from titlebout.errors import ConfigError
-from titlebout.inference import FloatArray, IntArray, from_influence, holm
+from titlebout.inference import Difference, FloatArray, IntArray, from_influence, holm
 
 FIVE, MANY = 5, 20  # a column of more than MANY different numbers is cut in FIVE
 NAMED = 10  # slices with too few rows that are named, per column
@@ -29,6 +29,8 @@ class Slice:
         Mean loss in the slice.
     change : float
         Relative growth of the loss; negative when the challenger is better.
+    lower, upper : float or None
+        One-sided bounds of the gain, in units of the loss; None when it was not tested.
     p : float or None
         One-sided p-value of "not worse", corrected over all slices (Holm); None when it was not tested.
     status : {"red", "yellow", "green", "grey"}
@@ -42,6 +44,8 @@ class Slice:
     champion: float
     challenger: float
     change: float
+    lower: float | None
+    upper: float | None
     p: float | None
     status: str
 
@@ -81,39 +85,37 @@ def examine(
         parts += [one for one in groups if len(one.rows) >= settings.min_rows] + small[:NAMED]
         if len(small) > 1:
             parts.append(_Part(column, OTHER, np.concatenate([one.rows for one in small])))
-    own = [_p_worse(bout, losses, one.rows) if len(one.rows) >= settings.min_rows else None for one in parts]
-    corrected = iter(holm(np.array([p for p in own if p is not None])))
+    gains = [_gain(bout, losses, one.rows) if len(one.rows) >= settings.min_rows else None for one in parts]
+    corrected = iter(holm(np.array([gain.p_worse() for gain in gains if gain])))
     slices = [
-        _judged(part, losses, (p, None if p is None else float(next(corrected))), settings.tolerance, alpha)
-        for part, p in zip(parts, own, strict=True)
+        _judged(_weighed(part, losses), gain, float(next(corrected)), settings.tolerance, alpha)
+        if gain
+        else _weighed(part, losses)
+        for part, gain in zip(parts, gains, strict=True)
     ]
     order = {"red": 0, "yellow": 1, "grey": 2, "green": 3}
     return tuple(sorted(slices, key=lambda one: (order[one.status], -one.change))), untested
 
 
-def _judged(
-    part: _Part,
-    losses: Mapping[str, FloatArray],
-    p: tuple[float | None, float | None],
-    tolerance: float,
-    alpha: float,
-) -> Slice:
-    """Return a slice with its status; `p` is its own p-value and the corrected one."""
-    own, corrected = p
+def _weighed(part: _Part, losses: Mapping[str, FloatArray]) -> Slice:
+    """Return a slice as long as it was not tested."""
     champion, challenger = (float(losses[who][part.rows].mean()) for who in ("champion", "challenger"))
     change = (challenger - champion) / champion if champion else float(challenger > 0)
-    status = "grey"
-    if own is not None and corrected is not None:
-        worse = change > tolerance
-        status = "red" if worse and corrected < alpha else "yellow" if worse and own < WATCHED else "green"
-    return Slice(part.column, part.level, len(part.rows), champion, challenger, change, corrected, status)
+    return Slice(part.column, part.level, len(part.rows), champion, challenger, change, None, None, None, "grey")
 
 
-def _p_worse(bout: Bout, losses: Mapping[str, FloatArray], rows: IntArray) -> float:
+def _judged(one: Slice, gain: Difference, corrected: float, tolerance: float, alpha: float) -> Slice:
+    """Return a slice with what its test says; `corrected` is its p-value among all."""
+    worse = one.change > tolerance
+    status = "red" if worse and corrected < alpha else "yellow" if worse and gain.p_worse() < WATCHED else "green"
+    return replace(one, lower=gain.lower(alpha), upper=gain.upper(alpha), p=corrected, status=status)
+
+
+def _gain(bout: Bout, losses: Mapping[str, FloatArray], rows: IntArray) -> Difference:
     gain = losses["champion"][rows] - losses["challenger"][rows]
     mean = float(gain.mean())
     units = None if bout.entities is None else np.unique(bout.entities[rows], return_inverse=True)[1]
-    return from_influence(mean, gain - mean, units).p_worse()
+    return from_influence(mean, gain - mean, units)
 
 
 def _groups(bout: Bout, column: str) -> list[_Part]:

@@ -23,7 +23,7 @@ from titlebout.errors import (
     TemporaryError,
     TitleboutError,
 )
-from titlebout.pointers import Pointer, folder_digest, parse_yaml, pointer_of, remote_url
+from titlebout.pointers import Pointer, folder_digest, model_in_lock, pointer_of, remote_url
 from titlebout.project import Project
 
 logger = logging.getLogger(__name__)
@@ -251,18 +251,7 @@ class Dvc:
         path = self.project.pipeline_dir / "dvc.lock"
         if not path.is_file():
             return None
-        lock = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-        try:
-            outs = lock["stages"].get("train", {}).get("outs", [])
-            found = [out for out in outs if out["path"] == "model"]
-            return Pointer(found[0]["md5"], found[0]["size"], found[0].get("nfiles", 1)) if found else None
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ConfigError(
-                "dvc.lock is not what DVC writes",
-                where=str(path),
-                why=f"{type(error).__name__}: {error}",
-                fix="restore it from git, or delete it and run `titlebout train`",
-            ) from error
+        return model_in_lock(path.read_text(encoding="utf-8"), str(path))
 
     def _has(self, folder: Path, pointer: Pointer) -> bool:
         return folder.is_dir() and folder_digest(folder) == pointer.md5
