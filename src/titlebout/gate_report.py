@@ -179,8 +179,9 @@ def _holdout(result: EvaluateResult) -> str:
     held = result.holdout or {}
     period = f", {escape(held['start'][:10])} to {escape(held['end'][:10])}" if held["start"] else ""
     met = "1 challenger has" if held["uses"] <= 1 else f"{held['uses']} challengers have"
+    champion = f"champion {code(result.champion[:12])}" if result.champion else "champion none yet"
     return (
-        f"Holdout: {number(held['rows'])} rows{period}, never trained on by any of the models; {met} met on it "
+        f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {number(held['rows'])} rows{period}, never trained on by any of the models; {met} met on it "
         f"(fingerprint `{held['fingerprint'][:12]}`). One-sided level {result.alpha:g}."
     )
 

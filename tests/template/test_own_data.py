@@ -63,6 +63,7 @@ def test_a_table_becomes_a_repository_that_is_green_and_can_train(
     settings = tomllib.loads((project / "titlebout.toml").read_text("utf-8"))
     assert settings["project"] == {"name": "house-prices", "package": "house_prices", "pipeline": "house-prices"}
     assert settings["checks"]["suite"] == "expectations/house-prices.json"
+    assert settings["gate"]["slices"] == {"columns": []}
     params = yaml.safe_load((project / "pipelines/house-prices/params.yaml").read_text("utf-8"))
     assert params["data"] == {"task": task, "target": target, "time": "sold", "drop": ["house_id"]}
     assert (project / "data" / "house-prices.csv").read_bytes() == table.read_bytes()

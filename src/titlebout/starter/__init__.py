@@ -38,6 +38,7 @@ def files(project: Project, name: str, package: str, roles: Roles) -> dict[str, 
     settings = (root / SETTINGS_FILE).read_text(encoding="utf-8")
     settings = settings.replace(f'package = "{EXAMPLE_PACKAGE}"', f'package = "{package}"')
     settings = settings.replace(f'pipeline = "{EXAMPLE}"', f'pipeline = "{name}"')
+    settings = re.sub(r"^columns = \[.*?\]", "columns = []", settings, flags=re.MULTILINE)
     stages = (project.pipeline_dir / "dvc.yaml").read_text(encoding="utf-8")
     readme = (root / "README.md").read_text(encoding="utf-8")
     return {
