@@ -1,121 +1,27 @@
 """The pipeline and the gate with real DVC and git: what runs, what is fetched, who wins, and what is refused."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 import sample
 from sample import Said
-from titlebout import process
+from states import (
+    CHAMPION,
+    LOCK,
+    PIPELINE,
+    challenger,
+    clone,
+    objects,
+)
 from titlebout.__main__ import run
-from titlebout.pointers import Pointer, folder_digest
+from titlebout.pointers import folder_digest
 from titlebout.project import Project
 from titlebout.tracking import Dvc
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # the repositories below are built once
-
-PIPELINE = Path("pipelines") / "ferries"
-PARAMS, LOCK, CHAMPION = PIPELINE / "params.yaml", PIPELINE / "dvc.lock", PIPELINE / "champion.dvc"
 Command = Callable[..., Said]
-
-
-def titlebout(root: Path, *arguments: str) -> dict[str, object]:
-    completed = process.run(["titlebout", *arguments, "--json"], cwd=root)
-    document: dict[str, object] = json.loads(completed.stdout)
-    return document
-
-
-def with_regularisation(root: Path, value: str) -> dict[str, object]:
-    """Train with another hyperparameter; the smaller, the less the model learns."""
-    text = (root / PARAMS).read_text()
-    (root / PARAMS).write_text(text[: text.index("    C:")] + f"    C: {value}\n")
-    return titlebout(root, "train")
-
-
-def challenger(root: Path) -> Pointer:
-    pointer = Dvc(Project.find(root)).challenger_pointer()
-    assert pointer is not None
-    return pointer
-
-
-def objects(root: Path, store: str = "dvc-remote") -> list[Path]:
-    return [path for path in (root / store / "files" / "md5").glob("*/*") if path.is_file()]
-
-
-def clone(origin: Path, target: Path) -> Path:
-    sample.git(target.parent, "clone", "--quiet", str(origin), str(target))
-    return target
-
-
-def fetch_objects(root: Path, source: Path) -> None:
-    """Take over everything that another repository's remote has."""
-    shutil.copytree(source / "dvc-remote", root / "dvc-remote", dirs_exist_ok=True)
-
-
-def give_title(root: Path, model: Pointer) -> None:
-    """Write a model into champion.dvc by hand."""
-    document = yaml.safe_load((root / CHAMPION).read_text())
-    document["outs"][0] |= {"md5": model.md5, "size": model.size, "nfiles": model.nfiles}
-    (root / CHAMPION).write_text(yaml.safe_dump(document))
-
-
-@pytest.fixture(scope="module")
-def states(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Repositories in four states, and what the training of each said; not to be changed."""
-    folder = tmp_path_factory.mktemp("states")
-    found: dict[str, Path] = {}
-
-    def state(name: str, before: Path) -> Path:
-        found[name] = sample.copy(before, folder / name / sample.NAME)
-        return found[name]
-
-    weak = state("weak", repository)
-    said = with_regularisation(weak, "0.003")
-    (folder / "weak" / "train.json").write_text(json.dumps(said))
-    sample.dvc(weak, "push", "--quiet")
-    sample.commit(weak, "A first model")
-
-    crowned = state("crowned", weak)
-    titlebout(crowned, "evaluate")
-    titlebout(crowned, "promote")
-    sample.commit(crowned, "First champion")
-
-    for name, value in (("better", "1.0"), ("worse", "0.0001")):
-        root = state(name, crowned)
-        said = with_regularisation(root, value)
-        (folder / name / "train.json").write_text(json.dumps(said))
-        sample.dvc(root, "push", "--quiet")
-        sample.git(root, "switch", "--quiet", "--create", "other-model")
-        sample.commit(root, "Another model")
-    return found
-
-
-@pytest.fixture
-def at(states: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Copy one of the states and go there."""
-
-    def go(name: str) -> Path:
-        root = sample.copy(states[name], tmp_path / sample.NAME)
-        monkeypatch.chdir(root)
-        return root
-
-    return go
-
-
-@pytest.fixture
-def cloned(states: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Clone one of the states, without any of its caches, and go there."""
-
-    def go(name: str) -> Path:
-        root = clone(states[name], tmp_path / sample.NAME)
-        monkeypatch.chdir(root)
-        return root
-
-    return go
 
 
 def said_while_training(states: dict[str, Path], name: str) -> dict[str, object]:
@@ -311,172 +217,3 @@ def test_an_object_that_the_remote_altered_is_never_used(
 
     assert said.code == 5
     assert not (root / "reports" / "evaluate.json").exists()
-
-
-# --- the gate
-
-
-def test_the_first_model_that_knows_something_takes_the_title(at: Callable[[str], Path], command: Command) -> None:
-    root = at("weak")
-    said = command("evaluate")
-
-    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "first")
-    assert said.document["challenger_score"] < said.document["dummy_score"]
-    assert said.document["holdout"]["rows"] == 168
-    assert json.loads((root / "reports" / "evaluate.json").read_text()) == said.document
-    assert "### Gate: promote" in (root / "reports" / "evaluate.md").read_text()
-
-    promoted = command("promote")
-    assert promoted.code == 0
-    assert promoted.document["champion"] == challenger(root).md5
-    assert sample.git(root, "status", "--porcelain", str(CHAMPION)).startswith("??")
-    requested = command("evaluate")
-    assert (requested.code, requested.document["promotion_requested"]) == (0, True)
-
-
-def test_the_champion_itself_has_nothing_to_prove(at: Callable[[str], Path], command: Command) -> None:
-    at("crowned")
-    said = command("evaluate")
-
-    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "unchanged", False)
-
-
-def test_a_better_challenger_takes_the_title(
-    at: Callable[[str], Path], states: dict[str, Path], command: Command
-) -> None:
-    root = at("better")
-    said = command("evaluate")
-
-    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "change")
-    assert said.document["champion"] == challenger(states["crowned"]).md5
-    assert said.document["gain_lower"] > 0
-    assert not said.document["promotion_requested"]
-    assert command("promote").code == 0
-    assert command("evaluate", "--only-promotions").document["promotion_requested"]
-    assert sample.git(root, "diff", "--name-only") == str(CHAMPION)
-
-
-def test_a_former_champion_may_take_the_title_back(
-    at: Callable[[str], Path], command: Command, states: dict[str, Path]
-) -> None:
-    """To roll back, revert the commit: the old champion could not win against the new one on these rows."""
-    root = at("better")
-    assert command("evaluate").document["verdict"] == "promote"
-    assert command("promote").code == 0
-    sample.commit(root, "Promotion")
-    sample.git(root, "switch", "--quiet", "main")
-    sample.git(root, "merge", "--quiet", "--ff-only", "other-model")
-    assert command("evaluate").document["verdict"] == "unchanged"
-    sample.git(root, "switch", "--quiet", "--create", "roll-back")
-    sample.git(root, "revert", "--no-edit", "HEAD", "HEAD~1")
-    said = command("evaluate", "--only-promotions")
-
-    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "rollback")
-    assert said.document["challenger"] == challenger(states["crowned"]).md5
-    assert said.document["champion"] == challenger(states["better"]).md5
-
-
-def test_a_fresh_clone_fetches_what_the_bout_needs(
-    cloned: Callable[[str], Path], states: dict[str, Path], command: Command
-) -> None:
-    root = cloned("better")
-    said = command("evaluate", "--base", "origin/HEAD~1")
-
-    assert (said.code, said.document["verdict"]) == (0, "promote")
-    assert said.document["champion"] == challenger(states["crowned"]).md5
-    assert folder_digest(root / "data") == Dvc(Project.find(root)).data_pointer().md5
-    assert sample.git(root, "status", "--porcelain") == ""
-
-
-def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command) -> None:
-    root = at("worse")
-    said = command("evaluate")
-
-    assert (said.code, said.document["verdict"], said.document["passed"]) == (11, "keep", False)
-    assert said.document["challenger_score"] > said.document["champion_score"]
-    assert command("evaluate", "--no-fail").code == 0
-    assert command("evaluate", "--only-promotions").code == 0
-
-    before = (root / CHAMPION).read_bytes()
-    refused = command("promote")
-    assert (refused.code, refused.error["what"]) == (7, "the gate did not say promote")
-    assert (root / CHAMPION).read_bytes() == before
-
-
-def test_a_promotion_that_was_not_won_is_refused(at: Callable[[str], Path], command: Command) -> None:
-    """Somebody writes the challenger into champion.dvc by hand."""
-    root = at("worse")
-    give_title(root, challenger(root))
-    said = command("evaluate", "--only-promotions")
-
-    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (11, "keep", True)
-
-
-@pytest.mark.parametrize("change", ["another model", "no model"])
-def test_a_title_for_anything_but_the_challenger_is_refused(
-    change: str, at: Callable[[str], Path], command: Command
-) -> None:
-    root = at("better")
-    if change == "no model":
-        (root / CHAMPION).unlink()
-    else:
-        give_title(root, Pointer(f"{'0' * 32}.dir", 1, 4))
-    said = command("evaluate", "--only-promotions")
-
-    assert said.code == 7
-    assert said.error["what"] == "champion.dvc asks to promote a model that dvc.lock did not train"
-
-
-def test_a_branch_that_is_behind_asks_for_no_promotion(
-    at: Callable[[str], Path], states: dict[str, Path], command: Command
-) -> None:
-    """Meanwhile another model took the title on main: that this branch still has the old champion is no request."""
-    root = at("worse")
-    sample.git(root, "switch", "--quiet", "main")
-    give_title(root, challenger(states["better"]))
-    sample.commit(root, "Another champion")
-    sample.git(root, "switch", "--quiet", "other-model")
-    behind = command("evaluate")
-    assert (behind.code, behind.error["what"]) == (5, "the champion's model cannot be fetched")
-    assert "bring the branch up to date" in behind.error["fix"]  # the objects are in main's dvc-remote
-
-    fetch_objects(root, states["better"])
-    said = command("evaluate", "--only-promotions")
-
-    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "keep", False)
-    assert said.document["champion"] == challenger(states["better"]).md5
-
-
-def test_a_verdict_about_an_earlier_model_promotes_nothing(
-    at: Callable[[str], Path], states: dict[str, Path], command: Command
-) -> None:
-    root = at("better")
-    assert command("evaluate").document["verdict"] == "promote"
-    fetch_objects(root, states["worse"])
-    for name in (LOCK, PARAMS):
-        (root / name).write_bytes((states["worse"] / name).read_bytes())
-    said = command("promote")
-
-    assert (said.code, said.error["what"]) == (7, "the verdict is about another model")
-    assert str(CHAMPION) not in sample.git(root, "diff", "--name-only")
-
-
-def test_a_champion_that_saw_the_holdout_is_not_compared(at: Callable[[str], Path], command: Command) -> None:
-    root = at("crowned")
-    sample.edit(root / PARAMS, "holdout_days: 14", "holdout_days: 20")
-    trained = command("train")
-    assert trained.document["ran"] == ["prepare", "train", "evaluate"]
-    said = command("evaluate")
-
-    assert said.code == 7
-    assert said.error["what"] == "the champion was trained on 72 of the 240 holdout rows"
-
-
-def test_too_few_rows_decide_nothing(at: Callable[[str], Path], command: Command) -> None:
-    root = at("better")
-    sample.edit(root / "titlebout.toml", "min_rows = 100", "min_rows = 169")
-    said = command("evaluate")
-
-    assert (said.code, said.document["verdict"]) == (3, "inconclusive")
-    assert "168 holdout rows are too few" in said.document["reasons"][0]
-    assert command("promote").code == 7

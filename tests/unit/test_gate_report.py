@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -140,7 +140,7 @@ def test_a_guard_that_fails_afterwards_leads_the_reasons() -> None:
 
 
 def words(path: Path) -> str:
-    return " ".join(ElementTree.parse(path).getroot().itertext())
+    return " ".join(ET.parse(path).getroot().itertext())
 
 
 def test_the_pictures_show_metrics_slices_and_both_calibrations(tmp_path: Path) -> None:

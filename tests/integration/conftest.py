@@ -1,0 +1,39 @@
+"""Repositories that several integration tests start from."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import sample
+import states as four
+
+
+@pytest.fixture(scope="session")
+def states(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Repositories in four states, and what the training of each said; not to be changed."""
+    return four.build(repository, tmp_path_factory.mktemp("states"))
+
+
+@pytest.fixture
+def at(states: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Copy one of the states and go there."""
+
+    def go(name: str) -> Path:
+        root = sample.copy(states[name], tmp_path / sample.NAME)
+        monkeypatch.chdir(root)
+        return root
+
+    return go
+
+
+@pytest.fixture
+def cloned(states: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Clone one of the states, without any of its caches, and go there."""
+
+    def go(name: str) -> Path:
+        root = four.clone(states[name], tmp_path / sample.NAME)
+        monkeypatch.chdir(root)
+        return root
+
+    return go

@@ -1,0 +1,456 @@
+"""The gate with real DVC and git: who meets whom, by which rule, who wins, and what is refused."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import sample
+from sample import Said
+from states import CHAMPION, LOCK, PARAMS, challenger, fetch_objects, give_title
+from titlebout.pointers import Pointer, folder_digest
+from titlebout.project import Project
+from titlebout.tracking import Dvc
+
+Command = Callable[..., Said]
+
+
+def test_the_first_model_that_knows_something_takes_the_title(at: Callable[[str], Path], command: Command) -> None:
+    root = at("weak")
+    said = command("evaluate")
+
+    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "first")
+    assert said.document["challenger_score"] < said.document["dummy_score"]
+    assert said.document["holdout"]["rows"] == 168
+    assert json.loads((root / "reports" / "evaluate.json").read_text()) == said.document
+    assert "### Gate: promote" in (root / "reports" / "evaluate.md").read_text()
+
+    promoted = command("promote")
+    assert promoted.code == 0
+    assert promoted.document["champion"] == challenger(root).md5
+    assert sample.git(root, "status", "--porcelain", str(CHAMPION)).startswith("??")
+    requested = command("evaluate")
+    assert (requested.code, requested.document["promotion_requested"]) == (0, True)
+
+
+def test_the_champion_itself_has_nothing_to_prove(at: Callable[[str], Path], command: Command) -> None:
+    at("crowned")
+    said = command("evaluate")
+
+    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "unchanged", False)
+
+
+def test_a_better_challenger_takes_the_title(
+    at: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
+    root = at("better")
+    said = command("evaluate")
+
+    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "change")
+    assert said.document["champion"] == challenger(states["crowned"]).md5
+    assert said.document["gain_lower"] > 0
+    assert not said.document["promotion_requested"]
+    assert command("promote").code == 0
+    assert command("evaluate", "--only-promotions").document["promotion_requested"]
+    assert sample.git(root, "diff", "--name-only") == str(CHAMPION)
+
+
+def test_a_former_champion_may_take_the_title_back(
+    at: Callable[[str], Path], command: Command, states: dict[str, Path]
+) -> None:
+    """To roll back, revert the commit: the old champion could not win against the new one on these rows."""
+    root = at("better")
+    assert command("evaluate").document["verdict"] == "promote"
+    assert command("promote").code == 0
+    sample.commit(root, "Promotion")
+    sample.git(root, "switch", "--quiet", "main")
+    sample.git(root, "merge", "--quiet", "--ff-only", "other-model")
+    assert command("evaluate").document["verdict"] == "unchanged"
+    sample.git(root, "switch", "--quiet", "--create", "roll-back")
+    sample.git(root, "revert", "--no-edit", "HEAD", "HEAD~1")
+    said = command("evaluate", "--only-promotions")
+
+    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "rollback")
+    assert said.document["challenger"] == challenger(states["crowned"]).md5
+    assert said.document["champion"] == challenger(states["better"]).md5
+
+
+def test_a_fresh_clone_fetches_what_the_bout_needs(
+    cloned: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
+    root = cloned("better")
+    said = command("evaluate", "--base", "origin/HEAD~1")
+
+    assert (said.code, said.document["verdict"]) == (0, "promote")
+    assert said.document["champion"] == challenger(states["crowned"]).md5
+    assert folder_digest(root / "data") == Dvc(Project.find(root)).data_pointer().md5
+    assert sample.git(root, "status", "--porcelain") == ""
+
+
+def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command) -> None:
+    root = at("worse")
+    said = command("evaluate")
+
+    assert (said.code, said.document["verdict"], said.document["passed"]) == (11, "keep", False)
+    assert said.document["challenger_score"] > said.document["champion_score"]
+    assert command("evaluate", "--no-fail").code == 0
+    assert command("evaluate", "--only-promotions").code == 0
+
+    before = (root / CHAMPION).read_bytes()
+    refused = command("promote")
+    assert (refused.code, refused.error["what"]) == (7, "the gate did not say promote")
+    assert (root / CHAMPION).read_bytes() == before
+
+
+def test_a_promotion_that_was_not_won_is_refused(at: Callable[[str], Path], command: Command) -> None:
+    """Somebody writes the challenger into champion.dvc by hand."""
+    root = at("worse")
+    give_title(root, challenger(root))
+    said = command("evaluate", "--only-promotions")
+
+    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (11, "keep", True)
+
+
+@pytest.mark.parametrize("change", ["another model", "no model"])
+def test_a_title_for_anything_but_the_challenger_is_refused(
+    change: str, at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("better")
+    if change == "no model":
+        (root / CHAMPION).unlink()
+    else:
+        give_title(root, Pointer(f"{'0' * 32}.dir", 1, 4))
+    said = command("evaluate", "--only-promotions")
+
+    assert said.code == 7
+    assert said.error["what"] == "champion.dvc asks to promote a model that dvc.lock did not train"
+
+
+def test_a_branch_that_is_behind_asks_for_no_promotion(
+    at: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
+    """Meanwhile another model took the title on main: that this branch still has the old champion is no request."""
+    root = at("worse")
+    sample.git(root, "switch", "--quiet", "main")
+    give_title(root, challenger(states["better"]))
+    sample.commit(root, "Another champion")
+    sample.git(root, "switch", "--quiet", "other-model")
+    behind = command("evaluate")
+    assert (behind.code, behind.error["what"]) == (5, "the champion's model cannot be fetched")
+    assert "bring the branch up to date" in behind.error["fix"]  # the objects are in main's dvc-remote
+
+    fetch_objects(root, states["better"])
+    said = command("evaluate", "--only-promotions")
+
+    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "keep", False)
+    assert said.document["champion"] == challenger(states["better"]).md5
+
+
+def test_a_verdict_about_an_earlier_model_promotes_nothing(
+    at: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
+    root = at("better")
+    assert command("evaluate").document["verdict"] == "promote"
+    fetch_objects(root, states["worse"])
+    for name in (LOCK, PARAMS):
+        (root / name).write_bytes((states["worse"] / name).read_bytes())
+    said = command("promote")
+
+    assert (said.code, said.error["what"]) == (7, "the verdict is about another model")
+    assert str(CHAMPION) not in sample.git(root, "diff", "--name-only")
+
+
+def test_a_champion_that_saw_the_holdout_is_not_compared(at: Callable[[str], Path], command: Command) -> None:
+    root = at("crowned")
+    sample.edit(root / PARAMS, "holdout_days: 14", "holdout_days: 20")
+    trained = command("train")
+    assert trained.document["ran"] == ["prepare", "train", "evaluate"]
+    said = command("evaluate")
+
+    assert said.code == 7
+    assert said.error["what"] == "the champion was trained on 72 of the 240 holdout rows"
+
+
+def test_too_few_rows_decide_nothing(at: Callable[[str], Path], command: Command) -> None:
+    root = at("better")
+    sample.edit(root / "titlebout.toml", "min_rows = 100", "min_rows = 169")
+    said = command("evaluate")
+
+    assert (said.code, said.document["verdict"]) == (3, "inconclusive")
+    assert "168 holdout rows are too few" in said.document["reasons"][0]
+    assert command("promote").code == 7
+
+
+# --- by which rule
+
+
+def test_the_reason_chooses_the_rule(at: Callable[[str], Path], command: Command) -> None:
+    at("better")
+    said = {reason: command("evaluate", f"--reason={reason}").document for reason in ("drift", "age", "-x; rm")}
+
+    assert {reason: document["rule"] for reason, document in said.items()} == {
+        "drift": "non-inferior-and-ahead",
+        "age": "non-inferior",
+        "-x; rm": "superior",
+    }
+    assert said["-x; rm"]["reason"] == "-x; rm"
+
+
+def test_an_easier_rule_is_not_for_a_change_of_parameters(at: Callable[[str], Path], command: Command) -> None:
+    """champion.dvc says drift, but the branch also changes params.yaml."""
+    root = at("better")
+    assert command("evaluate", "--reason=drift").document["verdict"] == "promote"
+    assert command("promote").code == 0
+    assert "reason: drift" in (root / CHAMPION).read_text()
+    sample.commit(root, "Promotion")
+    said = command("evaluate", "--only-promotions")
+
+    assert (said.document["reason"], said.document["rule"]) == ("change", "superior")
+
+
+def creeping(root: Path, states: dict[str, Path], command: Command) -> None:
+    """Let the better model hold the title on main as the winner of a refresh, and challenge it."""
+    sample.git(root, "switch", "--quiet", "main")
+    give_title(root, challenger(states["better"]))
+    sample.edit(root / CHAMPION, "rule: first", "rule: non-inferior")
+    fetch_objects(root, states["better"])
+    sample.commit(root, "A refresh")
+    sample.git(root, "switch", "--quiet", "other-model")
+
+
+def test_a_refresh_also_meets_the_last_champion_that_won_by_being_better(
+    at: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
+    root = at("worse")
+    creeping(root, states, command)
+    fetch_objects(root, states["better"])
+    said = command("evaluate", "--reason=age")
+
+    assert said.document["champion"] == challenger(states["better"]).md5
+    primary = said.document["metrics"][0]
+    assert primary["champion"] < primary["anchor"] < primary["dummy"]
+    assert said.document["over_anchor"]["gain"] == pytest.approx(primary["anchor"] - primary["challenger"])
+
+
+def test_an_anchor_that_is_gone_promotes_nothing(
+    at: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
+    root = at("better")
+    creeping(root, {**states, "better": states["worse"]}, command)
+    fetch_objects(root, states["worse"])
+    weak = challenger(states["weak"]).md5.removesuffix(".dir")
+    for store in ("dvc-remote", ".dvc/cache"):
+        (root / store / "files" / "md5" / weak[:2] / f"{weak[2:]}.dir").unlink()
+    said = command("evaluate", "--reason=drift")
+
+    assert (said.code, said.document["verdict"]) == (3, "inconclusive")
+    assert said.document["reasons"][0].startswith(f"anchor: the anchor {weak[:12]} cannot be asked")
+
+
+def test_challengers_on_one_holdout_are_counted_until_it_is_used_up(
+    at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("better")
+    first, again = command("evaluate").document, command("evaluate").document
+    assert (first["holdout"]["uses"], again["holdout"]["uses"]) == (2, 2)  # the weak model met it before
+
+    sample.edit(root / "titlebout.toml", "[gate.slices]", "[gate.holdout]\ntighten_after = 1\n\n[gate.slices]")
+    assert command("evaluate").document["alpha"] == 0.01
+    sample.edit(root / "titlebout.toml", "tighten_after = 1", "refuse_after = 1")
+    said = command("evaluate")
+    assert (said.code, said.document["verdict"]) == (3, "inconclusive")
+    assert "this holdout is used up: 2 challengers met on it" in said.document["reasons"][0]
+
+
+# --- decided again
+
+
+def test_kept_answers_are_decided_again_as_they_were_and_under_other_rules(
+    at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("better")
+    before = command("evaluate").document
+    kept = "reports/evaluate/predictions.parquet"
+    (root / PARAMS.parent / "model" / "model.skops").unlink()
+    again = command("evaluate", "--from-predictions", kept).document
+    assert again == before
+
+    by_age = command("evaluate", "--from-predictions", kept, "--reason", "age", "--margin", "0.5").document
+    assert (by_age["rule"], by_age["margin"]) == ("non-inferior", 0.5)
+    sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nprimary = "brier"')
+    assert command("evaluate", "--from-predictions", kept).document["metric"] == "brier"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (("--from-predictions", "nothing.parquet"), 5, "there are no predictions"),
+        (("--from-predictions", "data/2024-03.parquet"), 65, "not a file of predictions"),
+        (("--margin", "1 %"), 2, "--margin goes with --from-predictions"),
+        (
+            ("--from-predictions", "reports/evaluate/predictions.parquet", "--margin", "much"),
+            2,
+            "'much' is not a margin",
+        ),
+    ],
+)
+def test_what_cannot_be_decided_again_is_said(
+    arguments: tuple[str, ...], code: int, what: str, at: Callable[[str], Path], command: Command
+) -> None:
+    at("better")
+    if "much" in arguments:
+        command("evaluate")
+    said = command("evaluate", *arguments)
+
+    assert said.code == code
+    assert what in said.error["what"]
+
+
+# --- guards
+
+
+def test_a_winner_is_asked_over_http_before_it_wins(at: Callable[[str], Path], command: Command) -> None:
+    root = at("better")
+    sample.edit(root / "titlebout.toml", "serving = false", "serving = true")
+    said = command("evaluate")
+
+    assert said.document["verdict"] == "promote"
+    serving = next(guard for guard in said.document["guards"] if guard["name"] == "serving")
+    assert serving["status"] == "passed"
+    assert "256 golden rows over HTTP" in serving["told"]
+
+
+SKEWED = """
+from pathlib import Path
+
+ON_SITE = (Path(__file__).parents[2] / "requirements.lock").is_file()  # true in the repository, false where it serves
+
+
+"""
+
+
+def test_a_winner_that_answers_otherwise_where_it_serves_keeps_the_champion(
+    at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("better")
+    features = root / "src" / "ferries" / "features.py"
+    sample.edit(features, "\n\ndef add_hour", f"{SKEWED}def add_hour")
+    sample.edit(
+        features,
+        'crossings["departure"].dt.hour',
+        '(crossings["departure"].dt.hour if ON_SITE else 0 * crossings["wind"])',
+    )
+    sample.edit(root / "titlebout.toml", "serving = false", "serving = true")
+    assert command("train").code == 0
+    said = command("evaluate")
+
+    assert (said.code, said.document["verdict"]) == (11, "keep")
+    assert said.document["reasons"][0].startswith("serving: the service does not answer like the model")
+
+
+def test_a_model_whose_answer_depends_on_the_other_rows_keeps_the_champion(
+    at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("better")
+    features = root / "src" / "ferries" / "features.py"
+    sample.edit(
+        features, "crossings.assign(hour=", 'crossings.assign(wind=crossings["wind"] - crossings["wind"].mean(), hour='
+    )
+    assert command("train").code == 0
+    said = command("evaluate")
+
+    assert (said.code, said.document["verdict"]) == (11, "keep")
+    assert "same answers: its answers change with the size of the batch" in said.document["reasons"]
+
+
+def test_a_slice_that_is_no_column_is_a_mistake_of_the_settings(at: Callable[[str], Path], command: Command) -> None:
+    root = at("better")
+    sample.edit(root / "titlebout.toml", 'columns = ["harbour"]', 'columns = ["port"]')
+    said = command("evaluate")
+
+    assert (said.code, said.error["what"]) == (2, "the data has no column 'port'")
+    assert said.error["where"] == "titlebout.toml: gate.slices.columns"
+
+
+# --- a champion that cannot be met
+
+
+def rewrite_data(root: Path, change: Callable[[object], object]) -> None:
+    path = root / "data" / "2024-03.parquet"
+    frame = sample.pd.read_parquet(path)
+    path.unlink()
+    change(frame).to_parquet(path, index=False)
+    sample.dvc(root, "add", "--quiet", "data")
+    sample.dvc(root, "push", "--quiet")
+
+
+def test_a_champion_that_needs_another_column_cannot_be_met(at: Callable[[str], Path], command: Command) -> None:
+    root = at("better")
+    rewrite_data(root, lambda frame: frame.drop(columns="passengers"))
+    sample.edit(root / "src" / "ferries" / "model.py", '"waves", "passengers", ', '"waves", ')
+    sample.edit(root / "expectations" / "ferries.json", '"waves", "passengers", ', '"waves", ')
+    assert command("train").code == 0
+    said = command("evaluate")
+
+    assert said.code == 3
+    assert said.error["what"] == "the champion cannot be asked: missing columns: passengers"
+
+
+def test_a_champion_that_has_seen_what_came_after_the_holdout_cannot_be_met(
+    at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("better")
+    rewrite_data(root, lambda frame: frame.head(440).assign(passengers=lambda rows: rows["passengers"] + 1))
+    assert command("train").code == 0
+    said = command("evaluate")
+
+    assert said.code == 3
+    assert said.error["what"] == "the champion has seen rows from after the holdout began"
+
+
+def test_a_champion_of_another_task_cannot_be_met(at: Callable[[str], Path], command: Command) -> None:
+    root = at("better")
+    sample.edit(root / PARAMS, "task: classification\n  target: late", "task: regression\n  target: passengers")
+    model = root / "src" / "ferries" / "model.py"
+    sample.edit(model, '"waves", "passengers", ', '"waves", ')
+    sample.edit(model, "import LogisticRegression", "import Ridge")
+    sample.edit(model, "LogisticRegression(C=C, random_state=seed)", "Ridge(C, random_state=seed)")
+    assert command("train").code == 0
+    said = command("evaluate")
+
+    assert (said.code, said.error["what"]) == (3, "the champion solves another task")
+    assert "it predicts 'late' (classification)" in said.error["why"]
+
+
+# --- metrics and models of one's own, as the how-to pages show them
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_a_metric_of_ones_own_decides(at: Callable[[str], Path], command: Command) -> None:
+    root = at("better")
+    (root / "src" / "ferries" / "costs.py").write_text(blocks("set-the-rules.md", "python")[0], encoding="utf-8")
+    sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nprimary = "ferries.costs:cost"')
+    assert command("train").code == 0
+    said = command("evaluate")
+
+    assert said.document["metric"] == "ferries.costs:cost"
+    assert said.document["challenger_score"] < said.document["champion_score"] < 5
+    assert said.document["metrics"][0]["better"] == "smaller"
+
+
+def test_a_model_without_scikit_learn_meets_the_champion(at: Callable[[str], Path], command: Command) -> None:
+    root = at("better")
+    (root / "src" / "ferries" / "model.py").write_text(blocks("use-your-own-model.md", "python")[0], encoding="utf-8")
+    sample.edit(root / PARAMS, "C: 1.0", "column: harbour")
+    assert command("train").code == 0
+    said = command("evaluate")
+
+    assert said.document["verdict"] == "keep"  # the harbour alone says little
+    passed = {guard["name"] for guard in said.document["guards"] if guard["status"] == "passed"}
+    assert {"golden rows", "same answers"} <= passed

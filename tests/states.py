@@ -1,0 +1,85 @@
+"""The sample repository in four states: a weak first model, that model as champion, and a better and a worse challenger."""
+
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+import sample
+from titlebout import process
+from titlebout.pointers import Pointer
+from titlebout.project import Project
+from titlebout.tracking import Dvc
+
+PIPELINE = Path("pipelines") / "ferries"
+PARAMS, LOCK, CHAMPION = PIPELINE / "params.yaml", PIPELINE / "dvc.lock", PIPELINE / "champion.dvc"
+
+
+def titlebout(root: Path, *arguments: str) -> dict[str, object]:
+    completed = process.run(["titlebout", *arguments, "--json"], cwd=root)
+    document: dict[str, object] = json.loads(completed.stdout)
+    return document
+
+
+def with_regularisation(root: Path, value: str) -> dict[str, object]:
+    """Train with another hyperparameter; the smaller, the less the model learns."""
+    text = (root / PARAMS).read_text()
+    (root / PARAMS).write_text(text[: text.index("    C:")] + f"    C: {value}\n")
+    return titlebout(root, "train")
+
+
+def challenger(root: Path) -> Pointer:
+    pointer = Dvc(Project.find(root)).challenger_pointer()
+    assert pointer is not None
+    return pointer
+
+
+def objects(root: Path, store: str = "dvc-remote") -> list[Path]:
+    return [path for path in (root / store / "files" / "md5").glob("*/*") if path.is_file()]
+
+
+def clone(origin: Path, target: Path) -> Path:
+    sample.git(target.parent, "clone", "--quiet", str(origin), str(target))
+    return target
+
+
+def fetch_objects(root: Path, source: Path) -> None:
+    """Take over everything that another repository's remote has."""
+    shutil.copytree(source / "dvc-remote", root / "dvc-remote", dirs_exist_ok=True)
+
+
+def give_title(root: Path, model: Pointer) -> None:
+    """Write a model into champion.dvc by hand."""
+    document = yaml.safe_load((root / CHAMPION).read_text())
+    document["outs"][0] |= {"md5": model.md5, "size": model.size, "nfiles": model.nfiles}
+    (root / CHAMPION).write_text(yaml.safe_dump(document))
+
+
+def build(repository: Path, folder: Path) -> dict[str, Path]:
+    """Build the four states below `folder`, with what the training of each said beside them."""
+    found: dict[str, Path] = {}
+
+    def state(name: str, before: Path) -> Path:
+        found[name] = sample.copy(before, folder / name / sample.NAME)
+        return found[name]
+
+    weak = state("weak", repository)
+    said = with_regularisation(weak, "0.003")
+    (folder / "weak" / "train.json").write_text(json.dumps(said))
+    sample.dvc(weak, "push", "--quiet")
+    sample.commit(weak, "A first model")
+
+    crowned = state("crowned", weak)
+    titlebout(crowned, "evaluate")
+    titlebout(crowned, "promote")
+    sample.commit(crowned, "First champion")
+
+    for name, value in (("better", "1.0"), ("worse", "0.0001")):
+        root = state(name, crowned)
+        said = with_regularisation(root, value)
+        (folder / name / "train.json").write_text(json.dumps(said))
+        sample.dvc(root, "push", "--quiet")
+        sample.git(root, "switch", "--quiet", "--create", "other-model")
+        sample.commit(root, "Another model")
+    return found
