@@ -14,6 +14,7 @@ import click
 from titlebout import __version__
 from titlebout.console import Group, Report, progress, step
 from titlebout.errors import ConfigError, ExitCode, TitleboutError
+from titlebout.reasons import REASONS
 
 # What each command writes to $GITHUB_OUTPUT; an Action declares exactly these.
 OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -271,7 +272,13 @@ def drift_command(pipeline: str | None) -> Report:
 
 
 @step(cli, "retrain")
-@click.option("--reason", default="manual", help="Why, for the pull request: drift, schedule, manual, ...")
+@click.option(
+    "--reason",
+    type=click.Choice(REASONS),
+    default="manual",
+    help="Why; it chooses what the challenger has to show, see gate.rules.",
+)
+@click.option("--note", default="", help="More for the reviewer: which columns, whose request.")
 @click.option(
     "--forge",
     type=click.Choice(["none", "github"]),
@@ -285,19 +292,20 @@ def drift_command(pipeline: str | None) -> Report:
     "--from-bundle", type=click.Path(path_type=Path, dir_okay=False), help="Train nothing; propose this bundle."
 )
 def retrain_command(
-    pipeline: str | None, reason: str, forge: str, bundle: Path | None, from_bundle: Path | None
+    pipeline: str | None, reason: str, note: str, forge: str, bundle: Path | None, from_bundle: Path | None
 ) -> Report:
     """Take in new data, train, let the gate decide, and prepare one pull request.
 
     \b
     Example:
-      titlebout retrain --reason drift
+      titlebout retrain --reason drift --note "March differs"
       titlebout retrain --forge github          # needs TITLEBOUT_TOKEN
     """  # noqa: D301, DOC501 - this is the help text
     from titlebout import retraining
+    from titlebout.proposal import Why
 
     project = _project(pipeline)
-    result = None if from_bundle else retraining.retrain(project, reason, bundle, progress)
+    result = None if from_bundle else retraining.retrain(project, Why(reason, note), bundle, progress)
     if forge == "github" and (result is None or result.commit):
         result = _propose(project, from_bundle)
     if result is None:

@@ -47,7 +47,8 @@ class RulesSettings(_Table):
 
     change: Rule = Field("superior", description="Code, parameters or policy were changed by people.")
     schedule: Rule = Field("superior", description="A retraining that nothing but the calendar asked for.")
-    manual: Rule = Field("superior", description="A retraining that a person started.")
+    manual: Rule = Field("superior", description="A retraining that a person or another system started.")
+    volume: Rule = Field("superior", description="Much new data has arrived.")
     perf_decay: Rule = Field("non-inferior-and-ahead", description="The champion's loss on new labels has grown.")
     follow_up: Rule = Field("non-inferior-and-ahead", description="Some time after a change of the world.")
     drift: Rule = Field("non-inferior-and-ahead", description="New data differs from what the champion has seen.")

@@ -24,6 +24,7 @@ from titlebout.metrics import row_losses
 from titlebout.models import Model, inputs, load_model_of, predict
 from titlebout.process import run
 from titlebout.project import Project
+from titlebout.proposal import Why
 from titlebout.registry import promote
 from titlebout.results import write_text_atomically
 from titlebout.tables import read_table
@@ -232,7 +233,7 @@ def _scheduled_run(project: Project, name: str, rows: int, loss: dict[str, float
     if not retraining.worth_an_attempt(measured.verdict, measured.new_rows, project.settings.retrain.min_new_rows):
         return period
     try:
-        attempt = retraining.retrain(project, "drift")
+        attempt = retraining.retrain(project, Why("drift"))
     except InconclusiveError:
         return period
     bout: Mapping[str, Any] = attempt.evaluation or {}

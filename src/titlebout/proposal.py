@@ -5,6 +5,7 @@ What it may touch is fixed here, so that the job that can write refuses whatever
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from titlebout.errors import ConflictError, UnsafeError
@@ -16,6 +17,25 @@ from titlebout.reporting import escape, score
 
 TRAILER = "Titlebout-Retrain"
 INPUTS_TRAILER = "Titlebout-Inputs"
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a retraining is attempted.
+
+    Attributes
+    ----------
+    reason : str
+        One of :data:`titlebout.reasons.REASONS`; it chooses what the challenger has to show.
+    note : str
+        More for the reviewer: which columns, whose request. From anyone; escaped here.
+    """
+
+    reason: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason.replace('_', ' ')}{f', {self.note}' if self.note else ''}"
 
 
 def allowed_paths(project: Project) -> tuple[str, ...]:
@@ -116,21 +136,20 @@ def title(project: Project, evaluation: Mapping[str, Any]) -> str:
     return f"Retrain {project.pipeline}: {metric} {change}"
 
 
-def body(project: Project, reason: str, rows: int, gate: str) -> str:
+def body(project: Project, why: Why, rows: int, gate: str) -> str:
     """Return the pull request's text: why, the gate's report, and what merging does.
 
     Parameters
     ----------
     project : Project
-    reason : str
-        From whoever started the attempt; escaped here.
+    why : Why
     rows : int
         Number of new rows.
     gate : str
         Markdown of the gate.
     """
     lines = [
-        f"The challenger won the title bout. Why it was trained: **{escape(reason)}**, with {rows} new rows.",
+        f"The challenger won the title bout. Why it was trained: **{escape(why)}**, with {rows} new rows.",
         "",
         gate.strip(),
         "",
@@ -143,7 +162,7 @@ def body(project: Project, reason: str, rows: int, gate: str) -> str:
 
 def message(title: str, body: str, reason: str, key: str) -> str:
     """Return the commit message: the pull request's title and text, and the trailers that mark the commit as ours."""
-    return f"{title}\n\n{body}\n\n{TRAILER}: {' '.join(reason.split())}\n{INPUTS_TRAILER}: {key}\n"
+    return f"{title}\n\n{body}\n\n{TRAILER}: {reason}\n{INPUTS_TRAILER}: {key}\n"
 
 
 def split_message(message: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from titlebout.errors import InconclusiveError, NotFoundError
 from titlebout.forge import Forge, PullRequest
 from titlebout.git import Git
 from titlebout.project import Project
+from titlebout.proposal import Why
 from titlebout.registry import crown
 from titlebout.reporting import escape
 from titlebout.results import StepResult
@@ -39,7 +40,7 @@ class RetrainResult(StepResult):
         What was done to the branch or, with a forge, to the pull request.
     verdict : {"promote", "keep", "inconclusive", "data_refused"}
     reason : str
-        Why the attempt was made.
+        Why the attempt was made: ``drift``, ``schedule``, ``manual``, ...
     branch, base, commit : str
         The branch, the commit it stands on, and its tip; `commit` is empty when nothing was proposed.
     title, body : str
@@ -72,14 +73,14 @@ def worth_an_attempt(drift_verdict: str, rows: int, min_new_rows: int) -> bool:
     return drift_verdict == "drift" and rows >= min_new_rows
 
 
-def retrain(project: Project, reason: str, bundle: Path | None = None, on_line: OnLine | None = None) -> RetrainResult:
+def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnLine | None = None) -> RetrainResult:
     """Attempt a retraining and, when the challenger wins, commit it to the retrain branch.
 
     Parameters
     ----------
     project : Project
-    reason : str
-        Why: ``drift``, ``schedule``, ``manual``; shown in the pull request.
+    why : Why
+        Chooses the gate's rule, and is shown in the pull request.
     bundle : Path, optional
         Where to write the branch as a git bundle, for another job to propose.
     on_line : callable, optional
@@ -103,9 +104,9 @@ def retrain(project: Project, reason: str, bundle: Path | None = None, on_line: 
         fresh = _take_in(work, arrived)
         key = _inputs_key(base, fresh)
         if tip and proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) == key:
-            result = _proposed_before(git, branch, base, tip, reason)
+            result = _proposed_before(git, branch, base, tip, why)
         else:
-            result = _attempt(work, tree, reason, key, len(fresh), on_line)
+            result = _attempt(work, tree, why, key, len(fresh), on_line)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
     if bundle is not None and result.commit:
@@ -180,10 +181,10 @@ def render_retrain(result: RetrainResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _attempt(work: Project, tree: Git, reason: str, key: str, rows: int, on_line: OnLine | None) -> RetrainResult:
+def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: OnLine | None) -> RetrainResult:
     """Train and evaluate in the worktree as the commands that people and workflows run; they talk through files."""
     common: dict[str, Any] = {
-        "reason": reason,
+        "reason": why.reason,
         "branch": work.retrain_branch,
         "base": tree.output("rev-parse", "HEAD"),
         "new_rows": rows,
@@ -193,7 +194,7 @@ def _attempt(work: Project, tree: Git, reason: str, key: str, rows: int, on_line
         return RetrainResult(
             passed=False, reasons=tuple(trained["reasons"]), operation="none", verdict="data_refused", **common
         )
-    evaluation = run_step(work, on_line, "evaluate", "--no-fail", "--base", common["base"], f"--reason={reason}")
+    evaluation = run_step(work, on_line, "evaluate", "--no-fail", "--base", common["base"], f"--reason={why.reason}")
     verdict = evaluation["verdict"]
     if verdict != "promote":
         return RetrainResult(
@@ -208,9 +209,9 @@ def _attempt(work: Project, tree: Git, reason: str, key: str, rows: int, on_line
     crown(work, dvc.pull_challenger(), evaluation)
     dvc.push()
     title = proposal.title(work, evaluation)
-    body = proposal.body(work, reason, rows, (work.reports / "evaluate.md").read_text(encoding="utf-8"))
+    body = proposal.body(work, why, rows, (work.reports / "evaluate.md").read_text(encoding="utf-8"))
     commit = tree.commit(
-        proposal.message(title, body, reason, key),
+        proposal.message(title, body, why.reason, key),
         [path for path in proposal.allowed_paths(work) if (work.root / path).exists()],
     )
     return RetrainResult(
@@ -300,7 +301,7 @@ def _fetch_proposal(git: Git, branch: str, bundle: Path | None) -> str:
     return git.commit_of(PROPOSAL_REF)
 
 
-def _proposed_before(git: Git, branch: str, base: str, tip: str, reason: str) -> RetrainResult:
+def _proposed_before(git: Git, branch: str, base: str, tip: str, why: Why) -> RetrainResult:
     title, body = proposal.split_message(git.message(tip))
     git.run("update-ref", f"refs/heads/{branch}", tip)
     return RetrainResult(
@@ -308,7 +309,7 @@ def _proposed_before(git: Git, branch: str, base: str, tip: str, reason: str) ->
         reasons=("the same attempt was made before: its branch is up to date",),
         operation="unchanged",
         verdict="promote",
-        reason=reason,
+        reason=why.reason,
         branch=branch,
         base=base,
         commit=tip,

@@ -69,7 +69,7 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
     (status,) = github.state()["statuses"]
     assert (status["sha"], status["context"], status["state"]) == (tip, "titlebout/gate", "success")
 
-    again = run(example, "retrain.yml", "workflow_dispatch", github, inputs={"reason": "by hand"})
+    again = run(example, "retrain.yml", "workflow_dispatch", github, inputs={"reason": "manual", "note": "by hand"})
     assert again.passed, again.log
     assert again.outputs["train"]["operation"] == "unchanged"
     assert [other["number"] for other in github.state()["pulls"]] == [pull["number"]]

@@ -17,6 +17,7 @@ from titlebout.errors import ConflictError, ExitCode, InconclusiveError, Titlebo
 from titlebout.forge import Forge
 from titlebout.git import Git
 from titlebout.project import Project
+from titlebout.proposal import Why
 
 BRANCH = "retrain/ferries"
 
@@ -60,7 +61,7 @@ def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (root / "notes.txt").write_text("not committed yet\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        result = retraining.retrain(Project.find(root), "drift", root / "build" / "retrain.bundle")
+        result = retraining.retrain(Project.find(root), Why("drift"), root / "build" / "retrain.bundle")
     return root, result
 
 
@@ -148,7 +149,7 @@ def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
 ) -> None:
     said: list[str] = []
 
-    again = retraining.retrain(after, "drift", on_line=said.append)
+    again = retraining.retrain(after, Why("drift"), on_line=said.append)
 
     assert (again.operation, again.commit) == ("unchanged", attempted[1].commit)
     assert (again.title, again.body) == (attempted[1].title, attempted[1].body)
@@ -158,7 +159,7 @@ def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
 def test_more_data_refreshes_the_one_branch(after: Project, attempted: tuple[Path, retraining.RetrainResult]) -> None:
     arrive(after.root, stormy(60, start="2024-06-12", seed=2), "2024-06")
 
-    again = retraining.retrain(after, "drift")
+    again = retraining.retrain(after, Why("drift"))
 
     assert again.operation == "committed"
     assert again.commit != attempted[1].commit
@@ -174,7 +175,7 @@ def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> No
     sample.git(after.root, "checkout", "--quiet", "main")
 
     with pytest.raises(ConflictError, match="somebody else committed"):
-        retraining.retrain(after, "drift")
+        retraining.retrain(after, Why("drift"))
 
     assert Git(after.root).resolve(BRANCH) == mine
 
@@ -182,7 +183,7 @@ def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> No
 def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) -> None:
     arrive(calm_project.root, sample.crossings(240, start="2024-04-21", seed=5), "2024-05")
 
-    result = retraining.retrain(calm_project, "schedule")
+    result = retraining.retrain(calm_project, Why("schedule"))
 
     assert result.verdict in {"keep", "inconclusive"}
     assert (result.operation, result.commit, result.passed) == ("none", "", False)
@@ -206,7 +207,7 @@ def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Proj
     arrive(calm_project.root, stormy(49), "2024-05")
 
     with pytest.raises(InconclusiveError, match="49 new rows are too few"):
-        retraining.retrain(calm_project, "drift")
+        retraining.retrain(calm_project, Why("drift"))
 
     assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
 
@@ -215,7 +216,7 @@ def test_rows_without_labels_wait(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(200).drop(columns="late"), "2024-05")
 
     with pytest.raises(InconclusiveError, match="has no late"):
-        retraining.retrain(calm_project, "drift")
+        retraining.retrain(calm_project, Why("drift"))
 
 
 def test_a_failing_stage_passes_on_its_words_and_leaves_nothing(calm_project: Project) -> None:
@@ -224,7 +225,7 @@ def test_a_failing_stage_passes_on_its_words_and_leaves_nothing(calm_project: Pr
     arrive(calm_project.root, stormy(200), "2024-05")
 
     with pytest.raises(TitleboutError, match="has no fit and predict") as raised:
-        retraining.retrain(calm_project, "drift")
+        retraining.retrain(calm_project, Why("drift"))
 
     assert raised.value.exit_code == ExitCode.USAGE
     assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1

@@ -24,6 +24,7 @@ def verdict(model: Pointer = MODEL, champion: Pointer | None = None, **changes: 
         "challenger": model.md5,
         "champion": champion.md5 if champion else "",
         "reason": "change" if champion else "first",
+        "rule": "superior" if champion else "first",
         "metric": "log_loss",
         "challenger_score": 0.4,
         "champion_score": 0.5 if champion else None,
