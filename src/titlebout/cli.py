@@ -163,7 +163,7 @@ def train_command(pipeline: str | None) -> Report:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Decide again on the answers kept in this file; no model is asked.",
 )
-@click.option("--margin", help='With --from-predictions: another margin, a number or a share such as "2 %".')
+@click.option("--margin", help="With --from-predictions: another margin, a number or a share such as 2%.")
 def evaluate_command(
     pipeline: str | None,
     base: str | None,
@@ -177,7 +177,7 @@ def evaluate_command(
     \b
     Example:
       titlebout evaluate --base main
-      titlebout evaluate --from-predictions reports/evaluate/predictions.parquet --margin "1 %"
+      titlebout evaluate --from-predictions reports/evaluate/predictions.parquet --margin 1%
 
     Raises
     ------

@@ -75,8 +75,8 @@ def _evidence(result: EvaluateResult) -> Iterator[str]:
     yield _churn(result)
     yield _holdout(result)
     yield (
-        f"Decide again with another margin: `titlebout evaluate --from-predictions reports/{result.predictions} "
-        '--margin "1 %"`.'
+        "Decide again with another margin: "
+        f"`titlebout evaluate --from-predictions reports/{result.predictions} --margin 1%`."
     )
 
 

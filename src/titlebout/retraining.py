@@ -5,6 +5,7 @@ that is killed leaves nothing behind. The commit carries data pointers, model, v
 request's text. A second job, the only one with a write token, checks the commit and opens or refreshes the request.
 """
 
+import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -107,6 +108,7 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
             result = _proposed_before(git, branch, base, tip, why)
         else:
             result = _attempt(work, tree, why, key, len(fresh), on_line)
+            _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
     if bundle is not None and result.commit:
@@ -277,6 +279,13 @@ def _fingerprint(fresh: pd.DataFrame) -> str:
 def _inputs_key(base: str, fresh: pd.DataFrame) -> str:
     """Name an attempt by what goes into it: the same code, parameters, data and champion give the same key."""
     return sha256(f"{base}:{_fingerprint(fresh)}".encode()).hexdigest()[:16]
+
+
+def _keep_reports(work: Project, project: Project) -> None:
+    """Take the reports of the attempt's commands, with their pictures and answers, out of the worktree before it goes."""
+    for name in ("train", "evaluate"):
+        shutil.rmtree(project.reports / name, ignore_errors=True)
+    shutil.copytree(work.reports, project.reports, dirs_exist_ok=True)
 
 
 def _share_cache(project: Project, work: Project) -> None:

@@ -316,7 +316,8 @@ def _crash(stage: str, code: int, completed: process.Completed) -> StageFailedEr
 
 def _explain(completed: process.Completed) -> TitleboutError:
     """Name the cause of a failed DVC command; DVC's exit codes do not tell them apart."""
-    text = completed.stderr + completed.stdout
+    # Without paths and addresses: a folder may be called 403.
+    text = re.sub(r"\S*/\S*", " ", completed.stderr + completed.stdout)
     causes: tuple[tuple[str, type[TitleboutError], str, str], ...] = (
         (
             r"without confirmation",

@@ -1,7 +1,7 @@
 """A retraining attempt with the real tools: what it commits, what it never touches, and how it is proposed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -11,6 +11,7 @@ import pytest
 
 import sample
 from fakes.github_server import GithubServer
+from sample import Said
 from titlebout import process, proposal, retraining
 from titlebout.__main__ import run
 from titlebout.errors import ConflictError, ExitCode, InconclusiveError, TitleboutError, UnsafeError
@@ -164,6 +165,31 @@ def test_more_data_refreshes_the_one_branch(after: Project, attempted: tuple[Pat
     assert again.operation == "committed"
     assert again.commit != attempted[1].commit
     assert Git(after.root).commits_between("main", BRANCH) == (again.commit,)
+
+
+def test_the_evidence_of_an_attempt_outlives_its_worktree(attempted: tuple[Path, retraining.RetrainResult]) -> None:
+    root, result = attempted
+    reports = root / "reports"
+
+    assert json.loads((reports / "evaluate.json").read_text(encoding="utf-8")) == result.evaluation
+    assert (reports / "evaluate.md").read_text(encoding="utf-8").strip() in result.body
+    kept = {path.name for path in (reports / "evaluate").iterdir()}
+    assert kept == {"predictions.parquet", "gains.svg", "calibration.svg"}
+
+
+@pytest.mark.parametrize(("touched", "reason"), [(None, "drift"), ("README.md", "change")])
+def test_a_branch_is_judged_by_the_rule_of_its_reason_as_long_as_only_data_and_models_changed(
+    touched: str | None, reason: str, after: Project, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Said]
+) -> None:
+    monkeypatch.chdir(after.root)
+    sample.git(after.root, "checkout", "--quiet", BRANCH)
+    if touched:
+        (after.root / touched).write_text("news\n", encoding="utf-8")
+        sample.commit(after.root, "A change in between")
+    said = command("evaluate", "--base", "main", "--only-promotions").document
+
+    assert (said["verdict"], said["promotion_requested"]) == ("promote", True)
+    assert (said["reason"], said["rule"]) == (reason, "non-inferior-and-ahead" if touched is None else "superior")
 
 
 def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> None:

@@ -164,6 +164,7 @@ def completed(stderr: str) -> Completed:
             ExitCode.NOT_FOUND,
         ),
         ("ERROR: failed to reproduce 'data.dvc': missing data 'source': data", ExitCode.NOT_FOUND),
+        ("ERROR: failed to pull - missing data 'source': /srv/job-503/403/connect/data", ExitCode.NOT_FOUND),
         ("ERROR: failed to transfer 'x' - [Errno 28] No space left on device", ExitCode.DISK),
         (
             "ERROR: failed to pull data from the cloud - Can't remove the following unsaved files without confirmation.",
