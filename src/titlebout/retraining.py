@@ -18,7 +18,7 @@ import pandas as pd
 from titlebout import process, proposal
 from titlebout.data import ROW_HASH_BITS, new_rows, row_hashes, timestamps
 from titlebout.errors import ExitCode, InconclusiveError, NotFoundError, TitleboutError
-from titlebout.forge import Forge, PullRequest
+from titlebout.forge import Forge, PullRequest, PullRequestOutcome
 from titlebout.git import Git
 from titlebout.project import Project
 from titlebout.registry import crown
@@ -39,8 +39,9 @@ class RetrainResult(StepResult):
 
     Attributes
     ----------
-    operation : {"none", "committed", "unchanged", "created", "updated"}
-        What was done to the branch or, with a forge, to the pull request.
+    operation : {"none", "committed", "unchanged", "created", "updated", "declined"}
+        What was done to the branch or, with a forge, to the pull request; "declined" when people closed a pull request
+        with the same evidence, so that nothing was done.
     verdict : {"promote", "keep", "inconclusive", "data_refused"}
     reason : str
         Why the attempt was made.
@@ -121,6 +122,8 @@ def retrain(project: Project, reason: str, bundle: Path | None = None, on_line: 
 def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git | None = None) -> RetrainResult:
     """Push the retrain branch and open or refresh its pull request; trains nothing and trusts nothing it did not check.
 
+    Nothing is pushed or opened when people closed a pull request that showed the same evidence.
+
     Parameters
     ----------
     project : Project
@@ -143,28 +146,28 @@ def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git
     branch, base = project.retrain_branch, git.base_commit(project.settings.retrain.base)
     commit = _fetch_proposal(git, branch, bundle)
     proposal.require_sound(project, git, base, commit)
-    pushed = proposal.require_own_branch(git, branch, base)
-    if pushed is None or git.tree(pushed) != git.tree(commit) or git.output("rev-parse", f"{pushed}^") != base:
-        git.push_branch(branch, commit, pushed)
-    else:
+    proposal.require_own_branch(git, branch, base)
+    pushed = git.remote_branch(branch)
+    if pushed and git.tree(pushed) == git.tree(commit) and git.output("rev-parse", f"{pushed}^") == base:
         commit = pushed
-    title, body = proposal.split_message(git.message(commit))
-    labels = project.settings.retrain.labels
-    outcome = forge.ensure_pull_request(
-        PullRequest(head=branch, base=project.settings.retrain.base, title=title, body=body, labels=labels)
-    )
-    forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
+    wanted = _wanted(project, git.message(commit))
+    outcome = forge.find_declined(wanted)
+    if outcome is None:
+        if commit != pushed:
+            git.push_branch(branch, commit, pushed)
+        outcome = forge.ensure_pull_request(wanted)
+        forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
     return RetrainResult(
         passed=True,
-        reasons=(f"pull request {outcome.number} was {outcome.operation}",),
+        reasons=(_told(outcome),),
         operation=outcome.operation,
         verdict="promote",
         reason=proposal.trailer(git.message(commit), proposal.TRAILER) or "",
         branch=branch,
         base=base,
         commit=commit,
-        title=title,
-        body=body,
+        title=wanted.title,
+        body=wanted.body,
         number=outcome.number,
         url=outcome.url,
     )
@@ -321,6 +324,28 @@ def _fetch_proposal(git: Git, branch: str, bundle: Path | None) -> str:
         )
     git.run("fetch", "--quiet", str(bundle.resolve()), f"+refs/heads/{branch}:{PROPOSAL_REF}")
     return git.commit_of(PROPOSAL_REF)
+
+
+def _wanted(project: Project, message: str) -> PullRequest:
+    """Return the pull request that a retrain commit's message asks for."""
+    title, body = proposal.split_message(message)
+    return PullRequest(
+        head=project.retrain_branch,
+        base=project.settings.retrain.base,
+        title=title,
+        body=body,
+        labels=project.settings.retrain.labels,
+        evidence=proposal.trailer(message, proposal.INPUTS_TRAILER) or "",
+    )
+
+
+def _told(outcome: PullRequestOutcome) -> str:
+    if outcome.operation == "declined":
+        return (
+            f"pull request {outcome.number} with the same evidence was closed without merging, so it is not opened "
+            "again; new data, code, parameters or a new champion will be proposed"
+        )
+    return f"pull request {outcome.number} was {outcome.operation}"
 
 
 def _proposed_before(git: Git, branch: str, base: str, tip: str, reason: str) -> RetrainResult:

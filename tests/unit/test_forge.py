@@ -168,18 +168,8 @@ def test_after_a_closed_pull_request_a_new_one_is_opened(server: GithubServer, f
     assert forge.ensure_pull_request(WANTED).number == 2
 
 
-def test_losing_the_race_to_open_it_ends_with_the_winners_pull_request(
-    server: GithubServer, forge: Forge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find = forge._find_pull
-
-    def find_then_lose(wanted: PullRequest) -> object:
-        found = find(wanted)
-        if not server.repository.pulls:
-            server.repository.add_pull("ct/flights", "main", "the winner's", "text")
-        return found
-
-    monkeypatch.setattr(forge, "_find_pull", find_then_lose)
+def test_losing_the_race_to_open_it_ends_with_the_winners_pull_request(server: GithubServer, forge: Forge) -> None:
+    server.faults = [Fault(method="POST", path="/pulls$", rival=True, applied=True)]
     assert forge.ensure_pull_request(WANTED).operation == "updated"
     assert calls(server) == ["GET /pulls", "POST /pulls", "GET /pulls", "PATCH /pulls/1", "POST /issues/1/labels"]
     assert len(server.repository.pulls) == 1
@@ -441,7 +431,7 @@ def test_the_permission_the_server_wants_is_named(server: GithubServer, forge: F
     reply = refusal(403, "Resource not accessible by integration")
     error = refused(server, forge, replace(reply, headers={"X-Accepted-GitHub-Permissions": "pull_requests=write"}))
     assert isinstance(error, PermissionRefusedError)
-    assert "grant the job pull_requests=write in `permissions:`" in error.fix
+    assert "grant `pull-requests: write` in `permissions:` of the job" in error.fix
 
 
 def test_a_repository_that_is_hidden_may_also_be_misspelt(server: GithubServer, forge: Forge) -> None:

@@ -1,0 +1,45 @@
+"""The fault matrix: whatever goes wrong, and whatever goes wrong after it, one pull request comes out."""
+
+import pytest
+
+from fakes import forge_matrix
+from fakes.forge_matrix import DISTINCT, KINDS, STARTS, Case, pairs, play, singles
+from fakes.github_server import ROOTS
+from titlebout.forge import Forge
+
+
+def failures(cases: list[Case]) -> list[str]:
+    return [f"{case}: {played}" for case in cases if (played := play(case)).wrong]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("dialect", ROOTS)
+def test_each_fault_at_each_call_ends_with_one_pull_request(dialect: str, start: str) -> None:
+    cases = list(singles(dialect, start))
+
+    assert len(cases) >= len(KINDS) - len(forge_matrix.RACES)
+    assert failures(cases) == []
+
+
+@pytest.mark.parametrize(("dialect", "start"), [("github", "nothing"), ("gitea", "older")])
+def test_each_two_faults_at_each_two_calls_end_with_one_pull_request(dialect: str, start: str) -> None:
+    cases = list(pairs(dialect, start, DISTINCT))
+
+    assert len(cases) > 1000
+    assert failures(cases) == []
+
+
+def test_without_faults_a_run_takes_five_calls_and_a_declined_one_a_single_one() -> None:
+    assert [play(Case("github", start)).calls for start in STARTS] == [(5,), (5,), (1,)]
+
+
+def test_the_matrix_sees_a_second_pull_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Forge, "find_declined", lambda *_: None)
+
+    assert "declined, yet 1 are open" in play(Case("github", "declined")).wrong
+
+
+def test_the_matrix_sees_a_storm_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forge_matrix, "MOST_CALLS", 4)
+
+    assert play(Case("github", "nothing")).wrong == ("[5] calls",)
