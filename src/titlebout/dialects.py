@@ -6,10 +6,10 @@ Filters, page sizes, who a token is, how they say no: everything else they have 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from titlebout.errors import ConfigError, ConflictError, PermissionRefusedError, TitleboutError
 from titlebout.http import Request
@@ -21,94 +21,6 @@ _TICK_BOX = (
 )
 _TURN_ON_ISSUES = "tick Settings → General → Features → Issues of the repository"
 _PERMISSIONS = {"pulls": "pull_requests", "issues": "issues", "labels": "pull_requests", "statuses": "statuses"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dialect:
-    """What a kind of forge does in its own way.
-
-    Attributes
-    ----------
-    headers : mapping of str to str
-        Headers of every request.
-    pulls, issues : mapping of str to str
-        Filters of the two lists, besides the state, with ``{owner}``, ``{head}``, ``{base}`` and ``{login}`` to fill in.
-    who_am_i : Request
-        Asks whose token it is; ``{root}`` in its path stands for the API's root without its version.
-    login_at : tuple of str
-        Where in the reply to that the login stands.
-    advise : callable
-        Says which permission to give where when a request was refused for the lack of one.
-    """
-
-    headers: Mapping[str, str]
-    pulls: Mapping[str, str]
-    issues: Mapping[str, str]
-    who_am_i: Request
-    login_at: tuple[str, ...]
-    advise: Callable[[Request, httpx.Response], str]
-
-    def login(self, reply: Mapping[str, Any]) -> Any:
-        """Return the login that the reply to :attr:`who_am_i` tells, if it does."""
-        found: Any = reply
-        for key in self.login_at:
-            found = (found or {}).get(key)
-        return found
-
-
-def _advise_on_github(request: Request, reply: httpx.Response) -> str:
-    """Name the permission as the server does, else the one we know the call to need."""
-    named = reply.headers.get("x-accepted-github-permissions") or _needed(request)
-    words = named.replace("=", ": ").replace("_", "-")
-    return (
-        f"grant `{words}` in `permissions:` of the job, and of the job that calls its workflow; to a GitHub App or "
-        "a fine-grained token in its own settings, then accept it where the App is installed"
-    )
-
-
-def _advise_on_gitea(request: Request, _reply: httpx.Response) -> str:
-    """Name the scope of a token and what a job is granted; statuses have no permission of their own."""
-    kind = "issue" if "/issues" in request.path else "repository"
-    granted = {"issue": "`issues`", "repository": "`contents` and `pull-requests`"}[kind]
-    return (
-        f"give the token the scope `write:{kind}` and its user write access to the repository; "
-        f"a job's own token needs write for {granted} in `permissions:`"
-    )
-
-
-def _needed(request: Request) -> str:
-    kind = next((part for part in reversed(request.path.split("/")) if part in _PERMISSIONS), "pulls")
-    return f"{_PERMISSIONS[kind]}={'read' if request.method == 'GET' else 'write'}"
-
-
-GITHUB = Dialect(
-    headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"},
-    pulls={"head": "{owner}:{head}", "base": "{base}", "sort": "updated", "direction": "desc", "per_page": "100"},
-    issues={"creator": "{login}", "sort": "updated", "per_page": "100"},
-    # An App's token, and so the default one of a workflow, may not ask REST's /user who it is, but GraphQL.
-    who_am_i=Request("POST", "{root}/graphql", body={"query": "{ viewer { login } }"}),
-    login_at=("data", "viewer", "login"),
-    advise=_advise_on_github,
-)
-GITEA = Dialect(
-    headers={"Accept": "application/json"},
-    # There is no filter by head. One by creator exists, but answers 404 for the user of a job, who is in no table.
-    pulls={"sort": "recentupdate", "limit": "50"},
-    issues={"type": "issues", "limit": "50"},
-    who_am_i=Request("GET", "/user"),
-    login_at=("login",),
-    advise=_advise_on_gitea,
-)
-
-
-def dialect_of(api_url: str) -> Dialect:
-    """Return the dialect of the server at ``api_url``: Gitea and Forgejo answer below ``/api/v1``, GitHub never does."""
-    return GITEA if api_url.rstrip("/").endswith("/api/v1") else GITHUB
-
-
-def filled(filters: Mapping[str, str], **known: str) -> dict[str, str]:
-    """Return a query with what is known filled in."""
-    return {name: value.format(**known) for name, value in filters.items()}
 
 
 class _Repository(BaseModel):
@@ -136,6 +48,18 @@ class User(BaseModel):
     """Whoever opened something."""
 
     login: str
+
+
+class Viewer(BaseModel):
+    """GraphQL's reply to who is asking."""
+
+    data: dict[Literal["viewer"], User | None] | None
+
+    @property
+    def login(self) -> str:
+        """The login, empty when it is not told."""
+        viewer = (self.data or {}).get("viewer")
+        return viewer.login if viewer else ""
 
 
 class Record(BaseModel):
@@ -177,6 +101,87 @@ class Issue(Record):
 def names(labels: Iterable[Label | str]) -> set[str | None]:
     """Return the names of labels, which GitHub may tell in two forms."""
     return {label if isinstance(label, str) else label.name for label in labels}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What a kind of forge does in its own way.
+
+    Attributes
+    ----------
+    headers : mapping of str to str
+        Headers of every request.
+    pulls, issues : mapping of str to str
+        Filters of the two lists, besides the state, with ``{owner}``, ``{head}``, ``{base}`` and ``{login}`` to fill in.
+    who_am_i : Request
+        Asks whose token it is; ``{root}`` in its path stands for the API's root without its version.
+    identity : TypeAdapter
+        Shape of the reply to that; it has a ``login``, empty when the server does not tell.
+    advise : callable
+        Says which permission to give where when a request was refused for the lack of one.
+    """
+
+    headers: Mapping[str, str]
+    pulls: Mapping[str, str]
+    issues: Mapping[str, str]
+    who_am_i: Request
+    identity: TypeAdapter[Any]
+    advise: Callable[[Request, httpx.Response], str]
+
+
+def _advise_on_github(request: Request, reply: httpx.Response) -> str:
+    """Name the permission as the server does, else the one we know the call to need."""
+    named = reply.headers.get("x-accepted-github-permissions") or _needed(request)
+    words = named.replace("=", ": ").replace("_", "-")
+    return (
+        f"grant `{words}` in `permissions:` of the job, and of the job that calls its workflow; to a GitHub App or "
+        "a fine-grained token in its own settings, then accept it where the App is installed"
+    )
+
+
+def _advise_on_gitea(request: Request, _reply: httpx.Response) -> str:
+    """Name the scope of a token and what a job is granted; statuses have no permission of their own."""
+    kind = "issue" if "/issues" in request.path else "repository"
+    granted = {"issue": "`issues`", "repository": "`contents` and `pull-requests`"}[kind]
+    return (
+        f"give the token the scope `write:{kind}` and its user write access to the repository; "
+        f"a job's own token needs write for {granted} in `permissions:`"
+    )
+
+
+def _needed(request: Request) -> str:
+    kind = next((part for part in reversed(request.path.split("/")) if part in _PERMISSIONS), "pulls")
+    return f"{_PERMISSIONS[kind]}={'read' if request.method == 'GET' else 'write'}"
+
+
+GITHUB = Dialect(
+    headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"},
+    pulls={"head": "{owner}:{head}", "base": "{base}", "sort": "updated", "direction": "desc", "per_page": "100"},
+    issues={"creator": "{login}", "sort": "updated", "per_page": "100"},
+    # An App's token, and so the default one of a workflow, may not ask REST's /user who it is, but GraphQL.
+    who_am_i=Request("POST", "{root}/graphql", body={"query": "{ viewer { login } }"}),
+    identity=TypeAdapter(Viewer),
+    advise=_advise_on_github,
+)
+GITEA = Dialect(
+    headers={"Accept": "application/json"},
+    # There is no filter by head. One by creator exists, but answers 404 for the user of a job, who is in no table.
+    pulls={"sort": "recentupdate", "limit": "50"},
+    issues={"type": "issues", "limit": "50"},
+    who_am_i=Request("GET", "/user"),
+    identity=TypeAdapter(User),
+    advise=_advise_on_gitea,
+)
+
+
+def dialect_of(api_url: str) -> Dialect:
+    """Return the dialect of the server at ``api_url``: Gitea and Forgejo answer below ``/api/v1``, GitHub never does."""
+    return GITEA if api_url.rstrip("/").endswith("/api/v1") else GITHUB
+
+
+def filled(filters: Mapping[str, str], **known: str) -> dict[str, str]:
+    """Return a query with what is known filled in."""
+    return {name: value.format(**known) for name, value in filters.items()}
 
 
 class _FieldError(BaseModel):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import httpx
 from pydantic import TypeAdapter
@@ -236,11 +236,9 @@ class Forge:
         if not self._login:
             request = self._dialect.who_am_i
             path = request.path.format(root=self._api_url.removesuffix("/v3"))
-            reply = self._json.send(replace(request, path=path), TypeAdapter(dict[str, Any]))
-            login = self._dialect.login(reply)
-            if not login:
+            self._login = self._json.send(replace(request, path=path), self._dialect.identity).login
+            if not self._login:
                 raise PermissionRefusedError("the forge does not say whose token this is", where=path, fix=GIVE_TOKEN)
-            self._login = login
         return self._login
 
     def _ensure(
