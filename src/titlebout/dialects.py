@@ -141,6 +141,8 @@ def _advise_on_github(request: Request, reply: httpx.Response) -> str:
 
 def _advise_on_gitea(request: Request, _reply: httpx.Response) -> str:
     """Name the scope of a token and what a job is granted; statuses have no permission of their own."""
+    if request.path == "/user":
+        return "give the token the scope `read:user`"
     kind = "issue" if "/issues" in request.path else "repository"
     granted = {"issue": "`issues`", "repository": "`contents` and `pull-requests`"}[kind]
     return (
@@ -150,7 +152,9 @@ def _advise_on_gitea(request: Request, _reply: httpx.Response) -> str:
 
 
 def _needed(request: Request) -> str:
-    kind = next((part for part in reversed(request.path.split("/")) if part in _PERMISSIONS), "pulls")
+    kind = next((part for part in reversed(request.path.split("/")) if part in _PERMISSIONS), None)
+    if kind is None:  # who am I
+        return "metadata=read"
     return f"{_PERMISSIONS[kind]}={'read' if request.method == 'GET' else 'write'}"
 
 

@@ -481,6 +481,7 @@ def test_the_permission_the_server_wants_is_named(server: GithubServer, forge: F
     [
         (lambda forge: forge.ensure_pull_request(WANTED), "/pulls$", "pull-requests: read"),
         (lambda forge: forge.ensure_issue("drift", "Drift", "text"), "/issues$", "issues: read"),
+        (lambda forge: forge.ensure_issue("drift", "Drift", "text"), "/graphql$", "metadata: read"),
         (lambda forge: forge.set_status(SHA, "success", "titlebout/gate", "it won"), "/statuses/", "statuses: write"),
     ],
 )
@@ -500,13 +501,16 @@ def test_gitea_is_told_the_scope_and_that_a_status_needs_the_code(fake_time: Fak
     lacking = gitea_refusal(403, "token does not have at least one of required scope(s)")
     with GithubServer(dialect=dialect) as server:
         forge = make_forge(server, fake_time)
-        server.faults = [Fault(lacking, path="/statuses/"), Fault(lacking, path="/issues$")]
+        server.faults = [Fault(lacking, path=path) for path in ("/statuses/", "/user$", "/issues$")]
         with pytest.raises(PermissionRefusedError) as status:
             forge.set_status(SHA, "success", "titlebout/gate", "it won")
+        with pytest.raises(PermissionRefusedError) as user:
+            forge.ensure_issue("drift", "Drift", "text")
         with pytest.raises(PermissionRefusedError) as issue:
             forge.ensure_issue("drift", "Drift", "text")
     assert "`write:repository`" in status.value.fix
     assert "`contents` and `pull-requests`" in status.value.fix
+    assert "`read:user`" in user.value.fix
     assert "`write:issue`" in issue.value.fix
 
 
@@ -662,6 +666,7 @@ def test_one_fault_still_ends_with_one_issue(server: GithubServer, forge: Forge,
     server.faults = [replace(fault, method=method, path="/(issues|graphql)$")]
     assert forge.ensure_issue("drift", "Drift", "text").operation == "created"
     assert len(server.repository.issues) == 1
+    assert len(server.calls) <= MOST_CALLS
 
 
 # ---------------------------------------------------------------------------------------------------------------------
