@@ -157,13 +157,17 @@ def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git
             git.push_branch(branch, commit, pushed)
         outcome = forge.ensure_pull_request(wanted)
         forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
+    return _proposed(outcome, wanted, base, commit, proposal.trailer(git.message(commit), proposal.TRAILER) or "")
+
+
+def _proposed(outcome: PullRequestOutcome, wanted: PullRequest, base: str, commit: str, reason: str) -> RetrainResult:
     return RetrainResult(
         passed=True,
         reasons=(_told(outcome),),
         operation=outcome.operation,
         verdict="promote",
-        reason=proposal.trailer(git.message(commit), proposal.TRAILER) or "",
-        branch=branch,
+        reason=reason,
+        branch=wanted.head,
         base=base,
         commit=commit,
         title=wanted.title,
