@@ -283,7 +283,7 @@ def drift_command(pipeline: str | None) -> Report:
     "--forge",
     type=click.Choice(["none", "github"]),
     default="none",
-    help="Stop at the local branch, or open a pull request.",
+    help="Stop at the local branch, or open a pull request (on GitHub, Gitea, Forgejo: where GITHUB_API_URL says).",
 )
 @click.option(
     "--bundle", type=click.Path(path_type=Path, dir_okay=False), help="Also write the branch to this git bundle."

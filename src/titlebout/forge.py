@@ -1,52 +1,64 @@
 """The forge's REST API: one pull request, one commit status, one issue, each safe to ask for again.
 
-GitHub, GitHub Enterprise Server (``/api/v3``), Gitea and Forgejo (``/api/v1``) take the same calls. They differ in how
-they refuse a duplicate and in what they filter, so whatever was filtered by the server is filtered again here.
+GitHub, GitHub Enterprise Server, Gitea and Forgejo take the same calls; :mod:`titlebout.dialects` knows where they
+differ. What a server filters is filtered again here, because not all of them do.
+
+What we wrote is known again by a comment at the start of its text, which people do not see.
 """
 
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
+from titlebout.dialects import GIVE_TOKEN, Issue, Label, Pull, Record, Status, User, dialect_of, filled, names, refusal
 from titlebout.errors import ConfigError, ConflictError, PermissionRefusedError, TitleboutError
-from titlebout.http import JsonClient, Request, UnclearReplyError
+from titlebout.http import MAX_PAGES, JsonClient, Request, UnclearReplyError
 
 BODY_LIMIT = 60_000  # characters; GitHub refuses more than 65,536
 DESCRIPTION_LIMIT = 140  # characters of a commit status
 TIMEOUT_SECONDS = 20.0
+TITLE_LIMIT = 250  # characters; GitHub refuses more than 256
 _POSTS = 3
+_RECENT_PAGES = 3  # of what is closed; older ones are forgotten, so that a long history costs no more calls
 _BODY_CUT = "\n*This text was cut here, at the size the forge accepts. The reports hold all of it.*\n"
-_GIVE_TOKEN = "give a valid one in TITLEBOUT_TOKEN, in an Action through the `token` input"  # noqa: S105 - a sentence
-_MAY_NOT_OPEN = "not permitted to create or approve pull requests"
-_TICK_BOX = (
-    "tick Settings → Actions → General → Workflow permissions → 'Allow GitHub Actions to create and approve pull "
-    "requests' (the organization may have to allow it first), or give a GitHub App's token through the `token` input"
-)
 
-Operation = Literal["created", "updated", "unchanged"]
+Operation = Literal["created", "updated", "unchanged", "declined"]
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PullRequest:
-    """The pull request that is to be open: from branch ``head`` into branch ``base``."""
+    """The pull request that is to be open: from branch ``head`` into branch ``base``.
+
+    Attributes
+    ----------
+    evidence : str
+        Names what the proposal rests on; who closes it declines this evidence, not the next. Empty: nothing is remembered.
+    """
 
     head: str
     base: str
     title: str
     body: str
     labels: tuple[str, ...] = ()
+    evidence: str = ""
+
+    @property
+    def mark(self) -> str:
+        """The comment that carries the evidence in the pull request's text."""
+        return _mark(f"evidence {self.evidence}")
 
 
 @dataclass(frozen=True)
 class PullRequestOutcome:
-    """The one open pull request, and what it took to have it."""
+    """The one pull request, and what it took to have it; ``declined`` when people closed it."""
 
     operation: Operation
     number: int
@@ -55,72 +67,14 @@ class PullRequestOutcome:
 
 @dataclass(frozen=True)
 class IssueOutcome:
-    """The one open issue, and what it took to have it."""
+    """The one issue of a topic, and what it took to have it."""
 
     operation: Operation
     number: int
     url: str
 
 
-class _Repository(BaseModel):
-    full_name: str
-
-
-class _Branch(BaseModel):
-    ref: str
-    repo: _Repository | None
-
-
-class _Label(BaseModel):
-    name: str | None = None
-
-
-class _Record(BaseModel):
-    """What we read of a pull request and of an issue."""
-
-    number: int
-    html_url: str
-    title: str
-    body: str | None = None
-    labels: list[_Label | str] | None = None
-
-    def has_label(self, name: str) -> bool:
-        return name in {label if isinstance(label, str) else label.name for label in self.labels or ()}
-
-
-class _Status(BaseModel):
-    context: str
-
-
-class _Pull(_Record):
-    head: _Branch
-    base: _Branch
-
-
-class _Issue(_Record):
-    pull_request: Any = None
-
-
-class _FieldError(BaseModel):
-    resource: str | None = None
-    field: str | None = None
-    code: str | None = None
-    message: str | None = None
-
-    def __str__(self) -> str:
-        place = ".".join(filter(None, (self.resource, self.field)))
-        return ": ".join(filter(None, (place, self.message or self.code)))
-
-
-class _Refused(BaseModel):
-    message: str
-    errors: list[_FieldError | str] = []
-
-    def __str__(self) -> str:
-        return "; ".join([self.message, *map(str, self.errors)])[:500]
-
-
-_AnyRecord = TypeVar("_AnyRecord", bound=_Record)
+_AnyRecord = TypeVar("_AnyRecord", bound=Record)
 
 
 class Forge:
@@ -129,7 +83,7 @@ class Forge:
     Parameters
     ----------
     client : httpx.Client
-        Its ``base_url`` is the API's root; the headers the API wants are added to it.
+        Its ``base_url`` is the API's root and tells the dialect; the headers the API wants are added to it.
     repository : str
         ``owner/name``.
     token : str
@@ -150,17 +104,14 @@ class Forge:
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        client.headers.update(
-            {
-                "Accept": "application/vnd.github+json",
-                "Authorization": f"Bearer {token}",
-                "User-Agent": "titlebout",
-                "X-GitHub-Api-Version": "2022-11-28",
-            }
-        )
-        self._json = JsonClient(client, _refusal, sleep, clock)
+        self._api_url = str(client.base_url).rstrip("/")
+        self._dialect = dialect_of(self._api_url)
+        ours = {"Authorization": f"Bearer {token}", "User-Agent": "titlebout"}
+        client.headers.update({**self._dialect.headers, **ours})
+        self._json = JsonClient(client, partial(refusal, self._dialect), sleep, clock)
         self._owner = repository.partition("/")[0]
         self._root = f"/repos/{repository}"
+        self._login = ""
 
     @classmethod
     def connect(cls, api_url: str, repository: str | None, token: str | None) -> Self:
@@ -184,28 +135,50 @@ class Forge:
                 fix="set GITHUB_REPOSITORY to owner/name",
             )
         if not re.fullmatch(r"[!-~]+", token or ""):  # a line break in it would end up in an error message
-            raise PermissionRefusedError("there is no token for the forge, or it is damaged", fix=_GIVE_TOKEN)
+            raise PermissionRefusedError("there is no token for the forge, or it is damaged", fix=GIVE_TOKEN)
         # No connection is kept: a few calls, minutes apart, and a stale one would look like a lost reply.
         limits = httpx.Limits(max_keepalive_connections=0)
         return cls(
             httpx.Client(base_url=api_url, timeout=TIMEOUT_SECONDS, limits=limits), repository or "", token or ""
         )
 
+    def find_declined(self, wanted: PullRequest) -> PullRequestOutcome | None:
+        """Return the pull request in which people declined this evidence: closed, not merged, and none is open now."""
+        if not wanted.evidence:
+            return None
+        self._json.restart_patience()
+        pulls = list(self._pulls(wanted, "all", _RECENT_PAGES))
+        declined = [pull for pull in pulls if pull.merged_at is None and pull.begins_with(wanted.mark)]
+        if not declined or any(pull.state == "open" for pull in pulls):
+            return None
+        return PullRequestOutcome("declined", declined[0].number, declined[0].html_url)
+
     def ensure_pull_request(self, wanted: PullRequest) -> PullRequestOutcome:
         """Have exactly one open pull request from ``wanted.head`` into ``wanted.base``, with its title, body, labels."""
         self._json.restart_patience()
-        text = {"title": wanted.title, "body": _cut(wanted.body)}
+        body = f"{wanted.mark}\n{wanted.body}" if wanted.evidence else wanted.body
         branches = {"head": wanted.head, "base": wanted.base}
-        operation, pull = self._ensure("/pulls", TypeAdapter(_Pull), lambda: self._find_pull(wanted), text, branches)
+        operation, pull = self._ensure(
+            "/pulls",
+            TypeAdapter(Pull),
+            lambda: next(self._pulls(wanted, "open", MAX_PAGES), None),
+            _text(wanted.title, body),
+            branches,
+        )
         self._add_labels(pull, wanted.labels)
         return PullRequestOutcome(operation, pull.number, pull.html_url)
 
     def ensure_issue(self, marker: str, title: str, body: str, labels: Sequence[str] = ()) -> IssueOutcome:
-        """Have exactly one open issue that ``marker`` names; it stands hidden at the start of the issue's body."""
+        """Have one issue that tells ``body`` of the topic ``marker``.
+
+        It is found by a hidden mark at the start of its text, and only among the issues that the token's own user
+        opened: nobody else can plant one. One that people closed stays closed while its text is the same, and is
+        reopened with the next one. Of several (a lost reply can make two) the oldest is kept, the others are closed.
+        """
         self._json.restart_patience()
-        comment = f"<!-- titlebout: {marker} -->"
-        text = {"title": title, "body": _cut(f"{comment}\n{body}")}
-        operation, issue = self._ensure("/issues", TypeAdapter(_Issue), lambda: self._find_issue(comment), text, {})
+        mark = _mark(marker)
+        text = _text(title, f"{mark}\n{body}")
+        operation, issue = self._ensure("/issues", TypeAdapter(Issue), lambda: self._find_issue(mark), text, {})
         self._add_labels(issue, labels)
         return IssueOutcome(operation, issue.number, issue.html_url)
 
@@ -219,23 +192,54 @@ class Forge:
     ) -> None:
         """Say ``state`` of the commit ``sha`` under the name ``context``; a later call replaces an earlier one."""
         self._json.restart_patience()
-        body = {"state": state, "context": context, "description": _shortened(description), "target_url": target_url}
-        self._json.send(Request("POST", f"{self._root}/statuses/{sha}", body=body), TypeAdapter(_Status))
+        body = {
+            "state": state,
+            "context": context,
+            "description": _shortened(description, DESCRIPTION_LIMIT),
+            "target_url": target_url,
+        }
+        self._json.send(Request("POST", f"{self._root}/statuses/{sha}", body=body), TypeAdapter(Status))
 
-    def _find_pull(self, wanted: PullRequest) -> _Pull | None:
-        params = {"state": "open", "head": f"{self._owner}:{wanted.head}", "base": wanted.base}
-        for pull in self._json.pages(Request("GET", f"{self._root}/pulls", params), TypeAdapter(list[_Pull])):
+    def _pulls(self, wanted: PullRequest, state: str, pages: int) -> Iterator[Pull]:
+        params = filled(self._dialect.pulls, owner=self._owner, head=wanted.head, base=wanted.base) | {"state": state}
+        for pull in self._json.pages(Request("GET", f"{self._root}/pulls", params), TypeAdapter(list[Pull]), pages):
             # A fork may offer a branch of the same name; its pull request is not ours to change.
-            if (pull.head.ref, pull.base.ref, pull.head.repo) == (wanted.head, wanted.base, pull.base.repo):
-                return pull
+            if (pull.head.name, pull.base.name, pull.head.repo) == (wanted.head, wanted.base, pull.base.repo):
+                yield pull
+
+    def _find_issue(self, mark: str) -> Issue | None:
+        for state, pages in (("open", MAX_PAGES), ("closed", _RECENT_PAGES)):
+            found = sorted(self._issues(mark, state, pages), key=lambda issue: issue.number)
+            if found:
+                for other in found[1:] if state == "open" else ():
+                    request = Request("PATCH", f"{self._root}/issues/{other.number}", body={"state": "closed"})
+                    self._json.send(request, TypeAdapter(Issue))
+                return found[0]
         return None
 
-    def _find_issue(self, comment: str) -> _Issue | None:
-        params = {"state": "open", "sort": "updated"}
-        for issue in self._json.pages(Request("GET", f"{self._root}/issues", params), TypeAdapter(list[_Issue])):
-            if issue.pull_request is None and (issue.body or "").startswith(comment):
-                return issue
-        return None
+    def _issues(self, mark: str, state: str, pages: int) -> Iterator[Issue]:
+        ours = self._own_login()
+        params = filled(self._dialect.issues, login=ours) | {"state": state}
+        request = Request("GET", f"{self._root}/issues", params)
+        for issue in self._json.pages(request, TypeAdapter(list[Issue]), pages):
+            if issue.pull_request is None and issue.user == User(login=ours) and issue.begins_with(mark):
+                yield issue
+
+    def _own_login(self) -> str:
+        """Return the login that the token writes under, asked for once.
+
+        Raises
+        ------
+        PermissionRefusedError
+            If the server does not say.
+        """
+        if not self._login:
+            request = self._dialect.who_am_i
+            path = request.path.format(root=self._api_url.removesuffix("/v3"))
+            self._login = self._json.send(replace(request, path=path), self._dialect.identity).login
+            if not self._login:
+                raise PermissionRefusedError("the forge does not say whose token this is", where=path, fix=GIVE_TOKEN)
+        return self._login
 
     def _ensure(
         self,
@@ -275,19 +279,33 @@ class Forge:
         """Change the title and body that differ; an edit that changes nothing would still notify people."""
         if _same(found.title, text["title"]) and _same(found.body, text["body"]):
             return "unchanged", found
-        request = Request("PATCH", f"{self._root}{kind}/{found.number}", body=text)
+        change = text if found.state == "open" else {**text, "state": "open"}
+        request = Request("PATCH", f"{self._root}{kind}/{found.number}", body=change)
         return "updated", self._json.send(request, shape)
 
-    def _add_labels(self, record: _Record, wanted: Sequence[str]) -> None:
+    def _add_labels(self, record: Record, wanted: Sequence[str]) -> None:
         """Add the labels that are missing; labels are a convenience, so a failure is only logged."""
-        missing = [name for name in wanted if not record.has_label(name)]
+        missing = [name for name in wanted if name not in names(record.labels or ())]
         if not missing:
             return
         request = Request("POST", f"{self._root}/issues/{record.number}/labels", body={"labels": missing})
         try:
-            self._json.send(request, TypeAdapter(list[Any]))
+            there = names(self._json.send(request, TypeAdapter(list[Label])))
         except TitleboutError as error:
             logger.warning("could not label #%d with %s: %s", record.number, ", ".join(missing), error.why or error)
+        else:  # Gitea leaves out, without a word, a label that nobody made
+            for name in set(missing) - there:
+                logger.warning("could not label #%d with %s: there is no such label", record.number, name)
+
+
+def _mark(topic: str) -> str:
+    """Return a comment that Markdown does not show; the topic cannot end it."""
+    safe = re.sub(r"[^\w. ]+", "-", topic)
+    return f"<!-- titlebout: {safe} -->"
+
+
+def _text(title: str, body: str) -> dict[str, str]:
+    return {"title": _shortened(title, TITLE_LIMIT), "body": _cut(body)}
 
 
 def _same(theirs: str | None, ours: str) -> bool:
@@ -302,38 +320,5 @@ def _cut(body: str) -> str:
     return body[: body.rfind("\n", 0, BODY_LIMIT - len(_BODY_CUT)) + 1] + _BODY_CUT
 
 
-def _shortened(description: str) -> str:
-    return description if len(description) <= DESCRIPTION_LIMIT else description[: DESCRIPTION_LIMIT - 1] + "…"
-
-
-def _refusal(request: Request, reply: httpx.Response) -> TitleboutError:
-    """Return the error for a reply that trying again does not change."""
-    said = _said(reply)
-    where = f"{request.method} {reply.url.path}: HTTP {reply.status_code}"
-    if reply.status_code == httpx.codes.UNAUTHORIZED:
-        return PermissionRefusedError("the forge does not accept the token", where=where, why=said, fix=_GIVE_TOKEN)
-    if reply.status_code in {httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}:
-        return PermissionRefusedError(
-            "the token may not do this", where=where, why=said, fix=_permission_hint(reply, said)
-        )
-    if reply.status_code == httpx.codes.CONFLICT or "already exists" in said:
-        return ConflictError("it is there already, or changed meanwhile", where=where, why=said, fix="run again")
-    return ConfigError("the forge refused the request", where=where, why=said, fix="change what it complains about")
-
-
-def _permission_hint(reply: httpx.Response, said: str) -> str:
-    if _MAY_NOT_OPEN in said:
-        return _TICK_BOX
-    needed = reply.headers.get("x-accepted-github-permissions", "the permission for this call")
-    hint = f"grant the job {needed} in `permissions:`, or another token through the `token` input"
-    if reply.status_code == httpx.codes.NOT_FOUND:
-        return f"check the repository's name (a forge hides what a token may not see); if it is right, {hint}"
-    return hint
-
-
-def _said(reply: httpx.Response) -> str:
-    """Return the server's reason, with the fields it names."""
-    try:
-        return str(_Refused.model_validate_json(reply.content))
-    except ValueError:
-        return reply.reason_phrase
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

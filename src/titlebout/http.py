@@ -100,11 +100,10 @@ class JsonClient:
         """
         return self._send(request, shape)[0]
 
-    def pages(self, request: Request, shape: TypeAdapter[list[Shape]]) -> Iterator[Shape]:
-        """Yield the items of all pages; raises what :meth:`send` raises."""
-        for page in range(1, MAX_PAGES + 1):
-            # GitHub reads per_page, Gitea and Forgejo read limit
-            params = {**request.params, "per_page": 100, "limit": 50, "page": page}
+    def pages(self, request: Request, shape: TypeAdapter[list[Shape]], most: int = MAX_PAGES) -> Iterator[Shape]:
+        """Yield the items of all pages, or of the first ``most``; raises what :meth:`send` raises."""
+        for page in range(1, most + 1):
+            params = {**request.params, "page": page}
             items, more = self._send(Request(request.method, request.path, params), shape)
             yield from items
             if not more:

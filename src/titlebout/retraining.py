@@ -17,7 +17,7 @@ from titlebout import proposal
 from titlebout.children import run_step
 from titlebout.data import ROW_HASH_BITS, new_rows, row_hashes, timestamps
 from titlebout.errors import InconclusiveError, NotFoundError
-from titlebout.forge import Forge, PullRequest
+from titlebout.forge import Forge, PullRequest, PullRequestOutcome
 from titlebout.git import Git
 from titlebout.project import Project
 from titlebout.proposal import Why
@@ -37,8 +37,9 @@ class RetrainResult(StepResult):
 
     Attributes
     ----------
-    operation : {"none", "committed", "unchanged", "created", "updated"}
-        What was done to the branch or, with a forge, to the pull request.
+    operation : {"none", "committed", "unchanged", "created", "updated", "declined"}
+        What was done to the branch or, with a forge, to the pull request; "declined" when people closed a pull request
+        with the same evidence, so that nothing was done.
     verdict : {"promote", "keep", "inconclusive", "data_refused"}
     reason : str
         Why the attempt was made: ``drift``, ``schedule``, ``manual``, ...
@@ -103,8 +104,9 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
         work = Project.find(tree.root, project.pipeline)
         _share_cache(project, work)
         fresh = _take_in(work, arrived)
-        key = _inputs_key(base, fresh)
-        if tip and proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) == key:
+        key = _inputs_key(work, tree, fresh)
+        standing = tip is not None and git.output("rev-parse", f"{tip}^") == base
+        if tip and standing and proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) == key:
             result = _proposed_before(git, branch, base, tip, why)
         else:
             result = _attempt(work, tree, why, key, len(fresh), on_line)
@@ -119,6 +121,8 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
 
 def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git | None = None) -> RetrainResult:
     """Push the retrain branch and open or refresh its pull request; trains nothing and trusts nothing it did not check.
+
+    Nothing is pushed or opened when people closed a pull request that showed the same evidence.
 
     Parameters
     ----------
@@ -142,28 +146,32 @@ def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git
     branch, base = project.retrain_branch, git.base_commit(project.settings.retrain.base)
     commit = _fetch_proposal(git, branch, bundle)
     proposal.require_sound(project, git, base, commit)
-    pushed = proposal.require_own_branch(git, branch, base)
-    if pushed is None or git.tree(pushed) != git.tree(commit) or git.output("rev-parse", f"{pushed}^") != base:
-        git.push_branch(branch, commit, pushed)
-    else:
+    proposal.require_own_branch(git, branch, base)
+    pushed = git.remote_branch(branch)
+    if pushed and git.tree(pushed) == git.tree(commit) and git.output("rev-parse", f"{pushed}^") == base:
         commit = pushed
-    title, body = proposal.split_message(git.message(commit))
-    labels = project.settings.retrain.labels
-    outcome = forge.ensure_pull_request(
-        PullRequest(head=branch, base=project.settings.retrain.base, title=title, body=body, labels=labels)
-    )
-    forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
+    wanted = _wanted(project, git.message(commit))
+    outcome = forge.find_declined(wanted)
+    if outcome is None:
+        if commit != pushed:
+            git.push_branch(branch, commit, pushed)
+        outcome = forge.ensure_pull_request(wanted)
+        forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
+    return _proposed(outcome, wanted, base, commit, proposal.trailer(git.message(commit), proposal.TRAILER) or "")
+
+
+def _proposed(outcome: PullRequestOutcome, wanted: PullRequest, base: str, commit: str, reason: str) -> RetrainResult:
     return RetrainResult(
         passed=True,
-        reasons=(f"pull request {outcome.number} was {outcome.operation}",),
+        reasons=(_told(outcome),),
         operation=outcome.operation,
         verdict="promote",
-        reason=proposal.trailer(git.message(commit), proposal.TRAILER) or "",
-        branch=branch,
+        reason=reason,
+        branch=wanted.head,
         base=base,
         commit=commit,
-        title=title,
-        body=body,
+        title=wanted.title,
+        body=wanted.body,
         number=outcome.number,
         url=outcome.url,
     )
@@ -276,9 +284,13 @@ def _fingerprint(fresh: pd.DataFrame) -> str:
     return sha256(hashes.tobytes() + bytes([ROW_HASH_BITS])).hexdigest()
 
 
-def _inputs_key(base: str, fresh: pd.DataFrame) -> str:
-    """Name an attempt by what goes into it: the same code, parameters, data and champion give the same key."""
-    return sha256(f"{base}:{_fingerprint(fresh)}".encode()).hexdigest()[:16]
+def _inputs_key(work: Project, tree: Git, fresh: pd.DataFrame) -> str:
+    """Name an attempt by what goes into it: the same code, parameters, policy, data and champion give the same key."""
+    pipeline = work.pipeline_dir.relative_to(work.root).as_posix()
+    own = [f"{pipeline}/{name}" for name in ("dvc.yaml", "params.yaml", "champion.dvc")]
+    shared = ["data.dvc", "requirements.lock", "titlebout.toml", work.settings.checks.suite, "src"]
+    inputs = tree.output("ls-tree", "HEAD", "--", *own, *shared)
+    return sha256(f"{inputs}:{_fingerprint(fresh)}".encode()).hexdigest()[:16]
 
 
 def _keep_reports(work: Project, project: Project) -> None:
@@ -308,6 +320,28 @@ def _fetch_proposal(git: Git, branch: str, bundle: Path | None) -> str:
         )
     git.run("fetch", "--quiet", str(bundle.resolve()), f"+refs/heads/{branch}:{PROPOSAL_REF}")
     return git.commit_of(PROPOSAL_REF)
+
+
+def _wanted(project: Project, message: str) -> PullRequest:
+    """Return the pull request that a retrain commit's message asks for."""
+    title, body = proposal.split_message(message)
+    return PullRequest(
+        head=project.retrain_branch,
+        base=project.settings.retrain.base,
+        title=title,
+        body=body,
+        labels=project.settings.retrain.labels,
+        evidence=proposal.trailer(message, proposal.INPUTS_TRAILER) or "",
+    )
+
+
+def _told(outcome: PullRequestOutcome) -> str:
+    if outcome.operation == "declined":
+        return (
+            f"pull request {outcome.number} with the same evidence was closed without merging, so it is not opened "
+            "again; new data, code, parameters or a new champion will be proposed"
+        )
+    return f"pull request {outcome.number} was {outcome.operation}"
 
 
 def _proposed_before(git: Git, branch: str, base: str, tip: str, why: Why) -> RetrainResult:

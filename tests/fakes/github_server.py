@@ -1,29 +1,31 @@
-"""A stand-in for GitHub: a real HTTP server that remembers, checked against GitHub's own description of its API.
+"""A stand-in for a forge: a server that remembers, checked against GitHub's own description of its API.
 
 In a test ``with GithubServer() as server: ...``; for other processes
 ``python tests/fakes/github_server.py --port 0 --repository owner/name --log FILE`` prints the URL and serves until it
-is killed. Every request and every reply is held against the OpenAPI description; what breaks it stands in
+is killed; without any socket ``httpx.Client(transport=InProcess(StandIn()))``. Every request and every reply is held
+against the OpenAPI description, in the dialect of Gitea and Forgejo against the tables below; what breaks it stands in
 ``violations``. ``GET /_stand-in/state`` tells all that the server knows.
 """
 
 import argparse
 import contextlib
 import functools
+import itertools
 import json
 import re
 import socket
 import struct
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import httpx
 from openapi_core import OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
@@ -33,6 +35,36 @@ DOCUMENTATION = "https://docs.github.com/rest"
 NOW = "2026-01-01T00:00:00Z"
 MISSING: Any = object()
 Json = dict[str, Any]
+Kind = Literal["github", "ghes", "gitea", "forgejo"]
+ROOTS = {"github": "", "ghes": "/api/v3", "gitea": "/api/v1", "forgejo": "/api/v1"}
+
+# What Gitea 1.23 and Forgejo 11 read and tell; a filter they do not know is ignored by them, so asking for it is our bug.
+GITEA_FILTERS = {
+    "/pulls": {"state", "sort", "milestone", "labels", "poster", "page", "limit"},
+    "/issues": {
+        *("state", "labels", "q", "type", "milestones", "since", "before", "created_by", "assigned_by"),
+        *("mentioned_by", "page", "limit"),
+    },
+}
+GITEA_VALUES = {
+    "state": {"open", "closed", "all"},
+    "type": {"issues", "pulls"},
+    "sort": {"oldest", "recentupdate", "recentclose", "leastupdate", "mostcomment", "leastcomment", "priority"},
+}
+GITEA_BODIES = {
+    "POST /pulls": {"head", "base", "title", "body"},
+    "PATCH /pulls": {"title", "body", "state", "base"},
+    "POST /issues": {"title", "body"},
+    "PATCH /issues": {"title", "body", "state"},
+    "POST /labels": {"labels"},
+    "POST /statuses": {"state", "context", "description", "target_url"},
+}
+GITEA_TELLS = {
+    "pull-request": {"id", "number", "html_url", "state", "title", "body", "labels", "user", "head", "base"}
+    | {"merged_at", "merged"},
+    "issue": {"id", "number", "html_url", "state", "title", "body", "labels", "user", "pull_request"},
+    "status": {"id", "status", "context", "description", "target_url", "creator"},
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +90,7 @@ class Reply:
     payload: Any
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def content(self) -> bytes:
         return self.payload if isinstance(self.payload, bytes) else json.dumps(self.payload).encode()
 
@@ -68,18 +100,25 @@ class Fault:
     """What goes wrong, for ``times`` requests that match ``method`` and ``path`` (regular expressions), after ``skip``.
 
     ``applied`` tells whether the server does what it was asked before the fault; ``how`` whether it then replies,
-    resets the connection, or stays silent until the client gives up.
+    resets the connection, or stays silent until the client gives up. ``unlisted`` is the number of lists that will
+    not show yet what was opened last; with ``rival`` somebody else opens the pull request just before the request.
     """
 
     reply: Reply | None = None
     how: Literal["reply", "reset", "hang"] = "reply"
+    at: int | None = None
+    unlisted: int = 0
+    rival: bool = False
     method: str = "[A-Z]+"
     path: str = ".*"
     skip: int = 0
     times: int = 1
     applied: bool = False
 
-    def takes(self, call: Call) -> bool:
+    def takes(self, call: Call, index: int) -> bool:
+        """Tell whether it befalls this call, the ``index``-th of all; ``at`` names one by that alone."""
+        if self.at is not None:
+            return self.at == index
         if self.times == 0 or not re.fullmatch(self.method, call.method) or not re.search(self.path, call.path):
             return False
         if self.skip > 0:
@@ -95,6 +134,11 @@ def refusal(status: int, message: str, *errors: Json) -> Reply:
     return Reply(status, payload | ({"errors": list(errors)} if errors else {}))
 
 
+def gitea_refusal(status: int, message: str) -> Reply:
+    """Return an error in Gitea's form."""
+    return Reply(status, {"message": message, "url": "https://example.invalid/api/swagger"})
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What GitHub says of itself
 
@@ -106,6 +150,7 @@ class Contract:
         self.description: Json = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
         self._api = OpenAPI.from_dict(self.description)
         self._known: dict[tuple[object, ...], str | None] = {}
+        self._records: dict[tuple[str, str], Json] = {}
 
     def request_violation(self, call: Call) -> str | None:
         """Return what is wrong with a request."""
@@ -133,7 +178,10 @@ class Contract:
 
     def record(self, name: str, known: Json) -> Json:
         """Return ``known`` completed with the least that schema ``name`` demands."""
-        return self._completed({"$ref": f"#/components/schemas/{name}"}, known)
+        key = (name, json.dumps(known))
+        if key not in self._records:
+            self._records[key] = self._completed({"$ref": f"#/components/schemas/{name}"}, known)
+        return self._records[key]
 
     def _completed(self, schema: Json, known: Any = MISSING) -> Any:
         schema = self._chosen(schema, known)
@@ -187,12 +235,19 @@ def contract() -> Contract:
 
 
 class Repository:
-    """One repository's pull requests, issues, comments, labels and statuses."""
+    """One repository's pull requests, issues, comments, labels and statuses.
 
-    def __init__(self, name: str, dialect: Literal["github", "gitea"]) -> None:
+    ``login`` is who the token belongs to; ``labels`` are those that exist, which Gitea wants before they are used.
+    """
+
+    def __init__(self, name: str, dialect: Kind) -> None:
         self.name = name
         self.owner = name.partition("/")[0]
-        self.gitea = dialect == "gitea"
+        self.gitea = dialect in {"gitea", "forgejo"}
+        self.login = "gitea-actions" if self.gitea else "github-actions[bot]"
+        self.labels: set[str] = {"retrain", "drift"}
+        self.unlisted = 0
+        self._changes = itertools.count(1)  # what lists are sorted by; a clock would make every reply a new one
         self.pulls: list[Json] = []
         self.issues: list[Json] = []
         self.comments: list[Json] = []
@@ -218,7 +273,10 @@ class Repository:
     def handle(self, call: Call) -> Reply:
         """Do what was asked."""
         if "Authorization" not in call.headers:
-            return refusal(401, "Requires authentication")
+            return self._refusal(401, "token is required" if self.gitea else "Requires authentication")
+        if call.path == ("/user" if self.gitea else "/graphql"):
+            who = {"login": self.login}
+            return Reply(200, {"id": 1, **who} if self.gitea else {"data": {"viewer": who}})
         prefix = f"/repos/{self.name}"
         for method, pattern, action in self._routes:
             match = re.fullmatch(re.escape(prefix) + pattern, call.path)
@@ -227,39 +285,62 @@ class Repository:
                     return action(call, *match.groups())
                 except LookupError:
                     break
-        return refusal(404, "Not Found")
+        return self._refusal(404, "Not Found")
+
+    def _refusal(self, status: int, message: str, *errors: Json) -> Reply:
+        return gitea_refusal(status, message) if self.gitea else refusal(status, message, *errors)
+
+    def _told(self, schema: str, known: Json) -> Json:
+        """Return a record with all that the forge tells, and nothing that it does not."""
+        if not self.gitea:
+            return contract().record(schema, {key: value for key, value in known.items() if key != "updated"})
+        kept = GITEA_TELLS[schema.removesuffix("-simple")]
+        return {key: value for key, value in known.items() if key in kept}
 
     def add_pull(self, head: str, base: str, title: str = "", body: str = "", *, fork: str | None = None) -> Json:
         """Open a pull request without asking; ``fork`` is the repository that holds ``head``."""
         head_repository = fork or self.name
+        label = "{0}" if self.gitea else "{1}:{0}"  # Gitea's is the branch alone
         pull = {
             **self._numbered("pull"),
             "title": title,
             "body": body or None,
             "head": {
                 "ref": head,
-                "label": f"{head_repository.split('/', maxsplit=1)[0]}:{head}",
+                "label": label.format(head, head_repository.split("/", maxsplit=1)[0]),
                 "repo": {"full_name": head_repository},
             },
-            "base": {"ref": base, "label": f"{self.owner}:{base}", "repo": {"full_name": self.name}},
+            "base": {"ref": base, "label": label.format(base, self.owner), "repo": {"full_name": self.name}},
+            "merged_at": None,
         }
         self.pulls.append(pull)
         return pull
 
-    def add_issue(self, title: str, body: str) -> Json:
+    def close_pull(self, number: int, *, merged: bool = False, branch_deleted: bool = False) -> None:
+        """Close a pull request without asking; Gitea then tells its deleted branch in the label only."""
+        pull = _numbered(self.pulls, str(number))
+        pull |= {"state": "closed", "merged_at": NOW if merged else None, "updated": next(self._changes)}
+        if branch_deleted and self.gitea:
+            pull["head"]["ref"] = f"refs/pull/{number}/head"
+
+    def add_issue(self, title: str, body: str, *, by: str | None = None) -> Json:
         """Open an issue without asking."""
-        issue = {**self._numbered("issues"), "title": title, "body": body or None}
+        issue = {**self._numbered("issues", by), "title": title, "body": body or None, "pull_request": None}
         self.issues.append(issue)
         return issue
 
-    def _numbered(self, kind: str) -> Json:
+    def _numbered(self, kind: str, by: str | None = None) -> Json:
         number = len(self.pulls) + len(self.issues) + 1
         url = f"https://example.invalid/{self.name}/{kind}/{number}"
-        return {"id": number, "number": number, "html_url": url, "state": "open", "labels": [], "updated": number}
+        user = {"login": by or self.login}
+        known = {"id": number, "number": number, "html_url": url, "state": "open", "labels": [], "user": user}
+        return known | {"updated": next(self._changes)}
 
     def _list_pulls(self, call: Call) -> Reply:
         state = call.query.get("state", "open")
-        found = [pull for pull in reversed(self.pulls) if state in {pull["state"], "all"}]
+        found = [pull for pull in reversed(self._listed(self.pulls)) if state in {pull["state"], "all"}]
+        if call.query.get("sort") in {"updated", "recentupdate"}:
+            found.sort(key=lambda pull: pull["updated"], reverse=True)
         if not self.gitea:  # Gitea knows neither filter
             if "head" in call.query:
                 found = [pull for pull in found if pull["head"]["label"] == call.query["head"]]
@@ -271,28 +352,38 @@ class Repository:
         asked = call.json
         if wrong := self._wrong_text("PullRequest", asked):
             return wrong
-        label = asked["head"] if ":" in asked["head"] else f"{self.owner}:{asked['head']}"
-        if any(_is_open(pull, label, asked["base"]) for pull in self.pulls):
+        head = asked["head"].rpartition(":")[2]
+        if any(_is_open(pull, head, asked["base"], self.name) for pull in self.pulls):
             if self.gitea:
-                return Reply(409, {"message": "pull request already exists for these targets", "url": DOCUMENTATION})
-            message = f"A pull request already exists for {label}."
+                return gitea_refusal(409, "pull request already exists for these targets [id: 1, issue_id: 1]")
+            message = f"A pull request already exists for {self.owner}:{head}."
             return refusal(422, "Validation Failed", {"resource": "PullRequest", "code": "custom", "message": message})
-        pull = self.add_pull(label.split(":")[1], asked["base"], asked["title"], asked.get("body", ""))
-        return Reply(201, contract().record("pull-request", pull))
+        pull = self.add_pull(head, asked["base"], asked["title"], asked.get("body", ""))
+        return Reply(201, self._told("pull-request", pull))
+
+    def _listed(self, records: list[Json]) -> list[Json]:
+        """Return what a list shows: the newest may be missing for a while."""
+        if self.unlisted == 0:
+            return records
+        self.unlisted -= 1
+        return records[:-1]
 
     def _get_pull(self, call: Call, number: str) -> Reply:
-        return Reply(200, contract().record("pull-request", _numbered(self.pulls, number)))
+        return Reply(200, self._told("pull-request", _numbered(self.pulls, number)))
 
     def _update_pull(self, call: Call, number: str) -> Reply:
         pull = _numbered(self.pulls, number)
         return self._wrong_text("PullRequest", call.json) or Reply(
-            200, contract().record("pull-request", pull | self._changed(pull, call))
+            200, self._told("pull-request", pull | self._changed(pull, call))
         )
 
     def _list_issues(self, call: Call) -> Reply:
         state = call.query.get("state", "open")
-        pulls = [pull | {"pull_request": {}} for pull in self.pulls]  # on GitHub every pull request is an issue too
-        issues = [self._issue(issue) for issue in [*self.issues, *pulls] if state in {issue["state"], "all"}]
+        pulls = [pull | {"pull_request": {}} for pull in self.pulls]  # every pull request is an issue too
+        known = self._listed(self.issues) + (pulls if call.query.get("type") != "issues" else [])
+        issues = [self._issue(issue) for issue in known if state in {issue["state"], "all"}]
+        if "creator" in call.query:
+            issues = [issue for issue in issues if issue["user"]["login"] == call.query["creator"]]
         key = "updated" if call.query.get("sort") == "updated" else "number"
         return self._page(call, "issue", sorted(issues, key=lambda issue: issue[key], reverse=True))
 
@@ -300,15 +391,15 @@ class Repository:
         if wrong := self._wrong_text("Issue", call.json):
             return wrong
         issue = self.add_issue(call.json["title"], call.json.get("body", ""))
-        return Reply(201, contract().record("issue", self._issue(issue)))
+        return Reply(201, self._told("issue", self._issue(issue)))
 
     def _get_issue(self, call: Call, number: str) -> Reply:
-        return Reply(200, contract().record("issue", self._issue(_numbered(self.issues, number))))
+        return Reply(200, self._told("issue", self._issue(_numbered(self.issues, number))))
 
     def _update_issue(self, call: Call, number: str) -> Reply:
         issue = _numbered(self.issues, number)
         return self._wrong_text("Issue", call.json) or Reply(
-            200, contract().record("issue", self._issue(self._changed(issue, call)))
+            200, self._told("issue", self._issue(self._changed(issue, call)))
         )
 
     def _list_labels(self, call: Call, number: str) -> Reply:
@@ -316,8 +407,9 @@ class Repository:
 
     def _add_labels(self, call: Call, number: str) -> Reply:
         labels = _numbered([*self.issues, *self.pulls], number)["labels"]
-        labels += [{"name": name} for name in call.json["labels"] if {"name": name} not in labels]
-        return Reply(200, [contract().record("label", label) for label in labels])
+        asked = [name for name in call.json["labels"] if name in self.labels or not self.gitea]  # without a word
+        labels += [{"name": name} for name in asked if {"name": name} not in labels]
+        return Reply(200, labels if self.gitea else [contract().record("label", label) for label in labels])
 
     def _list_comments(self, call: Call, number: str) -> Reply:
         return self._page(call, "issue-comment", [one for one in self.comments if one["issue"] == int(number)])
@@ -335,12 +427,12 @@ class Repository:
 
     def _create_status(self, call: Call, sha: str) -> Reply:
         if not re.fullmatch(r"[0-9a-f]{40}", sha):
-            return refusal(422, f"No commit found for SHA: {sha}")
-        if len(call.json.get("description") or "") > 140:
+            return self._refusal(404 if self.gitea else 422, f"No commit found for SHA: {sha}")
+        if len(call.json.get("description") or "") > 140 and not self.gitea:
             return refusal(422, "Validation Failed", {"resource": "Status", "field": "description", "code": "custom"})
         status = {"context": "default", "description": None, "target_url": None, **call.json}
         self.statuses.append({"sha": sha, **status})
-        return Reply(201, contract().record("status", status))
+        return Reply(201, self._told("status", status | ({"status": status["state"]} if self.gitea else {})))
 
     def _combined_status(self, call: Call, sha: str) -> Reply:
         last = {status["context"]: status for status in self.statuses if status["sha"] == sha}
@@ -359,20 +451,21 @@ class Repository:
         return Reply(200, contract().record("combined-commit-status", known))
 
     def _issue(self, issue: Json) -> Json:
-        return {key: value for key, value in issue.items() if key not in {"head", "base"}}
+        hidden = {"head", "base", "merged_at"} | ({"pull_request"} if issue.get("pull_request", 1) is None else set())
+        return {key: value for key, value in issue.items() if key not in (set() if self.gitea else hidden)}
 
     def _changed(self, record: Json, call: Call) -> Json:
         record.update({key: value for key, value in call.json.items() if key in {"title", "body", "state"}})
-        record["updated"] = time.monotonic()
+        record["updated"] = next(self._changes)
         return record
 
     def _wrong_text(self, resource: str, asked: Json) -> Reply | None:
         """Refuse what GitHub refuses though its description does not say so."""
-        for key, limit in (("title", 256), ("body", 65_536)):
+        for key, limit in (("title", 255 if self.gitea else 256), ("body", 65_536)):
             if len(asked.get(key) or "") > limit:
                 message = f"{key} is too long (maximum is {limit} characters)"
                 error = {"resource": resource, "field": key, "code": "custom", "message": message}
-                return refusal(422, "Validation Failed", error)
+                return self._refusal(422, "Validation Failed", error)
         return None
 
     def _page(self, call: Call, schema: str, records: list[Json]) -> Reply:
@@ -385,11 +478,12 @@ class Repository:
             following = urlencode({**call.query, "page": page + 1})
             headers["Link"] = f'<https://example.invalid{call.path}?{following}>; rel="next"'
         shown = records[(page - 1) * size : page * size]
-        return Reply(200, [contract().record(schema, record) for record in shown], headers)
+        return Reply(200, [self._told(schema, record) for record in shown], headers)
 
 
-def _is_open(pull: Json, label: str, base: str) -> bool:
-    return pull["state"] == "open" and pull["head"]["label"] == label and pull["base"]["ref"] == base
+def _is_open(pull: Json, head: str, base: str, repository: str) -> bool:
+    ends = pull["head"]["ref"], pull["base"]["ref"], (pull["head"]["repo"] or {}).get("full_name")
+    return pull["state"] == "open" and ends == (head, base, repository)
 
 
 def _numbered(records: list[Json], number: str) -> Json:
@@ -403,65 +497,61 @@ def _numbered(records: list[Json], number: str) -> Json:
 # The server
 
 
-class GithubServer(ThreadingHTTPServer):
-    """The stand-in, serving from ``with`` until its end."""
+class StandIn:
+    """A forge that remembers, fails on request and notes what breaks the contract; it has no socket of its own."""
 
-    daemon_threads = True
-
-    def __init__(
-        self,
-        repository: str = "team/flights",
-        *,
-        dialect: Literal["github", "gitea"] = "github",
-        port: int = 0,
-        log: Path | None = None,
-    ) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, repository: str = "team/flights", dialect: Kind = "github", log: Path | None = None) -> None:
         self.repository = Repository(repository, dialect)
-        self.root = "/api/v1" if dialect == "gitea" else ""
+        self.root = ROOTS[dialect]
         self.faults: list[Fault] = []
         self.calls: list[Call] = []
         self.violations: list[str] = []
-        self.closing = threading.Event()
         contract()  # read before the first request, whose client may not want to wait for it
         self._log = log
         self._lock = threading.Lock()
 
-    @property
-    def url(self) -> str:
-        """The address to use as ``GITHUB_API_URL``."""
-        return f"http://127.0.0.1:{self.server_address[1]}{self.root}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.closing.set()
-        self.shutdown()
-        self.server_close()
-
     def answer(self, call: Call) -> tuple[Reply | None, Fault | None]:
         """Return what to reply, and the fault that spoils it."""
         with self._lock:
+            index = len(self.calls)
+            call = replace(call, path=self._within(call.path))
             self.calls.append(call)
-            wrong = None if self.repository.gitea else contract().request_violation(call)
-            fault = next((fault for fault in self.faults if fault.takes(call)), None)
+            wrong = self._wrong(call)
+            fault = next((fault for fault in self.faults if fault.takes(call, index)), None)
+            if fault is not None and fault.rival and not self.repository.pulls:
+                self.repository.add_pull("ct/flights", "main", "the rival's", "text")
+            if fault is not None:
+                self.repository.unlisted = max(self.repository.unlisted, fault.unlisted)
             reply = None
             if wrong:
                 reply = refusal(422, "Invalid request")
             elif fault is None or fault.applied:
                 reply = self.repository.handle(call)
-            if fault is not None and fault.reply is not None:
-                reply = fault.reply
+            if fault is not None:
+                reply = fault.reply or reply
             self._keep(call, reply, wrong, deliberate=fault is not None)
             return reply, fault
+
+    def _within(self, path: str) -> str:
+        """Return the path below the API's root; GitHub Enterprise has GraphQL beside it."""
+        if self.root == ROOTS["ghes"] and path == "/api/graphql":
+            return "/graphql"
+        return path.removeprefix(self.root) if path.startswith(f"{self.root}/") else f"/outside{path}"
+
+    def _wrong(self, call: Call) -> str | None:
+        """Return how a request breaks what the forge says of itself."""
+        if self.repository.gitea:
+            return _wrong_on_gitea(call)
+        if call.path == "/graphql":
+            return None if call.json.keys() == {"query"} else "GraphQL wants a query"
+        return contract().request_violation(call)
 
     def _keep(self, call: Call, reply: Reply | None, wrong: str | None, *, deliberate: bool) -> None:
         """Record what breaks the contract; a fault may do so on purpose, but not where it claims to be JSON."""
         broken = None
         on_purpose = deliberate and reply is not None and isinstance(reply.payload, bytes)
-        if reply is not None and not (wrong or on_purpose or self.repository.gitea):
+        unchecked = self.repository.gitea or call.path == "/graphql"
+        if reply is not None and not (wrong or on_purpose or unchecked):
             broken = contract().reply_violation(call, reply)
         found = [f"{call.method} {call.path}: {text}" for text in (wrong, broken) if text]
         self.violations += found
@@ -484,6 +574,72 @@ class GithubServer(ThreadingHTTPServer):
                 "violations": self.violations,
             }
 
+
+def _wrong_on_gitea(call: Call) -> str | None:
+    """Return what Gitea would ignore or refuse: filters, values and fields that it does not know."""
+    kind = next((part for part in reversed(call.path.split("/")) if re.fullmatch("[a-z]+", part)), "")
+    known = GITEA_FILTERS.get(f"/{kind}", set()) if call.method == "GET" else set()
+    odd = call.query.keys() - known
+    odd |= {name for name, value in call.query.items() if value not in GITEA_VALUES.get(name, {value})}
+    if call.method != "GET":
+        odd |= call.json.keys() - GITEA_BODIES.get(
+            f"{call.method} /{'statuses' if 'statuses' in call.path else kind}", set()
+        )
+    return f"Gitea does not know {', '.join(sorted(odd))}" if odd else None
+
+
+class InProcess(httpx.BaseTransport):
+    """Asks a stand-in without a socket; ``on_hang`` is told of every timeout."""
+
+    def __init__(self, stand_in: StandIn, on_hang: Callable[[], object]) -> None:
+        self.stand_in = stand_in
+        self.on_hang = on_hang
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        query = dict(parse_qsl(request.url.query.decode()))
+        headers = {name.title(): value for name, value in request.headers.items()}
+        call = Call(request.method, request.url.path, query, headers, request.read())
+        reply, fault = self.stand_in.answer(call)
+        if fault is not None and fault.how == "hang":
+            self.on_hang()
+            raise httpx.ReadTimeout("the stand-in hangs", request=request)
+        if reply is None or (fault is not None and fault.how == "reset"):
+            raise httpx.ReadError("the stand-in resets", request=request)
+        return httpx.Response(reply.status, headers=_headers(reply), content=reply.content)
+
+
+def _headers(reply: Reply) -> Json:
+    kind = "text/html" if isinstance(reply.payload, bytes) else "application/json; charset=utf-8"
+    standard = {"Content-Type": kind, "Content-Length": str(len(reply.content)), "Date": formatdate(usegmt=True)}
+    return standard | dict(reply.headers)
+
+
+class GithubServer(StandIn, ThreadingHTTPServer):
+    """The stand-in, serving on a port of this machine from ``with`` until its end."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, repository: str = "team/flights", *, dialect: Kind = "github", port: int = 0, log: Path | None = None
+    ) -> None:
+        StandIn.__init__(self, repository, dialect, log)
+        ThreadingHTTPServer.__init__(self, ("127.0.0.1", port), _Handler)
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """The address to use as ``GITHUB_API_URL``."""
+        return f"http://127.0.0.1:{self.server_address[1]}{self.root}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Keep a failure of the stand-in itself; a client that hung up is none."""
         error = sys.exception()
@@ -497,11 +653,10 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if parts.path == "/_stand-in/state":
+        if parts.path == f"{self.server.root}/_stand-in/state":
             self._send(Reply(200, self.server.state()))
             return
-        path = parts.path.removeprefix(self.server.root)
-        call = Call(self.command, path, dict(parse_qsl(parts.query)), dict(self.headers.items()), body)
+        call = Call(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers.items()), body)
         reply, fault = self.server.answer(call)
         if fault is not None and fault.how == "hang":
             self.server.closing.wait(30)
@@ -514,9 +669,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         self.send_response_only(reply.status)
-        kind = "text/html" if isinstance(reply.payload, bytes) else "application/json; charset=utf-8"
-        standard = {"Content-Type": kind, "Content-Length": str(len(reply.content)), "Date": formatdate(usegmt=True)}
-        for name, value in (standard | dict(reply.headers)).items():
+        for name, value in _headers(reply).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(reply.content)
@@ -530,7 +683,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--repository", default="team/flights")
-    parser.add_argument("--dialect", choices=["github", "gitea"], default="github")
+    parser.add_argument("--dialect", choices=list(ROOTS), default="github")
     parser.add_argument("--log", type=Path)
     given = parser.parse_args()
     with GithubServer(given.repository, dialect=given.dialect, port=given.port, log=given.log) as server:

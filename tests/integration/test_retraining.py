@@ -275,6 +275,61 @@ def test_a_bundle_is_proposed_as_one_pull_request_and_refreshed_not_repeated(
     assert {(status["sha"], status["context"]) for status in state["statuses"]} == {(first.commit, "titlebout/gate")}
 
 
+def test_the_local_branch_is_pushed_and_its_pull_request_carries_the_evidence(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    result = retraining.propose(after, forge)
+
+    message = Git(after.root).message(result.commit)
+    assert Git(after.root).remote_branch(BRANCH) == result.commit
+    evidence = proposal.trailer(message, proposal.INPUTS_TRAILER)
+    assert github.repository.pulls[0]["body"].startswith(f"<!-- titlebout: evidence {evidence} -->\n")
+
+
+def test_a_proposal_that_was_declined_is_not_pushed_or_opened_again(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    first = retraining.propose(after, forge)
+    github.repository.close_pull(first.number or 0)
+    sample.git(after.root, "push", "--quiet", "origin", "--delete", BRANCH)
+    statuses = len(github.repository.statuses)
+
+    second = retraining.propose(after, forge)
+
+    assert (second.operation, second.number, second.url, second.passed) == ("declined", first.number, first.url, True)
+    assert second.reasons[0].startswith(f"pull request {first.number} with the same evidence was closed")
+    assert Git(after.root).remote_branch(BRANCH) is None
+    assert len(github.repository.pulls) == 1
+    assert len(github.repository.statuses) == statuses
+
+
+def test_new_evidence_is_proposed_after_the_old_was_declined(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    github.repository.close_pull(retraining.propose(after, forge).number or 0)
+    arrive(after.root, stormy(60, start="2024-06-12", seed=2), "2024-06")
+    assert retraining.retrain(after, Why("drift")).operation == "committed"
+
+    again = retraining.propose(after, forge)
+
+    assert (again.operation, again.number) == ("created", 2)
+    assert [pull["state"] for pull in github.repository.pulls] == ["closed", "open"]
+
+
+def test_a_decline_is_remembered_when_main_moves_on_elsewhere(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    github.repository.close_pull(retraining.propose(after, forge).number or 0)
+    (after.root / "README.md").write_text("news\n", encoding="utf-8")
+    sample.git(after.root, "add", "README.md")
+    sample.git(after.root, "commit", "--quiet", "-m", "News on main")
+    sample.git(after.root, "push", "--quiet", "origin", "main")
+    assert retraining.retrain(after, Why("drift")).operation == "committed"
+
+    assert retraining.propose(after, forge).operation == "declined"
+    assert len(github.repository.pulls) == 1
+
+
 def test_a_commit_that_touches_code_is_refused_before_it_is_pushed(after: Project, forge: Forge) -> None:
     sample.git(after.root, "checkout", "--quiet", BRANCH)
     sample.edit(after.root / "src/ferries/model.py", "import", "import os  # smuggled\nimport")

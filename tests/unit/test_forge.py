@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from fakes import github_server
-from fakes.github_server import Fault, GithubServer, Reply, refusal
+from fakes.forge_matrix import LOST, MOST_CALLS, SECONDARY, SHA, FakeTime
+from fakes.github_server import ROOTS, Fault, GithubServer, Reply, gitea_refusal, refusal
 from titlebout.errors import (
     ConfigError,
     ConflictError,
@@ -26,23 +27,6 @@ from titlebout.forge import BODY_LIMIT, Forge, IssueOutcome, PullRequest, PullRe
 WANTED = PullRequest(
     head="ct/flights", base="main", title="Retrain flights", body="It wins.\n\nBy a margin.", labels=("retrain",)
 )
-SHA = "0123456789" * 4
-MOST_CALLS = 12
-
-
-class FakeTime:
-    """A clock that only moves when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 @pytest.fixture
@@ -168,18 +152,65 @@ def test_after_a_closed_pull_request_a_new_one_is_opened(server: GithubServer, f
     assert forge.ensure_pull_request(WANTED).number == 2
 
 
-def test_losing_the_race_to_open_it_ends_with_the_winners_pull_request(
-    server: GithubServer, forge: Forge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find = forge._find_pull
+EVIDENT = replace(WANTED, evidence="0a1b")
 
-    def find_then_lose(wanted: PullRequest) -> object:
-        found = find(wanted)
-        if not server.repository.pulls:
-            server.repository.add_pull("ct/flights", "main", "the winner's", "text")
-        return found
 
-    monkeypatch.setattr(forge, "_find_pull", find_then_lose)
+@pytest.fixture(params=ROOTS)
+def anywhere(request: pytest.FixtureRequest) -> Iterator[GithubServer]:
+    """A server of each dialect."""
+    with GithubServer(dialect=request.param) as running:
+        yield running
+    assert running.violations == []
+
+
+def test_what_people_closed_is_declined_until_the_evidence_changes(anywhere: GithubServer, fake_time: FakeTime) -> None:
+    forge = make_forge(anywhere, fake_time)
+    assert forge.find_declined(EVIDENT) is None
+    first = forge.ensure_pull_request(EVIDENT)
+    assert forge.find_declined(EVIDENT) is None
+    anywhere.repository.close_pull(first.number, branch_deleted=True)
+
+    assert forge.find_declined(EVIDENT) == PullRequestOutcome("declined", first.number, first.url)
+    assert forge.find_declined(replace(EVIDENT, evidence="0a1c")) is None
+    assert forge.find_declined(WANTED) is None  # without evidence nothing is remembered, nor asked
+    assert anywhere.calls[-1].query["state"] == "all"
+
+
+def test_the_decision_is_remembered_behind_later_ones(server: GithubServer, forge: Forge) -> None:
+    for evidence in ("0a1b", "0a1c"):
+        server.repository.close_pull(forge.ensure_pull_request(replace(EVIDENT, evidence=evidence)).number)
+
+    declined = [forge.find_declined(replace(EVIDENT, evidence=evidence)) for evidence in ("0a1b", "0a1c")]
+
+    assert [one and one.number for one in declined] == [1, 2]
+
+
+def test_what_was_merged_was_not_declined(server: GithubServer, forge: Forge) -> None:
+    server.repository.close_pull(forge.ensure_pull_request(EVIDENT).number, merged=True)
+    assert forge.find_declined(EVIDENT) is None
+
+
+def test_what_is_open_again_is_refreshed_and_not_declined(server: GithubServer, forge: Forge) -> None:
+    server.repository.close_pull(forge.ensure_pull_request(EVIDENT).number)
+    server.repository.add_pull("ct/flights", "main", "opened by hand", "on second thoughts")
+    assert forge.find_declined(EVIDENT) is None
+    assert forge.ensure_pull_request(EVIDENT).number == 2
+
+
+def test_a_fork_cannot_decline_for_us(anywhere: GithubServer, fake_time: FakeTime) -> None:
+    body = f"{EVIDENT.mark}\ntext"
+    anywhere.repository.add_pull("ct/flights", "main", "theirs", body, fork="stranger/flights")
+    anywhere.repository.close_pull(1)
+    assert make_forge(anywhere, fake_time).find_declined(EVIDENT) is None
+
+
+def test_evidence_cannot_end_its_own_comment(server: GithubServer, forge: Forge) -> None:
+    forge.ensure_pull_request(replace(WANTED, evidence="1 --> @team"))
+    assert server.repository.pulls[0]["body"].startswith("<!-- titlebout: evidence 1 - -team -->\nIt wins.")
+
+
+def test_losing_the_race_to_open_it_ends_with_the_winners_pull_request(server: GithubServer, forge: Forge) -> None:
+    server.faults = [Fault(method="POST", path="/pulls$", rival=True, applied=True)]
     assert forge.ensure_pull_request(WANTED).operation == "updated"
     assert calls(server) == ["GET /pulls", "POST /pulls", "GET /pulls", "PATCH /pulls/1", "POST /issues/1/labels"]
     assert len(server.repository.pulls) == 1
@@ -228,6 +259,30 @@ def test_gitea_and_forgejo_take_the_same_calls(fake_time: FakeTime) -> None:
     assert server.repository.statuses[0]["state"] == "success"
 
 
+def test_gitea_says_nothing_of_a_label_that_nobody_made_so_we_do(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    with GithubServer(dialect="gitea") as server:
+        make_forge(server, fake_time).ensure_pull_request(replace(WANTED, labels=("retrain", "unheard-of")))
+    assert server.repository.pulls[0]["labels"] == [{"name": "retrain"}]
+    assert "could not label #1 with unheard-of: there is no such label" in caplog.text
+
+
+@pytest.mark.parametrize("dialect", ROOTS)
+def test_each_forge_is_known_by_its_address_and_asked_in_its_own_words(fake_time: FakeTime, dialect: str) -> None:
+    with GithubServer(dialect=dialect) as server:
+        make_forge(server, fake_time).ensure_pull_request(WANTED)
+    asked = server.calls[0]
+    gitea = dialect in {"gitea", "forgejo"}
+    assert server.violations == []
+    assert asked.query.keys() == (
+        {"state", "sort", "limit", "page"}
+        if gitea
+        else {"state", "head", "base", "sort", "direction", "per_page", "page"}
+    )
+    assert ("X-Github-Api-Version" in {name.title() for name in asked.headers}) is not gitea
+
+
 def test_gitea_tells_a_duplicate_in_its_own_way(fake_time: FakeTime) -> None:
     hidden = Fault(Reply(200, []), method="GET", path="/pulls$")
     with GithubServer(dialect="gitea") as server:
@@ -241,9 +296,7 @@ def test_gitea_tells_a_duplicate_in_its_own_way(fake_time: FakeTime) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Faults that pass
 
-HTML = b"<html><title>Please log in</title></html>"
 LIMIT = refusal(429, "API rate limit exceeded")
-SECONDARY = refusal(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
 ABUSE = refusal(403, "You have triggered an abuse detection mechanism.")
 EXHAUSTED = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1767225605", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
@@ -255,19 +308,13 @@ REFUSED_FOR_NOW = {
     "403 abuse detection with Retry-After": Fault(replace(ABUSE, headers={"Retry-After": "7"})),
     "403 primary limit": Fault(replace(refusal(403, "API rate limit exceeded"), headers=EXHAUSTED)),
 }
-LOST = {
-    "500": Fault(refusal(500, "Server Error")),
-    "502 as HTML": Fault(Reply(502, HTML)),
-    "503 with Retry-After": Fault(replace(refusal(503, "Service unavailable"), headers={"Retry-After": "7"})),
-    "reset": Fault(how="reset"),
-    "timeout": Fault(how="hang"),
-    "200 as HTML": Fault(Reply(200, HTML)),
-    "200 cut short": Fault(Reply(200, b'{"number": 1, "title": "Ret')),
+ALL_LOST = LOST | {
     "200 with null": Fault(Reply(200, b"null")),
     "200 with another object": Fault(Reply(200, b'{"ok": true}')),
 }
-PASSING = REFUSED_FOR_NOW | LOST | {f"{name}, but done": replace(fault, applied=True) for name, fault in LOST.items()}
-KINDS = ["429 with Retry-After", "500", "500, but done", "reset", "reset, but done", "200 as HTML, but done"]
+PASSING = (
+    REFUSED_FOR_NOW | ALL_LOST | {f"{name}, but done": replace(fault, applied=True) for name, fault in ALL_LOST.items()}
+)
 ANYWHERE = [f"{method} {path}" for method, path in [("GET", "/pulls$"), ("POST", "/pulls$"), ("POST", "/labels$")]]
 
 
@@ -293,25 +340,6 @@ def test_a_fault_while_refreshing_still_refreshes(server: GithubServer, forge: F
     server.faults = [replace(fault, method="PATCH")]
     assert forge.ensure_pull_request(WANTED).operation == "updated"
     assert [pull["title"] for pull in server.repository.pulls] == [WANTED.title]
-
-
-@pytest.mark.parametrize("second", KINDS)
-@pytest.mark.parametrize("first", KINDS)
-@pytest.mark.parametrize("where", [("GET", 0), ("GET", 1), ("POST", 0)], ids=["before", "between", "again"])
-def test_two_faults_end_with_one_pull_request_at_the_latest_when_run_again(
-    server: GithubServer, forge: Forge, first: str, second: str, where: tuple[str, int]
-) -> None:
-    method, skip = where
-    server.faults = [
-        replace(PASSING[first], method="POST", path="/pulls$"),
-        replace(PASSING[second], method=method, path="/pulls$", skip=skip),
-    ]
-    try:
-        forge.ensure_pull_request(WANTED)
-    except TemporaryError:
-        forge.ensure_pull_request(WANTED)
-    assert len(server.repository.pulls) == 1
-    assert len(server.calls) <= MOST_CALLS
 
 
 @some(PASSING)
@@ -437,11 +465,53 @@ def test_the_tick_box_that_lets_actions_open_pull_requests_is_named(server: Gith
     assert "Settings → Actions → General → Workflow permissions" in error.fix
 
 
+NO_RIGHT = refusal(403, "Resource not accessible by integration")
+
+
 def test_the_permission_the_server_wants_is_named(server: GithubServer, forge: Forge) -> None:
-    reply = refusal(403, "Resource not accessible by integration")
-    error = refused(server, forge, replace(reply, headers={"X-Accepted-GitHub-Permissions": "pull_requests=write"}))
+    wants = {"X-Accepted-GitHub-Permissions": "issues=write; pull_requests=write"}
+    error = refused(server, forge, replace(NO_RIGHT, headers=wants))
     assert isinstance(error, PermissionRefusedError)
-    assert "grant the job pull_requests=write in `permissions:`" in error.fix
+    assert error.why == "Resource not accessible by integration"
+    assert "grant `issues: write; pull-requests: write` in `permissions:` of the job" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("ask", "path", "needed"),
+    [
+        (lambda forge: forge.ensure_pull_request(WANTED), "/pulls$", "pull-requests: read"),
+        (lambda forge: forge.ensure_issue("drift", "Drift", "text"), "/issues$", "issues: read"),
+        (lambda forge: forge.ensure_issue("drift", "Drift", "text"), "/graphql$", "metadata: read"),
+        (lambda forge: forge.set_status(SHA, "success", "titlebout/gate", "it won"), "/statuses/", "statuses: write"),
+    ],
+)
+def test_a_permission_that_the_server_does_not_name_is_named_by_us(
+    server: GithubServer, forge: Forge, ask: Callable[[Forge], object], path: str, needed: str
+) -> None:
+    server.faults = [Fault(NO_RIGHT, path=path)]
+    with pytest.raises(PermissionRefusedError) as caught:
+        ask(forge)
+    assert caught.value.exit_code == ExitCode.PERMISSION
+    assert f"grant `{needed}` in `permissions:` of the job" in caught.value.fix
+    assert "GitHub App" in caught.value.fix
+
+
+@pytest.mark.parametrize("dialect", ["gitea", "forgejo"])
+def test_gitea_is_told_the_scope_and_that_a_status_needs_the_code(fake_time: FakeTime, dialect: str) -> None:
+    lacking = gitea_refusal(403, "token does not have at least one of required scope(s)")
+    with GithubServer(dialect=dialect) as server:
+        forge = make_forge(server, fake_time)
+        server.faults = [Fault(lacking, path=path) for path in ("/statuses/", "/user$", "/issues$")]
+        with pytest.raises(PermissionRefusedError) as status:
+            forge.set_status(SHA, "success", "titlebout/gate", "it won")
+        with pytest.raises(PermissionRefusedError) as user:
+            forge.ensure_issue("drift", "Drift", "text")
+        with pytest.raises(PermissionRefusedError) as issue:
+            forge.ensure_issue("drift", "Drift", "text")
+    assert "`write:repository`" in status.value.fix
+    assert "`contents` and `pull-requests`" in status.value.fix
+    assert "`read:user`" in user.value.fix
+    assert "`write:issue`" in issue.value.fix
 
 
 def test_a_repository_that_is_hidden_may_also_be_misspelt(server: GithubServer, forge: Forge) -> None:
@@ -506,20 +576,77 @@ def test_a_status_is_set_despite_one_fault(server: GithubServer, forge: Forge, f
     assert {status["state"] for status in server.repository.statuses} == {"failure"}
 
 
-def test_one_issue_is_opened_refreshed_and_left(server: GithubServer, forge: Forge) -> None:
+def test_one_issue_is_opened_refreshed_and_left(anywhere: GithubServer, fake_time: FakeTime) -> None:
+    forge, known = make_forge(anywhere, fake_time), anywhere.repository
     for number in range(120):
-        server.repository.add_issue(f"issue {number}", "quotes <!-- titlebout: drift flights --> further down")
+        known.add_issue(f"issue {number}", "quotes <!-- titlebout: drift flights --> further down")
     first = forge.ensure_issue("drift flights", "Drift", "3 columns drifted", ["drift"])
-    server.repository.add_issue("newer", "text")
+    known.add_issue("newer", "text")
     again = forge.ensure_issue("drift flights", "Drift", "3 columns drifted", ["drift"])
     third = forge.ensure_issue("drift flights", "Drift", "4 columns drifted", ["drift"])
     other = forge.ensure_issue("drift taxis", "Drift", "taxis drifted")
     assert [one.operation for one in (first, again, third, other)] == ["created", "unchanged", "updated", "created"]
-    assert first == IssueOutcome("created", 121, server.repository.issues[120]["html_url"])
+    assert first == IssueOutcome("created", 121, known.issues[120]["html_url"])
     assert {first.number, again.number, third.number} == {121}
-    issue = server.repository.issues[120]
+    issue = known.issues[120]
     assert issue["body"] == "<!-- titlebout: drift flights -->\n4 columns drifted"
     assert issue["labels"] == [{"name": "drift"}]
+
+
+def test_an_issue_that_somebody_else_planted_is_left_alone(anywhere: GithubServer, fake_time: FakeTime) -> None:
+    planted = dict(anywhere.repository.add_issue("planted", "<!-- titlebout: drift -->\nlies", by="mallory"))
+    outcome = make_forge(anywhere, fake_time).ensure_issue("drift", "Drift", "text")
+    assert (outcome.operation, outcome.number) == ("created", 2)
+    assert anywhere.repository.issues[0] == planted
+
+
+@pytest.mark.parametrize("login", ["retrain-bot[bot]", "ada"])
+def test_an_issue_of_another_app_or_token_is_found_by_its_own_login(
+    server: GithubServer, forge: Forge, login: str
+) -> None:
+    server.repository.login = login
+    operations = [forge.ensure_issue("drift", "Drift", text).operation for text in ("one", "two")]
+    assert operations == ["created", "updated"]
+    assert calls(server).count("POST /graphql") == 1
+
+
+def test_a_closed_issue_stays_closed_until_there_is_something_new(anywhere: GithubServer, fake_time: FakeTime) -> None:
+    forge = make_forge(anywhere, fake_time)
+    forge.ensure_issue("drift", "Drift", "3 columns drifted")
+    (issue,) = anywhere.repository.issues
+    issue["state"] = "closed"
+
+    assert forge.ensure_issue("drift", "Drift", "3 columns drifted").operation == "unchanged"
+    assert issue["state"] == "closed"
+    assert forge.ensure_issue("drift", "Drift", "4 columns drifted") == IssueOutcome("updated", 1, issue["html_url"])
+    assert issue["state"] == "open"
+    assert len(anywhere.repository.issues) == 1
+
+
+def test_of_two_issues_born_of_a_lost_reply_the_next_run_keeps_the_first(server: GithubServer, forge: Forge) -> None:
+    server.faults = [Fault(how="reset", method="POST", path="/issues$", applied=True, unlisted=1)]
+    forge.ensure_issue("drift", "Drift", "text")
+    assert len(server.repository.issues) == 2
+
+    assert forge.ensure_issue("drift", "Drift", "text") == IssueOutcome(
+        "unchanged", 1, server.repository.issues[0]["html_url"]
+    )
+    assert [issue["state"] for issue in server.repository.issues] == ["open", "closed"]
+
+
+@pytest.mark.parametrize("data", [None, {"viewer": None}])
+def test_a_server_that_does_not_say_who_we_are_gets_no_issue(server: GithubServer, forge: Forge, data: object) -> None:
+    server.faults = [Fault(Reply(200, {"data": data, "errors": [{"message": "no"}]}), path="/graphql")]
+    with pytest.raises(PermissionRefusedError, match="does not say whose token"):
+        forge.ensure_issue("drift", "Drift", "text")
+    assert server.repository.issues == []
+
+
+def test_issues_that_are_turned_off_are_told_with_the_box_to_tick(server: GithubServer, forge: Forge) -> None:
+    server.faults = [Fault(refusal(410, "Issues has been disabled in this repository."), path="/issues$")]
+    with pytest.raises(ConfigError) as caught:
+        forge.ensure_issue("drift", "Drift", "text")
+    assert "Features → Issues" in caught.value.fix
 
 
 def test_a_pull_request_that_carries_the_marker_is_no_issue(server: GithubServer, forge: Forge) -> None:
@@ -529,16 +656,17 @@ def test_a_pull_request_that_carries_the_marker_is_no_issue(server: GithubServer
 
 
 def test_a_long_issue_keeps_its_marker(server: GithubServer, forge: Forge) -> None:
-    operations = [forge.ensure_issue("drift", "Drift", "a line\n" * 20_000).operation for _ in range(2)]
+    operations = [forge.ensure_issue("drift", "Drift " * 100, "a line\n" * 20_000).operation for _ in range(2)]
     assert operations == ["created", "unchanged"]
 
 
 @some(PASSING)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_one_fault_still_ends_with_one_issue(server: GithubServer, forge: Forge, fault: Fault, method: str) -> None:
-    server.faults = [replace(fault, method=method, path="/issues$")]
+    server.faults = [replace(fault, method=method, path="/(issues|graphql)$")]
     assert forge.ensure_issue("drift", "Drift", "text").operation == "created"
     assert len(server.repository.issues) == 1
+    assert len(server.calls) <= MOST_CALLS
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -594,6 +722,31 @@ def test_the_stand_in_sees_what_breaks_githubs_description(method: str, path: st
         server.repository.add_pull("x", "main")
         httpx.request(method, f"{server.url}/repos/team/flights{path}", json=body, headers={"Authorization": "x"})
     assert len(server.violations) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/pulls?head=team:x", None),
+        ("GET", "/pulls?per_page=100", None),
+        ("GET", "/pulls?sort=updated", None),
+        ("GET", "/issues?creator=ada", None),
+        ("POST", "/pulls", {"head": "a", "base": "main", "title": "t", "draft": True}),
+        ("POST", "/statuses/" + SHA, {"state": "success", "colour": "red"}),
+    ],
+)
+def test_the_stand_in_sees_what_gitea_would_silently_ignore(method: str, path: str, body: object) -> None:
+    with GithubServer(dialect="gitea") as server:
+        httpx.request(method, f"{server.url}/repos/team/flights{path}", json=body, headers={"Authorization": "x"})
+    assert len(server.violations) == 1
+
+
+@pytest.mark.parametrize("dialect", ["ghes", "gitea"])
+def test_the_stand_in_answers_below_its_root_only(dialect: str) -> None:
+    with GithubServer(dialect=dialect) as server:
+        url = server.url.removesuffix(server.root)
+        reply = httpx.get(f"{url}/repos/team/flights/pulls", headers={"Authorization": "x"})
+    assert reply.status_code in {404, 422}
 
 
 def test_the_stand_in_checks_its_own_replies_too() -> None:

@@ -15,7 +15,7 @@ OWNERS = {
     "dvc": {"tracking"},
     "evidently": {"drift"},
     "great_expectations": {"checks"},
-    "httpx": {"forge", "http", "replay", "packaging"},
+    "httpx": {"dialects", "forge", "http", "replay", "packaging"},
     "skops": {"models"},
     "subprocess": {"process"},
 }

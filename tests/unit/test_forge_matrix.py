@@ -1,0 +1,68 @@
+"""The fault matrix: whatever goes wrong, and whatever goes wrong after it, one pull request comes out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fakes import forge_matrix
+from fakes.forge_matrix import DISTINCT, KINDS, STARTS, Case, pairs, play, singles
+from fakes.github_server import ROOTS
+from titlebout.forge import Forge
+
+ROOT = Path(__file__).parents[2]
+
+
+def failures(cases: list[Case]) -> list[str]:
+    return [f"{case}: {played}" for case in cases if (played := play(case)).wrong]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("dialect", ROOTS)
+def test_each_fault_at_each_call_ends_with_one_pull_request(dialect: str, start: str) -> None:
+    cases = list(singles(dialect, start))
+
+    assert len(cases) >= len(KINDS) - len(forge_matrix.RACES)
+    assert failures(cases) == []
+
+
+@pytest.mark.parametrize(("dialect", "start"), [("github", "nothing"), ("gitea", "older")])
+def test_each_two_faults_at_each_two_calls_end_with_one_pull_request(dialect: str, start: str) -> None:
+    cases = list(pairs(dialect, start, DISTINCT))
+
+    assert len(cases) > 1000
+    assert failures(cases) == []
+
+
+def test_without_faults_a_run_takes_five_calls_and_a_declined_one_a_single_one() -> None:
+    assert [play(Case("github", start)).calls for start in STARTS] == [(5,), (5,), (1,)]
+
+
+def test_the_matrix_sees_a_second_pull_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Forge, "find_declined", lambda *_: None)
+
+    assert "declined, yet 1 are open" in play(Case("github", "declined")).wrong
+
+
+def test_the_matrix_sees_a_storm_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forge_matrix, "MOST_CALLS", 4)
+
+    assert play(Case("github", "nothing")).wrong == ("[5] calls",)
+
+
+def test_the_documentation_tells_the_figures_that_were_measured() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "forge" / "faults.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "explanation" / "one-pull-request.md").read_text(encoding="utf-8")
+
+    assert f"{measured['kinds_of_fault']} kinds" in page
+    for word, key in (("one", "singles"), ("two", "pairs")):
+        found = measured[key]
+        assert f"| {word} | {found['cases']:,} | {found['run_again']:,} | {found['most_calls']} |" in page
+        assert found["most_calls"] <= forge_matrix.MOST_CALLS
+
+
+def test_the_measured_cases_are_those_of_today() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "forge" / "faults.json").read_text(encoding="utf-8"))
+
+    assert measured["singles"]["cases"] == sum(1 for name in ROOTS for start in STARTS for _ in singles(name, start))
+    assert measured["kinds_of_fault"] == len(KINDS)
