@@ -379,9 +379,11 @@ def _losses(bout: Bout, metric: Metric, estimate: Estimate, who: str) -> FloatAr
 
 
 def _calibrations(ring: _Ring) -> dict[str, Calibration]:
-    given = ring.bout.predicted
+    bout = ring.bout
     return {
-        who: calibration(ring.bout.truth, given[who], ring.alpha) for who in ("challenger", "champion") if who in given
+        who: calibration(bout.truth, bout.predicted[who], ring.alpha, bout.entities)
+        for who in ("challenger", "champion")
+        if who in bout.predicted
     }
 
 
