@@ -101,7 +101,7 @@ def _judged(
     """Return a slice with its status; `p` is its own p-value and the corrected one."""
     own, corrected = p
     champion, challenger = (float(losses[who][part.rows].mean()) for who in ("champion", "challenger"))
-    change = (challenger - champion) / champion if champion else float(challenger > 0)
+    change = (challenger - champion) / abs(champion) if champion else float(challenger > 0)
     status = "grey"
     if own is not None and corrected is not None:
         worse = change > tolerance
@@ -109,11 +109,13 @@ def _judged(
     return Slice(part.column, part.level, len(part.rows), champion, challenger, change, corrected, status)
 
 
-def _p_worse(bout: Bout, losses: Mapping[str, FloatArray], rows: IntArray) -> float:
+def _p_worse(bout: Bout, losses: Mapping[str, FloatArray], rows: IntArray) -> float | None:
+    """Return the one-sided p-value of "not worse" in some rows; None when they all belong to one entity."""
     gain = losses["champion"][rows] - losses["challenger"][rows]
     mean = float(gain.mean())
     units = None if bout.entities is None else np.unique(bout.entities[rows], return_inverse=True)[1]
-    return from_influence(mean, gain - mean, units).p_worse()
+    found = from_influence(mean, gain - mean, units)
+    return found.p_worse() if np.isfinite(found.se) else None
 
 
 def _groups(bout: Bout, column: str) -> list[_Part]:
@@ -140,6 +142,7 @@ def _groups(bout: Bout, column: str) -> list[_Part]:
 def _levels(values: pd.Series) -> tuple[IntArray, list[str]]:
     """Return the number of every row's level, and the names of the levels; missing is a level."""
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MANY:
-        values = pd.qcut(values, FIVE, duplicates="drop").astype(object)
+        finite = values.replace([np.inf, -np.inf], np.nan)  # an infinite number belongs to the outermost part
+        values = pd.qcut(values.clip(finite.min(), finite.max()), FIVE, duplicates="drop").astype(object)
     codes, levels = pd.factorize(values.astype(object), use_na_sentinel=False)
     return codes.astype(np.int64), ["(missing)" if pd.isna(level) else str(level) for level in levels]
