@@ -94,7 +94,8 @@ def unsound(predicted: FloatArray, rows: int, classes: tuple[object, ...]) -> st
     """Return what is wrong with predictions, or None when they are a value or probabilities of every row."""
     if predicted.shape != ((rows, len(classes)) if classes else (rows,)):
         return f"predictions have the shape {predicted.shape} for {rows} rows{f' and {len(classes)} classes' * bool(classes)}"
-    broken = int((~np.isfinite(predicted.reshape(rows, -1))).any(axis=1).sum())
+    finite = np.isfinite(predicted)
+    broken = rows - int((finite.all(axis=1) if classes else finite).sum())
     if broken:
         return f"{broken} of {rows} predictions are not finite"
     if classes and not _is_probability(predicted):
