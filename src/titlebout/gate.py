@@ -157,9 +157,11 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
     ConfigError
         If a metric or a slice column of the settings does not exist.
     """
+    if not settings.anchor:
+        bout = replace(bout, predicted={who: given for who, given in bout.predicted.items() if who != "anchor"})
     task = bout.truth.task
     metric = find_metric(settings.primary or PRIMARY[task], task)
-    rule = getattr(settings.rules, reason, "superior") if "champion" in bout.predicted else "first"
+    rule = settings.rules.model_dump().get(reason, "superior") if "champion" in bout.predicted else "first"
     tightened = uses > settings.holdout.tighten_after
     alpha = min(settings.alpha, settings.holdout.tightened_alpha) if tightened else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)
@@ -182,7 +184,9 @@ class _Ring:
         return {who: metric.estimate(truth, given, units) for who, given in self.bout.predicted.items()}
 
     def gain(self, metric: Metric, estimates: Mapping[str, Estimate], over: str) -> Difference | None:
-        return metric.gain(estimates["challenger"], estimates[over], self.bout.entities) if over in estimates else None
+        """Return what the challenger gains over another; None where that is not known, or not how well it is known."""
+        found = metric.gain(estimates["challenger"], estimates[over], self.bout.entities) if over in estimates else None
+        return found if found is not None and np.isfinite(found.se) else None
 
     def line(self, metric: Metric, role: str, estimates: Mapping[str, Estimate]) -> MetricLine:
         gain = self.gain(metric, estimates, "champion" if "champion" in estimates else "dummy")
@@ -193,7 +197,7 @@ class _Ring:
 
 def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict, str] | None:
     """Return the verdict on a bout that cannot be weighed, and why."""
-    rows = len(bout.truth.y)
+    rows, entities = len(bout.truth.y), bout.entities
     for who, verdict in (("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")):
         problem = unsound(bout.predicted[who], rows, bout.truth.classes) if who in bout.predicted else None
         if problem:
@@ -204,6 +208,8 @@ def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict
             f"{rows} holdout rows are too few to decide; the rule asks for {settings.min_rows}: "
             "add data, hold out more of it (split in params.yaml), or lower gate.min_rows in titlebout.toml",
         )
+    if entities is not None and entities.min() == entities.max():
+        return "inconclusive", "all holdout rows belong to one entity (gate.entity): nothing tells chance from gain"
     if uses > settings.holdout.refuse_after:
         return (
             "inconclusive",
@@ -216,7 +222,7 @@ def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict
 def _weigh(ring: _Ring, metric: Metric, blank: Decision) -> Decision:
     estimates = ring.estimates(metric)
     champion = estimates.get("champion")
-    margin = _margin(metric, champion.value, ring.settings) if champion else None
+    margin = _margin(metric, champion.value, ring.settings) if champion and np.isfinite(champion.value) else None
     over = {who: ring.gain(metric, estimates, who) for who in ("champion", "anchor", "dummy")}
     verdict, sentence = _verdict(ring, blank.rule, over, margin)
     if champion is not None and margin is not None:
@@ -245,17 +251,16 @@ def _verdict(
     ring: _Ring, rule: str, over: Mapping[str, Difference | None], margin: float | None
 ) -> tuple[Verdict, str]:
     """Return what the primary metric alone says."""
-    dummy, champion = over["dummy"], over["champion"]
-    if dummy is None or (rule != "first" and (champion is None or not margin)):
+    dummy, champion, anchor = over["dummy"], over["champion"], over["anchor"]
+    if any(over[who] is None for who in ring.bout.predicted if who in over) or dummy is None:
         return "inconclusive", "the primary metric is not defined on this holdout"
     if dummy.lower(ring.alpha) <= 0:
         return "keep", "the challenger is not shown to be better than a model that knows nothing"
-    if champion is None or not margin:
+    if champion is None or margin is None:
         return "promote", "nobody holds the title yet, and the challenger is better than a model that knows nothing"
     verdict, sentence = (_superior if rule == "superior" else _no_worse)(champion, margin, ring.alpha, "champion")
     if verdict == "promote" and rule == "non-inferior-and-ahead" and champion.gain <= 0:
         return "keep", f"the challenger is no worse, but not ahead either, {_told(champion, ring.alpha)}"
-    anchor = over["anchor"]
     if verdict != "promote" or rule == "superior" or anchor is None:
         return verdict, sentence
     held, why = _no_worse(anchor, margin, ring.alpha, "anchor, the last model that won by being better")
@@ -290,6 +295,8 @@ def _told(gain: Difference, alpha: float) -> str:
 
 
 def _needed(gain: Difference, margin: float, alpha: float) -> str:
+    if margin == 0:
+        return "a share of 0 is no margin; give gate.margin as a number"
     return f"to show a gain of {margin:.2g} about {gain.units_needed(margin, alpha):,} rows are needed, here are {gain.df + 1:,}"
 
 
@@ -299,7 +306,7 @@ def _margin(metric: Metric, champion: float, settings: GateSettings) -> float:
 
 
 def _power(gain: Difference | None, alpha: float, margin: float | None) -> dict[str, float]:
-    if gain is None or not np.isfinite(gain.se):
+    if gain is None:
         return {}
     known = {"units": gain.df + 1, "resolves": gain.half_width(alpha)}
     return known | ({"needed": gain.units_needed(margin, alpha)} if margin else {})
@@ -419,7 +426,7 @@ def _churn(bout: Bout) -> dict[str, Any]:
 
 
 def _bounds(gain: Difference | None, alpha: float) -> dict[str, float] | None:
-    if gain is None or not np.isfinite(gain.se):
+    if gain is None:
         return None
     return {"gain": gain.gain, "lower": gain.lower(alpha), "upper": gain.upper(alpha)}
 
