@@ -10,68 +10,31 @@ from typing import Any, Literal
 
 import numpy as np
 
-from titlebout.bouts import MODELS, Bout
-from titlebout.calibration import Calibration, calibration, faults
+from titlebout.bouts import Bout
+from titlebout.calibration import Calibration
 from titlebout.config import GateSettings, margin_size
-from titlebout.estimates import Estimate
-from titlebout.inference import Difference, FloatArray, holm
-from titlebout.metrics import PRIMARY, Metric, losses_of, unsound
+from titlebout.inference import Difference
+from titlebout.metrics import PRIMARY, Metric, unsound
+from titlebout.safeguards import (
+    Guard,
+    MetricLine,
+    Ring,
+    bounds,
+    calibrated,
+    calibrations,
+    in_words,
+    other_metrics,
+    slices_of,
+)
 from titlebout.scorers import find_metric
-from titlebout.slices import Slice, examine
+from titlebout.slices import Slice
+
+__all__ = ["Decision", "Guard", "MetricLine", "Verdict", "decide"]
 
 Verdict = Literal["promote", "keep", "inconclusive"]
-Status = Literal["passed", "warning", "failed", "untested"]
 
-GUARDS = {"classification": ("roc_auc", "accuracy"), "regression": ("rmse",)}
-MOST_NAMED = 3
 # Level at which a gain worth a promotion is ruled out: a challenger that has it is told so in 1 of 100 cases.
 FUTILITY = 0.01
-
-
-@dataclass(frozen=True)
-class Guard:
-    """One condition beside the primary metric.
-
-    Attributes
-    ----------
-    name : str
-    status : {"passed", "warning", "failed", "untested"}
-        Failed keeps the champion; untested, where something was to be tested, is never a promotion.
-    told : str
-        The finding in a few words.
-    """
-
-    name: str
-    status: Status
-    told: str
-
-
-@dataclass(frozen=True)
-class MetricLine:
-    """One metric of all models on the holdout.
-
-    Attributes
-    ----------
-    name : str
-    better : {"smaller", "larger"}
-    role : {"primary", "guard", "floor"}
-    challenger, champion, anchor, dummy : float or None
-        None where there is no such model or the metric is not defined.
-    gain, lower, upper : float or None
-        Of the challenger over the champion (over the dummy when nobody holds the title), positive when it is better,
-        with its one-sided bounds at the level of the gate.
-    """
-
-    name: str
-    better: str
-    role: str
-    challenger: float | None
-    champion: float | None
-    anchor: float | None
-    dummy: float | None
-    gain: float | None
-    lower: float | None
-    upper: float | None
 
 
 @dataclass(frozen=True)
@@ -168,31 +131,7 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
     early = _undecidable(bout, settings, uses)
     if early:
         return replace(blank, verdict=early[0], reasons=(early[1],))
-    return _weigh(_Ring(bout, settings, alpha), metric, blank)
-
-
-@dataclass(frozen=True)
-class _Ring:
-    """What every part of the rule looks at."""
-
-    bout: Bout
-    settings: GateSettings
-    alpha: float
-
-    def estimates(self, metric: Metric) -> dict[str, Estimate]:
-        truth, units = self.bout.truth, self.bout.entities
-        return {who: metric.estimate(truth, given, units) for who, given in self.bout.predicted.items()}
-
-    def gain(self, metric: Metric, estimates: Mapping[str, Estimate], over: str) -> Difference | None:
-        """Return what the challenger gains over another; None where that is not known, or not how well it is known."""
-        found = metric.gain(estimates["challenger"], estimates[over], self.bout.entities) if over in estimates else None
-        return found if found is not None and np.isfinite(found.se) else None
-
-    def line(self, metric: Metric, role: str, estimates: Mapping[str, Estimate]) -> MetricLine:
-        gain = self.gain(metric, estimates, "champion" if "champion" in estimates else "dummy")
-        values = {who: _finite(estimates[who].value) if who in estimates else None for who in MODELS}
-        bounds: Mapping[str, float | None] = _bounds(gain, self.alpha) or dict.fromkeys(("gain", "lower", "upper"))
-        return MetricLine(metric.name, metric.better, role, **values, **bounds)
+    return _weigh(Ring(bout, settings, alpha), metric, blank)
 
 
 def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict, str] | None:
@@ -219,7 +158,7 @@ def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict
     return None
 
 
-def _weigh(ring: _Ring, metric: Metric, blank: Decision) -> Decision:
+def _weigh(ring: Ring, metric: Metric, blank: Decision) -> Decision:
     estimates = ring.estimates(metric)
     champion = estimates.get("champion")
     margin = _margin(metric, champion.value, ring.settings) if champion and np.isfinite(champion.value) else None
@@ -227,29 +166,27 @@ def _weigh(ring: _Ring, metric: Metric, blank: Decision) -> Decision:
     verdict, sentence = _verdict(ring, blank.rule, over, margin)
     if champion is not None and margin is not None:
         sentence = f"{metric.name} {champion.value:.4f} → {estimates['challenger'].value:.4f}: {sentence}"
-    slices, untested, found_slices = _slices(ring, metric, estimates)
-    calibrations = _calibrations(ring)
-    lines, guards = _guards(ring, metric)
+    slices, untested, found_slices = slices_of(ring, metric, estimates)
+    agreement = calibrations(ring)
+    lines, guards = other_metrics(ring, metric)
     decision = replace(
         blank,
         verdict=verdict,
         reasons=(sentence,),
         margin=margin,
         metrics=(ring.line(metric, "primary", estimates), *lines),
-        over_dummy=_bounds(over["dummy"], ring.alpha),
-        over_anchor=_bounds(over["anchor"], ring.alpha),
+        over_dummy=bounds(over["dummy"], ring.alpha),
+        over_anchor=bounds(over["anchor"], ring.alpha),
         power=_power(over["champion"] or over["dummy"], ring.alpha, margin),
         slices=slices,
         untested_slices=untested,
-        calibration=calibrations,
+        calibration=agreement,
         churn=_churn(ring.bout),
     )
-    return decision.guarded([*guards, *found_slices, *_calibrated(ring, calibrations)])
+    return decision.guarded([*guards, *found_slices, *calibrated(ring, agreement)])
 
 
-def _verdict(
-    ring: _Ring, rule: str, over: Mapping[str, Difference | None], margin: float | None
-) -> tuple[Verdict, str]:
+def _verdict(ring: Ring, rule: str, over: Mapping[str, Difference | None], margin: float | None) -> tuple[Verdict, str]:
     """Return what the primary metric alone says."""
     dummy, champion, anchor = over["dummy"], over["champion"], over["anchor"]
     if any(over[who] is None for who in ring.bout.predicted if who in over) or dummy is None:
@@ -260,7 +197,7 @@ def _verdict(
         return "promote", "nobody holds the title yet, and the challenger is better than a model that knows nothing"
     verdict, sentence = (_superior if rule == "superior" else _no_worse)(champion, margin, ring.alpha, "champion")
     if verdict == "promote" and rule == "non-inferior-and-ahead" and champion.gain <= 0:
-        return "keep", f"the challenger is no worse, but not ahead either, {_told(champion, ring.alpha)}"
+        return "keep", f"the challenger is no worse, but not ahead either, {in_words(champion, ring.alpha)}"
     if verdict != "promote" or rule == "superior" or anchor is None:
         return verdict, sentence
     held, why = _no_worse(anchor, margin, ring.alpha, "anchor, the last model that won by being better")
@@ -268,7 +205,7 @@ def _verdict(
 
 
 def _superior(gain: Difference, margin: float, alpha: float, whom: str) -> tuple[Verdict, str]:
-    told = _told(gain, alpha)
+    told = in_words(gain, alpha)
     if gain.lower(alpha) > 0:
         return "promote", f"the challenger is better, {told}"
     if gain.upper(alpha) < 0:
@@ -279,7 +216,7 @@ def _superior(gain: Difference, margin: float, alpha: float, whom: str) -> tuple
 
 
 def _no_worse(gain: Difference, margin: float, alpha: float, whom: str) -> tuple[Verdict, str]:
-    told = f"{_told(gain, alpha)}; it may lose {margin:.2g}"
+    told = f"{in_words(gain, alpha)}; it may lose {margin:.2g}"
     if gain.lower(alpha) > -margin:
         return "promote", f"the challenger is {'better' if gain.lower(alpha) > 0 else 'no worse'}, {told}"
     if gain.upper(alpha) < 0:
@@ -288,10 +225,6 @@ def _no_worse(gain: Difference, margin: float, alpha: float, whom: str) -> tuple
         "inconclusive",
         f"these rows cannot tell whether it is worse than the {whom}, {told}; {_needed(gain, margin, alpha)}",
     )
-
-
-def _told(gain: Difference, alpha: float) -> str:
-    return f"a gain of {gain.gain:+.4f} (between {gain.lower(alpha):+.4f} and {gain.upper(alpha):+.4f})"
 
 
 def _needed(gain: Difference, margin: float, alpha: float) -> str:
@@ -310,98 +243,6 @@ def _power(gain: Difference | None, alpha: float, margin: float | None) -> dict[
         return {}
     known = {"units": gain.df + 1, "resolves": gain.half_width(alpha)}
     return known | ({"needed": gain.units_needed(margin, alpha)} if margin else {})
-
-
-def _guards(ring: _Ring, primary: Metric) -> tuple[list[MetricLine], list[Guard]]:
-    """Return the other metrics: floors, and what must not get worse (Holm over all of them)."""
-    task = ring.bout.truth.task
-    wanted = GUARDS[task] if ring.settings.guards is None else ring.settings.guards
-    names = dict.fromkeys([*(name for name in wanted if name != primary.name), *ring.settings.floors])
-    metrics = {name: find_metric(name, task) for name in names}
-    estimates = {name: ring.estimates(metric) for name, metric in metrics.items()}
-    lines = [
-        ring.line(metric, "guard" if name in wanted else "floor", estimates[name])
-        for name, metric in metrics.items()
-        if name != primary.name
-    ]
-    guards = [_floor(metrics[name], estimates[name], floor) for name, floor in ring.settings.floors.items()]
-    if "champion" in ring.bout.predicted:
-        guarded = {name: ring.gain(metrics[name], estimates[name], "champion") for name in names if name in wanted}
-        guards += _worse(guarded, metrics, estimates, ring.alpha)
-    return lines, guards
-
-
-def _floor(metric: Metric, estimates: Mapping[str, Estimate], floor: float) -> Guard:
-    value = estimates["challenger"].value
-    if not np.isfinite(value):
-        return Guard(f"floor of {metric.name}", "untested", "it is not defined on this holdout")
-    held = value <= floor if metric.better == "smaller" else value >= floor
-    return Guard(f"floor of {metric.name}", "passed" if held else "failed", f"{value:.4f}, the floor is {floor:g}")
-
-
-def _worse(
-    gains: Mapping[str, Difference | None],
-    metrics: Mapping[str, Metric],
-    estimates: Mapping[str, Mapping[str, Estimate]],
-    alpha: float,
-) -> list[Guard]:
-    known = {name: gain for name, gain in gains.items() if gain is not None}
-    corrected = dict(zip(known, holm(np.array([gain.p_worse() for gain in known.values()])), strict=True))
-    guards = [Guard(name, "untested", "it is not defined on this holdout") for name in gains if name not in known]
-    for name, gain in known.items():
-        metric, before = metrics[name], estimates[name]["champion"].value
-        allowed = metric.margin * abs(before) if metric.relative else metric.margin
-        failed = corrected[name] < alpha and -gain.gain > allowed
-        told = f"{before:.4f} → {estimates[name]['challenger'].value:.4f}, {_told(gain, alpha)}"
-        guards.append(Guard(name, "failed" if failed else "passed", f"worse: {told}" if failed else told))
-    return guards
-
-
-def _slices(
-    ring: _Ring, metric: Metric, estimates: Mapping[str, Estimate]
-) -> tuple[tuple[Slice, ...], dict[str, int], list[Guard]]:
-    """Return the slices; their loss is the primary metric where it is a mean over rows, else the task's default."""
-    columns = ring.settings.slices.columns
-    if "champion" not in estimates or not columns:
-        return (), {}, []
-    losses = {who: _losses(ring.bout, metric, estimates[who], who) for who in ("champion", "challenger")}
-    slices, untested = examine(ring.bout, losses, ring.settings.slices, ring.alpha)
-    red = [one for one in slices if one.status == "red"]
-    yellow = [one for one in slices if one.status == "yellow"]
-    told = ", ".join(f"{one.column} = {one.level} ({one.change:+.0%})" for one in (red or yellow)[:MOST_NAMED])
-    if red:
-        return slices, untested, [Guard("slices", "failed", f"worse in {len(red)}: {told}")]
-    if not any(one.status != "grey" for one in slices):
-        return slices, untested, [Guard("slices", "untested", "no slice has enough rows to be tested")]
-    tested = sum(one.status != "grey" for one in slices)
-    if yellow:
-        return slices, untested, [Guard("slices", "warning", f"perhaps worse in {len(yellow)} of {tested}: {told}")]
-    return slices, untested, [Guard("slices", "passed", f"{tested} tested, none worse")]
-
-
-def _losses(bout: Bout, metric: Metric, estimate: Estimate, who: str) -> FloatArray:
-    if metric.better == "smaller" and estimate.is_mean and estimate.influence is not None:
-        return estimate.influence + estimate.value
-    return losses_of(bout.truth, bout.predicted[who])
-
-
-def _calibrations(ring: _Ring) -> dict[str, Calibration]:
-    bout = ring.bout
-    return {
-        who: calibration(bout.truth, bout.predicted[who], ring.alpha, bout.entities)
-        for who in ("challenger", "champion")
-        if who in bout.predicted
-    }
-
-
-def _calibrated(ring: _Ring, found: Mapping[str, Calibration]) -> list[Guard]:
-    """Return the guard; without a champion there is nobody to be worse than, and it only warns."""
-    wrong = faults(found["challenger"], found.get("champion"), ring.settings.calibration)
-    if wrong:
-        return [Guard("calibration", "failed" if "champion" in found else "warning", ", ".join(wrong))]
-    slope = found["challenger"].slope
-    told = f"slope {slope:.2f}" if slope is not None else "slope not defined"
-    return [Guard("calibration", "passed", f"{told}, bias {found['challenger'].bias:+.3f}")]
 
 
 def _churn(bout: Bout) -> dict[str, Any]:
@@ -423,13 +264,3 @@ def _churn(bout: Bout) -> dict[str, Any]:
         "only_challenger_right": int((right_now & ~right_before).sum()),
         "only_champion_right": int((~right_now & right_before).sum()),
     }
-
-
-def _bounds(gain: Difference | None, alpha: float) -> dict[str, float] | None:
-    if gain is None:
-        return None
-    return {"gain": gain.gain, "lower": gain.lower(alpha), "upper": gain.upper(alpha)}
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
