@@ -77,19 +77,30 @@ def _own(name: str) -> Metric:
             fix="name it module:function, with the module under src/",
         ) from error
 
+    def asked(labels: Any, predicted: FloatArray, classes: tuple[object, ...]) -> FloatArray:
+        try:
+            return np.asarray(score(labels, predicted, classes), dtype=np.float64)
+        except Exception as error:
+            raise ConfigError(
+                f"metric {name!r} failed on {len(labels)} rows",
+                where="titlebout.toml: gate",
+                why=f"{type(error).__name__}: {error}",
+                fix="correct the function; it takes labels, predictions and the class labels",
+            ) from error
+
     def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
-        answer = np.asarray(score(truth.labels, predicted, truth.classes), dtype=np.float64)
-        if answer.shape == (len(truth.y),) and np.isfinite(answer).all():
+        labels = truth.labels
+        answer = asked(labels, predicted, truth.classes)
+        if answer.shape == (len(labels),) and np.isfinite(answer).all():
             return of_losses(answer)
         if answer.shape != ():
             raise ConfigError(
                 f"metric {name!r} did not give one number, or one finite number per row",
                 where="titlebout.toml: gate",
-                why=f"it gave an array of shape {answer.shape} for {len(truth.y)} rows",
+                why=f"it gave an array of shape {answer.shape} for {len(labels)} rows",
                 fix="return the loss of every row, or one number for all; smaller is better",
             )
-        labels = truth.labels
-        return blocked(lambda at: float(score(labels[at], predicted[at], truth.classes)), len(truth.y), units)
+        return blocked(lambda at: float(asked(labels[at], predicted[at], truth.classes)), len(labels), units)
 
     return Metric(name, "smaller", estimate, RELATIVE_MARGIN, relative=True)
 
