@@ -1,5 +1,6 @@
 """Holdouts whose truth is known: two models that see the same signal, each with its own noise."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,26 +53,26 @@ def regression(rows: int = 2000, seed: int = 0, noise: dict[str, float] | None =
 
 def with_answers(bout: Bout, **predicted: FloatArray | None) -> Bout:
     """The same bout with other answers of some models; None takes a model out."""
-    left = {who: given for who, given in bout.predicted.items() if who not in predicted}
-    new = {who: given for who, given in predicted.items() if given is not None}
-    return Bout(bout.truth, left | new, bout.columns, bout.entities, bout.rows, bout.facts)
+    given = {who: answers for who, answers in {**bout.predicted, **predicted}.items() if answers is not None}
+    return replace(bout, predicted=given)
 
 
-def slopes(bout: Bout, who: str, factor: float) -> FloatArray:
+def more_sure(bout: Bout, who: str, factor: float) -> FloatArray:
     """The answers of a model, `factor` times as sure."""
     positive = bout.predicted[who][:, 1]
     return pair(sigmoid(factor * np.log(positive / (1 - positive))))
 
 
-def gate(**settings: Any) -> GateSettings:
-    return GateSettings.model_validate(settings)
-
-
 def sliced(bout: Bout, **columns: Any) -> Bout:
     """The same bout with columns to slice by."""
-    return Bout(bout.truth, bout.predicted, pd.DataFrame(columns), bout.entities, bout.rows, bout.facts)
+    return replace(bout, columns=pd.DataFrame(columns))
 
 
 def grouped(bout: Bout, entities: IntArray) -> Bout:
     """The same bout whose rows belong to entities."""
-    return Bout(bout.truth, bout.predicted, bout.columns, entities, bout.rows, bout.facts)
+    return replace(bout, entities=entities)
+
+
+def gate(**settings: Any) -> GateSettings:
+    """Settings of the gate, as they would be read from a file."""
+    return GateSettings.model_validate(settings)
