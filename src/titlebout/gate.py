@@ -59,8 +59,8 @@ class Decision:
     over_dummy, over_anchor : dict or None
         gain, lower and upper of the challenger over the two.
     power : dict
-        units (rows, or entities), resolves (distance of a bound from the gain), and needed (units with which a gain as
-        large as the margin is shown in 80 of 100 cases).
+        units (rows at hand), resolves (distance of a bound from the gain), and needed (rows like them with which a gain
+        as large as the margin is shown in 80 of 100 cases).
     guards : tuple of Guard
     slices : tuple of Slice
         The worst first.
@@ -177,7 +177,7 @@ def _weigh(ring: Ring, metric: Metric, blank: Decision) -> Decision:
         metrics=(ring.line(metric, "primary", estimates), *lines),
         over_dummy=bounds(over["dummy"], ring.alpha),
         over_anchor=bounds(over["anchor"], ring.alpha),
-        power=_power(over["champion"] or over["dummy"], ring.alpha, margin),
+        power=_power(ring, over["champion"] or over["dummy"], margin),
         slices=slices,
         untested_slices=untested,
         calibration=agreement,
@@ -190,47 +190,52 @@ def _verdict(ring: Ring, rule: str, over: Mapping[str, Difference | None], margi
     """Return what the primary metric alone says."""
     dummy, champion, anchor = over["dummy"], over["champion"], over["anchor"]
     if any(over[who] is None for who in ring.bout.predicted if who in over) or dummy is None:
-        return "inconclusive", "the primary metric is not defined on this holdout"
+        return "inconclusive", "the primary metric, or how well it is known, is not defined on this holdout"
     if dummy.lower(ring.alpha) <= 0:
         return "keep", "the challenger is not shown to be better than a model that knows nothing"
     if champion is None or margin is None:
         return "promote", "nobody holds the title yet, and the challenger is better than a model that knows nothing"
-    verdict, sentence = (_superior if rule == "superior" else _no_worse)(champion, margin, ring.alpha, "champion")
+    verdict, sentence = (_superior if rule == "superior" else _no_worse)(ring, champion, margin, "champion")
     if verdict == "promote" and rule == "non-inferior-and-ahead" and champion.gain <= 0:
         return "keep", f"the challenger is no worse, but not ahead either, {in_words(champion, ring.alpha)}"
     if verdict != "promote" or rule == "superior" or anchor is None:
         return verdict, sentence
-    held, why = _no_worse(anchor, margin, ring.alpha, "anchor, the last model that won by being better")
+    held, why = _no_worse(ring, anchor, margin, "anchor, the last model that won by being better")
     return (verdict, sentence) if held == "promote" else (held, why)
 
 
-def _superior(gain: Difference, margin: float, alpha: float, whom: str) -> tuple[Verdict, str]:
-    told = in_words(gain, alpha)
+def _superior(ring: Ring, gain: Difference, margin: float, whom: str) -> tuple[Verdict, str]:
+    alpha, told = ring.alpha, in_words(gain, ring.alpha)
     if gain.lower(alpha) > 0:
         return "promote", f"the challenger is better, {told}"
     if gain.upper(alpha) < 0:
         return "keep", f"the challenger is worse than the {whom}, {told}"
     if gain.upper(FUTILITY) < margin:
         return "keep", f"a gain worth a promotion ({margin:.2g}) is ruled out, {told}"
-    return "inconclusive", f"these rows cannot tell, {told}; {_needed(gain, margin, alpha)}"
+    return "inconclusive", f"these rows cannot tell, {told}; {_more(ring, gain, margin)}"
 
 
-def _no_worse(gain: Difference, margin: float, alpha: float, whom: str) -> tuple[Verdict, str]:
-    told = f"{in_words(gain, alpha)}; it may lose {margin:.2g}"
+def _no_worse(ring: Ring, gain: Difference, margin: float, whom: str) -> tuple[Verdict, str]:
+    alpha, told = ring.alpha, f"{in_words(gain, ring.alpha)}; it may lose {margin:.2g}"
     if gain.lower(alpha) > -margin:
         return "promote", f"the challenger is {'better' if gain.lower(alpha) > 0 else 'no worse'}, {told}"
     if gain.upper(alpha) < 0:
         return "keep", f"the challenger is worse than the {whom}, {told}"
     return (
         "inconclusive",
-        f"these rows cannot tell whether it is worse than the {whom}, {told}; {_needed(gain, margin, alpha)}",
+        f"these rows cannot tell whether it is worse than the {whom}, {told}; {_more(ring, gain, margin)}",
     )
 
 
-def _needed(gain: Difference, margin: float, alpha: float) -> str:
+def _more(ring: Ring, gain: Difference, margin: float) -> str:
     if margin == 0:
         return "a share of 0 is no margin; give gate.margin as a number"
-    return f"to show a gain of {margin:.2g} about {gain.units_needed(margin, alpha):,} rows are needed, here are {gain.df + 1:,}"
+    needed, rows = _rows_needed(ring, gain, margin), len(ring.bout.truth.y)
+    return f"to show a gain of {margin:.2g} about {needed:,} rows are needed, here are {rows:,}"
+
+
+def _rows_needed(ring: Ring, gain: Difference, margin: float) -> int:
+    return int(np.ceil(len(ring.bout.truth.y) * gain.times_needed(margin, ring.alpha)))
 
 
 def _margin(metric: Metric, champion: float, settings: GateSettings) -> float:
@@ -238,11 +243,11 @@ def _margin(metric: Metric, champion: float, settings: GateSettings) -> float:
     return size * abs(champion) if relative else size
 
 
-def _power(gain: Difference | None, alpha: float, margin: float | None) -> dict[str, float]:
+def _power(ring: Ring, gain: Difference | None, margin: float | None) -> dict[str, float]:
     if gain is None:
         return {}
-    known = {"units": gain.df + 1, "resolves": gain.half_width(alpha)}
-    return known | ({"needed": gain.units_needed(margin, alpha)} if margin else {})
+    known = {"units": len(ring.bout.truth.y), "resolves": gain.half_width(ring.alpha)}
+    return known | ({"needed": _rows_needed(ring, gain, margin)} if margin else {})
 
 
 def _churn(bout: Bout) -> dict[str, Any]:
