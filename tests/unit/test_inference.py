@@ -121,8 +121,8 @@ def test_quantiles_are_students(share: float, df: int) -> None:
     assert quantile(share, df) == pytest.approx(stats.t.ppf(share, df), rel=1e-6, abs=1e-9)
 
 
-def test_the_units_that_are_said_to_be_needed_show_the_gain_in_four_of_five_cases() -> None:
-    needed = of(np.random.default_rng(1).normal(0, 1, 2000)).units_needed(0.2, 0.05)
+def test_the_rows_that_are_said_to_be_needed_show_the_gain_in_four_of_five_cases() -> None:
+    needed = int(2000 * of(np.random.default_rng(1).normal(0, 1, 2000)).times_needed(0.2, 0.05))
     random = np.random.default_rng(2)
     shown = [of(random.normal(0.2, 1, needed)).lower(0.05) > 0 for _ in range(1000)]
 
