@@ -15,6 +15,7 @@ from titlebout.inference import Difference, FloatArray, IntArray, from_influence
 Better = Literal["smaller", "larger"]
 
 PRIMARY = {"classification": "log_loss", "regression": "mae"}
+ROUNDING = 1e-5  # how far probabilities may be off that somebody averaged, or kept as float32
 RELATIVE_MARGIN, ABSOLUTE_MARGIN = 0.02, 0.01  # of a loss without a fixed range; of a rate between 0 and 1
 
 
@@ -187,7 +188,8 @@ def _sound(
 
 
 def _is_probability(predicted: FloatArray) -> bool:
-    return bool((predicted >= 0).all() and (predicted <= 1).all() and np.allclose(predicted.sum(axis=1), 1, atol=1e-6))
+    inside = (predicted >= -ROUNDING).all() and (predicted <= 1 + ROUNDING).all()
+    return bool(inside and (np.abs(predicted.sum(axis=1) - 1) <= ROUNDING).all())
 
 
 _BUILT_IN: dict[str, tuple[str, Better, Callable[[Truth, FloatArray], Estimate]]] = {
