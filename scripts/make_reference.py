@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -82,13 +83,13 @@ def params() -> str:
     return _tables(Params)
 
 
-def _tables(model: type[BaseModel]) -> str:
-    """Return one table of keys per table of a configuration file."""
+def _tables(model: type[BaseModel], prefix: str = "") -> str:
+    """Return one table of keys per table of a configuration file, and one per table inside a table."""
     inner = {key: kind for key, field in model.model_fields.items() if (kind := _table_of(field))}
     plain = {key: field for key, field in model.model_fields.items() if key not in inner}
-    parts = [_keys(plain)] if plain else []
+    parts = [_keys(plain, prefix)] if plain else []
     parts += [
-        f"### {key}\n\n{_first_line(kind)}\n\n{_keys(kind.model_fields, f'{key}.')}" for key, kind in inner.items()
+        f"### {prefix}{key}\n\n{_first_line(kind)}\n\n{_tables(kind, f'{prefix}{key}.')}" for key, kind in inner.items()
     ]
     return "\n\n".join(parts)
 
@@ -98,7 +99,7 @@ def _table_of(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _keys(fields: Mapping[str, FieldInfo], prefix: str = "") -> str:
+def _keys(fields: Mapping[str, FieldInfo], prefix: str) -> str:
     rows = [
         (f"`{prefix}{key}`", _type(field), _default(field), field.description or "") for key, field in fields.items()
     ]
@@ -117,18 +118,21 @@ def _type(field: FieldInfo) -> str:
 
 
 def _type_name(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
-    if get_origin(annotation) is tuple:
-        return f"list of {_type_name(get_args(annotation)[0])}"
-    return "table" if get_origin(annotation) is dict else TYPES[annotation]
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{json.dumps(value)}`" for value in inner)
+    if origin is UnionType:
+        return " or ".join(_type_name(kind) for kind in inner if kind is not NoneType)
+    if origin is tuple:
+        return f"list of {_type_name(inner[0])}"
+    return "table" if origin is dict else TYPES[annotation]
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default if field.default is not PydanticUndefined else {}
-    return f"`{json.dumps(value)}`"
+    return f"`{json.dumps(value)}`" if value is not None else "none"
 
 
 def actions() -> str:

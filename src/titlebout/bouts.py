@@ -55,7 +55,7 @@ def write_bout(path: Path, bout: Bout) -> Path:
         table["entity"] = bout.entities
     for who, predicted in bout.predicted.items():
         table |= {name: predicted.reshape(len(predicted), -1)[:, at] for at, name in enumerate(_names(who, bout.truth))}
-    table |= {f"{_SLICE}{name}": bout.columns[name].to_numpy() for name in bout.columns.columns}
+    table |= {f"{_SLICE}{name}": _storable(bout.columns[name]) for name in bout.columns.columns}
     frame = pd.DataFrame(table)
     frame.attrs[_KEY] = {
         "version": BOUT_VERSION,
@@ -87,7 +87,7 @@ def read_bout(path: Path) -> Bout:
         frame = pd.read_parquet(path)
         said = {BOUT_VERSION: frame.attrs[_KEY]}[frame.attrs[_KEY]["version"]]
         truth = Truth(said["task"], frame["y"].to_numpy(), tuple(said["classes"]))
-        predicted = {who: _array(frame, _names(who, truth)) for who in said["models"]}
+        predicted = {who: _array(frame, _names(who, truth), truth) for who in said["models"]}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(
             "this is not a file of predictions that this titlebout can read",
@@ -106,10 +106,19 @@ def read_bout(path: Path) -> Bout:
     )
 
 
+def _storable(values: pd.Series) -> pd.Series:
+    """Return a column that parquet can hold and give back with its type; of a mixture of types, the text."""
+    values = values.reset_index(drop=True)
+    if values.dtype != object or values.map(type, na_action="ignore").nunique() < 2:
+        return values
+    return values.map(str, na_action="ignore")
+
+
 def _names(who: str, truth: Truth) -> list[str]:
-    return [f"{who}: {label}" for label in truth.classes] if truth.classes else [who]
+    """Return names of columns; with the position, because the labels 1 and "1" are two classes."""
+    return [f"{who} {at}: {label}" for at, label in enumerate(truth.classes)] if truth.classes else [who]
 
 
-def _array(frame: pd.DataFrame, names: list[str]) -> FloatArray:
+def _array(frame: pd.DataFrame, names: list[str], truth: Truth) -> FloatArray:
     found = frame[names].to_numpy(dtype=np.float64)
-    return found if len(names) > 1 else found[:, 0]
+    return found if truth.classes else found[:, 0]

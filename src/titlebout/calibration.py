@@ -2,7 +2,8 @@
 
 Binary probabilities: the slope of a logistic regression of what happened on the logit of the prediction (Cox 1958); 1
 is right, less is overconfident. Of more than two classes, the likeliest one and whether it happened. Values: the slope
-of a linear regression of what happened on the prediction, with a heteroscedasticity-consistent error (White 1980).
+of a linear regression of what happened on the prediction. Standard errors come from the influence of every row
+(:mod:`titlebout.inference`), so that they hold for uneven noise (White 1980) and for rows that belong together.
 """
 
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ import numpy as np
 
 from titlebout.config import CalibrationSettings
 from titlebout.estimates import SMALLEST, Truth
-from titlebout.inference import FloatArray, quantile
+from titlebout.inference import FloatArray, IntArray, from_influence
 
 BINS = 10
 MORE = 1.25  # how much worse than a champion that is off already a challenger may be: two equal models are never equal
 _STEPS = 25
+_NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Calibration:
     observed: tuple[float, ...]
 
 
-def calibration(truth: Truth, predicted: FloatArray, alpha: float) -> Calibration:
+def calibration(truth: Truth, predicted: FloatArray, alpha: float, units: IntArray | None = None) -> Calibration:
     """Return how one model's predictions agree with what happened.
 
     Parameters
@@ -52,22 +54,22 @@ def calibration(truth: Truth, predicted: FloatArray, alpha: float) -> Calibratio
     predicted : ndarray of shape (n_rows, n_classes) or (n_rows,)
     alpha : float
         Level of the one-sided bounds.
+    units : ndarray of shape (n_rows,), dtype int, optional
+        Number of the entity of every row.
     """
     given, happened = _one_number(truth, predicted)
-    slope, error = _logistic_slope(given, happened) if truth.classes else _linear_slope(given, happened)
-    wide = quantile(1 - alpha, max(len(given) - 2, 1))
-    scale = 1.0 if truth.classes else float(happened.std()) or 1.0
-    off = (given - happened) / scale
-    bias, half = float(off.mean()), wide * float(off.std(ddof=1) / np.sqrt(len(off)))
-    known = bool(np.isfinite(slope) and np.isfinite(error))
+    slope, influence = (_logistic_slope if truth.classes else _linear_slope)(given, happened)
+    found = from_influence(slope, influence, units) if np.isfinite(slope) else None
+    off = (given - happened) / (1.0 if truth.classes else float(happened.std()) or 1.0)
+    bias = from_influence(float(off.mean()), off - off.mean(), units)
     groups = [part for part in np.array_split(np.argsort(given, kind="stable"), BINS) if len(part)]
     return Calibration(
-        slope if known else None,
-        slope - wide * error if known else None,
-        slope + wide * error if known else None,
-        bias,
-        bias - half,
-        bias + half,
+        slope if found else None,
+        found.lower(alpha) if found else None,
+        found.upper(alpha) if found else None,
+        bias.gain,
+        bias.lower(alpha),
+        bias.upper(alpha),
         tuple(float(given[part].mean()) for part in groups),
         tuple(float(happened[part].mean()) for part in groups),
     )
@@ -81,8 +83,9 @@ def faults(found: Calibration, champion: Calibration | None, settings: Calibrati
         if out and not (champion and champion.slope is not None and MORE * _off(champion.slope) >= _off(found.slope)):
             kind = "overconfident" if found.slope < 1 else "underconfident"
             said.append(f"{kind}: calibration slope {found.slope:.2f}")
-    shown = max(found.bias_lower, -found.bias_upper) > 0
-    if shown and abs(found.bias) > max(settings.bias, MORE * abs(champion.bias) if champion else 0):
+    # Beyond the tolerance by its bound, not by its value: a significant bias is a large one where rows are few.
+    shown = max(found.bias_lower, -found.bias_upper) > settings.bias
+    if shown and not (champion and MORE * abs(champion.bias) >= abs(found.bias)):
         said.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
     return said
 
@@ -101,34 +104,39 @@ def _one_number(truth: Truth, predicted: FloatArray) -> tuple[FloatArray, FloatA
     return predicted.max(axis=1), (predicted.argmax(axis=1) == truth.y).astype(np.float64)
 
 
-def _logistic_slope(given: FloatArray, happened: FloatArray) -> tuple[float, float]:
-    """Return slope and standard error of the logistic regression on the logit, by Newton's method."""
+def _logistic_slope(given: FloatArray, happened: FloatArray) -> tuple[float, FloatArray]:
+    """Return the slope of the logistic regression on the logit, and the influence of every row on it.
+
+    Newton's method from a slope of 0: from 1 it runs away for the very predictions that matter, the far too sure ones.
+    """
     clipped = np.clip(given, SMALLEST, 1 - SMALLEST)
-    x = np.log(clipped / (1 - clipped))
-    if np.ptp(x) == 0 or np.ptp(happened) == 0:
-        return float("nan"), float("nan")
-    weights = np.array([0.0, 1.0])
-    information = np.eye(2)
+    logit = np.log(clipped / (1 - clipped))
+    spread = float(logit.std())
+    if spread == 0 or np.ptp(happened) == 0:
+        return _undefined(given)
+    # Centred and scaled, so that whether the equations can be solved does not depend on where the logits lie.
+    x = np.column_stack([np.ones(len(logit)), (logit - logit.mean()) / spread])
+    weights = np.array([np.log(happened.mean() / (1 - happened.mean())), 0.0])
     for _ in range(_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(weights[0] + weights[1] * x, -50, 50)))
-        curve = p * (1 - p)
-        cross = float(curve @ x)
-        information = np.array([[curve.sum(), cross], [cross, float(curve @ (x * x))]])
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -50, 50)))
+        information = x.T @ (x * (p * (1 - p))[:, None])
         if np.linalg.cond(information) > 1 / SMALLEST:
-            return float("nan"), float("nan")  # the outcome is separated by the prediction: there is no finite slope
-        left = happened - p
-        step = np.linalg.solve(information, np.array([left.sum(), float(left @ x)]))
-        weights = weights + step
-        if np.abs(step).max() < 1e-8:
-            return float(weights[1]), float(np.sqrt(np.linalg.inv(information)[1, 1]))
-    return float("nan"), float("nan")
+            return _undefined(given)  # the prediction separates the outcomes: there is no finite slope
+        steps = np.linalg.solve(information, (x * (happened - p)[:, None]).T)
+        weights = weights + steps.sum(axis=1)
+        if np.abs(steps.sum(axis=1)).max() < _NEGLIGIBLE:
+            return float(weights[1]) / spread, len(x) * steps[1] / spread
+    return _undefined(given)
 
 
-def _linear_slope(given: FloatArray, happened: FloatArray) -> tuple[float, float]:
+def _linear_slope(given: FloatArray, happened: FloatArray) -> tuple[float, FloatArray]:
     centred = given - given.mean()
     total = float(centred @ centred)
     if total == 0:
-        return float("nan"), float("nan")
+        return _undefined(given)
     slope = float(centred @ happened) / total
-    left = happened - happened.mean() - slope * centred
-    return slope, float(np.sqrt(np.sum((centred * left) ** 2))) / total
+    return slope, len(given) * centred * (happened - happened.mean() - slope * centred) / total
+
+
+def _undefined(given: FloatArray) -> tuple[float, FloatArray]:
+    return float("nan"), np.zeros(len(given))

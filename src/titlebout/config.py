@@ -68,7 +68,7 @@ class SlicesSettings(_Table):
 class CalibrationSettings(_Table):
     """How far predicted probabilities (or values) may be from what happens, unless the champion is as far."""
 
-    min_slope: float = Field(0.8, gt=0, description="Less: overconfident.")
+    min_slope: float = Field(0.8, gt=0, lt=1, description="Less: overconfident.")
     max_slope: float = Field(1.25, gt=1, description="More: underconfident.")
     bias: float = Field(0.02, gt=0, description="Mean prediction less mean outcome; regression: in its sds.")
 
@@ -86,9 +86,9 @@ class CostSettings(_Table):
 class HoldoutSettings(_Table):
     """How often the same holdout rows may decide."""
 
-    tighten_after: int = Field(10, ge=1, description="From so many challengers on, `tightened_alpha` counts.")
+    tighten_after: int = Field(10, ge=1, description="After so many challengers `tightened_alpha` counts.")
     tightened_alpha: float = Field(0.01, gt=0, lt=0.5, description="Level of the gate from then on.")
-    refuse_after: int = Field(30, ge=1, description="From so many challengers on, nothing is promoted.")
+    refuse_after: int = Field(30, ge=1, description="After so many challengers nothing is promoted.")
 
 
 class GateSettings(_Table):

@@ -112,7 +112,10 @@ def _f1_of(happened: npt.NDArray[np.bool_], answered: npt.NDArray[np.bool_]) -> 
 
 
 def roc_auc(truth: Truth, predicted: FloatArray) -> Estimate:
-    """Area under the ROC curve of the positive class, or its mean over the classes, each against the others."""
+    """Area under the ROC curve of the positive class, or its mean over the classes, each against the others.
+
+    A class of which only one row is known tells nothing about chance and is left out of that mean.
+    """
     return _per_class(truth, predicted, _auc_of)
 
 
@@ -198,13 +201,15 @@ def _per_class(
 
 
 def _mean_of(estimates: list[Estimate]) -> Estimate:
-    """Return the mean over the classes for which the metric is defined."""
+    """Return the mean over the classes for which the metric is defined, and of which there are rows enough to tell."""
     defined = [one for one in estimates if np.isfinite(one.value)]
     if not defined:
         return Estimate(float("nan"))
     influences = [one.influence for one in defined if one.influence is not None]
-    influence = np.mean(influences, axis=0) if len(influences) == len(defined) else None
-    return Estimate(float(np.mean([one.value for one in defined])), influence)
+    if not influences:
+        return Estimate(float(np.mean([one.value for one in defined])))
+    values = [one.value for one in defined if one.influence is not None]
+    return Estimate(float(np.mean(values)), np.mean(influences, axis=0))
 
 
 def _tie_numbers(ordered: FloatArray) -> IntArray:

@@ -10,68 +10,32 @@ from typing import Any, Literal
 
 import numpy as np
 
-from titlebout.bouts import MODELS, Bout
-from titlebout.calibration import Calibration, calibration, faults
+from titlebout.bouts import Bout
+from titlebout.calibration import Calibration
 from titlebout.config import GateSettings, margin_size
-from titlebout.estimates import Estimate
-from titlebout.inference import Difference, FloatArray, holm
-from titlebout.metrics import PRIMARY, Metric, losses_of, unsound
+from titlebout.inference import Difference
+from titlebout.metrics import PRIMARY, Metric, unsound
+from titlebout.safeguards import (
+    Guard,
+    MetricLine,
+    Ring,
+    bounds,
+    calibrated,
+    calibrations,
+    in_words,
+    other_metrics,
+    slices_of,
+)
 from titlebout.scorers import find_metric
-from titlebout.slices import Slice, examine
+from titlebout.slices import Slice
+
+__all__ = ["Decision", "Guard", "MetricLine", "Verdict", "decide"]
 
 Verdict = Literal["promote", "keep", "inconclusive"]
-Status = Literal["passed", "warning", "failed", "untested"]
 
-GUARDS = {"classification": ("roc_auc", "accuracy"), "regression": ("rmse",)}
-MOST_NAMED = 3
+PROPER = ("log_loss", "brier")  # probabilities that are off cost something in them, and what is right is cheapest
 # Level at which a gain worth a promotion is ruled out: a challenger that has it is told so in 1 of 100 cases.
 FUTILITY = 0.01
-
-
-@dataclass(frozen=True)
-class Guard:
-    """One condition beside the primary metric.
-
-    Attributes
-    ----------
-    name : str
-    status : {"passed", "warning", "failed", "untested"}
-        Failed keeps the champion; untested, where something was to be tested, is never a promotion.
-    told : str
-        The finding in a few words.
-    """
-
-    name: str
-    status: Status
-    told: str
-
-
-@dataclass(frozen=True)
-class MetricLine:
-    """One metric of all models on the holdout.
-
-    Attributes
-    ----------
-    name : str
-    better : {"smaller", "larger"}
-    role : {"primary", "guard", "floor"}
-    challenger, champion, anchor, dummy : float or None
-        None where there is no such model or the metric is not defined.
-    gain, lower, upper : float or None
-        Of the challenger over the champion (over the dummy when nobody holds the title), positive when it is better,
-        with its one-sided bounds at the level of the gate.
-    """
-
-    name: str
-    better: str
-    role: str
-    challenger: float | None
-    champion: float | None
-    anchor: float | None
-    dummy: float | None
-    gain: float | None
-    lower: float | None
-    upper: float | None
 
 
 @dataclass(frozen=True)
@@ -96,8 +60,8 @@ class Decision:
     over_dummy, over_anchor : dict or None
         gain, lower and upper of the challenger over the two.
     power : dict
-        units (rows, or entities), resolves (distance of a bound from the gain), and needed (units with which a gain as
-        large as the margin is shown in 80 of 100 cases).
+        units (rows at hand), resolves (distance of a bound from the gain), and needed (rows like them with which a gain
+        as large as the margin is shown in 80 of 100 cases).
     guards : tuple of Guard
     slices : tuple of Slice
         The worst first.
@@ -157,43 +121,23 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
     ConfigError
         If a metric or a slice column of the settings does not exist.
     """
+    if not settings.anchor:
+        bout = replace(bout, predicted={who: given for who, given in bout.predicted.items() if who != "anchor"})
     task = bout.truth.task
     metric = find_metric(settings.primary or PRIMARY[task], task)
-    rule = getattr(settings.rules, reason, "superior") if "champion" in bout.predicted else "first"
+    rule = settings.rules.model_dump().get(reason, "superior") if "champion" in bout.predicted else "first"
     tightened = uses > settings.holdout.tighten_after
     alpha = min(settings.alpha, settings.holdout.tightened_alpha) if tightened else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)
     early = _undecidable(bout, settings, uses)
     if early:
         return replace(blank, verdict=early[0], reasons=(early[1],))
-    return _weigh(_Ring(bout, settings, alpha), metric, blank)
-
-
-@dataclass(frozen=True)
-class _Ring:
-    """What every part of the rule looks at."""
-
-    bout: Bout
-    settings: GateSettings
-    alpha: float
-
-    def estimates(self, metric: Metric) -> dict[str, Estimate]:
-        truth, units = self.bout.truth, self.bout.entities
-        return {who: metric.estimate(truth, given, units) for who, given in self.bout.predicted.items()}
-
-    def gain(self, metric: Metric, estimates: Mapping[str, Estimate], over: str) -> Difference | None:
-        return metric.gain(estimates["challenger"], estimates[over], self.bout.entities) if over in estimates else None
-
-    def line(self, metric: Metric, role: str, estimates: Mapping[str, Estimate]) -> MetricLine:
-        gain = self.gain(metric, estimates, "champion" if "champion" in estimates else "dummy")
-        values = {who: _finite(estimates[who].value) if who in estimates else None for who in MODELS}
-        bounds: Mapping[str, float | None] = _bounds(gain, self.alpha) or dict.fromkeys(("gain", "lower", "upper"))
-        return MetricLine(metric.name, metric.better, role, **values, **bounds)
+    return _weigh(Ring(bout, settings, alpha), metric, blank)
 
 
 def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict, str] | None:
     """Return the verdict on a bout that cannot be weighed, and why."""
-    rows = len(bout.truth.y)
+    rows, entities = len(bout.truth.y), bout.entities
     for who, verdict in (("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")):
         problem = unsound(bout.predicted[who], rows, bout.truth.classes) if who in bout.predicted else None
         if problem:
@@ -204,6 +148,8 @@ def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict
             f"{rows} holdout rows are too few to decide; the rule asks for {settings.min_rows}: "
             "add data, hold out more of it (split in params.yaml), or lower gate.min_rows in titlebout.toml",
         )
+    if entities is not None and entities.min() == entities.max():
+        return "inconclusive", "all holdout rows belong to one entity (gate.entity): nothing tells chance from gain"
     if uses > settings.holdout.refuse_after:
         return (
             "inconclusive",
@@ -213,59 +159,63 @@ def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict
     return None
 
 
-def _weigh(ring: _Ring, metric: Metric, blank: Decision) -> Decision:
+def _weigh(ring: Ring, metric: Metric, blank: Decision) -> Decision:
     estimates = ring.estimates(metric)
     champion = estimates.get("champion")
-    margin = _margin(metric, champion.value, ring.settings) if champion else None
+    margin = _margin(metric, champion.value, ring.settings) if champion and np.isfinite(champion.value) else None
     over = {who: ring.gain(metric, estimates, who) for who in ("champion", "anchor", "dummy")}
     values = {
         who: f"{metric.name} {one.value:.4f} → {estimates['challenger'].value:.4f}" for who, one in estimates.items()
     }
-    verdict, sentence = _verdict(_Said(ring.alpha, margin, values), blank.rule, over)
-    slices, untested, found_slices = _slices(ring, metric, estimates)
-    calibrations = _calibrations(ring)
-    lines, guards = _guards(ring, metric)
+    verdict, sentence = _verdict(_Said(ring, margin, values), blank.rule, over)
+    slices, untested, found_slices = slices_of(ring, metric, estimates)
+    agreement = calibrations(ring)
+    lines, guards = other_metrics(ring, metric)
     decision = replace(
         blank,
         verdict=verdict,
         reasons=(sentence,),
         margin=margin,
         metrics=(ring.line(metric, "primary", estimates), *lines),
-        over_dummy=_bounds(over["dummy"], ring.alpha),
-        over_anchor=_bounds(over["anchor"], ring.alpha),
-        power=_power(over["champion"] or over["dummy"], ring.alpha, margin),
+        over_dummy=bounds(over["dummy"], ring.alpha),
+        over_anchor=bounds(over["anchor"], ring.alpha),
+        power=_power(ring, over["champion"] or over["dummy"], margin),
         slices=slices,
         untested_slices=untested,
-        calibration=calibrations,
+        calibration=agreement,
         churn=_churn(ring.bout),
     )
-    return decision.guarded([*guards, *found_slices, *_calibrated(ring, calibrations)])
+    won = over["champion"]
+    priced = metric.name in PROPER and won is not None and won.lower(ring.alpha) > 0
+    return decision.guarded([*guards, *found_slices, *calibrated(ring, agreement, priced)])
 
 
 @dataclass(frozen=True)
 class _Said:
     """What the sentences of a verdict are made of."""
 
-    alpha: float
+    ring: Ring
     margin: float | None
     values: Mapping[str, str]
 
     def of(self, gain: Difference, whom: str) -> str:
-        return f"{self.values[whom]}, {_told(gain, self.alpha)}"
+        return f"{self.values[whom]}, {in_words(gain, self.ring.alpha)}"
 
     def needed(self, gain: Difference, margin: float) -> str:
-        units = gain.units_needed(margin, self.alpha)
-        return f"to show a gain of {margin:.2g} takes about {units:,} rows, here are {gain.df + 1:,}"
+        if margin == 0:
+            return "a share of 0 is no margin; give gate.margin as a number"
+        needed, rows = _rows_needed(self.ring, gain, margin), len(self.ring.bout.truth.y)
+        return f"to show a gain of {margin:.2g} takes about {needed:,} rows, here are {rows:,}"
 
 
 def _verdict(said: _Said, rule: str, over: Mapping[str, Difference | None]) -> tuple[Verdict, str]:
     """Return what the primary metric alone says."""
     dummy, champion, anchor = (over[who] for who in ("dummy", "champion", "anchor"))
-    if dummy is None or (rule != "first" and (champion is None or not said.margin)):
-        return "inconclusive", "the primary metric is not defined on this holdout"
-    if dummy.lower(said.alpha) <= 0:
+    if dummy is None or any(over[who] is None for who in said.ring.bout.predicted if who in over):
+        return "inconclusive", "the primary metric, or how well it is known, is not defined on this holdout"
+    if dummy.lower(said.ring.alpha) <= 0:
         return "keep", "the challenger is not shown to be better than a model that knows nothing"
-    if champion is None or not said.margin:
+    if champion is None or said.margin is None:
         return "promote", "nobody holds the title yet, and the challenger is better than a model that knows nothing"
     if rule == "superior":
         return _superior(said, champion, said.margin)
@@ -278,23 +228,23 @@ def _verdict(said: _Said, rule: str, over: Mapping[str, Difference | None]) -> t
 
 
 def _superior(said: _Said, gain: Difference, margin: float) -> tuple[Verdict, str]:
-    told = said.of(gain, "champion")
-    if gain.lower(said.alpha) > 0:
+    alpha, told = said.ring.alpha, said.of(gain, "champion")
+    if gain.lower(alpha) > 0:
         return "promote", f"the challenger is better: {told}"
-    if gain.upper(said.alpha) < 0:
-        return "keep", f"the challenger is worse: {told}"
+    if gain.upper(alpha) < 0:
+        return "keep", f"the challenger is worse than the champion: {told}"
     if gain.upper(FUTILITY) < margin:
         return "keep", f"the challenger is not better by as much as the margin, {margin:.2g}: {told}"
     return "inconclusive", f"these rows cannot tell who is better: {told}; {said.needed(gain, margin)}"
 
 
 def _no_worse(said: _Said, gain: Difference, margin: float, whom: str) -> tuple[Verdict, str]:
-    told = said.of(gain, whom)
-    if gain.lower(said.alpha) > 0:
+    alpha, told = said.ring.alpha, said.of(gain, whom)
+    if gain.lower(alpha) > 0:
         return "promote", f"the challenger is better than the {whom}: {told}"
-    if gain.lower(said.alpha) > -margin:
+    if gain.lower(alpha) > -margin:
         return "promote", f"the challenger is no worse than the {whom} by the margin, {margin:.2g}: {told}"
-    if gain.upper(said.alpha) < 0:
+    if gain.upper(alpha) < 0:
         return "keep", f"the challenger is worse than the {whom}: {told}"
     return (
         "inconclusive",
@@ -302,8 +252,8 @@ def _no_worse(said: _Said, gain: Difference, margin: float, whom: str) -> tuple[
     )
 
 
-def _told(gain: Difference, alpha: float) -> str:
-    return f"a gain of {gain.gain:+.4f} (between {gain.lower(alpha):+.4f} and {gain.upper(alpha):+.4f})"
+def _rows_needed(ring: Ring, gain: Difference, margin: float) -> int:
+    return int(np.ceil(len(ring.bout.truth.y) * gain.times_needed(margin, ring.alpha)))
 
 
 def _margin(metric: Metric, champion: float, settings: GateSettings) -> float:
@@ -311,101 +261,11 @@ def _margin(metric: Metric, champion: float, settings: GateSettings) -> float:
     return size * abs(champion) if relative else size
 
 
-def _power(gain: Difference | None, alpha: float, margin: float | None) -> dict[str, float]:
-    if gain is None or not np.isfinite(gain.se):
+def _power(ring: Ring, gain: Difference | None, margin: float | None) -> dict[str, float]:
+    if gain is None:
         return {}
-    known = {"units": gain.df + 1, "resolves": gain.half_width(alpha)}
-    return known | ({"needed": gain.units_needed(margin, alpha)} if margin else {})
-
-
-def _guards(ring: _Ring, primary: Metric) -> tuple[list[MetricLine], list[Guard]]:
-    """Return the other metrics: floors, and what must not get worse (Holm over all of them)."""
-    task = ring.bout.truth.task
-    wanted = GUARDS[task] if ring.settings.guards is None else ring.settings.guards
-    names = dict.fromkeys([*(name for name in wanted if name != primary.name), *ring.settings.floors])
-    metrics = {name: find_metric(name, task) for name in names}
-    estimates = {name: ring.estimates(metric) for name, metric in metrics.items()}
-    lines = [
-        ring.line(metric, "guard" if name in wanted else "floor", estimates[name])
-        for name, metric in metrics.items()
-        if name != primary.name
-    ]
-    guards = [_floor(metrics[name], estimates[name], floor) for name, floor in ring.settings.floors.items()]
-    if "champion" in ring.bout.predicted:
-        guarded = {name: ring.gain(metrics[name], estimates[name], "champion") for name in names if name in wanted}
-        guards += _worse(guarded, metrics, estimates, ring.alpha)
-    return lines, guards
-
-
-def _floor(metric: Metric, estimates: Mapping[str, Estimate], floor: float) -> Guard:
-    value = estimates["challenger"].value
-    if not np.isfinite(value):
-        return Guard(f"floor of {metric.name}", "untested", "it is not defined on this holdout")
-    held = value <= floor if metric.better == "smaller" else value >= floor
-    return Guard(f"floor of {metric.name}", "passed" if held else "failed", f"{value:.4f}, the floor is {floor:g}")
-
-
-def _worse(
-    gains: Mapping[str, Difference | None],
-    metrics: Mapping[str, Metric],
-    estimates: Mapping[str, Mapping[str, Estimate]],
-    alpha: float,
-) -> list[Guard]:
-    known = {name: gain for name, gain in gains.items() if gain is not None}
-    corrected = dict(zip(known, holm(np.array([gain.p_worse() for gain in known.values()])), strict=True))
-    guards = [Guard(name, "untested", "it is not defined on this holdout") for name in gains if name not in known]
-    for name, gain in known.items():
-        metric, before = metrics[name], estimates[name]["champion"].value
-        allowed = metric.margin * abs(before) if metric.relative else metric.margin
-        failed = corrected[name] < alpha and -gain.gain > allowed
-        told = f"{before:.4f} → {estimates[name]['challenger'].value:.4f}, {_told(gain, alpha)}"
-        guards.append(Guard(name, "failed" if failed else "passed", f"worse: {told}" if failed else told))
-    return guards
-
-
-def _slices(
-    ring: _Ring, metric: Metric, estimates: Mapping[str, Estimate]
-) -> tuple[tuple[Slice, ...], dict[str, int], list[Guard]]:
-    """Return the slices; their loss is the primary metric where it is a mean over rows, else the task's default."""
-    columns = ring.settings.slices.columns
-    if "champion" not in estimates or not columns:
-        return (), {}, []
-    losses = {who: _losses(ring.bout, metric, estimates[who], who) for who in ("champion", "challenger")}
-    slices, untested = examine(ring.bout, losses, ring.settings.slices, ring.alpha)
-    red = [one for one in slices if one.status == "red"]
-    yellow = [one for one in slices if one.status == "yellow"]
-    told = ", ".join(f"{one.column} = {one.level} ({one.change:+.0%})" for one in (red or yellow)[:MOST_NAMED])
-    if red:
-        return slices, untested, [Guard("slices", "failed", f"worse in {len(red)}: {told}")]
-    if not any(one.status != "grey" for one in slices):
-        return slices, untested, [Guard("slices", "untested", "no slice has enough rows to be tested")]
-    tested = sum(one.status != "grey" for one in slices)
-    if yellow:
-        return slices, untested, [Guard("slices", "warning", f"perhaps worse in {len(yellow)} of {tested}: {told}")]
-    return slices, untested, [Guard("slices", "passed", f"{tested} tested, none worse")]
-
-
-def _losses(bout: Bout, metric: Metric, estimate: Estimate, who: str) -> FloatArray:
-    if metric.better == "smaller" and estimate.is_mean and estimate.influence is not None:
-        return estimate.influence + estimate.value
-    return losses_of(bout.truth, bout.predicted[who])
-
-
-def _calibrations(ring: _Ring) -> dict[str, Calibration]:
-    given = ring.bout.predicted
-    return {
-        who: calibration(ring.bout.truth, given[who], ring.alpha) for who in ("challenger", "champion") if who in given
-    }
-
-
-def _calibrated(ring: _Ring, found: Mapping[str, Calibration]) -> list[Guard]:
-    """Return the guard; without a champion there is nobody to be worse than, and it only warns."""
-    wrong = faults(found["challenger"], found.get("champion"), ring.settings.calibration)
-    if wrong:
-        return [Guard("calibration", "failed" if "champion" in found else "warning", ", ".join(wrong))]
-    slope = found["challenger"].slope
-    told = f"slope {slope:.2f}" if slope is not None else "slope not defined"
-    return [Guard("calibration", "passed", f"{told}, bias {found['challenger'].bias:+.3f}")]
+    known = {"units": len(ring.bout.truth.y), "resolves": gain.half_width(ring.alpha)}
+    return known | ({"needed": _rows_needed(ring, gain, margin)} if margin else {})
 
 
 def _churn(bout: Bout) -> dict[str, Any]:
@@ -427,13 +287,3 @@ def _churn(bout: Bout) -> dict[str, Any]:
         "only_challenger_right": int((right_now & ~right_before).sum()),
         "only_champion_right": int((~right_now & right_before).sum()),
     }
-
-
-def _bounds(gain: Difference | None, alpha: float) -> dict[str, float] | None:
-    if gain is None or not np.isfinite(gain.se):
-        return None
-    return {"gain": gain.gain, "lower": gain.lower(alpha), "upper": gain.upper(alpha)}
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -28,7 +28,7 @@ class Difference:
     se : float
         Its standard error.
     df : int
-        Degrees of freedom: independent units less one.
+        Degrees of freedom: independent rows, entities or blocks of rows, less one.
     """
 
     gain: float
@@ -53,10 +53,10 @@ class Difference:
             return 1.0 if self.gain >= 0 else 0.0
         return _cdf(self.gain / self.se, self.df)
 
-    def units_needed(self, gain: float, alpha: float) -> int:
-        """Return how many units would show a true `gain` in 80 of 100 cases, if they are like those at hand."""
+    def times_needed(self, gain: float, alpha: float) -> float:
+        """Return how many times the rows at hand would show a true `gain` in 80 of 100 cases, if more are like them."""
         widths = quantile(1 - alpha, self.df) + quantile(POWER, self.df)
-        return int(np.ceil((self.df + 1) * (widths * self.se / gain) ** 2))
+        return float((widths * self.se / gain) ** 2)
 
 
 def from_influence(gain: float, influence: FloatArray, units: IntArray | None = None) -> Difference:

@@ -15,6 +15,7 @@ from titlebout.inference import Difference, FloatArray, IntArray, from_influence
 Better = Literal["smaller", "larger"]
 
 PRIMARY = {"classification": "log_loss", "regression": "mae"}
+ROUNDING = 1e-5  # how far probabilities may be off that somebody averaged, or kept as float32
 RELATIVE_MARGIN, ABSOLUTE_MARGIN = 0.02, 0.01  # of a loss without a fixed range; of a rate between 0 and 1
 
 
@@ -94,7 +95,8 @@ def unsound(predicted: FloatArray, rows: int, classes: tuple[object, ...]) -> st
     """Return what is wrong with predictions, or None when they are a value or probabilities of every row."""
     if predicted.shape != ((rows, len(classes)) if classes else (rows,)):
         return f"predictions have the shape {predicted.shape} for {rows} rows{f' and {len(classes)} classes' * bool(classes)}"
-    broken = int((~np.isfinite(predicted.reshape(rows, -1))).any(axis=1).sum())
+    finite = np.isfinite(predicted)
+    broken = rows - int((finite.all(axis=1) if classes else finite).sum())
     if broken:
         return f"{broken} of {rows} predictions are not finite"
     if classes and not _is_probability(predicted):
@@ -186,7 +188,8 @@ def _sound(
 
 
 def _is_probability(predicted: FloatArray) -> bool:
-    return bool((predicted >= 0).all() and (predicted <= 1).all() and np.allclose(predicted.sum(axis=1), 1, atol=1e-6))
+    inside = (predicted >= -ROUNDING).all() and (predicted <= 1 + ROUNDING).all()
+    return bool(inside and (np.abs(predicted.sum(axis=1) - 1) <= ROUNDING).all())
 
 
 _BUILT_IN: dict[str, tuple[str, Better, Callable[[Truth, FloatArray], Estimate]]] = {

@@ -13,6 +13,13 @@ from titlebout.inference import FloatArray, IntArray
 from titlebout.metrics import ABSOLUTE_MARGIN, RELATIVE_MARGIN, Metric, built_in
 
 BLOCKS = 50
+# What a scorer is for, only the module of its function tells.
+_TASKS = {
+    "sklearn.metrics._classification": "classification",
+    "sklearn.metrics._ranking": "classification",
+    "sklearn.metrics._scorer": "classification",
+    "sklearn.metrics._regression": "regression",
+}
 
 
 def find_metric(name: str, task: str) -> Metric:
@@ -35,7 +42,7 @@ def find_metric(name: str, task: str) -> Metric:
     found = built_in(name, task)
     if found is not None:
         return found
-    return _own(name) if ":" in name else _scorer(name)
+    return _own(name) if ":" in name else _scorer(name, task)
 
 
 def blocked(value_of: Callable[[IntArray], float], rows: int, units: IntArray | None) -> Estimate:
@@ -70,24 +77,35 @@ def _own(name: str) -> Metric:
             fix="name it module:function, with the module under src/",
         ) from error
 
+    def asked(labels: Any, predicted: FloatArray, classes: tuple[object, ...]) -> FloatArray:
+        try:
+            return np.asarray(score(labels, predicted, classes), dtype=np.float64)
+        except Exception as error:
+            raise ConfigError(
+                f"metric {name!r} failed on {len(labels)} rows",
+                where="titlebout.toml: gate",
+                why=f"{type(error).__name__}: {error}",
+                fix="correct the function; it takes labels, predictions and the class labels",
+            ) from error
+
     def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
-        answer = np.asarray(score(truth.labels, predicted, truth.classes), dtype=np.float64)
-        if answer.shape == (len(truth.y),) and np.isfinite(answer).all():
+        labels = truth.labels
+        answer = asked(labels, predicted, truth.classes)
+        if answer.shape == (len(labels),) and np.isfinite(answer).all():
             return of_losses(answer)
         if answer.shape != ():
             raise ConfigError(
                 f"metric {name!r} did not give one number, or one finite number per row",
                 where="titlebout.toml: gate",
-                why=f"it gave an array of shape {answer.shape} for {len(truth.y)} rows",
+                why=f"it gave an array of shape {answer.shape} for {len(labels)} rows",
                 fix="return the loss of every row, or one number for all; smaller is better",
             )
-        labels = truth.labels
-        return blocked(lambda at: float(score(labels[at], predicted[at], truth.classes)), len(truth.y), units)
+        return blocked(lambda at: float(asked(labels[at], predicted[at], truth.classes)), len(labels), units)
 
     return Metric(name, "smaller", estimate, RELATIVE_MARGIN, relative=True)
 
 
-def _scorer(name: str) -> Metric:
+def _scorer(name: str, task: str) -> Metric:
     from sklearn.metrics import get_scorer, get_scorer_names
 
     if name not in get_scorer_names():
@@ -98,9 +116,11 @@ def _scorer(name: str) -> Metric:
             fix=f"did you mean {close[0]!r}?" if close else "name a scorer of scikit-learn, or module:function",
         )
     scorer = get_scorer(name)
+    if _TASKS.get(scorer._score_func.__module__) != task:  # noqa: SLF001 - there is no public way
+        raise ConfigError(f"metric {name!r} is not one of a {task}", where="titlebout.toml: gate", fix="name another")
 
     def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
-        answers, y = _Answers(truth, predicted), _plain(truth)
+        answers, y = _Answers(truth, predicted), truth.y
         return blocked(lambda at: _value(scorer, answers, at, y[at]), len(y), units)
 
     # A loss has a name that starts with neg_ there, and is larger (nearer to zero) when it is better.
@@ -120,16 +140,15 @@ def _value(scorer: Any, answers: "_Answers", at: IntArray, y: Any) -> float:
             return float("nan")
 
 
-def _plain(truth: Truth) -> Any:
-    return np.array(truth.labels.tolist())
-
-
 class _Answers:
-    """Stands where a scorer expects a fitted estimator; its input is which rows are asked for."""
+    """Stands where a scorer expects a fitted estimator; its input is which rows are asked for.
+
+    Its classes are their positions: scorers take 1 for the positive class, and columns for sorted by label.
+    """
 
     def __init__(self, truth: Truth, predicted: FloatArray) -> None:
         self._predicted = predicted
-        self.classes_ = np.array(truth.classes) if truth.classes else None
+        self.classes_ = np.arange(len(truth.classes)) if truth.classes else None
         self._estimator_type = "classifier" if truth.classes else "regressor"
 
     def fit(self) -> None:

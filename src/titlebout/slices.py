@@ -100,7 +100,7 @@ def examine(
 def _weighed(part: _Part, losses: Mapping[str, FloatArray]) -> Slice:
     """Return a slice as long as it was not tested."""
     champion, challenger = (float(losses[who][part.rows].mean()) for who in ("champion", "challenger"))
-    change = (challenger - champion) / champion if champion else float(challenger > 0)
+    change = (challenger - champion) / abs(champion) if champion else float(challenger > 0)
     return Slice(part.column, part.level, len(part.rows), champion, challenger, change, None, None, None, "grey")
 
 
@@ -111,11 +111,13 @@ def _judged(one: Slice, gain: Difference, corrected: float, tolerance: float, al
     return replace(one, lower=gain.lower(alpha), upper=gain.upper(alpha), p=corrected, status=status)
 
 
-def _gain(bout: Bout, losses: Mapping[str, FloatArray], rows: IntArray) -> Difference:
+def _gain(bout: Bout, losses: Mapping[str, FloatArray], rows: IntArray) -> Difference | None:
+    """Return the gain in some rows; None when they all belong to one entity, and nothing can be said of its error."""
     gain = losses["champion"][rows] - losses["challenger"][rows]
     mean = float(gain.mean())
     units = None if bout.entities is None else np.unique(bout.entities[rows], return_inverse=True)[1]
-    return from_influence(mean, gain - mean, units)
+    found = from_influence(mean, gain - mean, units)
+    return found if np.isfinite(found.se) else None
 
 
 def _groups(bout: Bout, column: str) -> list[_Part]:
@@ -142,6 +144,7 @@ def _groups(bout: Bout, column: str) -> list[_Part]:
 def _levels(values: pd.Series) -> tuple[IntArray, list[str]]:
     """Return the number of every row's level, and the names of the levels; missing is a level."""
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MANY:
-        values = pd.qcut(values, FIVE, duplicates="drop").astype(object)
+        finite = values.replace([np.inf, -np.inf], np.nan)  # an infinite number belongs to the outermost part
+        values = pd.qcut(values.clip(finite.min(), finite.max()), FIVE, duplicates="drop").astype(object)
     codes, levels = pd.factorize(values.astype(object), use_na_sentinel=False)
     return codes.astype(np.int64), ["(missing)" if pd.isna(level) else str(level) for level in levels]

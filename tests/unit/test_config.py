@@ -1,14 +1,17 @@
 """Policy and parameters: read strictly, and every mistake is told with its place and what to do."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from sample import PARAMS, SETTINGS
-from titlebout.config import Settings, load_params, load_settings, settings_schema
+from titlebout.config import Settings, load_params, load_settings, margin_size, settings_schema
 from titlebout.errors import ConfigError, ExitCode, NotFoundError
 
 ROOT = Path(__file__).parents[2]
+
+UNGATED = re.sub(r"^\[gate.*?(?=^\[retrain)", "", SETTINGS, flags=re.DOTALL | re.MULTILINE)
 
 
 def settings(tmp_path: Path, text: str | bytes) -> Path:
@@ -40,6 +43,17 @@ def test_settings_have_defaults_for_everything_but_who_this_is(tmp_path: Path) -
     assert (found.gate.alpha, found.retrain.base, found.package.registry) == (0.05, "main", "")
 
 
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [("0.01", (0.01, False)), ("2", (2, False)), ("'2 %'", (0.02, True)), ("'0.5%'", (0.005, True))],
+)
+def test_a_margin_is_a_number_or_a_share(written: str, size: tuple[float, bool], tmp_path: Path) -> None:
+    found = load_settings(settings(tmp_path, SETTINGS.replace("min_rows = 100", f"margin = {written}"))).gate.margin
+
+    assert found is not None
+    assert margin_size(found) == size
+
+
 def test_parameters_are_read_with_their_types(tmp_path: Path) -> None:
     found = load_params(params(tmp_path, PARAMS))
 
@@ -68,12 +82,14 @@ def test_settings_cannot_be_changed_after_reading(tmp_path: Path) -> None:
         ("[gates]\nalpha = 0.1", "gates", "did you mean 'gate'?"),
         ("[drift]\nwindow = 3", "drift.window", "did you mean 'window_days'?"),
         ("[package]\nqqq = 3", "package.qqq", "known keys here: "),
+        ("[gate.slices]\ncolumn = ['carrier']", "gate.slices.column", "did you mean 'columns'?"),
+        ("[gate.rules]\ndecay = 'superior'", "gate.rules.decay", "did you mean 'perf_decay'?"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_closest_known_one(
     wrong: str, key: str, suggestion: str, tmp_path: Path
 ) -> None:
-    text = SETTINGS.replace("[gate]\nmin_rows = 100", "") + wrong
+    text = UNGATED + wrong
     error = refused(settings(tmp_path, text))
 
     assert error.what == f"unknown key {key!r}"
@@ -106,6 +122,16 @@ def test_hyperparameters_are_the_teams_own_keys(tmp_path: Path) -> None:
         ("min_rows = 100", "min_rows = 99.5", "gate.min_rows"),
         ("min_rows = 100", "alpha = 0.5", "gate.alpha"),
         ("min_rows = 100", "alpha = nan", "gate.alpha"),
+        ("min_rows = 100", "margin = 0", "gate.margin"),
+        ("min_rows = 100", "margin = -0.01", "gate.margin"),
+        ("min_rows = 100", "margin = inf", "gate.margin"),
+        ("min_rows = 100", "margin = '0 %'", "gate.margin"),
+        ("min_rows = 100", "margin = '2'", "gate.margin"),
+        ("min_rows = 100", "margin = '-2 %'", "gate.margin"),
+        ("min_rows = 100", "rules.age = 'never'", "gate.rules.age"),
+        ('columns = ["harbour"]', "min_rows = 9", "gate.slices.min_rows"),
+        ("min_rows = 100", "calibration.min_slope = 1.5", "gate.calibration.min_slope"),
+        ("min_rows = 100", "holdout.refuse_after = 0", "gate.holdout.refuse_after"),
         ('name = "ferries"', 'name = "Ferries & Co"', "project.name"),
         ('name = "ferries"', 'name = ["ferries"]', "project.name"),
         ('pipeline = "ferries"', 'pipeline = "../ferries"', "project.pipeline"),
@@ -154,7 +180,7 @@ def test_yaml_without_keys_is_refused_in_words(text: str, tmp_path: Path) -> Non
 
 
 def test_a_value_in_the_place_of_a_table_is_refused_in_words(tmp_path: Path) -> None:
-    text = "gate = 3\n" + SETTINGS.replace("[gate]\nmin_rows = 100", "")
+    text = "gate = 3\n" + UNGATED
 
     assert refused(settings(tmp_path, text)).what == "gate has no keys"
 
@@ -195,4 +221,5 @@ def test_the_schema_for_editors_knows_every_table_and_describes_every_key() -> N
     assert set(schema["properties"]) == set(Settings.model_fields)
     for table in schema["$defs"].values():
         assert not table["additionalProperties"]
-        assert all(key.get("description") for key in table["properties"].values()), table["title"]
+        assert table["description"]
+        assert all(key.get("description") or "$ref" in key for key in table["properties"].values()), table["title"]

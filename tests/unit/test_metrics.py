@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from titlebout.errors import DataError
-from titlebout.metrics import FloatArray, row_losses, scores
+from titlebout.estimates import Estimate
+from titlebout.metrics import Better, FloatArray, Metric, aligned, row_losses, scores, truth_of, unsound
 
 LABELS = ("early", "late", "on time")
 
@@ -94,3 +95,66 @@ def test_a_prediction_that_is_no_number_is_refused(task: str, bad: float) -> Non
 def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
     with pytest.raises(DataError, match="do not sum to 1"):
         row_losses("classification", np.array(["late"], object), np.array([row]), LABELS)
+
+
+def test_what_happened_is_told_by_position_and_new_labels_come_last() -> None:
+    truth = truth_of("classification", np.array(["z", "late", "b"], object), ("late", "early"), ("on time", "late"))
+
+    assert truth.classes == ("late", "early", "on time", "b", "z")
+    assert truth.y.tolist() == [4, 0, 3]
+    assert truth_of("regression", np.array([1, 2.5], object)).y.tolist() == [1, 2.5]
+
+
+def test_probabilities_are_aligned_by_label_and_an_unknown_class_has_none() -> None:
+    truth = truth_of("classification", np.array(["c"], object), ("a", "b"))
+
+    assert aligned(np.array([[0.2, 0.8]]), ("b", "a"), truth).tolist() == [[0.8, 0.2, 0.0]]
+    assert aligned(np.array([[0.2, 0.8, 0.0]]), ("a", "b", "c"), truth).tolist() == [[0.2, 0.8, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "classes", "problem"),
+    [
+        (np.zeros((0, 2)), ("a", "b"), None),
+        (np.zeros(0), (), None),
+        (np.array([1.5]), (), None),
+        (np.array([[0.25, 0.75]]), ("a", "b"), None),
+        (np.array([[0.25, 0.75]]), (), "the shape (1, 2) for 1 rows"),
+        (np.array([[0.25, 0.75]]), ("a", "b", "c"), "the shape (1, 2) for 1 rows and 3 classes"),
+        (np.array([[0.5, 0.5], [np.nan, np.nan]]), ("a", "b"), "1 of 2 predictions are not finite"),
+        (np.array([np.inf, 1.0, -np.inf]), (), "2 of 3 predictions are not finite"),
+        (np.array([[0.5, 0.5 + 1e-7]]), ("a", "b"), None),
+        (np.array([[0.5, 0.5 + 1e-4]]), ("a", "b"), "do not sum to 1"),
+        (np.array([[-1e-16, 1 + 1e-15]]), ("a", "b"), None),  # a mean of what was 0 and 1
+        (np.array([[-1e-3, 1 + 1e-3]]), ("a", "b"), "outside [0, 1]"),
+    ],
+)
+def test_what_is_wrong_with_predictions_is_told_in_words(
+    predicted: FloatArray, classes: tuple[object, ...], problem: str | None
+) -> None:
+    found = unsound(predicted, len(predicted), classes)
+
+    assert found is None if problem is None else problem in str(found)
+
+
+@pytest.mark.parametrize(("better", "gain"), [("smaller", 0.5), ("larger", -0.5)])
+def test_a_gain_is_positive_when_the_first_is_better(better: Better, gain: float) -> None:
+    metric = Metric("x", better, lambda *_: Estimate(0), 0.01, False)
+    noise = np.array([0.1, -0.1, 0.3, -0.3])
+    influence = metric.gain(Estimate(1.0, noise), Estimate(1.5, -noise))
+    replicates = metric.gain(Estimate(1.0, replicates=1 + noise), Estimate(1.5, replicates=1.5 - noise))
+    assert influence is not None
+    assert replicates is not None
+
+    assert influence.gain == replicates.gain == gain
+    assert influence.se == pytest.approx(2 * np.std(noise, ddof=1) / 2)
+    assert replicates.se == pytest.approx(np.sqrt(0.75 * np.sum((2 * noise) ** 2)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Estimate(float("nan")), Estimate(1.0), Estimate(1.0, replicates=np.ones(3)), Estimate(float("inf"), np.ones(3))],
+    ids=["undefined", "no error", "another kind of error", "infinite"],
+)
+def test_a_gain_over_what_is_not_known_is_not_known(other: Estimate) -> None:
+    assert Metric("x", "smaller", lambda *_: other, 0.01, False).gain(Estimate(1.0, np.ones(3)), other) is None

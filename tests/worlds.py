@@ -1,0 +1,78 @@
+"""Holdouts whose truth is known: two models that see the same signal, each with its own noise."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from titlebout.bouts import Bout
+from titlebout.config import GateSettings
+from titlebout.estimates import Truth
+from titlebout.inference import FloatArray, IntArray
+
+CLASSES = ("no", "yes")
+SPREAD = 1.3
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    return 1 / (1 + np.exp(-logits))
+
+
+def pair(positive: FloatArray) -> FloatArray:
+    """Probabilities of two classes from those of the second."""
+    return np.column_stack([1 - positive, positive])
+
+
+def classification(rows: int = 2000, seed: int = 0, noise: dict[str, float] | None = None, **more: Any) -> Bout:
+    """A bout in which each model sees the logit of the truth through noise of its own, and answers as calibrated as it can."""
+    noise = {"challenger": 0.5, "champion": 0.5} if noise is None else noise
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, SPREAD, rows)
+    y = (random.random(rows) < sigmoid(logits)).astype(np.int64)
+    predicted = {who: pair(_answers(logits, sd, random)) for who, sd in noise.items()}
+    predicted["dummy"] = pair(np.full(rows, 0.5))
+    return Bout(Truth("classification", y, CLASSES), predicted, **more)
+
+
+def _answers(logits: FloatArray, noise: float, random: np.random.Generator) -> FloatArray:
+    seen = logits + random.normal(0, noise, len(logits))
+    return sigmoid(seen * SPREAD**2 / (SPREAD**2 + noise**2))
+
+
+def regression(rows: int = 2000, seed: int = 0, noise: dict[str, float] | None = None, **more: Any) -> Bout:
+    """A bout about values; a model's error has its noise's standard deviation, beside 1 that nobody can know."""
+    noise = {"challenger": 0.5, "champion": 0.5} if noise is None else noise
+    random = np.random.default_rng(seed)
+    signal = random.normal(0, 3, rows)
+    y = signal + random.normal(0, 1, rows)
+    predicted = {who: signal + random.normal(0, sd, rows) for who, sd in noise.items()}
+    predicted["dummy"] = np.full(rows, y.mean())
+    return Bout(Truth("regression", y), predicted, **more)
+
+
+def with_answers(bout: Bout, **predicted: FloatArray | None) -> Bout:
+    """The same bout with other answers of some models; None takes a model out."""
+    given = {who: answers for who, answers in {**bout.predicted, **predicted}.items() if answers is not None}
+    return replace(bout, predicted=given)
+
+
+def more_sure(bout: Bout, who: str, factor: float) -> FloatArray:
+    """The answers of a model, `factor` times as sure."""
+    positive = bout.predicted[who][:, 1]
+    return pair(sigmoid(factor * np.log(positive / (1 - positive))))
+
+
+def sliced(bout: Bout, **columns: Any) -> Bout:
+    """The same bout with columns to slice by."""
+    return replace(bout, columns=pd.DataFrame(columns))
+
+
+def grouped(bout: Bout, entities: IntArray) -> Bout:
+    """The same bout whose rows belong to entities."""
+    return replace(bout, entities=entities)
+
+
+def gate(**settings: Any) -> GateSettings:
+    """Settings of the gate, as they would be read from a file."""
+    return GateSettings.model_validate(settings)
