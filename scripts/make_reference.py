@@ -24,12 +24,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from titlebout import errors
+from titlebout.calibration import Calibration
 from titlebout.cli import OUTPUTS, cli
 from titlebout.config import Params, Settings, settings_schema
 from titlebout.demo_report import Period
 from titlebout.doctor import Finding
 from titlebout.results import StepResult
 from titlebout.roles import Roles
+from titlebout.safeguards import Guard, MetricLine
+from titlebout.slices import Slice
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -47,7 +50,12 @@ JSON_TYPES = {
     "dict": "object",
     "None": "null",
 }
-NESTED: dict[str, type] = {"adopt": Roles, "doctor": Finding, "demo": Period}
+NESTED: dict[str, tuple[type, ...]] = {
+    "adopt": (Roles,),
+    "doctor": (Finding,),
+    "demo": (Period,),
+    "evaluate": (MetricLine, Guard, Slice, Calibration),
+}
 LIMITS = {"gt": "> {}", "ge": "≥ {}", "lt": "< {}", "le": "≤ {}"}
 
 
@@ -227,8 +235,9 @@ def _result(kind: type[StepResult]) -> str:
     place = f"`reports/{kind.step}.json`" if outputs else "Only with `--json`: this command writes no file"
     told = f"{place}. Outputs of its Action: {outputs}." if outputs else f"{place}."
     parts = [f"## {kind.step}", f"{_first_line(kind)} {told}", _fields(kind)]
-    inner = NESTED.get(kind.step)
-    return "\n\n".join(parts + ([f"`{inner.__name__}`: {_first_line(inner)}", _fields(inner)] if inner else []))
+    for inner in NESTED.get(kind.step, ()):
+        parts += [f"`{inner.__name__}`: {_first_line(inner)}", _fields(inner)]
+    return "\n\n".join(parts)
 
 
 def _fields(kind: type) -> str:

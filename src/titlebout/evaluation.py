@@ -73,7 +73,9 @@ class EvaluateResult(StepResult):
     calibration : dict
         A Calibration by model.
     churn : dict
-        Rows whose answer changed, and who is right on them.
+        Of classes: in how many rows the decision ``changed``, and in how many ``both_right``, ``both_wrong``,
+        ``only_challenger_right``, ``only_champion_right``. Of values: ``challenger_nearer``, ``champion_nearer``, and the
+        ``median_move`` of the answers.
     latency_ms, size_bytes : dict
         Median time of an answer to one row, and size of the weights, by model.
     holdout : dict or None

@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 ACTIONS = ROOT / ".github" / "actions"
 COMMANDS = sorted(OUTPUTS)
 # A document for programs, and, where a command never says no, the option that would turn a no into a yes.
-NOT_INPUTS = {("package", "--no-fail"), *((name, "--json") for name in COMMANDS)}
+# What a workflow cannot use: the job of a result on stdout, and a reviewer's own tools.
+REVIEWERS = {("evaluate", "--from-predictions"), ("evaluate", "--margin")}
+NOT_INPUTS = {("package", "--no-fail"), *REVIEWERS, *((name, "--json") for name in COMMANDS)}
 HOSTILE = "a\"; touch PWNED; $(touch PWNED) `touch PWNED` ' ${{ x }}\n::set-output name=verdict::promote"
 
 
@@ -111,7 +113,7 @@ def test_inputs_and_outputs_are_kebab_case_and_explained_in_sentences(name: str)
 @pytest.mark.parametrize("name", ["setup", *COMMANDS])
 def test_no_expression_reaches_a_shell_and_the_file_stays_short(name: str) -> None:
     assert "${{" not in step(name)["run"]
-    assert len((ACTIONS / name / "action.yml").read_text("utf-8").splitlines()) <= 65
+    assert len((ACTIONS / name / "action.yml").read_text("utf-8").splitlines()) <= 70
 
 
 @pytest.mark.parametrize("name", COMMANDS)

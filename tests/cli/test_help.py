@@ -1,5 +1,6 @@
 """Help: complete, with an example, and as quick as the parser alone."""
 
+import shlex
 import json
 import resource
 import statistics
@@ -66,7 +67,7 @@ def test_every_example_is_a_command_line_that_is_understood(name: str) -> None:
     text = str(cli.commands[name].help).partition("Example:")[2]
     lines = [part.strip() for line in text.splitlines() for part in line.split("#")[0].split("&&")]
     for line in filter(None, lines):
-        program, command, *arguments = line.split()
+        program, command, *arguments = shlex.split(line)
         assert program == "titlebout"
         context = cli.commands[command].make_context(command, arguments, resilient_parsing=False)
         assert context.info_name == command
