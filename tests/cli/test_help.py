@@ -1,8 +1,8 @@
 """Help: complete, with an example, and as quick as the parser alone."""
 
-import shlex
 import json
 import resource
+import shlex
 import statistics
 import sys
 from collections.abc import Callable
