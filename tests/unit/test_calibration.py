@@ -184,8 +184,8 @@ def found_with(slope: float, bias: float = 0.0, wide: float = 0.05) -> Calibrati
         (0.76, 0.0, []),  # the bound reaches what is allowed
         (1.4, 0.0, ["underconfident: calibration slope 1.40"]),
         (1.29, 0.0, []),
-        (1.0, 0.03, ["predicts too much on average: bias +0.030"]),
-        (1.0, -0.03, ["predicts too little on average: bias -0.030"]),
+        (1.0, 0.04, ["predicts too much on average: bias +0.040"]),
+        (1.0, -0.04, ["predicts too little on average: bias -0.040"]),
         (1.0, 0.015, []),
         (0.5, 0.05, ["overconfident: calibration slope 0.50", "predicts too much on average: bias +0.050"]),
     ],
