@@ -108,7 +108,6 @@ def read_bout(path: Path) -> Bout:
 
 def _storable(values: pd.Series) -> pd.Series:
     """Return a column that parquet can hold and give back with its type; of a mixture of types, the text."""
-    values = values.reset_index(drop=True)
     if values.dtype != object or values.map(type, na_action="ignore").nunique() < 2:
         return values
     return values.map(str, na_action="ignore")

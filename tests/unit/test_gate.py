@@ -88,6 +88,16 @@ def test_no_worse_and_ahead_needs_both(behind: str, verdict: str) -> None:
     assert ("not ahead either" in found.reasons[0]) == (verdict == "keep")
 
 
+def test_a_gain_worth_a_promotion_is_ruled_out_more_strictly_than_one_is_shown() -> None:
+    bout = classification(2000, seed=5, noise=EQUAL)
+    line, half = decide(bout, PLAIN, "change").metrics[0], decide(bout, PLAIN, "change").power["resolves"]
+    assert line.gain is not None
+    at_5, at_1 = line.gain + half, line.gain + half * 2.328 / 1.6456
+
+    assert decide(bout, gate(margin=(at_5 + at_1) / 2), "change").verdict == "inconclusive"
+    assert decide(bout, gate(margin=at_1 + (at_1 - at_5) / 2), "change").verdict == "keep"
+
+
 @pytest.mark.parametrize(
     ("reason", "rule"),
     [
@@ -196,10 +206,10 @@ def test_what_creeps_away_from_the_anchor_is_not_promoted() -> None:
 
 
 def test_an_anchor_does_not_count_where_better_is_asked_for_or_nobody_asks_for_it() -> None:
-    better = with_answers(classification(noise=BETTER), anchor=None)
-    bout = with_answers(better, anchor=classification(noise={"challenger": 0.0}).predicted["challenger"])
+    bout = classification(5000, noise={"challenger": 0.8, "champion": 2.0, "anchor": 0.0})
 
     assert decide(bout, PLAIN, "change").verdict == "promote"
+    assert decide(bout, PLAIN, "age").verdict == "keep"
     unasked = decide(crept(), gate(margin=0.005, anchor=False, **LENIENT), "age")
     assert unasked == decide(with_answers(crept(), anchor=None), gate(margin=0.005, anchor=False, **LENIENT), "age")
 
@@ -515,6 +525,18 @@ def test_a_guard_that_got_clearly_worse_keeps_the_champion() -> None:
     assert "the challenger is better" in found.reasons[1]
 
 
+def test_a_guard_may_lose_what_chance_can_explain() -> None:
+    """Two wrong decisions more in 150 rows are 0.013, more than the tolerance, and nothing."""
+    bout = classification(150, seed=1, noise={"challenger": 0.3, "champion": 0.3})
+    given_ = bout.predicted["champion"].copy()
+    right = np.flatnonzero(given_.argmax(axis=1) == bout.truth.y)[:2]
+    given_[right] = given_[right][:, ::-1]
+    found = decide(with_answers(bout, challenger=given_), gate(guards=["accuracy"], min_rows=100), "age")
+
+    assert found.metrics[1].gain == pytest.approx(-2 / 150)
+    assert status(found, "accuracy") == "passed"
+
+
 def test_a_guard_may_lose_what_its_tolerance_allows_however_sure_that_is() -> None:
     """About 0.004 of accuracy, shown beyond doubt by 50,000 rows that are else the same."""
     bout = classification(50_000, noise={"challenger": 0.3, "champion": 0.3})
@@ -584,13 +606,14 @@ def test_a_slice_column_that_is_missing_is_refused() -> None:
 
 
 def test_an_overconfident_challenger_keeps_the_champion_and_a_first_one_is_warned_about() -> None:
-    bout = classification(4000, noise={"challenger": 0.1, "champion": 2.5})
+    bout = classification(4000, noise=EQUAL)
     bout = with_answers(bout, challenger=more_sure(bout, "challenger", 1.6))
-    against = decide(bout, gate(primary="roc_auc", guards=[]), "change")
+    against = decide(bout, gate(margin=1.0, guards=[]), "age")
     first = decide(with_answers(bout, champion=None), PLAIN, "change")
 
     assert (against.verdict, status(against, "calibration")) == ("keep", "failed")
-    assert against.reasons[0].startswith("calibration: overconfident: calibration slope 0.6")
+    assert against.reasons[0].startswith("calibration: overconfident: calibration slope 0.")
+    assert "the challenger is no worse" in against.reasons[1]
     assert (first.verdict, status(first, "calibration")) == ("promote", "warning")
 
 
