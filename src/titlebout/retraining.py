@@ -8,7 +8,7 @@ request's text. A second job, the only one with a write token, checks the commit
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from titlebout import process, proposal
-from titlebout.data import ROW_HASH_BITS, new_rows, row_hashes, timestamps
+from titlebout.arrivals import Arrival, told
+from titlebout.data import ROW_HASH_BITS, row_hashes, timestamps
 from titlebout.errors import ExitCode, InconclusiveError, NotFoundError, TitleboutError
 from titlebout.forge import Forge, PullRequest
 from titlebout.git import Git
@@ -24,6 +25,7 @@ from titlebout.project import Project
 from titlebout.registry import crown
 from titlebout.reporting import escape
 from titlebout.results import StepResult
+from titlebout.sources import new_rows, read_current
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc, OnLine
 
@@ -50,6 +52,8 @@ class RetrainResult(StepResult):
         Text of the pull request (Markdown).
     new_rows : int
         Rows that were added to the training data.
+    arrival : dict
+        What became of the rows that were read; as in the result of ``drift``.
     evaluation : dict or None
         The document of the gate.
     number, url : int or None, str
@@ -66,13 +70,14 @@ class RetrainResult(StepResult):
     title: str = ""
     body: str = ""
     new_rows: int = 0
+    arrival: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] | None = None
     number: int | None = None
     url: str = ""
 
 
 def worth_an_attempt(drift_verdict: str, rows: int, min_new_rows: int) -> bool:
-    """Return whether drift starts a retraining attempt: it was confirmed, and enough new rows are there to learn from."""
+    """Return whether drift starts a retraining attempt: it was confirmed, and enough new rows have their label."""
     return drift_verdict == "drift" and rows >= min_new_rows
 
 
@@ -100,11 +105,10 @@ def retrain(project: Project, reason: str, bundle: Path | None = None, on_line: 
     base = git.base_commit(project.settings.retrain.base)
     branch = project.retrain_branch
     tip = proposal.require_own_branch(git, branch, base)
-    arrived = read_tables(project.root, project.settings.drift.current)
     with git.worktree(base) as tree:
         work = Project.find(tree.root, project.pipeline)
         _share_cache(project, work)
-        fresh = _take_in(work, arrived)
+        fresh, arrival = _take_in(project, work)
         key = _inputs_key(base, fresh)
         if tip and proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) == key:
             result = _proposed_before(git, branch, base, tip, reason)
@@ -112,6 +116,7 @@ def retrain(project: Project, reason: str, bundle: Path | None = None, on_line: 
             result = _attempt(work, tree, reason, key, len(fresh), on_line)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
+        result = replace(result, arrival=arrival.to_dict())
     if bundle is not None and result.commit:
         bundle.parent.mkdir(parents=True, exist_ok=True)
         git.run("bundle", "create", "--quiet", str(bundle.resolve()), f"{base}..refs/heads/{branch}")
@@ -177,6 +182,8 @@ def render_retrain(result: RetrainResult) -> str:
         "",
         *(f"{r[0].upper()}{r[1:]}." for r in result.reasons),
     ]
+    if result.arrival:
+        lines += ["", f"{told(result.arrival)}."]
     if result.url:
         lines += ["", result.url]
     if result.body:
@@ -230,8 +237,8 @@ def _attempt(work: Project, tree: Git, reason: str, key: str, rows: int, on_line
     )
 
 
-def _take_in(work: Project, arrived: pd.DataFrame) -> pd.DataFrame:
-    """Add the rows that arrived since the tracked data's newest row as one more file, and track it.
+def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival]:
+    """Add the rows that arrived, are new and have their label as one more file, and track it.
 
     Raises
     ------
@@ -241,26 +248,37 @@ def _take_in(work: Project, arrived: pd.DataFrame) -> pd.DataFrame:
     dvc = Dvc(work)
     dvc.pull_data()
     known = read_tables(work.root, "data")
-    missing = sorted(set(known.columns) - set(arrived.columns))
+    current = read_current(project, known)
+    where = project.settings.drift.current
+    if current.frame.empty:
+        raise InconclusiveError("nothing has arrived yet", where=where, fix="wait for data to arrive")
+    missing = sorted(set(known.columns) - set(current.frame.columns))
     if missing:
         raise InconclusiveError(
             f"the data that arrived has no {', '.join(missing)}",
-            where=work.settings.drift.current,
+            where=where,
             fix="wait for the labels, or run `titlebout check-data --on current` to see what is wrong with it",
         )
-    fresh = new_rows(arrived[known.columns], known, work.params.data.time)
+    arrival = new_rows(project, replace(current, frame=current.frame[known.columns]), known)
+    fresh = arrival.ready(work.params.data.target)
     wanted = work.settings.retrain.min_new_rows
     if len(fresh) < wanted:
         raise InconclusiveError(
             f"{len(fresh)} new rows are too few to retrain on; the policy asks for {wanted}",
-            where=work.settings.drift.current,
-            fix="wait for more data, or lower retrain.min_new_rows in titlebout.toml",
+            where=where,
+            why=told(arrival.counts),
+            fix="wait for more data or labels, or lower retrain.min_new_rows in titlebout.toml",
         )
-    fresh.to_parquet(
-        work.data_dir / f"{_file_name(fresh, work.params.data.time)}.parquet", index=False, compression="zstd"
-    )
+    fresh.to_parquet(_new_file(work, fresh), index=False, compression="zstd")
     dvc.add_data()
-    return fresh
+    return fresh, arrival
+
+
+def _new_file(work: Project, fresh: pd.DataFrame) -> Path:
+    """Return where to put rows; rows that came late can be of the same period as others before them."""
+    name = _file_name(fresh, work.params.data.time)
+    path = work.data_dir / f"{name}.parquet"
+    return path if not path.exists() else work.data_dir / f"{name}_{_fingerprint(fresh)[:12]}.parquet"
 
 
 def _file_name(fresh: pd.DataFrame, time: str) -> str:
