@@ -200,9 +200,14 @@ def keys(frame: pd.DataFrame, ids: "list[str] | tuple[str, ...]") -> Column:
 
 
 def told(counts: Mapping[str, int]) -> str:
-    """Return one sentence about the rows that were read, without those kinds of which there are none."""
+    """Return one sentence about the rows that were read, without those kinds of which there are none.
+
+    It is empty when all of them are new, in time and labelled.
+    """
     new = [f"{counts[kind]:,} {words}" for kind, words in _OF_THE_NEW.items() if counts.get(kind)]
     others = [f"{counts[kind]:,} {words}" for kind, words in _OTHERS.items() if counts.get(kind)]
+    if not new and not others:
+        return ""
     inner = f" ({', '.join(new)})" if new else ""
     return ", ".join([f"{counts.get('read', 0):,} rows read: {counts.get('new', 0):,} new{inner}", *others])
 

@@ -17,6 +17,7 @@ from titlebout.errors import (
     UnsafeError,
 )
 
+_WILD = r"[*?\[]"
 BLOCK = 2**20  # bytes read at a time
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "adl": "adlfs"}
 
@@ -65,10 +66,10 @@ def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: in
     with _faults_told(address):
         system, path = _open(address)
         names, base = _find(system, path)
-        wanted = [name for name in sorted(names) if PurePosixPath(name.partition("?")[0]).suffix.lower() in suffixes]
+        wanted = [name for name in sorted(names) if PurePosixPath(_without_query(name)).suffix.lower() in suffixes]
         left = max_bytes
         for name in wanted:
-            left = _copy(system, name, _place(folder, name.removeprefix(base), address), left)
+            left = _copy(system, name, _place(folder, _without_query(name).removeprefix(base), address), left)
     if left < 0:
         raise DataError(
             f"there is more than {max_bytes / 1e6:.0f} MB",
@@ -117,10 +118,11 @@ def _find(system: Any, path: str) -> tuple[list[str], str]:
     FileNotFoundError
         If the bucket or the file is not there.
     """
-    base = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
-    if re.search(r"[*?\[]", path):
+    pattern = _without_query(path)
+    base = re.split(_WILD, pattern, maxsplit=1)[0].rpartition("/")[0]
+    if re.search(_WILD, pattern):
         names = list(system.glob(path))
-    elif PurePosixPath(path).suffix and system.isfile(path):
+    elif PurePosixPath(pattern).suffix and system.isfile(path):
         names = [path]
     else:
         names, base = list(system.find(path)), path
@@ -129,8 +131,13 @@ def _find(system: Any, path: str) -> tuple[list[str], str]:
     return names, base
 
 
+def _without_query(name: str) -> str:
+    """Return a name without the part of a web address that only the server reads."""
+    return name.partition("?")[0] if name.startswith(("http://", "https://")) else name
+
+
 def _place(folder: Path, name: str, address: Address) -> Path:
-    place = (folder / name.partition("?")[0].lstrip("/")).resolve()
+    place = (folder / name.lstrip("/")).resolve()
     if not place.is_relative_to(folder.resolve()):
         raise UnsafeError(
             "a file's name leads out of its folder",

@@ -299,10 +299,11 @@ def _difference(column: Mapping[str, Any]) -> str:
 
 
 def _compared(result: DriftResult) -> str:
-    arrived = f" {told(result.arrival)}." if result.arrival.get("new") is not None else ""
+    said = told(result.arrival) if "new" in result.arrival else ""
     if not result.rows:
-        return f"{number(result.new_rows)} rows arrived.{arrived}"
-    return f"{_side(result.rows, result.window)} compared with {_side(result.reference['rows'], result.reference)}.{arrived}"
+        return f"{said or f'{number(result.new_rows)} rows arrived'}."
+    compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference['rows'], result.reference)}."
+    return f"{compared} {said}." if said else compared
 
 
 def _side(rows: int, period: Mapping[str, Any]) -> str:

@@ -182,8 +182,8 @@ def render_retrain(result: RetrainResult) -> str:
         "",
         *(f"{r[0].upper()}{r[1:]}." for r in result.reasons),
     ]
-    if result.arrival:
-        lines += ["", f"{told(result.arrival)}."]
+    if said := told(result.arrival):
+        lines += ["", f"{said}."]
     if result.url:
         lines += ["", result.url]
     if result.body:
@@ -266,7 +266,7 @@ def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival]:
         raise InconclusiveError(
             f"{len(fresh)} new rows are too few to retrain on; the policy asks for {wanted}",
             where=where,
-            why=told(arrival.counts),
+            why=told(arrival.counts) or None,
             fix="wait for more data or labels, or lower retrain.min_new_rows in titlebout.toml",
         )
     fresh.to_parquet(_new_file(work, fresh), index=False, compression="zstd")

@@ -114,9 +114,10 @@ def look_at(project: Project) -> str:
     """
     place = _address(project, CURRENT)
     if "://" not in place.url:
-        if not (project.root / place.url).is_dir() and not find_tables(project.root, place.url):
+        count = len(find_tables(project.root, place.url))
+        if not count and not (project.root / place.url).is_dir():
             raise NotFoundError(f"{place.written} is not there", fix="make the folder, or correct drift.current")
-        return f"{len(find_tables(project.root, place.url))} files in {place.written}"
+        return f"{place.written}, {count} {'file' if count == 1 else 'files'}"
     if buckets.is_bucket(place.url):
         buckets.require_package(place)
     else:

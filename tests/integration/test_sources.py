@@ -1,12 +1,15 @@
 """Current data from files, buckets and databases: real servers, real files, the same rows from each."""
 
+import functools
 import json
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from titlebout.errors import (
     NotFoundError,
     PermissionRefusedError,
     TemporaryError,
+    TitleboutError,
     UnsafeError,
 )
 from titlebout.project import Project
@@ -246,6 +250,32 @@ def test_any_kind_of_url_that_fsspec_knows_will_do(
     halves(put, "log")
     same_rows(read_current(configure(root, f"{protocol}://{place}/log")).frame)
     same_rows(read_current(configure(root, f"{protocol}://{place}/log/2024/0[5]/*.csv")).frame, ARRIVED.iloc[100:200])
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A server with what is in a folder; returns its address."""
+    (tmp_path / "www").mkdir()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_one_file_of_a_web_server_may_need_a_key_that_is_never_shown(
+    root: Path, web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ARRIVED.to_csv(tmp_path / "www" / "log.csv", index=False)
+    monkeypatch.setenv("ACCESS", "hush*hush")
+
+    same_rows(read_current(configure(root, web + "/log.csv?access=${ACCESS}")).frame)
+    with pytest.raises(TitleboutError) as caught:
+        read_current(configure(root, web + "/other.csv?access=${ACCESS}"))
+    assert isinstance(caught.value, NotFoundError)
+    assert "hush" not in str(caught.value.to_dict())
 
 
 def test_more_than_the_limit_is_not_fetched(root: Path, memory: fsspec.AbstractFileSystem) -> None:
@@ -506,7 +536,7 @@ def test_the_doctor_says_what_is_missing_without_asking_anybody(root: Path, base
 
     assert said("s3://bucket/log") == (True, "s3://bucket/log, which was not asked")
     assert said("sqlite:///store/log.db") == (True, "sqlite:///store/log.db, which was not asked")
-    assert said("store") == (True, "0 files in store")
+    assert said("store") == (True, "store, 0 files")
     assert said("nowhere") == (False, "nowhere is not there")
     assert said("gs://bucket/log")[0] is False
     assert said("postgresql+psycopg://u:${NOT_SET}@h/d") == (False, "the environment variable NOT_SET is not set")

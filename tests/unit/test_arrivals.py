@@ -253,7 +253,8 @@ def test_the_order_of_labels_changes_nothing(pairs: list[tuple[int, int | None]]
 
 
 def test_what_is_told_leaves_out_what_there_is_none_of() -> None:
-    assert told({"read": 3, "new": 3, "late": 0, "seen": 0}) == "3 rows read: 3 new"
+    assert told({"read": 3, "new": 3, "late": 0, "ready": 3, "seen": 0}) == ""
+    assert told({"read": 3, "new": 0, "seen": 3}) == "3 rows read: 0 new, 3 tracked already"
     assert (
         told({"read": 1200, "new": 3, "late": 2, "waiting": 1, "seen": 1000, "unfinished": 1})
         == "1,200 rows read: 3 new (2 late, 1 wait for their labels), 1,000 tracked already, 1 files with an unfinished last line"
