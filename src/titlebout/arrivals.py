@@ -50,7 +50,7 @@ class Arrival:
     Attributes
     ----------
     rows : DataFrame
-        In order of time, then of their hashes; columns of the kinds that the tracked data has.
+        In order of time, the same order for the same rows; columns of the kinds that the tracked data has.
     counts : dict of str to int
         read = seen + repeated + too_late + new; of the new ones: late (not newer than the watermark), waiting (without
         a label) and ready (with one); relabelled: of those seen, the ones with another label than is tracked.
@@ -111,7 +111,7 @@ def what_is_new(current: pd.DataFrame, known: pd.DataFrame, rule: Rule) -> Arriv
         "ready": int((new & labelled).sum()),
         "relabelled": _relabelled(current[seen & labelled], known, rule),
     }
-    in_order = np.lexsort((hashes[new], -age[new]))
+    in_order = np.argsort(-age[new], kind="stable")
     newest = timestamps(known, rule.time).max().isoformat() if rule.time else ""
     return Arrival(current[new].iloc[in_order].reset_index(drop=True), counts, newest)
 

@@ -106,7 +106,7 @@ def _open(address: Address) -> tuple[Any, str]:
     """Return the filesystem, with nothing remembered from an earlier look, and the path on it."""
     import fsspec
 
-    system, path = fsspec.url_to_fs(address.url, skip_instance_cache=True, use_listings_cache=False)
+    system, path = fsspec.url_to_fs(address.url, skip_instance_cache=True)
     return system, path
 
 

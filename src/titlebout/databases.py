@@ -128,7 +128,7 @@ def _read(connection: "Connection", query: Query, address: Address) -> pd.DataFr
         if len(set(names)) < len(names):
             fix = "name each column with AS in the query"
             raise DataError("the query gives two columns of one name", where=address.written, fix=fix)
-        for rows in result.partitions():
+        for rows in result.partitions(CHUNK):
             parts.append(_frame([tuple(row) for row in rows], names))
             if sum(map(len, parts)) > query.max_rows:
                 raise DataError(

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 import sample
-from integration.test_sources import ARRIVED, configure, same_rows
+from arriving import ARRIVED, configure, same_rows
 from titlebout import databases, drift, retraining
 from titlebout.checks import check_project
 from titlebout.config import address
@@ -21,7 +21,7 @@ from titlebout.databases import Query, read_rows
 from titlebout.errors import ConfigError, DataError, PermissionRefusedError, TemporaryError, TitleboutError
 from titlebout.sources import read_current
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+BINARIES = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
 PASSWORD = "p@ss/w:rd%41"  # what a URL would misread
 URL = "postgresql+psycopg://${DB_USER}:${DB_PASSWORD}@127.0.0.1:${DB_PORT}/ferries"
 

@@ -1,7 +1,6 @@
 """Current data from files, buckets and databases: real servers, real files, the same rows from each."""
 
 import functools
-import json
 import socket
 import sqlite3
 import subprocess
@@ -20,6 +19,7 @@ import pandas as pd
 import pytest
 
 import sample
+from arriving import ARRIVED, configure, same_rows
 from titlebout import databases, drift, retraining
 from titlebout.checks import check_project
 from titlebout.config import address
@@ -39,26 +39,6 @@ from titlebout.project import Project
 from titlebout.sources import read_current
 
 BUCKET = "acme-data"
-ARRIVED = sample.crossings(300, start="2024-04-20", seed=3)  # the tracked rows end on that day
-
-
-def configure(root: Path, current: str, **sources: Any) -> Project:
-    """Say in titlebout.toml where current data is."""
-    path = root / "titlebout.toml"
-    text = path.read_text(encoding="utf-8").partition("\n[drift]")[0]
-    text += f"\n[drift]\ncurrent = {json.dumps(current)}\n\n[sources]\n"
-    path.write_text(text + "".join(f"{k} = {json.dumps(v)}\n" for k, v in sources.items()), encoding="utf-8")
-    return Project.find(root)
-
-
-def same_rows(found: pd.DataFrame, expected: pd.DataFrame = ARRIVED) -> None:
-    """Compare values, whatever a source keeps them as."""
-    assert set(found.columns) == set(expected.columns)
-    pd.testing.assert_frame_equal(
-        found[list(expected.columns)].sort_values("departure", ignore_index=True),
-        expected.sort_values("departure", ignore_index=True),
-        check_dtype=False,
-    )
 
 
 # --- files that are still written to
@@ -336,14 +316,17 @@ def test_a_table_is_read_by_its_name_in_chunks(
     root: Path, base: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base.execute("UPDATE crossings SET waves = NULL WHERE id < 70")  # a whole chunk without a value
-    whole = read_current(configure(root, "sqlite:///store/log.db", query="crossings")).frame
-    monkeypatch.setattr(databases, "CHUNK", 7)
     base.commit()
+    whole = read_current(configure(root, "sqlite:///store/log.db", query="crossings")).frame
+    sizes: list[int] = []
+    frame_of = databases._frame
+    monkeypatch.setattr(databases, "_frame", lambda rows, names: sizes.append(len(rows)) or frame_of(rows, names))
+    monkeypatch.setattr(databases, "CHUNK", 7)
     chunks = read_current(configure(root, "sqlite:///store/log.db", query="main.crossings;")).frame
 
+    assert sizes == [7] * 42 + [6]
     assert chunks["waves"].isna().sum() >= 70
-    assert chunks.drop(columns="waves").equals(whole.drop(columns="waves"))
-    assert chunks["waves"].dtype == whole["waves"].dtype == "float64"
+    pd.testing.assert_frame_equal(chunks, whole)
 
 
 def test_only_rows_that_can_be_new_are_asked_for(root: Path, base: sqlite3.Connection) -> None:
