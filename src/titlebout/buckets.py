@@ -71,11 +71,8 @@ def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: in
         for name in wanted:
             left = _copy(system, name, _place(folder, _without_query(name).removeprefix(base), address), left)
     if left < 0:
-        raise DataError(
-            f"there is more than {max_bytes / 1e6:.0f} MB",
-            where=address.written,
-            fix="name fewer files, or raise sources.max_mb in titlebout.toml",
-        )
+        fix = "name fewer files, or raise sources.max_mb in titlebout.toml"
+        raise DataError(f"there is more than {max_bytes / 1e6:.0f} MB", where=address.written, fix=fix)
     return len(wanted)
 
 
