@@ -10,7 +10,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -22,8 +22,10 @@ from titlebout.findings import Answer, findings, reasons, verdict
 from titlebout.project import Project
 from titlebout.reporting import code, escape, number, table
 from titlebout.results import StepResult
+from titlebout.sources import Current, asks_a_database, read_current
 from titlebout.suites import ROW_COUNT, Expectation, SuiteError, canonical, canonical_kwargs, load_suite
-from titlebout.tables import nothing_arrived, read_tables
+from titlebout.tables import read_tables
+from titlebout.tracking import Dvc
 
 ROW_EXAMPLES = 5
 SHOWN_FAILURES = 50
@@ -79,14 +81,35 @@ def check_project(project: Project, on: str) -> CheckResult:
     DataError
         If a file cannot be read.
     """
-    source = "data" if on == "tracked" else project.settings.drift.current
-    late_target = project.params.data.target if on == "current" else None
-    if on == "current" and nothing_arrived(project.root, source):
+    if on == "tracked":
+        return check_data(read_tables(project.root, "data"), project.suite_path, "data")
+    source, target = project.settings.drift.current, project.params.data.target
+    current = _current(project)
+    if current.frame.empty:
         # A new repository waits for its first batch; a scheduled job is not red for that.
         return CheckResult(
             passed=True, reasons=(NOTHING_ARRIVED,), verdict="passed", source=source, rows=0, columns=0, evaluated=0
         )
-    return check_data(read_tables(project.root, source), project.suite_path, source, late_target)
+    # Labels are checked when all are there, and once more before anything is trained on them.
+    late = target in current.frame and current.frame[target].isna().any()
+    frame = current.frame.drop(columns=target) if late else current.frame
+    result = check_data(frame, project.suite_path, source, target)
+    return replace(result, reasons=(*result.reasons, *_left_out(current)))
+
+
+def _current(project: Project) -> Current:
+    """Read what arrived; a database is asked only for what can be new."""
+    if not asks_a_database(project):
+        return read_current(project)
+    Dvc(project).pull_data()
+    return read_current(project, read_tables(project.root, "data"))
+
+
+def _left_out(current: Current) -> Iterator[str]:
+    if current.unfinished:
+        yield f"the unfinished last line of {current.unfinished} files was left out"
+    if current.unknown_labels:
+        yield f"{current.unknown_labels} labels are of rows that are not there"
 
 
 def check_data(frame: pd.DataFrame, suite: Path, source: str, late_target: str | None = None) -> CheckResult:

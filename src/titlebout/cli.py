@@ -258,7 +258,8 @@ def drift_command(pipeline: str | None) -> Report:
 
     project = _project(pipeline)
     result = drift.measure(project)
-    retrain = retraining.worth_an_attempt(result.verdict, result.new_rows, project.settings.retrain.min_new_rows)
+    ready = result.arrival.get("ready", 0)
+    retrain = retraining.worth_an_attempt(result.verdict, ready, project.settings.retrain.min_new_rows)
     names = [column["name"] for column in result.columns if column["status"] == "drift"]
     outputs = {"verdict": result.verdict, "drift": result.verdict == "drift", "retrain": retrain, "columns": names}
     codes = {

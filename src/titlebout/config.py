@@ -5,11 +5,14 @@ so DVC tracks them. No value stands in both.
 """
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -20,6 +23,9 @@ Rule = Literal["superior", "non-inferior-and-ahead", "non-inferior"]
 
 SETTINGS_FILE = "titlebout.toml"
 PARAMS_FILE = "params.yaml"
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_PASSWORD = re.compile(r"(://[^/@:\s'\"]*:)([^@\s'\"]+)@")
+_SECRET_OPTION = re.compile(r"([?&][\w-]*(?:password|secret|token|sig|signature|key)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
 
 
 class _Table(BaseModel):
@@ -164,7 +170,11 @@ def with_margin(settings: GateSettings, margin: str) -> GateSettings:
 class DriftSettings(_Table):
     """Where current data comes from and when it counts as different from the reference."""
 
-    current: str = Field("incoming", description="Folder or glob of CSV, parquet or JSONL files that arrive.")
+    current: str = Field(
+        "incoming",
+        description="Where current data arrives: a folder or glob of CSV, parquet or JSONL files, the same in a bucket "
+        "(s3://, gs://, https:// ...), or a database (postgresql+psycopg://...). ${NAME} stands for an environment variable.",
+    )
     window_days: int = Field(28, ge=1, description="Rows of the last so many days are compared (with a time column).")
     min_rows: int = Field(200, ge=2, description="Fewer current rows than this are inconclusive.")
     false_discovery_rate: float = Field(0.05, gt=0, lt=0.5, description="Benjamini-Hochberg level over all columns.")
@@ -173,6 +183,26 @@ class DriftSettings(_Table):
     )
     min_effect_categorical: float = Field(0.05, gt=0, description="Smallest Jensen-Shannon distance that counts.")
     ignore: tuple[str, ...] = Field((), description="Columns that are expected to change.")
+
+
+class SourcesSettings(_Table):
+    """How current data is read and gets its labels; `drift.current` says where it is."""
+
+    query: str = Field("", description="drift.current is a database: the table, or the SELECT, that gives the rows.")
+    id: tuple[str, ...] = Field((), description="Columns that name a row; empty: a row is told by all its values.")
+    labels: str = Field(
+        "",
+        description="Where labels arrive when current data comes without: as in drift.current, with the columns of "
+        "sources.id and the target. Empty: labels come with the rows.",
+    )
+    labels_query: str = Field(
+        "", description="sources.labels is a database: the table or SELECT that gives the labels."
+    )
+    late_days: int = Field(
+        28, ge=0, description="A row, or its label, may come up to so many days after rows that are newer."
+    )
+    max_mb: int = Field(2000, ge=1, description="Most that is fetched from a bucket, in megabytes.")
+    max_rows: int = Field(10_000_000, ge=1, description="Most rows that are read from a database.")
 
 
 class RetrainSettings(_Table):
@@ -200,6 +230,7 @@ class Settings(_Table):
     checks: ChecksSettings
     gate: GateSettings = GateSettings()
     drift: DriftSettings = DriftSettings()
+    sources: SourcesSettings = SourcesSettings()
     retrain: RetrainSettings = RetrainSettings()
     package: PackageSettings = PackageSettings()
 
@@ -236,6 +267,74 @@ class Params(_Table):
     data: DataParams
     split: SplitParams
     train: TrainParams
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a source is; only what was written down is ever shown, never what the environment filled in.
+
+    Attributes
+    ----------
+    written : str
+        As in ``titlebout.toml``.
+    url : str
+        With the values of the variables.
+    filled : tuple of (str, str)
+        Those values and what stands for them, the longest first.
+    """
+
+    written: str
+    url: str = field(repr=False)
+    filled: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def masked(self, text: str) -> str:
+        """Return a text of another program without what only the environment knows."""
+        for value, name in self.filled:
+            text = text.replace(value, name)
+        return without_passwords(text)
+
+
+def address(written: str, key: str) -> Address:
+    """Fill ``${NAME}`` in from the environment; in the user part of a URL the values are percent-encoded.
+
+    Parameters
+    ----------
+    written : str
+    key : str
+        Where it is written, for the reader.
+
+    Raises
+    ------
+    ConfigError
+        If a variable is not set, or a password stands in the file.
+    """
+    where = f"{SETTINGS_FILE}: {key}"
+    password = _PASSWORD.search(written)
+    if password and not _VARIABLE.search(password[2]):
+        raise ConfigError(
+            f"a password stands in {SETTINGS_FILE}",
+            where=where,
+            why="the file is in git, where everybody who can read the repository finds it",
+            fix="change the password, write ${NAME} in its place, and set that variable in the environment",
+        )
+    values = {name: os.environ.get(name, "") for name in _VARIABLE.findall(written)}  # noqa: TID251 - this module may
+    unset = sorted(name for name, value in values.items() if not value)
+    if unset:
+        raise ConfigError(
+            f"the environment variable {unset[0]} is not set",
+            where=where,
+            fix=f"export {unset[0]} on this machine; in a workflow, set it from a secret in the step's env",
+        )
+    user, at, rest = written.rpartition("@")
+    url = _VARIABLE.sub(lambda found: quote(values[found[1]], safe=""), user) + at
+    url += _VARIABLE.sub(lambda found: values[found[1]], rest)
+    pairs = {(form, f"${{{name}}}") for name, value in values.items() for form in (value, quote(value, safe=""))}
+    return Address(written, url, tuple(sorted(pairs, key=lambda pair: (-len(pair[0]), pair))))
+
+
+def without_passwords(text: str) -> str:
+    """Return a text with the passwords and signatures of URLs in it replaced by asterisks."""
+    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -310,7 +409,10 @@ def _config_error(path: Path, model: type[BaseModel], error: ValidationError) ->
             f"{key or path.name} has no keys", where=str(path), why=f"it is {first['input']!r}", fix="make it a table"
         )
     return ConfigError(
-        f"{key}: {first['msg']}", where=str(path), why=f"it is {first['input']!r}", fix="correct the value"
+        f"{key}: {first['msg']}",
+        where=str(path),
+        why=f"it is {without_passwords(repr(first['input']))}",
+        fix="correct the value",
     )
 
 

@@ -96,30 +96,24 @@ def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
     return np.right_shift(combined, np.uint64(64 - ROW_HASH_BITS)).astype(np.uint64)
 
 
-def new_rows(current: pd.DataFrame, known: pd.DataFrame, time: str) -> pd.DataFrame:
-    """Return the rows of `current` that `known` has not: later than its newest row, or, without time, not in it.
+def alike(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Give every column the kind it has in `known`, whatever kind of file it came from.
 
     Parameters
     ----------
-    current, known : DataFrame
-    time : str
-        Time column; empty when rows have no order. The watermark is the data's own newest time, never a clock.
+    frame, known : DataFrame
+        `known` must have all columns of `frame`.
 
     Returns
     -------
-    DataFrame of shape (n_new, n_columns)
-        Columns of the kinds that `known` has, whatever kind of file `current` came from.
+    DataFrame of the shape of `frame`
 
     Raises
     ------
     DataError
         If a value does not fit the kind of its column.
     """
-    current = pd.DataFrame({name: _like(current[name], known[name]) for name in current.columns})
-    fresh = ~np.isin(row_hashes(current), row_hashes(known[list(current.columns)]))
-    if time:
-        fresh &= (timestamps(current, time) > timestamps(known, time).max()).to_numpy()
-    return current[fresh].drop_duplicates().reset_index(drop=True)
+    return pd.DataFrame({name: _like(frame[name], known[name]) for name in frame.columns}, index=frame.index)
 
 
 def timestamps(frame: pd.DataFrame, time: str) -> Column:

@@ -230,7 +230,8 @@ def _scheduled_run(project: Project, name: str, rows: int, loss: dict[str, float
         return period
     measured = drift.measure(project)
     period = replace(period, drift=measured.verdict, decision="nothing")
-    if not retraining.worth_an_attempt(measured.verdict, measured.new_rows, project.settings.retrain.min_new_rows):
+    ready = measured.arrival.get("ready", 0)
+    if not retraining.worth_an_attempt(measured.verdict, ready, project.settings.retrain.min_new_rows):
         return period
     try:
         attempt = retraining.retrain(project, Why("drift"))

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from titlebout import process, registry
+from titlebout import process, registry, sources
 from titlebout.errors import ConfigError, NotFoundError, TitleboutError
 from titlebout.git import Git
 from titlebout.pointers import Pointer, remote_url
@@ -242,6 +242,7 @@ _PROJECT: tuple[_Check, ...] = (
     ("suite", True, _suite),
     ("lock", False, _lock),
     ("data", True, _data),
+    ("current data", False, sources.look_at),
     ("remote size", False, _remote_size),
     ("champion", False, _champion),
     ("workflows", False, _workflows),

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from titlebout.arrivals import Arrival, told
 from titlebout.comparison import Pair, compare, pairs, recent, structure
 from titlebout.config import DriftSettings
-from titlebout.data import new_rows, row_hashes, timestamps
+from titlebout.data import row_hashes, timestamps
 from titlebout.distances import robust_scale, spread
 from titlebout.errors import ConfigError, InconclusiveError
 from titlebout.models import Model, load_model_of
@@ -24,7 +25,8 @@ from titlebout.plots import change_svg
 from titlebout.project import Project
 from titlebout.reporting import Markdown, code, cut, escape, number, table
 from titlebout.results import StepResult, write_text_atomically
-from titlebout.tables import nothing_arrived, read_tables
+from titlebout.sources import new_rows, read_current
+from titlebout.tables import read_tables
 from titlebout.tracking import Dvc
 
 REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
@@ -56,7 +58,12 @@ class DriftResult(StepResult):
     columns : tuple of dict
         Per column what :func:`titlebout.comparison.compare` says; for structural problems name, kind and status only.
     rows, new_rows : int
-        Rows that were compared, and rows that arrived.
+        Rows that were compared, and rows that are new.
+    arrival : dict
+        watermark (the newest tracked time, ISO 8601) and counts of rows: read = seen (tracked already) + repeated +
+        too_late + new; of the new ones late (not newer than the watermark), waiting (for their label) and ready
+        (with one); relabelled (tracked with another label); unknown_labels (of rows that are not there); unfinished
+        (files whose last line is still being written). `read` and the last two only when the columns do not fit.
     window, reference : dict
         start, end (ISO 8601; empty without a time column) and, for the reference, rows.
     report_error : str
@@ -68,6 +75,7 @@ class DriftResult(StepResult):
     columns: tuple[dict[str, Any], ...] = ()
     rows: int = 0
     new_rows: int = 0
+    arrival: dict[str, Any] = field(default_factory=dict)
     window: dict[str, str] = field(default_factory=dict)
     reference: dict[str, Any] = field(default_factory=dict)
     report_error: str = ""
@@ -91,15 +99,30 @@ def measure(project: Project) -> DriftResult:
     settings, roles = project.settings.drift, project.params.data
     dvc = Dvc(project)
     dvc.pull_data()
-    if nothing_arrived(project.root, settings.current):
-        return DriftResult(passed=False, reasons=("nothing has arrived yet",), verdict="insufficient_data")
-    known, arrived = read_tables(project.root, "data"), read_tables(project.root, settings.current)
-    comparable = set(arrived.columns) <= set(known.columns) and (not roles.time or roles.time in arrived.columns)
-    fresh = new_rows(arrived, known, roles.time) if comparable else arrived
+    known = read_tables(project.root, "data")
+    arrival = _arrived(project, known)
+    if not arrival.counts["read"]:
+        nothing = ("nothing has arrived yet",)
+        return DriftResult(passed=False, reasons=nothing, verdict="insufficient_data", arrival=arrival.to_dict())
+    # Labels that came first are not like the others: they are compared once all are there.
+    waiting = [roles.target] if arrival.counts.get("waiting") else []
+    fresh = arrival.rows.drop(columns=waiting, errors="ignore")
     if (project.pipeline_dir / "champion.dvc").is_file():
         known = _trained_on(known, load_model_of(project, dvc.pull_model("champion")))
+    ignored = (*settings.ignore, *project.settings.sources.id)
+    settings = settings.model_copy(update={"ignore": ignored})
     result, columns = _examine(known, fresh, settings, roles.time, roles.target)
-    return write_reports(project.reports, result, columns)
+    return write_reports(project.reports, replace(result, arrival=arrival.to_dict()), columns)
+
+
+def _arrived(project: Project, known: pd.DataFrame) -> Arrival:
+    """Return the rows that are new, or, when their columns are not the expected ones, all of them."""
+    current = read_current(project, known)
+    columns, time = set(current.frame.columns), project.params.data.time
+    needed = {*project.settings.sources.id, *([time] if time else [])}
+    if current.frame.empty or not needed <= columns <= set(known.columns):
+        return Arrival(current.frame, current.counts)
+    return new_rows(project, current, known)
 
 
 def _trained_on(known: pd.DataFrame, champion: Model) -> pd.DataFrame:
@@ -276,9 +299,11 @@ def _difference(column: Mapping[str, Any]) -> str:
 
 
 def _compared(result: DriftResult) -> str:
+    said = told(result.arrival) if "new" in result.arrival else ""
     if not result.rows:
-        return f"{number(result.new_rows)} rows arrived."
-    return f"{_side(result.rows, result.window)} compared with {_side(result.reference['rows'], result.reference)}."
+        return f"{said or f'{number(result.new_rows)} rows arrived'}."
+    compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference['rows'], result.reference)}."
+    return f"{compared} {said}." if said else compared
 
 
 def _side(rows: int, period: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ request's text. A second job, the only one with a write token, checks the commit
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from titlebout import proposal
+from titlebout.arrivals import Arrival, told
 from titlebout.children import run_step
-from titlebout.data import ROW_HASH_BITS, new_rows, row_hashes, timestamps
+from titlebout.data import ROW_HASH_BITS, row_hashes, timestamps
 from titlebout.errors import InconclusiveError, NotFoundError
 from titlebout.forge import Forge, PullRequest, PullRequestOutcome
 from titlebout.git import Git
@@ -24,6 +25,7 @@ from titlebout.proposal import Why
 from titlebout.registry import crown
 from titlebout.reporting import escape
 from titlebout.results import StepResult
+from titlebout.sources import new_rows, read_current
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc, OnLine
 
@@ -49,6 +51,8 @@ class RetrainResult(StepResult):
         Text of the pull request (Markdown).
     new_rows : int
         Rows that were added to the training data.
+    arrival : dict
+        What became of the rows that were read; as in the result of ``drift``.
     evaluation : dict or None
         The document of the gate.
     number, url : int or None, str
@@ -65,13 +69,14 @@ class RetrainResult(StepResult):
     title: str = ""
     body: str = ""
     new_rows: int = 0
+    arrival: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] | None = None
     number: int | None = None
     url: str = ""
 
 
 def worth_an_attempt(drift_verdict: str, rows: int, min_new_rows: int) -> bool:
-    """Return whether drift starts a retraining attempt: it was confirmed, and enough new rows are there to learn from."""
+    """Return whether drift starts a retraining attempt: it was confirmed, and enough new rows have their label."""
     return drift_verdict == "drift" and rows >= min_new_rows
 
 
@@ -99,11 +104,10 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
     base = git.base_commit(project.settings.retrain.base)
     branch = project.retrain_branch
     tip = proposal.require_own_branch(git, branch, base)
-    arrived = read_tables(project.root, project.settings.drift.current)
     with git.worktree(base) as tree:
         work = Project.find(tree.root, project.pipeline)
         _share_cache(project, work)
-        fresh = _take_in(work, arrived)
+        fresh, arrival = _take_in(project, work)
         key = _inputs_key(work, tree, fresh)
         standing = tip is not None and git.output("rev-parse", f"{tip}^") == base
         if tip and standing and proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) == key:
@@ -113,6 +117,7 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
             _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
+        result = replace(result, arrival=arrival.to_dict())
     if bundle is not None and result.commit:
         bundle.parent.mkdir(parents=True, exist_ok=True)
         git.run("bundle", "create", "--quiet", str(bundle.resolve()), f"{base}..refs/heads/{branch}")
@@ -184,6 +189,8 @@ def render_retrain(result: RetrainResult) -> str:
         "",
         *(f"{r[0].upper()}{r[1:]}." for r in result.reasons),
     ]
+    if said := told(result.arrival):
+        lines += ["", f"{said}."]
     if result.url:
         lines += ["", result.url]
     if result.body:
@@ -237,8 +244,8 @@ def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: O
     )
 
 
-def _take_in(work: Project, arrived: pd.DataFrame) -> pd.DataFrame:
-    """Add the rows that arrived since the tracked data's newest row as one more file, and track it.
+def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival]:
+    """Add the rows that arrived, are new and have their label as one more file, and track it.
 
     Raises
     ------
@@ -248,26 +255,37 @@ def _take_in(work: Project, arrived: pd.DataFrame) -> pd.DataFrame:
     dvc = Dvc(work)
     dvc.pull_data()
     known = read_tables(work.root, "data")
-    missing = sorted(set(known.columns) - set(arrived.columns))
+    current = read_current(project, known)
+    where = project.settings.drift.current
+    if current.frame.empty:
+        raise InconclusiveError("nothing has arrived yet", where=where, fix="wait for data to arrive")
+    missing = sorted(set(known.columns) - set(current.frame.columns))
     if missing:
         raise InconclusiveError(
             f"the data that arrived has no {', '.join(missing)}",
-            where=work.settings.drift.current,
+            where=where,
             fix="wait for the labels, or run `titlebout check-data --on current` to see what is wrong with it",
         )
-    fresh = new_rows(arrived[known.columns], known, work.params.data.time)
+    arrival = new_rows(project, replace(current, frame=current.frame[known.columns]), known)
+    fresh = arrival.ready(work.params.data.target)
     wanted = work.settings.retrain.min_new_rows
     if len(fresh) < wanted:
         raise InconclusiveError(
             f"{len(fresh)} new rows are too few to retrain on; the policy asks for {wanted}",
-            where=work.settings.drift.current,
-            fix="wait for more data, or lower retrain.min_new_rows in titlebout.toml",
+            where=where,
+            why=told(arrival.counts) or None,
+            fix="wait for more data or labels, or lower retrain.min_new_rows in titlebout.toml",
         )
-    fresh.to_parquet(
-        work.data_dir / f"{_file_name(fresh, work.params.data.time)}.parquet", index=False, compression="zstd"
-    )
+    fresh.to_parquet(_new_file(work, fresh), index=False, compression="zstd")
     dvc.add_data()
-    return fresh
+    return fresh, arrival
+
+
+def _new_file(work: Project, fresh: pd.DataFrame) -> Path:
+    """Return where to put rows; rows that came late can be of the same period as others before them."""
+    name = _file_name(fresh, work.params.data.time)
+    path = work.data_dir / f"{name}.parquet"
+    return path if not path.exists() else work.data_dir / f"{name}_{_fingerprint(fresh)[:12]}.parquet"
 
 
 def _file_name(fresh: pd.DataFrame, time: str) -> str:

@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ SUFFIXES = (".parquet", ".csv", ".jsonl")
 _ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, end: int | None = None) -> pd.DataFrame:
     """Read one parquet, CSV or JSONL file.
 
     Parameters
     ----------
     path : Path
+    end : int, optional
+        Read so many bytes of a JSONL file only.
 
     Returns
     -------
@@ -37,7 +40,12 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise NotFoundError(f"{path.name} is not there", where=str(path), fix="check the path, or run `dvc pull`")
-    reader = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}.get(path.suffix.lower())
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".parquet": _read_parquet,
+        ".csv": _read_csv,
+        ".jsonl": partial(_read_jsonl, end=end),
+    }
+    reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(
             f"cannot read a {path.suffix or 'file without ending'}",
@@ -74,6 +82,52 @@ def read_tables(root: Path, pattern: str) -> pd.DataFrame:
     DataError
         If one cannot be read, or has other columns than the first.
     """
+    paths = _existing(root, pattern)
+    return _stacked(paths, [read_table(path) for path in paths])
+
+
+def read_growing(root: Path, pattern: str) -> tuple[pd.DataFrame, int]:
+    """Read what is there of tables that may still be written to.
+
+    Parameters
+    ----------
+    root : Path
+    pattern : str
+        Folder or glob.
+
+    Returns
+    -------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Without rows and columns when a folder is there and holds nothing yet.
+    unfinished : int
+        JSONL files whose last line is not whole yet; it is left out.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such folder, or no file that a glob means.
+    DataError
+        As :func:`read_tables`.
+    """
+    if nothing_arrived(root, pattern):
+        return pd.DataFrame(), 0
+    paths = _existing(root, pattern)
+    logs = {path: _whole_lines(path) for path in paths if path.suffix.lower() == ".jsonl"}
+    unfinished = sum(torn for _, torn in logs.values())
+    begun = [path for path in paths if path not in logs or logs[path][0]]
+    if not begun:
+        return pd.DataFrame(), unfinished
+    return _stacked(begun, [read_table(path, logs.get(path, (None, False))[0]) for path in begun]), unfinished
+
+
+def _existing(root: Path, pattern: str) -> tuple[Path, ...]:
+    """Return the tables of a folder or glob.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
     paths = find_tables(root, pattern)
     if not paths:
         raise NotFoundError(
@@ -81,7 +135,32 @@ def read_tables(root: Path, pattern: str) -> pd.DataFrame:
             where=str(root / pattern),
             fix="put parquet, CSV or JSONL files there, or run `dvc pull`",
         )
-    frames = [read_table(path) for path in paths]
+    return paths
+
+
+def _whole_lines(path: Path) -> tuple[int, bool]:
+    """Return how many bytes of a JSONL file are whole lines, and whether more of one follows.
+
+    A line without its end is whole when it can be read: no part of a JSON object is one.
+    """
+    raw = path.read_bytes()
+    start = raw.rfind(b"\n") + 1
+    try:
+        json.loads(raw[start:].strip() or b"null")
+        whole = len(raw)
+    except (ValueError, RecursionError):
+        whole = start
+    return whole if raw[:whole].strip() else 0, whole < len(raw)
+
+
+def _stacked(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all files, with the columns in the order of the first.
+
+    Raises
+    ------
+    DataError
+        If a file has other columns.
+    """
     for path, frame in zip(paths[1:], frames[1:], strict=True):
         different = set(frame.columns) ^ set(frames[0].columns)
         if different:
@@ -141,19 +220,19 @@ def _read_csv(path: Path) -> pd.DataFrame:
                     fix="correct the line or the export that wrote it",
                 )
         # The default reader of numbers is wrong in the last bit now and then.
-        return _with_times(pd.read_csv(io.StringIO(text), float_precision="round_trip"))
+        return with_times(pd.read_csv(io.StringIO(text), float_precision="round_trip"))
     except (csv.Error, ValueError) as error:
         raise DataError(
             "this is not a readable CSV file", where=f"{path}:{rows.line_num}", why=str(error), fix="correct the export"
         ) from error
 
 
-def _read_jsonl(path: Path) -> pd.DataFrame:
+def _read_jsonl(path: Path, end: int | None) -> pd.DataFrame:
     """Read one JSON object per line, every value as it is written: pandas' own reader makes numbers of texts."""
-    lines = _decode(path).split("\n")
+    lines = _decode(path, end).split("\n")
     frame = pd.DataFrame([_json_object(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()])
     _require_names(path, list(frame.columns))
-    return _with_times(frame)
+    return with_times(frame)
 
 
 def _json_object(line: str, where: str) -> dict[str, Any]:
@@ -173,8 +252,8 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def _with_times(frame: pd.DataFrame) -> pd.DataFrame:
-    """Read columns of ISO 8601 times as times: CSV and JSON have no other way to say so."""
+def with_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Read columns of ISO 8601 times as times: CSV, JSON and SQLite have no other way to say so."""
     return pd.DataFrame({name: _times(frame[name]) for name in frame.columns}, index=frame.index)
 
 
@@ -188,8 +267,8 @@ def _times(column: Column) -> Column:
         return column
 
 
-def _decode(path: Path) -> str:
-    raw = path.read_bytes()
+def _decode(path: Path, end: int | None = None) -> str:
+    raw = path.read_bytes()[:end]
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

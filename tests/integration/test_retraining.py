@@ -238,6 +238,18 @@ def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Proj
     assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
 
 
+def test_late_rows_of_a_period_that_is_tracked_overwrite_nothing(calm_project: Project) -> None:
+    rows = stormy(120)
+    path = retraining._new_file(calm_project, rows)
+    path.parent.mkdir(exist_ok=True)
+    rows.to_parquet(path)
+
+    other = retraining._new_file(calm_project, rows.assign(late=0))
+    assert path.name == "2024-04-21_2024-04-30.parquet"
+    assert other.name.startswith("2024-04-21_2024-04-30_")
+    assert other == retraining._new_file(calm_project, rows.sample(frac=1, random_state=0).assign(late=0))
+
+
 def test_rows_without_labels_wait(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(200).drop(columns="late"), "2024-05")
 

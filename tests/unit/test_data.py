@@ -15,7 +15,6 @@ from titlebout.data import (
     ROW_HASH_BITS,
     column_kind,
     conform,
-    new_rows,
     row_hashes,
     timestamps,
 )
@@ -446,59 +445,7 @@ def test_hashes_do_not_change_from_version_to_version() -> None:
     assert row_hashes(frame).tolist() == [174796661826625, 244553274907785, 168830430647562]
 
 
-# --- new rows and times
-
-
-def known() -> pd.DataFrame:
-    return pd.DataFrame({"at": TIMES, "word": ["a", "b", "c"], "flag": [True, False, True], "whole": [1, 2, 3]})
-
-
-def arrived() -> pd.DataFrame:
-    late = pd.DataFrame({"at": TIMES[:1] + pd.Timedelta(hours=1), "word": ["late"], "flag": [True], "whole": [4]})
-    new = pd.DataFrame({"at": TIMES[2:] + pd.Timedelta(days=1), "word": ["d"], "flag": [False], "whole": [5]})
-    return pd.concat([known(), late, new, new], ignore_index=True)
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
-def test_new_rows_are_the_later_ones_each_once_whatever_file_they_came_in(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"arrived{suffix}"
-    frame = arrived()
-    if suffix == ".parquet":
-        frame.to_parquet(path)
-    elif suffix == ".csv":
-        frame.to_csv(path, index=False)
-    else:
-        frame.assign(at=frame["at"].astype(str)).to_json(path, orient="records", lines=True)
-    fresh = new_rows(read_table(path), known(), "at")
-
-    assert fresh["word"].tolist() == ["d"]
-    both = pd.concat([known(), fresh], ignore_index=True)
-    assert {name: column_kind(both[name]) for name in both} == {name: column_kind(known()[name]) for name in known()}
-
-
-def test_without_a_time_new_rows_are_those_not_seen_before() -> None:
-    assert new_rows(arrived().drop(columns="at"), known().drop(columns="at"), "")["word"].tolist() == ["late", "d"]
-
-
-def test_new_rows_take_the_kinds_that_are_known() -> None:
-    """The text of a time, words for true and false, numbers as names: a known column says what is meant."""
-    before = known().assign(word=["1", "2", "x"])
-    texts = pd.DataFrame({"at": ["2025-01-01"], "word": [3], "flag": ["TRUE"], "whole": [9]})
-    fresh = new_rows(texts, before, "at")
-
-    assert fresh.loc[0].tolist() == [pd.Timestamp("2025-01-01", tz="UTC"), "3", True, 9]
-    assert {name: column_kind(fresh[name]) for name in fresh} == {name: column_kind(before[name]) for name in before}
-
-
-def test_a_known_column_without_values_says_nothing_about_its_kind() -> None:
-    before = known().assign(word=float("nan"))
-
-    assert new_rows(arrived(), before, "at")["word"].tolist() == ["d"]
-
-
-def test_new_rows_that_do_not_fit_are_refused_by_column() -> None:
-    with pytest.raises(DataError, match="column 'whole' is not of kind integer"):
-        new_rows(known().assign(whole=["a", "b", "c"]), known(), "at")
+# --- times
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sample
 from titlebout.doctor import LARGEST_REMOTE, doctor, render_doctor
 from titlebout.git import Git
 
-ADVICE_OF_THE_SAMPLE = {"lock", "champion", "workflows"}
+ADVICE_OF_THE_SAMPLE = {"lock", "champion", "workflows", "current data"}
 
 
 def found(start: Path) -> dict[str, dict[str, Any]]:

@@ -14,9 +14,11 @@ OWNERS = {
     "cookiecutter": {"scaffold"},
     "dvc": {"tracking"},
     "evidently": {"drift"},
+    "fsspec": {"buckets"},
     "great_expectations": {"checks"},
     "httpx": {"dialects", "forge", "http", "replay", "packaging"},
     "skops": {"models"},
+    "sqlalchemy": {"databases"},
     "subprocess": {"process"},
 }
 

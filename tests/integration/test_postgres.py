@@ -1,0 +1,213 @@
+"""Current data from a real PostgreSQL, started here from the machine's own binaries; TimescaleDB is one."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+
+import sample
+from arriving import ARRIVED, configure, same_rows
+from titlebout import databases, drift, retraining
+from titlebout.checks import check_project
+from titlebout.config import address
+from titlebout.databases import Query, read_rows
+from titlebout.errors import ConfigError, DataError, PermissionRefusedError, TemporaryError, TitleboutError
+from titlebout.sources import read_current
+
+BINARIES = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
+PASSWORD = "p@ss/w:rd%41"  # what a URL would misread
+URL = "postgresql+psycopg://${DB_USER}:${DB_PASSWORD}@127.0.0.1:${DB_PORT}/ferries"
+
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(not BINARIES, reason="needs Debian's package postgresql"),
+]
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A server with a database and a user who may only read one table."""
+    folder = tmp_path_factory.mktemp("postgres")
+    as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+    if as_user:  # PostgreSQL refuses to be root, and pytest's folders are its user's alone
+        folder = Path(subprocess.check_output([*as_user, "mktemp", "-d", "/tmp/postgres-XXXXXX"], text=True).strip())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+    (folder / "password").write_text(PASSWORD)
+    (folder / "password").chmod(0o644)
+    options = ["-D", f"{folder}/db", "-U", "owner", "-A", "scram-sha-256", "--pwfile", f"{folder}/password"]
+    subprocess.run([*as_user, BINARIES[-1] / "initdb", *options, "-E", "UTF8", "--no-sync"], check=True, cwd="/")
+    settings = f"-p {number} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    control = [*as_user, BINARIES[-1] / "pg_ctl", "-D", f"{folder}/db", "-w"]
+    subprocess.run([*control, "-o", settings, "-l", f"{folder}/log", "start"], check=True, cwd="/")
+    try:
+        with connect(number, "postgres") as connection:
+            connection.execute("CREATE DATABASE ferries")
+            connection.execute(f"CREATE USER reader PASSWORD '{PASSWORD}'")
+        yield number
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd="/")
+        shutil.rmtree(folder)
+
+
+def connect(port: int, database: str = "ferries") -> "psycopg.Connection[Any]":
+    return psycopg.connect(
+        host="127.0.0.1", port=port, user="owner", password=PASSWORD, dbname=database, autocommit=True
+    )
+
+
+@pytest.fixture
+def base(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator["psycopg.Connection[Any]"]:
+    """What arrived, in a table with real types."""
+    monkeypatch.setenv("DB_USER", "reader")
+    monkeypatch.setenv("DB_PASSWORD", PASSWORD)
+    monkeypatch.setenv("DB_PORT", str(port))
+    with connect(port) as connection:
+        connection.execute(
+            "CREATE TABLE crossings (id bigint, departure timestamptz, harbour text, wind double precision, "
+            "waves double precision, passengers integer, late smallint)"
+        )
+        connection.execute("GRANT SELECT ON crossings TO reader")
+        insert(connection, ARRIVED)
+        yield connection
+        connection.execute("DROP TABLE crossings")
+
+
+def insert(connection: "psycopg.Connection[Any]", frame: pd.DataFrame, first: int = 2**60) -> None:
+    rows = frame.astype(object).where(frame.notna(), None).assign(id=range(first, first + len(frame)))
+    columns = ["id", *frame.columns]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO crossings ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})",
+            rows[columns].values.tolist(),
+        )
+
+
+QUERY = "SELECT departure, harbour, wind, waves, passengers, late FROM crossings"
+
+
+@pytest.mark.usefixtures("base")
+def test_rows_come_with_the_types_of_their_columns(root: Path) -> None:
+    found = read_current(configure(root, URL, query=QUERY)).frame
+
+    same_rows(found)
+    assert str(found["departure"].dtype).startswith("datetime64")
+    assert (found["passengers"].dtype, found["wind"].dtype) == ("int64", "float64")
+
+
+def test_the_whole_loop_runs_on_a_database(root: Path, base: "psycopg.Connection[Any]") -> None:
+    insert(base, sample.crossings(60, start="2024-04-10", seed=8))
+    insert(base, sample.crossings(500, start="2024-01-01", seed=9))
+    project = configure(root, URL, query=QUERY, late_days=14)
+
+    checked, measured = check_project(project, "current"), drift.measure(project)
+    assert checked.passed
+    assert checked.rows == measured.arrival["read"] < 500, "what can not be new is not asked for"
+    assert (measured.arrival["new"], measured.arrival["late"]) == (360, 60)
+    result = retraining.retrain(project, "manual")
+    assert (result.new_rows, result.arrival["ready"]) == (360, 360)
+
+
+def test_labels_may_be_a_column_that_is_filled_later(root: Path, base: "psycopg.Connection[Any]") -> None:
+    base.execute("UPDATE crossings SET late = NULL WHERE departure > '2024-05-01'")
+    project = configure(root, URL, query=QUERY)
+    waiting = int((ARRIVED["departure"] > "2024-05-01").sum())
+
+    assert check_project(project, "current").passed
+    measured = drift.measure(project)
+    assert (measured.arrival["waiting"], measured.arrival["ready"]) == (waiting, 300 - waiting)
+
+
+def test_ids_of_64_bits_join_exactly(root: Path, base: "psycopg.Connection[Any]", tmp_path: Path) -> None:
+    labels = pd.DataFrame({"id": range(2**60, 2**60 + 299), "late": [n % 2 for n in range(299)]})
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    query = "SELECT id, departure FROM crossings"
+    found = read_current(configure(root, URL, query=query, id=["id"], labels=str(tmp_path / "labels.csv"))).frame
+
+    assert found.sort_values("id")["late"].tolist()[:299] == labels["late"].tolist()
+    assert found["late"].isna().sum() == 1
+
+
+def test_a_chunk_without_values_does_not_change_a_column(
+    root: Path, base: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "CHUNK", 10)
+    query = "SELECT n AS whole, CASE WHEN n > 15 THEN n END AS some, CASE WHEN n > 15 THEN now() END AS at, NULL::text AS none FROM generate_series(1, 30) AS n"
+    found = read_rows(address(URL, "x"), Query(query), root)
+
+    assert len(found) == 30
+    assert (found["whole"].dtype, found["some"].dtype, found["some"].isna().sum()) == ("int64", "float64", 15)
+    assert str(found["at"].dtype).startswith("datetime64")
+    assert found["none"].isna().all()
+
+
+@pytest.mark.usefixtures("base")
+def test_types_that_only_a_database_has_become_plain_ones(root: Path) -> None:
+    query = "SELECT DATE '2024-05-01' AS day, 1.50::numeric AS price, true AS yes, '12:30'::text AS clock, 'a:b'::text LIKE '%:%' AS has"
+    found = read_rows(address(URL, "x"), Query(query), root)
+
+    assert found.loc[0].tolist() == [pd.Timestamp("2024-05-01", tz="UTC"), 1.5, True, "12:30", True]
+
+
+WRITES = [
+    "WITH gone AS (DELETE FROM crossings RETURNING *) SELECT * FROM gone",
+    "SELECT 1) AS a; DELETE FROM crossings; SELECT * FROM (SELECT 1",
+    "DROP TABLE crossings",
+    "TRUNCATE crossings",
+    "SELECT 1 INTO made",
+    "SELECT nextval('numbers')",
+]
+
+
+@pytest.mark.parametrize("query", WRITES)
+def test_even_the_owner_cannot_write(
+    root: Path, base: "psycopg.Connection[Any]", query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_USER", "owner")
+    base.execute("CREATE SEQUENCE IF NOT EXISTS numbers")
+    with pytest.raises(ConfigError):
+        read_current(configure(root, URL, query=query))
+
+    assert base.execute("SELECT count(*) FROM crossings").fetchone() == (300,)
+    assert base.execute("SELECT is_called FROM numbers").fetchone() == (False,)
+
+
+def failing(root: Path, **sources: Any) -> TitleboutError:
+    with pytest.raises(TitleboutError) as caught:
+        read_current(configure(root, sources.pop("url", URL), **sources))
+    told = str(caught.value.to_dict())
+    assert not any(secret in told for secret in (PASSWORD, "p%40ss", "w:rd", "wrong-one"))
+    return caught.value
+
+
+@pytest.mark.usefixtures("base")
+def test_what_fails_is_told_without_the_password(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(failing(root, query="ferries"), ConfigError)
+    assert isinstance(failing(root, query="pg_authid"), PermissionRefusedError)
+    two = failing(root, query="SELECT 1 AS a, 2 AS a")
+    assert isinstance(two, DataError)
+    assert "two columns of one name" in two.what
+    monkeypatch.setenv("DB_PASSWORD", "wrong-one")
+    assert isinstance(failing(root, query="crossings"), PermissionRefusedError)
+    monkeypatch.setenv("DB_PORT", "9")
+    assert isinstance(failing(root, query="crossings"), TemporaryError)
+    monkeypatch.delenv("DB_PASSWORD")
+    assert "DB_PASSWORD is not set" in failing(root, query="crossings").what
+
+
+@pytest.mark.usefixtures("base")
+def test_a_whole_address_may_come_from_the_environment(root: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://reader:p%40ss%2Fw%3Ard%2541@127.0.0.1:{port}/ferries")
+
+    same_rows(read_current(configure(root, "${DATABASE_URL}", query=QUERY)).frame)
+    assert check_project(configure(root, "${DATABASE_URL}", query=QUERY), "current").source == "${DATABASE_URL}"
+    monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://reader:wrong-one@127.0.0.1:{port}/ferries")
+    failing(root, url="${DATABASE_URL}", query=QUERY)
