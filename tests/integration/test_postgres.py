@@ -19,6 +19,7 @@ from titlebout.checks import check_project
 from titlebout.config import address
 from titlebout.databases import Query, read_rows
 from titlebout.errors import ConfigError, DataError, PermissionRefusedError, TemporaryError, TitleboutError
+from titlebout.proposal import Why
 from titlebout.sources import read_current
 
 BINARIES = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
@@ -112,7 +113,7 @@ def test_the_whole_loop_runs_on_a_database(root: Path, base: "psycopg.Connection
     assert checked.passed
     assert checked.rows == measured.arrival["read"] < 500, "what can not be new is not asked for"
     assert (measured.arrival["new"], measured.arrival["late"]) == (360, 60)
-    result = retraining.retrain(project, "manual")
+    result = retraining.retrain(project, Why("manual"))
     assert (result.new_rows, result.arrival["ready"]) == (360, 360)
 
 

@@ -36,6 +36,7 @@ from titlebout.errors import (
     UnsafeError,
 )
 from titlebout.project import Project
+from titlebout.proposal import Why
 from titlebout.sources import read_current
 
 BUCKET = "acme-data"
@@ -87,7 +88,7 @@ def test_only_logs_that_have_just_begun_mean_that_nothing_has_arrived(root: Path
     assert check_project(project, "current").reasons == ("nothing has arrived yet",)
     assert drift.measure(project).arrival["unfinished"] == 1
     with pytest.raises(InconclusiveError, match="nothing has arrived yet"):
-        retraining.retrain(project, "manual")
+        retraining.retrain(project, Why("manual"))
 
 
 def test_tracked_files_are_not_read_as_logs(root: Path, tmp_path: Path) -> None:
@@ -440,7 +441,7 @@ def test_labels_arrive_on_their_own_and_late(
     assert (measured.new_rows, measured.arrival["ready"], measured.arrival["waiting"]) == (300, 0, 300)
     assert {column["name"] for column in measured.columns}.isdisjoint({"late", "id"})
     with pytest.raises(InconclusiveError, match="0 new rows are too few") as caught:
-        retraining.retrain(project, "manual")
+        retraining.retrain(project, Why("manual"))
     assert "300 wait for their labels" in str(caught.value.why)
 
     some = with_ids[["id", "late"]].iloc[:200]
@@ -452,7 +453,7 @@ def test_labels_arrive_on_their_own_and_late(
     assert "1 labels are of rows that are not there" in checked.reasons[-1]
     assert (measured.arrival["ready"], measured.arrival["waiting"], measured.arrival["unknown_labels"]) == (200, 100, 1)
 
-    result = retraining.retrain(project, "manual")
+    result = retraining.retrain(project, Why("manual"))
     assert result.new_rows == 200
     assert result.arrival["waiting"] == 100
     assert "300 new (" in retraining.render_retrain(result)
@@ -503,7 +504,7 @@ def test_late_rows_are_taken_in_and_counted(root: Path) -> None:
         60,
         5,
     )
-    result = retraining.retrain(project, "manual")
+    result = retraining.retrain(project, Why("manual"))
     assert (result.new_rows, result.arrival["late"], result.arrival["too_late"]) == (360, 60, 5)
     assert counts["watermark"] == sample.crossings()["departure"].max().isoformat()
 
