@@ -32,7 +32,9 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def render_evaluate(result: EvaluateResult) -> str:
     """Return the Markdown fragment of the step."""
     first, *others = [f"{reason[0].upper()}{reason[1:]}." for reason in map(str, map(escape, result.reasons))]
-    parts = [f"### Gate: {_TITLES[result.verdict]}", f"**{first}**", *(f"- {other}" for other in others)]
+    parts = [f"### Gate: {_TITLES[result.verdict]}", f"**{first}**"]
+    if others:
+        parts.append("\n".join(f"- {other}" for other in others))
     if result.holdout is not None:
         parts += [part for part in _evidence(result) if part]
     return "\n\n".join(parts) + "\n"
@@ -68,8 +70,7 @@ def _evidence(result: EvaluateResult) -> Iterator[str]:
         yield _metrics(result.metrics).rstrip()
     yield _power(result)
     if result.guards:
-        rows = [(_MARKS[guard.status], Markdown(escape(guard.name)), guard.told) for guard in result.guards]
-        yield table(["", "guard", "finding"], rows).rstrip()
+        yield table(["", "guard", "finding"], _guards(result)).rstrip()
     yield _slices(result)
     yield _calibration(result)
     yield _churn(result)
@@ -93,6 +94,17 @@ def _metric(line: MetricLine, anchored: bool) -> list[object]:
     shown += [score(value) for value in (line.champion, line.challenger)]
     shown += [_signed(value) for value in (line.gain, line.lower, line.upper)]
     return shown + [score(line.dummy)] + [score(line.anchor)] * anchored
+
+
+def _guards(result: EvaluateResult) -> Iterator[tuple[str, str, str]]:
+    """Yield the guards; metrics that are not worse stand in the table above and share a line here."""
+    shown = {line.name for line in result.metrics}
+    quiet = [guard.name for guard in result.guards if guard.status == "passed" and guard.name in shown]
+    if quiet:
+        yield _MARKS["passed"], "other metrics", f"no worse than their margins allow: {', '.join(quiet)}"
+    for guard in result.guards:
+        if guard.name not in quiet:
+            yield _MARKS[guard.status], guard.name, guard.told
 
 
 def _signed(value: float | None) -> Markdown:
