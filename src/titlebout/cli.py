@@ -178,12 +178,7 @@ def evaluate_command(
     Example:
       titlebout evaluate --base main
       titlebout evaluate --from-predictions reports/evaluate/predictions.parquet --margin 1%
-
-    Raises
-    ------
-    ConfigError
-        If --margin stands alone.
-    """  # noqa: D301
+    """  # noqa: D301, DOC501 - this is the help text
     from titlebout import evaluation, gate_report
 
     if margin is not None and from_predictions is None:
