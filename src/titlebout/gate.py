@@ -162,12 +162,16 @@ def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict
 def _weigh(ring: Ring, metric: Metric, blank: Decision) -> Decision:
     estimates = ring.estimates(metric)
     champion = estimates.get("champion")
-    margin = _margin(metric, champion.value, ring.settings) if champion and np.isfinite(champion.value) else None
+    size, relative = _margin(metric, ring.settings)
+    known = champion is not None and np.isfinite(champion.value)
+    margin = size * abs(champion.value) if champion and known and relative else size if known else None
     over = {who: ring.gain(metric, estimates, who) for who in ("champion", "anchor", "dummy")}
+    handicapped = {who: metric.worsened(one, size, relative) for who, one in estimates.items() if who != "challenger"}
+    spare = {who: ring.gain(metric, {**estimates, **handicapped}, who) for who in ("champion", "anchor")}
     values = {
         who: f"{metric.name} {one.value:.4f} → {estimates['challenger'].value:.4f}" for who, one in estimates.items()
     }
-    verdict, sentence = _verdict(_Said(ring, margin, values), blank.rule, over)
+    verdict, sentence = _verdict(_Said(ring, margin, values), blank.rule, over, spare)
     slices, untested, found_slices = slices_of(ring, metric, estimates)
     agreement = calibrations(ring)
     lines, guards = other_metrics(ring, metric)
@@ -208,8 +212,10 @@ class _Said:
         return f"to show a gain of {margin:.2g} takes about {needed:,} rows, here are {rows:,}"
 
 
-def _verdict(said: _Said, rule: str, over: Mapping[str, Difference | None]) -> tuple[Verdict, str]:
-    """Return what the primary metric alone says."""
+def _verdict(
+    said: _Said, rule: str, over: Mapping[str, Difference | None], spare: Mapping[str, Difference | None]
+) -> tuple[Verdict, str]:
+    """Return what the primary metric alone says; `spare` are the gains over opponents that are worse by the margin."""
     dummy, champion, anchor = (over[who] for who in ("dummy", "champion", "anchor"))
     if dummy is None or any(over[who] is None for who in said.ring.bout.predicted if who in over):
         return "inconclusive", "the primary metric, or how well it is known, is not defined on this holdout"
@@ -219,11 +225,11 @@ def _verdict(said: _Said, rule: str, over: Mapping[str, Difference | None]) -> t
         return "promote", "nobody holds the title yet, and the challenger is better than a model that knows nothing"
     if rule == "superior":
         return _superior(said, champion, said.margin)
-    weighed = [_no_worse(said, champion, said.margin, "champion")]
+    weighed = [_no_worse(said, champion, spare["champion"], "champion")]
     if rule == "non-inferior-and-ahead" and champion.gain <= 0 and weighed[0][0] == "promote":
         weighed = [("keep", f"the challenger is no worse, but not ahead either: {said.of(champion, 'champion')}")]
     if anchor is not None:
-        weighed.append(_no_worse(said, anchor, said.margin, "anchor"))
+        weighed.append(_no_worse(said, anchor, spare["anchor"], "anchor"))
     return next((one for one in weighed if one[0] != "promote"), weighed[0])
 
 
@@ -238,11 +244,11 @@ def _superior(said: _Said, gain: Difference, margin: float) -> tuple[Verdict, st
     return "inconclusive", f"these rows cannot tell who is better: {told}; {said.needed(gain, margin)}"
 
 
-def _no_worse(said: _Said, gain: Difference, margin: float, whom: str) -> tuple[Verdict, str]:
-    alpha, told = said.ring.alpha, said.of(gain, whom)
+def _no_worse(said: _Said, gain: Difference, spare: Difference | None, whom: str) -> tuple[Verdict, str]:
+    alpha, told, margin = said.ring.alpha, said.of(gain, whom), said.margin or 0.0
     if gain.lower(alpha) > 0:
         return "promote", f"the challenger is better than the {whom}: {told}"
-    if gain.lower(alpha) > -margin:
+    if spare is not None and spare.lower(alpha) > 0:
         return "promote", f"the challenger is no worse than the {whom} by the margin, {margin:.2g}: {told}"
     if gain.upper(alpha) < 0:
         return "keep", f"the challenger is worse than the {whom}: {told}"
@@ -256,9 +262,9 @@ def _rows_needed(ring: Ring, gain: Difference, margin: float) -> int:
     return int(np.ceil(len(ring.bout.truth.y) * gain.times_needed(margin, ring.alpha)))
 
 
-def _margin(metric: Metric, champion: float, settings: GateSettings) -> float:
-    size, relative = (metric.margin, metric.relative) if settings.margin is None else margin_size(settings.margin)
-    return size * abs(champion) if relative else size
+def _margin(metric: Metric, settings: GateSettings) -> tuple[float, bool]:
+    """Return the size of the margin, and whether it is a share of the champion's value."""
+    return (metric.margin, metric.relative) if settings.margin is None else margin_size(settings.margin)
 
 
 def _power(ring: Ring, gain: Difference | None, margin: float | None) -> dict[str, float]:

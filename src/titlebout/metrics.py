@@ -1,7 +1,7 @@
 """The metrics that a gate knows by name, and whether predictions are predictions at all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -60,6 +60,27 @@ class Metric:
         if one.replicates is not None and other.replicates is not None:
             return from_replicates(gain, sign * (one.replicates - other.replicates))
         return None
+
+    def worsened(self, one: Estimate, margin: float, relative: bool) -> Estimate:
+        """Return an estimate that is worse by a margin.
+
+        Parameters
+        ----------
+        one : Estimate
+        margin : float
+        relative : bool
+            Whether it is a share of the value. Such a margin is known only as well as the value: its error counts too.
+        """
+        worse = 1 if self.better == "smaller" else -1
+        if not relative:
+            return replace(one, value=one.value + worse * margin)
+        factor = 1 + worse * margin * float(np.sign(one.value))
+        return replace(
+            one,
+            value=one.value * factor,
+            influence=None if one.influence is None else one.influence * factor,
+            replicates=None if one.replicates is None else one.replicates * factor,
+        )
 
 
 def truth_of(task: str, y: npt.NDArray[np.object_], *classes: tuple[object, ...]) -> Truth:

@@ -158,3 +158,36 @@ def test_a_gain_is_positive_when_the_first_is_better(better: Better, gain: float
 )
 def test_a_gain_over_what_is_not_known_is_not_known(other: Estimate) -> None:
     assert Metric("x", "smaller", lambda *_: other, 0.01, False).gain(Estimate(1.0, np.ones(3)), other) is None
+
+
+@pytest.mark.parametrize(
+    ("better", "value", "relative", "expected"),
+    [
+        ("smaller", 0.5, True, 0.51),
+        ("larger", 0.5, True, 0.49),
+        ("larger", -0.5, True, -0.51),
+        ("smaller", 0.5, False, 0.52),
+        ("larger", 0.5, False, 0.48),
+        ("smaller", 0.0, True, 0.0),
+    ],
+)
+def test_an_estimate_is_worsened_by_a_margin_whatever_is_better(
+    better: Better, value: float, relative: bool, expected: float
+) -> None:
+    metric = Metric("m", better, lambda *_: Estimate(0), 0.02, relative=relative)
+    worse = metric.worsened(Estimate(value), 0.02, relative)
+
+    assert worse.value == pytest.approx(expected)
+    gain = metric.gain(Estimate(value, np.zeros(3)), Estimate(worse.value, np.zeros(3)))
+    assert gain is not None
+    assert gain.gain == pytest.approx(abs(expected - value))
+
+
+def test_a_margin_that_is_a_share_is_as_uncertain_as_the_value_it_is_a_share_of() -> None:
+    metric = Metric("m", "smaller", lambda *_: Estimate(0), 0.02, relative=True)
+    one = Estimate(0.5, np.array([0.1, -0.1]), np.array([0.4, 0.6]))
+    share, fixed = metric.worsened(one, 0.1, True), metric.worsened(one, 0.1, False)
+
+    assert share.influence == pytest.approx(np.array([0.11, -0.11]))
+    assert share.replicates == pytest.approx(np.array([0.44, 0.66]))
+    assert fixed.influence is one.influence
