@@ -80,8 +80,9 @@ def faults(found: Calibration, champion: Calibration | None, settings: Calibrati
         if out and not (champion and champion.slope is not None and _off(champion.slope) >= _off(found.slope)):
             kind = "overconfident" if found.slope < 1 else "underconfident"
             said.append(f"{kind}: calibration slope {found.slope:.2f}")
-    shown = max(found.bias_lower, -found.bias_upper) > 0
-    if shown and abs(found.bias) > settings.bias and not (champion and abs(champion.bias) >= abs(found.bias)):
+    # Beyond the tolerance by its bound, not by its value: a significant bias is a large one where rows are few.
+    shown = max(found.bias_lower, -found.bias_upper) > settings.bias
+    if shown and not (champion and abs(champion.bias) >= abs(found.bias)):
         said.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
     return said
 
