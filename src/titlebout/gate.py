@@ -23,6 +23,7 @@ Verdict = Literal["promote", "keep", "inconclusive"]
 Status = Literal["passed", "warning", "failed", "untested"]
 
 GUARDS = {"classification": ("roc_auc", "accuracy"), "regression": ("rmse",)}
+PROPER = ("log_loss", "brier")  # probabilities that are off cost something in them, and what is right is cheapest
 MOST_NAMED = 3
 # Level at which a gain worth a promotion is ruled out: a challenger that has it is told so in 1 of 100 cases.
 FUTILITY = 0.01
@@ -238,7 +239,9 @@ def _weigh(ring: _Ring, metric: Metric, blank: Decision) -> Decision:
         calibration=calibrations,
         churn=_churn(ring.bout),
     )
-    return decision.guarded([*guards, *found_slices, *_calibrated(ring, calibrations)])
+    won = over["champion"]
+    priced = metric.name in PROPER and won is not None and won.lower(ring.alpha) > 0
+    return decision.guarded([*guards, *found_slices, *_calibrated(ring, calibrations, priced)])
 
 
 def _verdict(
@@ -385,11 +388,11 @@ def _calibrations(ring: _Ring) -> dict[str, Calibration]:
     }
 
 
-def _calibrated(ring: _Ring, found: Mapping[str, Calibration]) -> list[Guard]:
-    """Return the guard; without a champion there is nobody to be worse than, and it only warns."""
+def _calibrated(ring: _Ring, found: Mapping[str, Calibration], priced: bool) -> list[Guard]:
+    """Return the guard; it only warns without a champion, and where a loss that counts it shows the challenger better."""
     wrong = faults(found["challenger"], found.get("champion"), ring.settings.calibration)
     if wrong:
-        return [Guard("calibration", "failed" if "champion" in found else "warning", ", ".join(wrong))]
+        return [Guard("calibration", "failed" if "champion" in found and not priced else "warning", ", ".join(wrong))]
     slope = found["challenger"].slope
     told = f"slope {slope:.2f}" if slope is not None else "slope not defined"
     return [Guard("calibration", "passed", f"{told}, bias {found['challenger'].bias:+.3f}")]
