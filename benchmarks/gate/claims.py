@@ -1,0 +1,131 @@
+"""What is claimed of the gate, and whether a run of the measurement bears it out.
+
+Every rate has a Monte Carlo error. A claim about rates fails when one of them is beyond the bound by more than three of
+its errors: with a hundred rates, two would fail a sound gate now and then.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ERRORS = 3
+WORLDS = ("two classes", "four classes", "values", "two classes, entities", "values, entities")
+MODES = ("superior", "non-inferior-and-ahead", "non-inferior")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, the figure that speaks most against it, and whether it holds."""
+
+    said: str
+    worst: str
+    holds: bool
+
+
+def check(results: Mapping[str, Any]) -> list[Claim]:
+    """Return every claim that the results can tell about."""
+    claims = [*_type_one(results["type_one"]), *_end_to_end(results["end_to_end"]), *_agreement(results["agreement"])]
+    if "times" in results:
+        claims += _times(results["times"], results["whole"])
+    if "flights" in results:
+        claims += [_flights(name, found) for name, found in results["flights"].items()]
+    return claims
+
+
+def _type_one(rows: Iterable[Row]) -> list[Claim]:
+    found = [row for row in rows if row["world"] in WORLDS]
+    equal = [row for row in found if row["boundary"] == "equal"]
+    margin = [row for row in found if row["boundary"] == "margin"]
+    said = "an equal challenger is shown to be better in 3 to 7 % of cases at a nominal 5 %, by every built-in metric"
+    at_margin = "one that is worse by the margin is shown to be no worse by it in 3 to 7 % of cases"
+    return [_between(said, equal), _between(at_margin, margin)]
+
+
+def _between(said: str, rows: list[Row]) -> Claim:
+    worst = max(rows, key=lambda row: (abs(row["rate"] - 0.05) - 0.02) / row["error"])
+    holds = abs(worst["rate"] - 0.05) <= 0.02 + ERRORS * worst["error"]
+    outside = sum(not 0.03 <= row["rate"] <= 0.07 for row in rows)
+    told = (
+        f"{_rate(worst)} ({worst['metric']}, {worst['world']}, {worst['n']:,} rows); {outside} of {len(rows)} outside"
+    )
+    return Claim(said, told, holds)
+
+
+def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
+    cells = [cell for row in rows for cell in _cells(row)]
+    wanted = [
+        ("one that is worse by the margin is promoted in at most 5 %", "worse by the margin", "promote", MODES, 0, 0.05),
+        ("an equal one is promoted in at most 6 % where superiority is asked", "equal", "promote", MODES[:1], 0, 0.06),
+        ("one that is better by the margin is kept out in at most 2 % from 2,000 rows", "better by the margin", "keep", MODES, 2000, 0.02),
+        ("one that is better, but broken in a slice, is promoted in at most 5 % from 2,000 rows", "better, broken slice", "promote", MODES, 2000, 0.05),
+    ]  # fmt: skip
+    claims = []
+    for said, truth, verdict, modes, least, bound in wanted:
+        fitting = [
+            cell
+            for cell in cells
+            if cell["truth"].removeprefix("values: ") == truth
+            and cell["verdict"] == verdict
+            and cell["mode"] in modes
+            and cell["n"] >= least
+        ]
+        if fitting:
+            worst = max(fitting, key=lambda cell: (cell["rate"] - bound) / cell["error"])
+            place = f"{worst['mode']}, {worst['truth']}, {worst['n']:,} rows"
+            holds = worst["rate"] <= bound + ERRORS * worst["error"]
+            claims.append(Claim(said, f"{_rate(worst)} ({place})", holds))
+    return claims
+
+
+def _cells(row: Row) -> list[dict[str, Any]]:
+    return [
+        {"truth": row["truth"], "n": row["n"], "mode": mode, "verdict": verdict, **_share(found.get(verdict, 0.0), row)}
+        for mode, found in row["ours"].items()
+        for verdict in ("promote", "keep")
+    ]
+
+
+def _share(rate: float, row: Row) -> dict[str, float]:
+    times = row["repetitions"]
+    return {"rate": rate, "error": float(np.sqrt(max(rate * (1 - rate), 1 / times) / times))}
+
+
+def _agreement(rows: Iterable[Row]) -> list[Claim]:
+    by_metric: dict[str, list[Row]] = {}
+    for row in rows:
+        by_metric.setdefault(row["metric"], []).append(row)
+    pooled = []
+    for metric, found in by_metric.items():
+        times = sum(row["repetitions"] for row in found)
+        rate = sum(row["agreed"] * row["repetitions"] for row in found) / times
+        pooled.append({"metric": metric, **_share(rate, {"repetitions": times})})
+    worst = min(pooled, key=lambda one: one["rate"])
+    holds = worst["rate"] >= 0.97 - ERRORS * worst["error"]
+    said = "a paired bootstrap of 1,000 draws gives the same verdict in at least 97 %"
+    return [Claim(said, f"{_rate(worst)} ({worst['metric']})", holds)]
+
+
+def _times(rows: Iterable[Row], whole: Row) -> list[Claim]:
+    worst = min((row for row in rows if row["bootstrap"] != "fast"), key=lambda row: row["ratio"])
+    told = f"{worst['ratio']:,.0f} times ({worst['metric']}, {worst['n']:,} rows)"
+    cost = "a whole decision takes at most 5 times one ROC AUC and one log loss of scikit-learn per model"
+    return [
+        Claim(
+            "a bootstrap takes at least 100 times as long, for mean losses and for ROC AUC", told, worst["ratio"] >= 100
+        ),
+        Claim(cost, f"{whole['ratio']:.1f} times ({whole['n']:,} rows)", whole["ratio"] <= 5),
+    ]
+
+
+def _flights(name: str, found: Row) -> Claim:
+    ours, never = (found["mean_regret"][policy] for policy in ("ours", "never"))
+    said = f"flights ({name}): the verdicts cost less than half of what never retraining does"
+    return Claim(said, f"{ours:.4f} against {never:.4f} log loss a month", ours < never / 2)
+
+
+def _rate(row: Row) -> str:
+    return f"{100 * row['rate']:.1f} ± {100 * row['error']:.1f} %"

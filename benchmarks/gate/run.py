@@ -1,0 +1,131 @@
+"""Measure the error rates of the gate, and check what is claimed of them; exits with 1 when a claim does not hold.
+
+``python benchmarks/gate/run.py`` takes a quarter of an hour of processor time, and writes ``results.json`` and ``tables.md`` beside this file
+and the tables into ``docs/explanation/error-rates-of-the-gate.md``. ``--quick`` takes a minute and a half, with fewer
+repetitions, and writes into ``build/benchmark-gate``.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import agreement_and_time
+import claims
+import end_to_end
+import flights
+import tables
+import type_one
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "explanation" / "error-rates-of-the-gate.md"
+BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is run: repetitions by number of rows, bouts for the agreement, and the rest.
+
+    Attributes
+    ----------
+    type_one, end_to_end : mapping of int to int
+    agreement : int
+    evidently : int
+        Reports of the real library.
+    timed : mapping of int to int
+        Bootstrap draws that are timed; empty: no times.
+    flights : tuple of str
+        "a quarter" and "all".
+    """
+
+    type_one: Mapping[int, int]
+    end_to_end: Mapping[int, int]
+    agreement: int
+    evidently: int
+    timed: Mapping[int, int]
+    flights: tuple[str, ...]
+
+
+FULL = Size(
+    type_one.REPETITIONS,
+    end_to_end.REPETITIONS,
+    agreement_and_time.AGREEMENT_TIMES,
+    end_to_end.EVIDENTLY_TIMES,
+    agreement_and_time.TIMED,
+    ("a quarter", "all"),
+)
+QUICK = Size(
+    {200: 400, 2000: 200, 10_000: 50},
+    {200: 100, 2000: 100, 10_000: 10},
+    20,
+    3,
+    {10_000: 50, 1_000_000: 1},
+    ("a quarter",),
+)
+
+
+def measure(seed: int, size: Size, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return everything that was measured, as JSON values."""
+    began = time.process_time()
+    results: dict[str, Any] = {}
+    steps: dict[str, Callable[[], Any]] = {
+        "type_one": lambda: type_one.measure(seed, size.type_one),
+        "end_to_end": lambda: end_to_end.measure(seed, size.end_to_end),
+        "evidently": lambda: end_to_end.evidently_agrees(seed, size.evidently) if size.evidently else None,
+        "agreement": lambda: agreement_and_time.agreement(seed, times=size.agreement),
+    }
+    if size.timed:
+        steps["times"] = lambda: agreement_and_time.times(seed, size.timed)
+        steps["whole"] = lambda: agreement_and_time.whole(seed, max(size.timed), end_to_end.SETTINGS)
+    if size.flights:
+        steps["flights"] = lambda: {name: _flights(name) for name in size.flights}
+    for name, step in steps.items():
+        results[name] = step()
+        say(f"{name}: {(time.process_time() - began) / 60:.1f} minutes of processor time so far")
+    packages = {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "evidently")}
+    return {"about": {"seed": seed, "minutes": (time.process_time() - began) / 60, **packages}, **results}
+
+
+def _flights(name: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        return flights.measure(flights.months(name == "all", Path(folder)))
+
+
+def write(folder: Path, results: Mapping[str, Any], found: Sequence[claims.Claim]) -> str:
+    """Write results and tables, and return the tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = tables.page(results, found)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (folder / "tables.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def into_page(page: Path, text: str) -> None:
+    """Put tables between the marks of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    page.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is random (0)")
+    given = parser.parse_args(arguments)
+    results = measure(given.seed, QUICK if given.quick else FULL, lambda line: print(line, file=sys.stderr, flush=True))
+    found = claims.check(results)
+    text = write(Path("build/benchmark-gate") if given.quick else HERE, results, found)
+    if not given.quick:
+        into_page(PAGE, text)
+    for claim in found:
+        print(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.said}: {claim.worst}")
+    return 0 if all(claim.holds for claim in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

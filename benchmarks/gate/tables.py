@@ -1,0 +1,167 @@
+"""Results as Markdown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from claims import Claim
+
+POLICIES = ("ours", "naive", "always", "never")
+GUARDS = ("slices", "calibration", "roc_auc", "accuracy", "rmse")
+
+Row = Mapping[str, Any]
+
+
+def page(results: Mapping[str, Any], claims: Sequence[Claim]) -> str:
+    """Return all tables."""
+    about = results["about"]
+    parts = [
+        f"Seed {about['seed']}; {about['minutes']:.0f} minutes of processor time; numpy {about['numpy']}, scikit-learn {about['scikit-learn']}.",
+        _claims(claims),
+        _type_one(results["type_one"]),
+        _end_to_end(results["end_to_end"]),
+        _others(results["end_to_end"], results.get("evidently")),
+        _agreement(results["agreement"]),
+    ]
+    if "times" in results:
+        parts.append(_times(results["times"], results["whole"]))
+    parts += [_flights(name, found) for name, found in results.get("flights", {}).items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+    rows = [(claim.said, claim.worst, "yes" if claim.holds else "**no**") for claim in claims]
+    return "### The claims\n\n" + _table(["claim", "the figure that speaks most against it", "holds"], rows)
+
+
+def _type_one(rows: Sequence[Row]) -> str:
+    sizes = sorted({row["n"] for row in rows})
+    cells: dict[tuple[str, str, str], dict[int, Row]] = {}
+    for row in rows:
+        cells.setdefault((row["boundary"], row["world"], row["metric"]), {})[row["n"]] = row
+    error = ", ".join(
+        f"{100 * max(row['error'] for row in rows if row['n'] == n and row['metric'] != 'balanced_accuracy'):.1f}"
+        for n in sizes
+    )
+    lines = [
+        (
+            "equal" if boundary == "equal" else "worse by the margin",
+            world,
+            f"`{metric}`",
+            *(_percent(by_n[n]["rate"]) if n in by_n else "" for n in sizes),
+        )
+        for (boundary, world, metric), by_n in sorted(cells.items())
+    ]
+    head = ["truth", "world", "metric", *(f"{n:,} rows" for n in sizes)]
+    told = f"Per cent of bouts; nominal 5. Monte Carlo errors at most {error} points, from left to right."
+    return f"### How often chance wins, metric by metric\n\n{told}\n\n{_table(head, lines)}"
+
+
+def _end_to_end(rows: Sequence[Row]) -> str:
+    modes = list(rows[0]["ours"])
+    lines = [
+        (
+            row["truth"],
+            f"{row['n']:,}",
+            row["repetitions"],
+            *(_verdicts(row["ours"][mode]) for mode in modes),
+            ", ".join(f"{name} {_percent(row['guards'][name])}" for name in GUARDS if row["guards"].get(name)),
+        )
+        for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
+    ]
+    head = ["truth", "rows", "bouts", *modes, "guards that failed"]
+    told = "Per cent of bouts: promote / inconclusive / keep, by what the reason of the run asks for."
+    return f"### The whole rule\n\n{told}\n\n{_table(head, lines)}"
+
+
+def _verdicts(found: Mapping[str, float]) -> str:
+    return " / ".join(_percent(found.get(verdict, 0.0)) for verdict in ("promote", "inconclusive", "keep"))
+
+
+def _others(rows: Sequence[Row], evidently: Row | None) -> str:
+    lines = [
+        (
+            row["truth"],
+            f"{row['n']:,}",
+            _percent(row["ours"]["superior"].get("promote", 0.0)),
+            _percent(row["ours"]["non-inferior-and-ahead"].get("promote", 0.0)),
+            *(_percent(row["others"][rule]) for rule in ("naive", "gain", "tolerance", "evidently")),
+        )
+        for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
+    ]
+    head = ["truth", "rows", "superior", "non-inferior and ahead", "naive", "gain ≥ 2 %", "loss ≤ 2 %", "Evidently"]
+    told = "Per cent of the same bouts that each rule promotes."
+    if evidently:
+        told += (
+            f" Evidently's default tests were computed by their formula; the library itself gave the same verdict in "
+            f"{_percent(evidently['agreed'])} % of {evidently['repetitions']} bouts of {evidently['n']:,} rows, "
+            f"of which {_percent(evidently['passed'])} % passed."
+        )
+    return f"### Beside what others do\n\n{told}\n\n{_table(head, lines)}"
+
+
+def _agreement(rows: Sequence[Row]) -> str:
+    lines = [
+        (
+            f"`{row['metric']}`",
+            f"{row['n']:,}",
+            row["repetitions"],
+            _percent(row["agreed"]),
+            _percent(row["bootstraps_agreed"]),
+            f"{row['width_ratio']:.3f}",
+        )
+        for row in rows
+    ]
+    head = ["metric", "rows", "bouts", "same verdict, %", "two bootstraps agree, %", "width over bootstrap's"]
+    return f"### Against a paired bootstrap: verdicts\n\n{_table(head, lines)}"
+
+
+def _times(rows: Sequence[Row], whole: Row) -> str:
+    lines = [
+        (
+            f"`{row['metric']}`",
+            row["bootstrap"],
+            f"{row['n']:,}",
+            f"{row['closed_ms']:,.1f}",
+            f"{row['bootstrap_ms']:,.0f}",
+            f"{row['draws_timed']:,}",
+            f"{row['ratio']:,.0f}",
+        )
+        for row in rows
+    ]
+    head = ["metric", "bootstrap", "rows", "closed form, ms", "1,000 draws, ms", "draws timed", "ratio"]
+    told = (
+        f"Medians of {rows[0]['rounds']} rounds in turn; where fewer than 1,000 draws were timed, the time is scaled up. A whole decision "
+        f"on {whole['n']:,} rows with {whole['slices']} slices takes {whole['decide_s']:.1f} s, one ROC AUC and one log "
+        f"loss of scikit-learn per model {whole['scikit_learn_s']:.1f} s: {whole['ratio']:.1f} times."
+    )
+    return f"### Against a paired bootstrap: time\n\n{told}\n\n{_table(head, lines)}"
+
+
+def _flights(name: str, found: Row) -> str:
+    lines = [
+        (
+            row["month"],
+            f"{row['holdout_rows']:,}",
+            row["verdict"],
+            row["naive"],
+            f"{row['gain']:+.4f}",
+            f"{row['gain_next_month']:+.4f}",
+            f"{row['gain_rest_of_year']:+.4f}",
+            *(f"{row['regret'][policy]:.4f}" for policy in POLICIES),
+        )
+        for row in found["months"]
+    ]
+    mean = ["mean", *[""] * 6, *(f"{found['mean_regret'][policy]:.4f}" for policy in POLICIES)]
+    head = ["month", "holdout rows", "verdict", "naive", "gain on the holdout", "next month", "until December"]
+    head += ["regret: ours", "naive", "always promote", "never"]
+    told = f"{found['rows']:,} flights, reason `{found['reason']}`; gains and regrets in log loss."
+    return f"### Flights, {name}\n\n{told}\n\n{_table(head, [*lines, mean])}"
