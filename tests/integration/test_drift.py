@@ -18,7 +18,8 @@ from titlebout import process
 from titlebout.checks import check_project
 from titlebout.comparison import Pair
 from titlebout.config import DriftSettings
-from titlebout.drift import DriftResult, drift, render_drift
+from titlebout.drift import drift
+from titlebout.drift_report import DriftResult, _has_values, render_drift, write_reports
 from titlebout.errors import ConfigError, DataError, InconclusiveError
 from titlebout.project import Project
 from titlebout.results import to_json
@@ -62,7 +63,7 @@ def compared(reference: pd.DataFrame, current: pd.DataFrame, **settings: Any) ->
 
 def drawn(folder: Path, result: DriftResult, columns: list[Pair]) -> list[Path]:
     folder.mkdir(exist_ok=True)
-    assert drift_step.write_reports(folder, result, columns).report_error == ""
+    assert write_reports(folder, result, columns).report_error == ""
     return sorted(folder.glob("*.svg"))
 
 
@@ -290,7 +291,7 @@ def test_the_report_shows_columns_without_their_markup(
     old = reference.assign(**{nasty: reference["country"]})
     new = current.assign(**{nasty: np.where(current.index % 2, "<img src=x onerror=alert(2)>", "no")})
     result, columns = drift_step._examine(old, new, SETTINGS, "when", "returned")
-    result = drift_step.write_reports(tmp_path, result, columns)
+    result = write_reports(tmp_path, result, columns)
     html = (tmp_path / "drift.html").read_text(encoding="utf-8")
     assert result.report_error == ""
     assert result.verdict == "drift"
@@ -309,9 +310,9 @@ def test_the_report_is_drawn_for_awkward_columns(
     new = HARMLESS[case](current).assign(**extra)
     old = reference.assign(void=np.nan, late=[f"{i}" for i in range(1000)], gap=np.arange(1000) / 7)
     result, columns = drift_step._examine(old, new, SETTINGS, "when", "returned")
-    assert drift_step.write_reports(tmp_path, result, columns).report_error == ""
+    assert write_reports(tmp_path, result, columns).report_error == ""
     assert (tmp_path / "drift.html").stat().st_size > 1_000_000
-    assert "void" not in {c.name for c in columns if drift_step._has_values(c)}
+    assert "void" not in {c.name for c in columns if _has_values(c)}
 
 
 def test_a_report_that_fails_does_not_cost_the_decision(
@@ -319,7 +320,7 @@ def test_a_report_that_fails_does_not_cost_the_decision(
 ) -> None:
     result, columns = drift_step._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     (tmp_path / "occupied").write_text("", encoding="utf-8")
-    failed = drift_step.write_reports(tmp_path / "occupied", result, columns)
+    failed = write_reports(tmp_path / "occupied", result, columns)
     assert failed.verdict == "drift"
     assert failed.columns == result.columns
     assert failed.report_error.startswith("DiskError: ")
@@ -342,7 +343,7 @@ def test_drawings_of_an_earlier_run_are_removed(reference: pd.DataFrame, current
     result, columns = drift_step._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     assert len(drawn(tmp_path, result, columns)) == 1
     result, columns = drift_step._examine(reference, current.head(5), SETTINGS, "when", "returned")
-    drift_step.write_reports(tmp_path, result, columns)
+    write_reports(tmp_path, result, columns)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -29,12 +29,12 @@ def quiet(random: np.random.Generator, rows: int) -> Sample:
     }
 
 
-def statuses(old: Sample, new: Sample, *, in_order: bool = True) -> dict[str, str]:
+def statuses(old: Sample, new: Sample, *, in_time: bool = True) -> dict[str, str]:
     labels = tuple(map(str, range(40)))
     columns = [
         Pair(name, "number", "input", method, values, new[name][1], labels) for name, (method, values) in old.items()
     ]
-    return {column["name"]: column["status"] for column in compare(columns, SETTINGS, in_order=in_order)}
+    return {column["name"]: column["status"] for column in compare(columns, SETTINGS, in_time=in_time)}
 
 
 def rates(runs: list[dict[str, str]]) -> tuple[float, float]:
