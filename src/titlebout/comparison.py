@@ -6,18 +6,18 @@ before, make any test fire; so rows count as no more than they are worth (:func:
 column has drifted only when both halves of the window, each on its own, confirm it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from titlebout.config import DriftSettings
-from titlebout.data import Column, column_kind, conform, timestamps
 from titlebout.distances import (
     LEAST_BLOCKS,
+    LEAST_WINDOWS,
     MOST_BLOCKS,
     SAMPLE,
     Distance,
@@ -30,51 +30,15 @@ from titlebout.distances import (
     spread,
     usual,
 )
-from titlebout.errors import DataError
-from titlebout.suites import canonical
+from titlebout.pairing import Pair
 
 MIN_NULL_DELTA = 0.05  # a smaller change of the share of missing values does not count
 LEAST_SHOWN = 10  # rows; a level that is rarer could be one person, so it is not named
 CONFIRMING = 0.05  # p of each half, for a column that differs in the whole window
+FAR = 2  # times what is usual between windows of the reference
 METHODS: dict[Kind, str] = {"number": "Wasserstein", "level": "Jensen-Shannon"}
 
-Role = Literal["input", "target", "prediction"]
-
-_FEW_LEVELS, _FEW_CLASSES = 2, 20
-_CERTAIN = 1e-6
 _SHOWN_LEVELS = 3
-# Kinds that a column of a kind may arrive as; whether its values fit is for `conform` to say.
-_ARRIVES_AS = {
-    "number": {"number", "integer", "boolean"},
-    "integer": {"number", "integer", "boolean"},
-    "boolean": {"number", "integer", "boolean", "text"},
-    "text": {"text"},
-    "datetime": {"datetime", "text"},
-}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One column on both sides, coded as the distances want it.
-
-    Attributes
-    ----------
-    name, kind : str
-        Column, and its kind in the reference.
-    role : {"input", "target", "prediction"}
-    method : {"number", "level"}
-    reference, current : ndarray of shape (n_reference,) and (n_current,), dtype float64
-    labels : tuple of str
-        What the codes of levels stand for; empty for numbers.
-    """
-
-    name: str
-    kind: str
-    role: Role
-    method: Kind
-    reference: Values
-    current: Values
-    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +50,7 @@ class _Judged:
     null_q: float
     floor: float
     usual: Usual
+    far: tuple[bool, bool]
 
     @property
     def threshold(self) -> float:
@@ -100,94 +65,16 @@ class _Judged:
     def differs(self, level: float) -> tuple[bool, bool]:
         """Return whether values and gaps differ, significantly among all columns and by more than is usual."""
         found = self.found
-        by_gaps = self.null_q <= level and abs(found.null_delta) >= self.null_threshold
-        return self.q <= level and found.effect >= self.threshold, by_gaps
+        by_values = (self.q <= level or self.far[0]) and found.effect >= self.threshold
+        by_gaps = (self.null_q <= level or self.far[1]) and abs(found.null_delta) >= self.null_threshold
+        return by_values, by_gaps
 
     def confirms(self) -> tuple[bool, bool]:
         """Return whether values and gaps differ, for one column that is asked again."""
         found = self.found
-        by_gaps = found.null_p <= CONFIRMING and abs(found.null_delta) >= MIN_NULL_DELTA
-        return found.p <= CONFIRMING and found.effect >= self.floor, by_gaps
-
-
-def recent(frame: pd.DataFrame, time: str, days: int) -> pd.DataFrame:
-    """Return the rows of the last `days` days in order of time; all rows as they are without a time column."""
-    if not time or frame.empty:
-        return frame
-    stamps = timestamps(frame, time)
-    order = np.argsort(stamps.to_numpy(), kind="stable")
-    kept = (stamps > stamps.max() - pd.Timedelta(days=days)).to_numpy()
-    rows: pd.DataFrame = frame.iloc[order[kept[order]]]
-    return rows
-
-
-def one_per_group(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
-    """Return one row of every group, drawn with a fixed seed, in the order in which they came.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    group : sequence of str
-        Columns whose values together name the group; a row that lacks one of them stands for itself.
-    """
-    drawn = np.random.default_rng(0).permutation(len(frame))
-    keys = frame[list(group)].iloc[drawn]
-    kept = ~keys.astype(str).duplicated().to_numpy() | keys.isna().any(axis=1).to_numpy()
-    rows: pd.DataFrame = frame.iloc[np.sort(drawn[kept])]
-    return rows
-
-
-def structure(
-    reference: pd.DataFrame, current: pd.DataFrame, time: str, target: str | None
-) -> Iterator[dict[str, Any]]:
-    """Yield the columns that cannot be compared: no distance means anything for them.
-
-    Parameters
-    ----------
-    reference, current : DataFrame
-        Without the columns that are ignored.
-    time : str
-        Time column, of kind datetime even where a file has it as text; may be empty.
-    target : str, optional
-        Column that `current` may lack.
-
-    Yields
-    ------
-    dict
-        name, kind (in the reference), status: ``repeated``, ``missing``, ``new``, ``retyped`` or ``empty``.
-    """
-    for name in current.columns[current.columns.duplicated()].unique():
-        yield {"name": name, "kind": "", "status": "repeated"}
-    kinds = kinds_of(reference) | ({time: "datetime"} if time in reference.columns else {})
-    for name in sorted(set(current.columns) - set(kinds)):
-        yield {"name": name, "kind": "", "status": "new"}
-    for name, kind in kinds.items():
-        if name not in current.columns:
-            if name != target:
-                yield {"name": name, "kind": kind, "status": "missing"}
-        elif not (current.columns == name).sum() > 1:
-            status = _column_status(reference[name], current[name], kind)
-            if status:
-                yield {"name": name, "kind": kind, "status": status}
-
-
-def kinds_of(frame: pd.DataFrame) -> dict[str, str]:
-    """Return the kind of every column, whatever dtype it is stored as."""
-    plain = canonical(frame)
-    return {name: column_kind(plain[name]) for name in plain.columns}
-
-
-def pairs(reference: pd.DataFrame, current: pd.DataFrame, names: Sequence[str], target: str | None) -> Iterator[Pair]:
-    """Yield the columns to compare; how is decided by the reference alone, so that it never changes with what arrives."""
-    kinds = kinds_of(reference[list(names)])
-    for name, kind in kinds.items():
-        old, new = _as_kind(reference[name], kind), _as_kind(current[name], kind)
-        role: Role = "target" if name == target else "input"
-        few = _FEW_CLASSES if role == "target" else _FEW_LEVELS
-        if kind in {"text", "boolean"} or old.nunique() <= few:
-            yield levels(name, kind, role, old, new)
-        else:
-            yield Pair(name, kind, role, "number", _numbers(old), _numbers(new))
+        by_values = (found.p <= CONFIRMING or self.far[0]) and found.effect >= self.floor
+        by_gaps = (found.null_p <= CONFIRMING or self.far[1]) and abs(found.null_delta) >= MIN_NULL_DELTA
+        return by_values, by_gaps
 
 
 def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_time: bool) -> list[dict[str, Any]]:
@@ -228,8 +115,24 @@ def _judge(columns: Sequence[Pair], part: tuple[int, int], settings: DriftSettin
     judged = []
     for column, now, one, (value_q, null_q) in zip(columns, rows, found, q.tolist(), strict=True):
         limit = usual(column.method, column.reference, len(now))
-        judged.append(_Judged(one, value_q, null_q, floors[column.method], limit))
+        level = settings.false_discovery_rate / (2 * len(columns))
+        far = _far(column, now, one, level)
+        judged.append(_Judged(one, value_q, null_q, floors[column.method], limit, far))
     return judged
+
+
+def _far(column: Pair, now: Values, found: Distance, level: float) -> tuple[bool, bool]:
+    """Return whether values and gaps are far from anything that windows of the reference show, whatever rows are worth.
+
+    Where every window of the reference differs, no test on as few rows as those are worth can ever be significant.
+    """
+    limit = usual(column.method, column.reference, max(1, min(len(now), len(column.reference) // LEAST_WINDOWS)))
+    by_values = found.effect >= FAR * limit.effect > 0
+    by_gaps = abs(found.null_delta) >= FAR * limit.null_delta > 0
+    if not (by_values or by_gaps):
+        return False, False
+    plain = distance(column.method, _sample(column.reference), _sample(now))
+    return by_values and plain.p <= level, by_gaps and plain.null_p <= level
 
 
 def _false_discoveries(p: Values) -> Values:
@@ -253,48 +156,6 @@ def _distance(column: Pair, now: Values, in_time: bool) -> Distance:
     past = clumping(column.method, old, blocks, in_time=in_time)
     present = clumping(column.method, new, LEAST_BLOCKS, in_time=in_time)
     return distance(column.method, old, new, past, present.at_least(past))
-
-
-def _column_status(reference: Column, current: Column, kind: str) -> str:
-    """Return ``empty`` when values stopped arriving, ``retyped`` when they are of another kind, else an empty text."""
-    if current.isna().all():
-        by_chance = float(reference.isna().mean()) ** len(current)
-        return "empty" if by_chance < _CERTAIN else ""
-    if reference.isna().all():
-        return ""
-    if column_kind(canonical(current.to_frame()).iloc[:, 0]) not in _ARRIVES_AS[kind]:
-        return "retyped"
-    try:
-        _as_kind(current, kind)
-    except DataError:
-        return "retyped"
-    return ""
-
-
-def _as_kind(column: Column, kind: str) -> Column:
-    """Return values of a kind, as `conform` does, but keep what it refuses: infinite numbers, lists in cells."""
-    plain = canonical(column.to_frame())
-    if kind in {"number", "integer"}:
-        return plain.iloc[:, 0].astype("float64")
-    if kind == "text":
-        return plain.iloc[:, 0].map(str, na_action="ignore")
-    return conform(plain, {str(column.name): kind}).iloc[:, 0]
-
-
-def levels(name: str, kind: str, role: Role, old: Column, new: Column) -> Pair:
-    """Code the levels of both sides of a column, in the order in which they occur."""
-    codes, labels = pd.factorize(pd.concat([old, new], ignore_index=True))
-    values = np.where(codes < 0, np.nan, codes.astype(np.float64))
-    named = {0.0: "False", 1.0: "True"} if kind == "boolean" else {}
-    shown = tuple(named.get(label, f"{label:g}" if isinstance(label, float) else str(label)) for label in labels)
-    return Pair(name, kind, role, "level", values[: len(old)], values[len(old) :], shown)
-
-
-def _numbers(column: Column) -> Values:
-    """Return numbers, or times as seconds since 1970."""
-    if column_kind(column) == "datetime":
-        column = (column - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-    return column.to_numpy(dtype=np.float64)
 
 
 def _sample(values: Values) -> Values:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titlebout.comparison import Pair, compare, one_per_group, pairs, recent, structure
+from titlebout.comparison import compare
 from titlebout.config import DriftSettings
 from titlebout.data import new_rows, timestamps
 from titlebout.drift_report import DriftResult, write_reports
@@ -16,6 +16,7 @@ from titlebout.influence import NOTHING_KNOWN, PREDICTION, Outlook, importances,
 from titlebout.joint import tell_apart
 from titlebout.models import load_model_of
 from titlebout.onset import onset
+from titlebout.pairing import Pair, one_per_group, pairs, recent, structure
 from titlebout.project import Project
 from titlebout.reporting import cut, number
 from titlebout.tables import nothing_arrived, read_tables
@@ -85,7 +86,7 @@ def look_out(project: Project, known: pd.DataFrame) -> tuple[pd.DataFrame, Outlo
     if len(others) < project.settings.drift.min_rows:
         others = others.head(0)
     try:
-        weights = importances(model, reference if others.empty else others, project.params)
+        weights = importances(model, reference, project.params)
     except Exception:  # the team's code, on rows of ours: what it says about columns is not worth a lost decision
         logger.warning("the importance of the columns could not be measured; all count alike", exc_info=True)
         weights = {}

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from titlebout.comparison import Pair
 from titlebout.distances import robust_scale, spread
+from titlebout.pairing import Pair
 from titlebout.plots import change_svg
 from titlebout.reporting import Markdown, code, cut, escape, number, table
 from titlebout.results import StepResult, write_text_atomically
@@ -173,8 +173,7 @@ def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
             per_column_threshold={names[one.name]: _in_evidently_units(one, thresholds[one.name]) for one in columns},
         )
         sides = [
-            Dataset.from_pandas(pd.DataFrame(_drawn(columns, side)), data_definition=definition)
-            for side in ("current", "reference")
+            Dataset.from_pandas(_drawn(columns, side), data_definition=definition) for side in ("current", "reference")
         ]
         return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))
 
@@ -187,16 +186,17 @@ def _in_evidently_units(column: Pair, threshold: float) -> float:
     return threshold * robust_scale(past) / max(float(np.std(past)), 0.001)
 
 
-def _drawn(columns: Sequence[Pair], side: str) -> dict[str, Any]:
-    """Return up to 5,000 rows of one side as Evidently wants them."""
+def _drawn(columns: Sequence[Pair], side: str) -> pd.DataFrame:
+    """Return up to 5,000 rows of one side as Evidently wants them; a shorter column ends in gaps, which it leaves out."""
     drawn: dict[str, Any] = {}
     for column in columns:
         values = getattr(column, side)
         values = values[spread(len(values), REPORT_ROWS)]
         labels = np.array([*map(_inert, column.labels), None], dtype=object)
         known = np.where(np.isfinite(values), values, -1).astype(np.int64) if column.method == "level" else None
-        drawn[_inert(column.name)] = np.where(np.isfinite(values), values, np.nan) if known is None else labels[known]
-    return drawn
+        kept = np.where(np.isfinite(values), values, np.nan) if known is None else labels[known]
+        drawn[_inert(column.name)] = pd.Series(kept)
+    return pd.DataFrame(drawn)
 
 
 def _inert(text: str) -> str:

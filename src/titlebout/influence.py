@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.comparison import Pair, levels
 from titlebout.config import Params
 from titlebout.data import row_hashes
 from titlebout.distances import spread
@@ -15,8 +14,9 @@ from titlebout.errors import InconclusiveError
 from titlebout.holdout import target_values
 from titlebout.metrics import row_losses
 from titlebout.models import Model
+from titlebout.pairing import Pair, levels
 
-ROWS = 1_000  # that importance is measured on; every column costs one more prediction of them
+ROWS = 2_000  # that importance is measured on; every column costs one more prediction of them
 PREDICTION = "champion's prediction"
 
 _CERTAIN = 2  # standard errors; a smaller loss from shuffling a column is none
@@ -82,7 +82,7 @@ def importances(model: Model, rows: pd.DataFrame, params: Params) -> dict[str, f
     ----------
     model : Model
     rows : DataFrame of shape (n_rows, n_columns)
-        With labels; up to 1,000 rows that have one are used.
+        Rows that it was trained on, so that what counts is what it looks at; up to 2,000 of those with a label are used.
     params : Params
 
     Returns

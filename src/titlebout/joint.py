@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from titlebout.comparison import CONFIRMING, Pair
+from titlebout.comparison import CONFIRMING
 from titlebout.distances import LEAST_BLOCKS, Values, clumping, spread
+from titlebout.pairing import Pair
 
 ROWS = 2_000  # per side
 LEAST_AUC, LEAST_Z = 0.55, 3.0

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from titlebout.comparison import Pair
 from titlebout.distances import Values
+from titlebout.pairing import Pair
 
 Flags = npt.NDArray[np.bool_]
 

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.comparison import Pair, compare, one_per_group, pairs
+from titlebout.comparison import compare
 from titlebout.config import DriftSettings
 from titlebout.data import timestamps
 from titlebout.distances import spread
 from titlebout.errors import InconclusiveError
+from titlebout.pairing import Pair, one_per_group, pairs
 from titlebout.reporting import code, number, table
 from titlebout.results import StepResult
 
