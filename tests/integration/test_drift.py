@@ -429,6 +429,33 @@ def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None
     assert {path.name for path in project.reports.iterdir()} == {"drift.html", "drift-01.svg"}
 
 
+def test_measure_asks_the_champion_what_it_makes_of_the_columns(root: Path) -> None:
+    for command in ("train", "evaluate", "promote"):
+        process.run(["titlebout", command], cwd=root)
+    arrived = sample.crossings(400, start="2024-05-01", seed=3)
+    (root / "incoming").mkdir()
+    moved = arrived.assign(wind=arrived["wind"] + 6, passengers=arrived["passengers"] + 200)
+    moved.to_parquet(root / "incoming" / "may.parquet", index=False)
+    project = Project.find(root)
+    result = drift_step.measure(project)
+    found = {column["name"]: column for column in result.columns}
+    assert result.verdict == "drift"
+    assert found["wind"]["importance"] > 0.5
+    assert found["champion's prediction"]["status"] == "drift"
+    assert [found[name]["decides"] for name in ("wind", "champion's prediction", "passengers")] == [True, True, False]
+    assert result.report_error == ""
+
+
+def test_the_selftest_is_a_command(
+    root: Path, command: Callable[..., sample.Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    said = command("drift", "--selftest")
+    assert (said.code, said.document["step"], said.document["verdict"]) == (0, "drift-selftest", "kept")
+    assert (root / "reports" / "drift-selftest.json").is_file()
+    assert not (root / "reports" / "drift.json").exists()
+
+
 def test_measure_takes_only_rows_that_are_new(root: Path) -> None:
     (root / "incoming").mkdir()
     sample.crossings().to_parquet(root / "incoming" / "again.parquet", index=False)
