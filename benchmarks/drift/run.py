@@ -243,7 +243,8 @@ Seen: *suspect* or *drift* when half of the window has changed. Drift: when all 
 
 ## Side by side: share of runs with an alarm
 
-The same tables for every rule, 20 columns; the batch is the whole window.
+The same tables for every rule, 20 columns; the batch is the whole window. One column has 300 levels, which alone is enough
+for a score that is not corrected for their number (PSI, Jensen-Shannon).
 
 {peers}
 """
