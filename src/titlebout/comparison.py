@@ -116,13 +116,13 @@ def _judge(columns: Sequence[Pair], part: tuple[int, int], settings: DriftSettin
     for column, now, one, (value_q, null_q) in zip(columns, rows, found, q.tolist(), strict=True):
         limit = usual(column.method, column.reference, len(now))
         level = settings.false_discovery_rate / (2 * len(columns))
-        far = _far(column, now, one, level)
+        far = _far(column, now, one, level, in_time=in_time)
         judged.append(_Judged(one, value_q, null_q, floors[column.method], limit, far))
     return judged
 
 
-def _far(column: Pair, now: Values, found: Distance, level: float) -> tuple[bool, bool]:
-    """Return whether values and gaps are far from anything that windows of the reference show, whatever rows are worth.
+def _far(column: Pair, now: Values, found: Distance, level: float, *, in_time: bool) -> tuple[bool, bool]:
+    """Return whether values and gaps are far from anything that windows of the reference show, whatever its rows are worth.
 
     Where every window of the reference differs, no test on as few rows as those are worth can ever be significant.
     """
@@ -131,7 +131,9 @@ def _far(column: Pair, now: Values, found: Distance, level: float) -> tuple[bool
     by_gaps = abs(found.null_delta) >= FAR * limit.null_delta > 0
     if not (by_values or by_gaps):
         return False, False
-    plain = distance(column.method, _sample(column.reference), _sample(now))
+    new = _sample(now)
+    own = clumping(column.method, new, LEAST_BLOCKS, in_time=in_time)
+    plain = distance(column.method, _sample(column.reference), new, new=own)
     return by_values and plain.p <= level, by_gaps and plain.null_p <= level
 
 
