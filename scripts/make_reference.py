@@ -218,7 +218,13 @@ def _steps(job: Mapping[str, Any]) -> list[str]:
 def results() -> str:
     """Return every field of the result of every command, with what its docstring says."""
     order = list(commands())
-    return "\n\n".join(_result(found) for found in sorted(result_types(), key=lambda kind: order.index(kind.step)))
+    kinds = sorted(result_types(), key=lambda kind: (order.index(_command(kind)), kind.step))
+    return "\n\n".join(_result(found) for found in kinds)
+
+
+def _command(kind: type[StepResult]) -> str:
+    """Return the command that a result is of; a selftest is an option of what it tests."""
+    return kind.step.removesuffix("-selftest")
 
 
 def result_types() -> list[type[StepResult]]:
@@ -232,7 +238,11 @@ def result_types() -> list[type[StepResult]]:
 
 def _result(kind: type[StepResult]) -> str:
     outputs = ", ".join(f"`{name}`" for name in OUTPUTS.get(kind.step, ()))
-    place = f"`reports/{kind.step}.json`" if outputs else "Only with `--json`: this command writes no file"
+    place = (
+        f"`reports/{kind.step}.json`"
+        if _command(kind) in OUTPUTS
+        else "Only with `--json`: this command writes no file"
+    )
     told = f"{place}. Outputs of its Action: {outputs}." if outputs else f"{place}."
     parts = [f"## {kind.step}", f"{_first_line(kind)} {told}", _fields(kind)]
     for inner in NESTED.get(kind.step, ()):

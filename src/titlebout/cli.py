@@ -242,16 +242,20 @@ def package_command(pipeline: str | None, model: str, image: bool) -> Report:
 
 
 @step(cli, "drift")
-def drift_command(pipeline: str | None) -> Report:
+@click.option("--selftest", is_flag=True, help="Count the false alarms on the reference itself, where nothing drifts.")
+def drift_command(pipeline: str | None, selftest: bool) -> Report:
     """Compare what arrived with what the champion was trained on.
 
     \b
     Example:
       titlebout drift --no-fail
+      titlebout drift --selftest
     """  # noqa: D301
-    from titlebout import drift, retraining
+    from titlebout import drift, drift_report, retraining
 
     project = _project(pipeline)
+    if selftest:
+        return _selftest(project)
     result = drift.measure(project)
     ready = result.arrival.get("ready", 0)
     retrain = retraining.worth_an_attempt(result.verdict, ready, project.settings.retrain.min_new_rows)
@@ -263,7 +267,10 @@ def drift_command(pipeline: str | None) -> Report:
         "insufficient_data": ExitCode.INCONCLUSIVE,
     }
     return Report(
-        result, drift.render_drift(result), outputs | _at(project, "drift"), codes.get(result.verdict, ExitCode.OK)
+        result,
+        drift_report.render_drift(result),
+        outputs | _at(project, "drift"),
+        codes.get(result.verdict, ExitCode.OK),
     )
 
 
@@ -369,6 +376,20 @@ def _project(pipeline: str | None) -> "Project":
     from titlebout.project import Project
 
     return Project.find(Path.cwd(), pipeline or None)
+
+
+def _selftest(project: "Project") -> Report:
+    from titlebout import drift, selftest
+    from titlebout.tables import read_tables
+    from titlebout.tracking import Dvc
+
+    Dvc(project).pull_data()
+    reference, _ = drift.look_out(project, read_tables(project.root, "data"))
+    roles = project.params.data
+    result = selftest.selftest(reference, drift.settings_of(project), roles.time, roles.target)
+    code = ExitCode.OK if result.passed else ExitCode.DRIFT_FOUND
+    outputs = {"verdict": result.verdict} | _at(project, "drift-selftest")
+    return Report(result, selftest.render_selftest(result), outputs, code)
 
 
 def _event_base() -> str | None:

@@ -15,14 +15,19 @@ Kind = Literal["number", "level"]
 Values: TypeAlias = npt.NDArray[np.float64]
 Counts: TypeAlias = npt.NDArray[np.int64]
 
-SAMPLE = 50_000  # rows per side; more would cost time and only make smaller differences significant
+SAMPLE = 20_000  # rows per side; more would cost time and only make smaller differences significant
 LEAST_WINDOWS, MOST_WINDOWS = 8, 16
 USUAL_SDS = 4
+LEAST_BLOCKS, MOST_BLOCKS = 16, 64
 
 _MOST_LEVELS = 50
+_BLOCK_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_SORTED = 3  # times; blocks four times as long that differ so much more are sorted rows, not rows that come in groups
 _LEAST_EXPECTED = 5  # rows of a level in the smaller sample, the usual condition for chi-square
 _IQR_OF_NORMAL = 1.349
 _LARGEST, _SMALLEST_SCALE = 1e150, 1e-150  # their squares are still floats
+_NEGLIGIBLE = 1e-12
+_GRID = 2_000  # values of the reference at which its windows are compared
 _MOST_EFFECT = 1e6  # sds; beyond it a number tells no more
 
 
@@ -56,7 +61,21 @@ class Usual:
     null_delta: float = 0.0
 
 
-def distance(kind: Kind, reference: Values, current: Values) -> Distance:
+@dataclass(frozen=True)
+class Clumping:
+    """How many rows of a column tell as much as one independent row (its design effect), for values and for gaps."""
+
+    values: float = 1.0
+    gaps: float = 1.0
+
+    def at_least(self, other: "Clumping") -> "Clumping":
+        """Return the larger of both."""
+        return Clumping(max(self.values, other.values), max(self.gaps, other.gaps))
+
+
+def distance(
+    kind: Kind, reference: Values, current: Values, old: Clumping = Clumping(), new: Clumping = Clumping()
+) -> Distance:
     """Compare two samples of a column.
 
     Parameters
@@ -64,14 +83,18 @@ def distance(kind: Kind, reference: Values, current: Values) -> Distance:
     kind : {"number", "level"}
     reference, current : ndarray of shape (n_reference,) and (n_current,), n >= 1, dtype float64
         Numbers or codes of levels; NaN and infinite values count as missing.
+    old, new : Clumping
+        Of `reference` and of `current`; by default rows are independent.
     """
-    old, new = _present(reference), _present(current)
-    gaps = np.array([[len(old), len(reference) - len(old)], [len(new), len(current) - len(new)]])
+    past, now = _present(reference), _present(current)
+    gaps = np.array([[len(past), len(reference) - len(past)], [len(now), len(current) - len(now)]])
     null_delta = null_share(current) - null_share(reference)
-    if len(old) == 0 or len(new) == 0:
-        return Distance(0.0, 1.0, null_delta, _independence(gaps))
-    p = _kolmogorov_smirnov(old, new) if kind == "number" else _independence(_level_counts(old, new))
-    return Distance(effect(kind, reference, current), p, null_delta, _independence(gaps))
+    null_p = _independence(gaps, (old.gaps, new.gaps))
+    if len(past) == 0 or len(now) == 0:
+        return Distance(0.0, 1.0, null_delta, null_p)
+    clumps = (old.values, new.values)
+    p = _kolmogorov_smirnov(past, now, clumps) if kind == "number" else _independence(_level_counts(past, now), clumps)
+    return Distance(effect(kind, reference, current), p, null_delta, null_p)
 
 
 def effect(kind: Kind, reference: Values, current: Values) -> float:
@@ -118,14 +141,37 @@ def usual(kind: Kind, reference: Values, length: int) -> Usual:
     count = len(reference) // length
     if count < LEAST_WINDOWS:
         return Usual()
-    sampled = spread(len(reference), SAMPLE)
-    found = []
-    for start in spread(count, MOST_WINDOWS) * length:
-        window = reference[start : start + length][spread(length, SAMPLE)]
-        rest = reference[sampled[(sampled < start) | (sampled >= start + length)]]
-        found.append((effect(kind, rest, window), abs(null_share(window) - null_share(rest))))
-    limits = np.mean(found, axis=0) + USUAL_SDS * np.std(found, axis=0, ddof=1)
+    starts = spread(count, MOST_WINDOWS) * length
+    windows = [reference[start : start + length] for start in starts]
+    rest = len(reference) / (len(reference) - length)  # the rest differs from a window by that much more than all
+    gaps = [abs(null_share(window) - null_share(reference)) * rest for window in windows]
+    found = np.column_stack([_effects_within(kind, reference, windows, rest), gaps])
+    limits = found.mean(axis=0) + USUAL_SDS * found.std(axis=0, ddof=1)
     return Usual(*limits.tolist())
+
+
+def clumping(kind: Kind, values: Values, blocks: int, *, in_time: bool = True) -> Clumping:
+    """Return how much more blocks of consecutive rows differ than blocks of independent rows would (variances).
+
+    Rows that come in groups, or depend on what happened before, tell less than as many independent ones.
+
+    Parameters
+    ----------
+    kind : {"number", "level"}
+    values : ndarray of shape (n_rows,), dtype float64
+        In the order in which they came.
+    blocks : int
+    in_time : bool
+        False when nothing says that the order is one of time: then rows that are sorted count as independent.
+    """
+    present = values[np.isfinite(values)]
+    gaps = np.isfinite(values).astype(np.int64)
+    if kind == "number" and len(present):
+        bins = np.searchsorted(np.unique(np.quantile(present, _BLOCK_QUANTILES)), present)
+    else:
+        bins = present.astype(np.int64)
+    ordered = kind == "number"
+    return Clumping(_excess(bins, blocks, ordered, in_time), _excess(gaps, blocks, False, in_time))
 
 
 def spread(n_rows: int, most: int) -> npt.NDArray[np.int64]:
@@ -137,12 +183,60 @@ def _present(values: Values) -> Values:
     return np.clip(values[np.isfinite(values)], -_LARGEST, _LARGEST)
 
 
-def _kolmogorov_smirnov(old: Values, new: Values) -> float:
+def _excess(bins: Counts, blocks: int, ordered: bool, in_time: bool) -> float:
+    """Return the variance between blocks over the one of independent rows; 1 when that could be chance."""
+    found = _dispersion(bins, blocks, ordered)
+    if found <= 1 + 2 / np.sqrt(blocks - 1):
+        return 1.0
+    if in_time:
+        return found
+    return 1.0 if _dispersion(bins, blocks // 4, ordered) > _SORTED * found else found
+
+
+def _dispersion(bins: Counts, blocks: int, ordered: bool) -> float:
+    blocks = min(blocks, len(bins) // 2)
+    if blocks < 2:
+        return 1.0
+    size = int(bins.max()) + 1
+    block = np.arange(len(bins)) * blocks // len(bins)
+    counts = np.bincount(block * size + bins, minlength=blocks * size).reshape(blocks, size)
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = counts.cumsum(axis=1) / rows if ordered else counts / rows
+    overall = np.average(shares, axis=0, weights=rows[:, 0])
+    expected = (blocks - 1) * float((overall * (1 - overall)).sum())
+    return float((rows * (shares - overall) ** 2).sum()) / expected if expected > _NEGLIGIBLE else 1.0
+
+
+def _effects_within(kind: Kind, reference: Values, windows: list[Values], rest: float) -> list[float]:
+    """Return the effect of every window against the rest of the reference, by counting on one grid for all."""
+    every = _present(reference)
+    if len(every) == 0:
+        return [0.0] * len(windows)
+    if kind == "level":
+        total = np.bincount(every.astype(np.int64))
+        counts = [np.bincount(_present(window).astype(np.int64), minlength=len(total)) for window in windows]
+        return [_jensen_shannon(_common(np.array([total - one, one]))) if one.any() else 0.0 for one in counts]
+    grid = np.unique(np.sort(every)[spread(len(every), _GRID)])
+    share = _shares_below(grid, every)
+    steps = np.diff(grid) / robust_scale(every)
+    found = [np.abs(_shares_below(grid, _present(window)) - share) for window in windows]
+    return [min(float(gaps[:-1] @ steps) * rest, _MOST_EFFECT) for gaps in found]
+
+
+def _shares_below(grid: Values, values: Values) -> Values:
+    """Return the empirical distribution function at every point of a grid; zeros without values."""
+    position = np.minimum(np.searchsorted(grid, values), len(grid) - 1)
+    shares: Values = np.cumsum(np.bincount(position, minlength=len(grid))) / max(len(values), 1)
+    return shares
+
+
+def _kolmogorov_smirnov(old: Values, new: Values, clumps: tuple[float, float]) -> float:
     """Return the p-value from the limiting distribution: good from a hundred rows on, and defined for one."""
     from scipy.special import kolmogorov
 
     _, gaps = _distribution_gaps(old, new)
-    return float(kolmogorov(np.sqrt(len(old) * len(new) / (len(old) + len(new))) * gaps.max()))
+    variance = clumps[0] / len(old) + clumps[1] / len(new)
+    return float(kolmogorov(gaps.max() / np.sqrt(variance)))
 
 
 def _wasserstein(old: Values, new: Values) -> float:
@@ -160,46 +254,59 @@ def _distribution_gaps(old: Values, new: Values) -> tuple[Values, Values]:
 
 
 def _level_counts(old: Values, new: Values) -> Counts:
-    """Count the frequent levels, and all others together in the last column.
-
-    What is frequent is decided on both samples together, so that the choice favours neither.
+    """Count the levels of both samples.
 
     Returns
     -------
     ndarray of shape (2, n_levels), dtype int64
+        See :func:`_common`.
     """
     size = int(max(old.max(), new.max())) + 1
-    counts = np.array([np.bincount(codes.astype(np.int64), minlength=size) for codes in (old, new)])
-    both = counts.sum(axis=0)
-    smaller = min(len(old), len(new)) / (len(old) + len(new))
-    frequent = both * smaller >= _LEAST_EXPECTED
+    return _common(np.array([np.bincount(codes.astype(np.int64), minlength=size) for codes in (old, new)]))
+
+
+def _common(counts: Counts) -> Counts:
+    """Keep the counts of frequent levels, and put all others together in the last column.
+
+    What is frequent is decided on both samples together, so that the choice favours neither.
+    """
+    both, rows = counts.sum(axis=0), counts.sum(axis=1)
+    frequent = both * rows.min() / rows.sum() >= _LEAST_EXPECTED
     frequent[np.argsort(-both, kind="stable")[_MOST_LEVELS:]] = False
     return np.column_stack([counts[:, frequent], counts[:, ~frequent].sum(axis=1)])
 
 
 def _jensen_shannon(counts: Counts) -> float:
-    from scipy.spatial.distance import jensenshannon
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    middle = shares.mean(axis=0)
+    ratios = np.divide(shares, middle, out=np.ones_like(shares), where=shares > 0)
+    return float(np.sqrt(max(0.0, (shares * np.log(ratios)).sum() / 2)))
 
-    return float(jensenshannon(*counts))
 
-
-def _independence(counts: Counts) -> float:
+def _independence(counts: Counts, clumps: tuple[float, float]) -> float:
     """Return the p-value of two rows of counts coming from the same distribution.
 
-    Chi-square, with its condition kept: too rare a last column is tested exactly and on its own, which is what finds a
-    handful of rows with a level that was never seen.
+    Chi-square on as many rows as are worth independent ones, with its condition kept: too rare a last column is tested
+    exactly and on its own, which is what finds a handful of rows with a level that was never seen.
     """
-    from scipy.stats import chi2_contingency, fisher_exact
+    from scipy.stats import fisher_exact
 
-    counts = counts[:, counts.any(axis=0)]
-    if counts.shape[1] < 2:
+    worth = counts[:, counts.any(axis=0)] / np.array(clumps)[:, np.newaxis]
+    if worth.shape[1] < 2:
         return 1.0
-    expected = counts.sum(axis=0) * counts.sum(axis=1).min() / counts.sum()
-    if expected.min() >= _LEAST_EXPECTED:
-        return float(chi2_contingency(counts, correction=False).pvalue)
+    expected = worth.sum(axis=0) * worth.sum(axis=1).min() / worth.sum()
     rare = expected < _LEAST_EXPECTED
-    exact = float(fisher_exact(np.column_stack([counts[:, rare].sum(axis=1), counts[:, ~rare].sum(axis=1)])).pvalue)
-    frequent = counts[:, ~rare]
-    if frequent.shape[1] < 2:
+    if not rare.any():
+        return _chi_square(worth)
+    split = np.column_stack([worth[:, rare].sum(axis=1), worth[:, ~rare].sum(axis=1)])
+    exact = float(fisher_exact(np.rint(split).astype(np.int64)).pvalue)
+    if (~rare).sum() < 2:
         return exact
-    return min(1.0, 2 * exact, 2 * float(chi2_contingency(frequent, correction=False).pvalue))
+    return min(1.0, 2 * exact, 2 * _chi_square(worth[:, ~rare]))
+
+
+def _chi_square(counts: npt.NDArray[np.float64]) -> float:
+    from scipy.special import chdtrc
+
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
+    return float(chdtrc(counts.shape[1] - 1, ((counts - expected) ** 2 / expected).sum()))

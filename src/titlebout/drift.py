@@ -1,38 +1,32 @@
-"""Drift: does what arrived still look like what the champion was trained on? Decided here, drawn by Evidently.
-
-Evidently's own verdict depends on how many rows there are (it fires on most quiet windows of 100 rows and misses half a
-standard deviation in 5,000) and it fails on columns without values, so it only renders what was decided.
-"""
+"""Drift: does what arrived still look like what the champion was trained on? The rule decides, Evidently draws."""
 
 import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from titlebout.arrivals import Arrival, told
-from titlebout.comparison import Pair, compare, pairs, recent, structure
+from titlebout.arrivals import Arrival
+from titlebout.comparison import compare
 from titlebout.config import DriftSettings
-from titlebout.data import row_hashes, timestamps
-from titlebout.distances import robust_scale, spread
-from titlebout.errors import ConfigError, InconclusiveError
-from titlebout.models import Model, load_model_of
-from titlebout.plots import change_svg
+from titlebout.data import timestamps
+from titlebout.drift_report import DriftResult, write_reports
+from titlebout.errors import ConfigError
+from titlebout.influence import NOTHING_KNOWN, PREDICTION, Outlook, importances, trained_on
+from titlebout.joint import tell_apart
+from titlebout.models import load_model_of
+from titlebout.onset import onset
+from titlebout.pairing import Pair, one_per_group, pairs, recent, structure
 from titlebout.project import Project
-from titlebout.reporting import Markdown, code, cut, escape, number, table
-from titlebout.results import StepResult, write_text_atomically
+from titlebout.reporting import cut, number
 from titlebout.sources import new_rows, read_current
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc
 
-REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
-SHOWN_COLUMNS = 30
-
 _STATUSES = ("drift", "suspect", "stable")  # the worst first
+_ROLES = ("target", "prediction", "joint", "input")  # the most telling first
 _PROBLEMS = {
     "missing": "is missing",
     "new": "is not in the reference",
@@ -44,50 +38,13 @@ _PROBLEMS = {
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DriftResult(StepResult):
-    """How what arrived differs from the reference.
-
-    Attributes
-    ----------
-    passed : bool
-        True when the verdict is ``stable`` or ``suspect``.
-    verdict : str
-        ``stable``, ``suspect`` (seen, not yet confirmed), ``drift``, ``structural`` (other columns or types: a data
-        problem, no reason to retrain), ``insufficient_data``.
-    columns : tuple of dict
-        Per column what :func:`titlebout.comparison.compare` says; for structural problems name, kind and status only.
-    rows, new_rows : int
-        Rows that were compared, and rows that are new.
-    arrival : dict
-        watermark (the newest tracked time, ISO 8601) and counts of rows: read = seen (tracked already) + repeated +
-        too_late + new; of the new ones late (not newer than the watermark), waiting (for their label) and ready
-        (with one); relabelled (tracked with another label); unknown_labels (of rows that are not there); unfinished
-        (files whose last line is still being written). `read` and the last two only when the columns do not fit.
-    window, reference : dict
-        start, end (ISO 8601; empty without a time column) and, for the reference, rows.
-    report_error : str
-        Why the drawings are incomplete; empty when they are not, or were not asked for.
-    """
-
-    step: ClassVar[str] = "drift"
-    verdict: str
-    columns: tuple[dict[str, Any], ...] = ()
-    rows: int = 0
-    new_rows: int = 0
-    arrival: dict[str, Any] = field(default_factory=dict)
-    window: dict[str, str] = field(default_factory=dict)
-    reference: dict[str, Any] = field(default_factory=dict)
-    report_error: str = ""
-
-
 def measure(project: Project) -> DriftResult:
     """Compare what arrived since the tracked data with what the champion was trained on, and draw the reports.
 
     Parameters
     ----------
     project : Project
-        See :func:`write_reports` for what is written to ``reports/``.
+        See :func:`titlebout.drift_report.write_reports` for what is written to ``reports/``.
 
     Raises
     ------
@@ -96,9 +53,8 @@ def measure(project: Project) -> DriftResult:
     DataError
         If a file cannot be read.
     """
-    settings, roles = project.settings.drift, project.params.data
-    dvc = Dvc(project)
-    dvc.pull_data()
+    settings, roles = settings_of(project), project.params.data
+    Dvc(project).pull_data()
     known = read_tables(project.root, "data")
     arrival = _arrived(project, known)
     if not arrival.counts["read"]:
@@ -107,11 +63,8 @@ def measure(project: Project) -> DriftResult:
     # Labels that came first are not like the others: they are compared once all are there.
     waiting = [roles.target] if arrival.counts.get("waiting") else []
     fresh = arrival.rows.drop(columns=waiting, errors="ignore")
-    if (project.pipeline_dir / "champion.dvc").is_file():
-        known = _trained_on(known, load_model_of(project, dvc.pull_model("champion")))
-    ignored = (*settings.ignore, *project.settings.sources.id)
-    settings = settings.model_copy(update={"ignore": ignored})
-    result, columns = _examine(known, fresh, settings, roles.time, roles.target)
+    reference, outlook = look_out(project, known)
+    result, columns = _examine(reference, fresh, settings, roles.time, roles.target, outlook)
     return write_reports(project.reports, replace(result, arrival=arrival.to_dict()), columns)
 
 
@@ -125,27 +78,44 @@ def _arrived(project: Project, known: pd.DataFrame) -> Arrival:
     return new_rows(project, current, known)
 
 
-def _trained_on(known: pd.DataFrame, champion: Model) -> pd.DataFrame:
-    """Return the tracked rows that the champion was trained on.
+def settings_of(project: Project) -> DriftSettings:
+    """Return the settings; what names a row is no column to compare, and may say who it is about."""
+    settings, split = project.settings.drift, project.params.split
+    ignored = (*settings.ignore, *project.settings.sources.id)
+    group = settings.group or (split.key if split.by == "hash" else ())
+    return settings.model_copy(update={"group": group, "ignore": ignored})
+
+
+def look_out(project: Project, known: pd.DataFrame) -> tuple[pd.DataFrame, Outlook]:
+    """Return the tracked rows that the champion was trained on, and how it looks at them; all rows without a champion.
 
     Raises
     ------
     InconclusiveError
-        If there are none: the data was rewritten since.
+        If none of the tracked rows is one that it was trained on.
     """
-    trained = known[np.isin(row_hashes(known), champion.trained_rows)]
-    if trained.empty:
-        raise InconclusiveError(
-            "none of the tracked rows is one that the champion was trained on",
-            where="data.dvc",
-            why="the data was rewritten since it won, or titlebout tells rows apart in another way now",
-            fix="train a challenger on the data that is there: `titlebout train && titlebout evaluate && titlebout promote`",
-        )
-    return trained
+    if not (project.pipeline_dir / "champion.dvc").is_file():
+        return known, NOTHING_KNOWN
+    model = load_model_of(project, Dvc(project).pull_model("champion"))
+    trained = trained_on(known, model)
+    reference, others = known[trained], known[~trained]
+    if len(others) < project.settings.drift.min_rows:
+        others = others.head(0)
+    try:
+        weights = importances(model, reference, project.params)
+    except Exception:  # the team's code, on rows of ours: what it says about columns is not worth a lost decision
+        logger.warning("the importance of the columns could not be measured; all count alike", exc_info=True)
+        weights = {}
+    return reference, Outlook(weights, model, others)
 
 
 def drift(
-    reference: pd.DataFrame, current: pd.DataFrame, settings: DriftSettings, time: str = "", target: str | None = None
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    settings: DriftSettings,
+    time: str = "",
+    target: str | None = None,
+    outlook: Outlook = NOTHING_KNOWN,
 ) -> DriftResult:
     """Decide whether current data has drifted away from the reference.
 
@@ -156,81 +126,32 @@ def drift(
     settings : DriftSettings
         Thresholds; with a time column only the last ``window_days`` of `current` are compared.
     time : str
-        Column that gives the order, itself not compared; empty: rows have no order, and what differs once has drifted.
+        Column that gives the order, itself not compared; empty: rows count as having come in the order they are in.
     target : str, optional
         Column to predict; when it differs, that is said first.
+    outlook : Outlook, optional
+        How the champion looks at the columns; by default nothing is known, and all count alike.
 
     Raises
     ------
     ConfigError
-        If no column is left to compare.
+        If no column is left to compare, or a column of `settings.group` is not in the reference.
     DataError
         If a time is missing.
     """
-    return _examine(reference, current, settings, time, target)[0]
-
-
-def render_drift(result: DriftResult) -> str:
-    """Return the Markdown fragment of the step: what drifted, and how many columns did not."""
-    head = {
-        "stable": "none",
-        "suspect": "suspected, not confirmed yet",
-        "drift": "found",
-        "structural": "not measured, the columns are not the expected ones",
-        "insufficient_data": "not measured, too few rows",
-    }[result.verdict]
-    lines = [f"### Drift: {head}", "", _compared(result), ""]
-    differing = [column for column in result.columns if column["status"] in {"drift", "suspect"}]
-    if differing:
-        headers = ["column", "status", "reference", "current", "distance", "counts from", "missing"]
-        lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
-        lines += [f"{escape(result.reasons[-1])}. Suspect: not seen in both halves of the window."]
-    else:
-        lines += [f"- {escape(reason)}" for reason in result.reasons[:SHOWN_COLUMNS]]
-    if result.report_error:
-        lines += ["", f"The drawings are incomplete: {escape(result.report_error)}"]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> DriftResult:
-    """Draw what was compared; the decision stands whatever happens to the drawings.
-
-    Parameters
-    ----------
-    folder : Path
-        ``drift-01.svg`` and so on are small pictures of the columns that drifted, in the order of the result;
-        ``drift.html`` is Evidently's report, self-contained, some 4 MB, with the data's own words in it: to be
-        downloaded, not to be published. Those of an earlier run are removed.
-    result : DriftResult
-    columns : sequence of Pair
-        The columns that were compared.
-
-    Returns
-    -------
-    DriftResult
-        The same result, with `report_error` when something could not be drawn.
-    """
-    try:
-        for old in (*folder.glob("drift-*.svg"), *folder.glob("drift.html")):
-            old.unlink()
-        drifted = [column["name"] for column in result.columns if column["status"] == "drift"]
-        by_name = {column.name: column for column in columns}
-        for position, name in enumerate(drifted, start=1):
-            write_text_atomically(folder / f"drift-{position:02d}.svg", change_svg(by_name[name]))
-        drawn = [column for column in columns if _has_values(column)]
-        if drawn:
-            write_text_atomically(folder / "drift.html", _evidently_html(drawn, result))
-    except Exception as error:
-        logger.debug("the drift reports could not be drawn", exc_info=True)
-        return replace(result, report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
-    return result
+    return _examine(reference, current, settings, time, target, outlook)[0]
 
 
 def _examine(
-    reference: pd.DataFrame, current: pd.DataFrame, settings: DriftSettings, time: str, target: str | None
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    settings: DriftSettings,
+    time: str,
+    target: str | None,
+    outlook: Outlook = NOTHING_KNOWN,
 ) -> tuple[DriftResult, list[Pair]]:
     """Return the decision and the columns it was made on, none when it was made without comparing."""
-    ignored = [name for name in settings.ignore if name != time]
+    ignored = [name for name in settings.ignore if name != time and name not in settings.group]
     reference, current = (frame.drop(columns=ignored, errors="ignore") for frame in (reference, current))
     problems = tuple(structure(reference, current, time, target))
     if problems:
@@ -238,7 +159,8 @@ def _examine(
         return DriftResult(
             passed=False, verdict="structural", reasons=told, columns=problems, new_rows=len(current)
         ), []
-    window, past = recent(current, time, settings.window_days), _in_order(reference, time)
+    past, window = (_apart(side, settings.group) for side in (reference, recent(current, time, settings.window_days)))
+    past = _in_order(past, time)
     about: dict[str, Any] = {
         "rows": len(window),
         "new_rows": len(current),
@@ -248,22 +170,73 @@ def _examine(
     if min(len(window), len(past)) < settings.min_rows:
         told = (f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed",)
         return DriftResult(passed=False, verdict="insufficient_data", reasons=told, **about), []
-    columns = list(pairs(past, window, _tested(past, window, time), target))
-    found = compare(columns, settings, in_order=bool(time))
-    found.sort(key=lambda one: (_STATUSES.index(one["status"]), one["role"] != "target"))
-    verdict = found[0]["status"]
+    columns = list(pairs(past, window, _tested(past, window, {time, *settings.group}), target))
+    predicted, silence = _predicted(outlook, window, ignored)
+    columns += predicted
+    found = list(_weighed(columns, settings, outlook, timestamps(window, time) if time else None))
+    verdict = _verdict(found)
+    reasons = (*silence, *_reasons(found))
     return DriftResult(
-        passed=verdict != "drift", verdict=verdict, reasons=tuple(_reasons(found)), columns=tuple(found), **about
+        passed=verdict != "drift", verdict=verdict, reasons=reasons, columns=tuple(found), **about
     ), columns
 
 
-def _tested(reference: pd.DataFrame, current: pd.DataFrame, time: str) -> list[str]:
-    names = [name for name in reference.columns if name != time and name in current.columns]
+def _apart(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
+    missing = [name for name in group if name not in frame.columns]
+    if missing:
+        raise ConfigError(
+            f"the group column {missing[0]!r} is not in the data",
+            where="titlebout.toml: drift.group",
+            why=f"the data has: {', '.join(map(str, frame.columns))}",
+            fix="correct the name, or remove it from the list",
+        )
+    return one_per_group(frame, group) if group else frame
+
+
+def _tested(reference: pd.DataFrame, current: pd.DataFrame, apart: set[str]) -> list[str]:
+    names = [name for name in reference.columns if name not in apart and name in current.columns]
     if not names:
         raise ConfigError(
             "no column is left to compare", where="titlebout.toml: drift.ignore", fix="ignore fewer columns"
         )
     return names
+
+
+def _predicted(outlook: Outlook, window: pd.DataFrame, ignored: Sequence[str]) -> tuple[list[Pair], list[str]]:
+    """Return what the champion predicts as one more column, or why it cannot."""
+    if PREDICTION in window.columns or PREDICTION in ignored:
+        return [], []
+    try:
+        found = outlook.prediction(window)
+    except Exception as error:  # the team's code, on rows it was not made for: the decision does not hang on it
+        logger.debug("the champion could not be asked", exc_info=True)
+        why = f"{type(error).__name__}: {cut(str(error), 200)}"
+        return [], [f"what the champion predicts was not compared: {why}"]
+    return ([found] if found else []), []
+
+
+def _weighed(
+    columns: Sequence[Pair], settings: DriftSettings, outlook: Outlook, stamps: "pd.Series[Any] | None"
+) -> Iterator[dict[str, Any]]:
+    """Yield what the rule says about every column, the worst first, with its weight and since when it holds."""
+    found = compare(columns, settings, in_time=stamps is not None)
+    if settings.domain_classifier:
+        found.append(tell_apart(columns))
+    by_name = {column.name: column for column in columns}
+    for record in sorted(found, key=lambda one: (_STATUSES.index(one["status"]), _ROLES.index(one["role"]))):
+        weight = outlook.importance.get(record["name"]) if record["role"] == "input" else None
+        since = ""
+        if stamps is not None and record["status"] != "stable" and record["name"] in by_name:
+            since = stamps.iloc[onset(by_name[record["name"]])].isoformat()
+        decides = weight is None or weight >= settings.min_importance
+        yield record | {"importance": weight, "decides": decides, "since": since}
+
+
+def _verdict(columns: Sequence[Mapping[str, Any]]) -> str:
+    """Return the worst status; what the champion hardly looks at is at most suspect."""
+    if any(column["status"] == "drift" and column["decides"] for column in columns):
+        return "drift"
+    return "stable" if all(column["status"] == "stable" for column in columns) else "suspect"
 
 
 def _in_order(frame: pd.DataFrame, time: str) -> pd.DataFrame:
@@ -281,102 +254,27 @@ def _reasons(columns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield one sentence per column that differs, and one for the others."""
     differing = [column for column in columns if column["status"] != "stable"]
     for column in differing:
-        what = "label" if column["role"] == "target" else "column"
         seen = "differs in both halves of the window" if column["status"] == "drift" else "differs, not confirmed yet"
-        yield f"{what} {column['name']!r} {seen}: {_difference(column)}"
+        weight = "" if column["decides"] else "; it hardly matters to the champion, so it does not decide"
+        yield f"{_called(column)} {seen}{_since(column)}: {_difference(column)}{weight}"
     yield f"{len(columns) - len(differing)} of {len(columns)} columns are stable"
+
+
+def _called(column: Mapping[str, Any]) -> str:
+    if column["role"] in {"prediction", "joint"}:
+        return f"the {column['name']}" if column["role"] == "prediction" else str(column["name"])
+    return f"{'label' if column['role'] == 'target' else 'column'} {column['name']!r}"
+
+
+def _since(column: Mapping[str, Any]) -> str:
+    return f", since {column['since'][:10]}" if column["since"] else ""
 
 
 def _difference(column: Mapping[str, Any]) -> str:
     parts = []
     if column["effect"] >= column["threshold"]:
-        parts.append(
-            f"{column['method']} distance {number(column['effect'])} (counts from {number(column['threshold'])})"
-        )
+        unit = "" if column["role"] == "joint" else " distance"
+        parts.append(f"{column['method']}{unit} {number(column['effect'])} (counts from {number(column['threshold'])})")
     if abs(column["null_delta"]) >= column["null_threshold"]:
         parts.append(f"{number(100 * column['null_delta'])} points more missing values")
     return ", ".join(parts) or "in the newer half"
-
-
-def _compared(result: DriftResult) -> str:
-    said = told(result.arrival) if "new" in result.arrival else ""
-    if not result.rows:
-        return f"{said or f'{number(result.new_rows)} rows arrived'}."
-    compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference['rows'], result.reference)}."
-    return f"{compared} {said}." if said else compared
-
-
-def _side(rows: int, period: Mapping[str, Any]) -> str:
-    when = f" from {escape(period['start'][:10])} to {escape(period['end'][:10])}" if period["start"] else ""
-    return f"{number(rows)} rows{when}"
-
-
-def _row(column: Mapping[str, Any]) -> tuple[object, ...]:
-    sides = [_describe(column[side]) for side in ("reference", "current")]
-    missing = " → ".join(f"{number(100 * column[side]['missing'])} %" for side in ("reference", "current"))
-    name = Markdown(f"{code(column['name'])} (label)") if column["role"] == "target" else code(column["name"])
-    return name, column["status"], *sides, column["effect"], column["threshold"], missing
-
-
-def _describe(summary: Mapping[str, Any]) -> str:
-    if "levels" not in summary:
-        mean = summary["mean"]
-        return f"mean {mean if isinstance(mean, str) else number(mean)}"
-    return ", ".join(f"{cut(label, 30)} {number(100 * share)} %" for label, share in summary["levels"].items())
-
-
-def _has_values(column: Pair) -> bool:
-    return bool(np.isfinite(column.reference).any() and np.isfinite(column.current).any())
-
-
-def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
-    """Return Evidently's report; its page shows names and levels unescaped, so they come without angle brackets."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations of its dependencies at import, of pandas and numpy while it runs
-        from evidently import DataDefinition, Dataset, Report
-        from evidently.presets import DataDriftPreset
-
-        thresholds = {column["name"]: column["threshold"] for column in result.columns}
-        names = {column.name: _inert(column.name) for column in columns}
-        by_method = {
-            method: [names[one.name] for one in columns if one.method == method] for method in ("number", "level")
-        }
-        definition = DataDefinition(numerical_columns=by_method["number"], categorical_columns=by_method["level"])
-        preset = DataDriftPreset(
-            columns=list(names.values()),
-            num_method="wasserstein",
-            cat_method="jensenshannon",
-            drift_share=1 / len(names)
-            if result.verdict == "drift"
-            else 1.0,  # so that its headline says what was decided
-            per_column_threshold={names[one.name]: _in_evidently_units(one, thresholds[one.name]) for one in columns},
-        )
-        sides = [
-            Dataset.from_pandas(pd.DataFrame(_drawn(columns, side)), data_definition=definition)
-            for side in ("current", "reference")
-        ]
-        return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))
-
-
-def _in_evidently_units(column: Pair, threshold: float) -> float:
-    """Translate a threshold: Evidently divides by the standard deviation, but never by less than a thousandth."""
-    if column.method == "level":
-        return threshold
-    past = column.reference[np.isfinite(column.reference)]
-    return threshold * robust_scale(past) / max(float(np.std(past)), 0.001)
-
-
-def _drawn(columns: Sequence[Pair], side: str) -> dict[str, Any]:
-    """Return up to 5,000 rows of one side as Evidently wants them."""
-    drawn: dict[str, Any] = {}
-    for column in columns:
-        values = getattr(column, side)
-        values = values[spread(len(values), REPORT_ROWS)]
-        labels = np.array([*map(_inert, column.labels), None], dtype=object)
-        known = np.where(np.isfinite(values), values, -1).astype(np.int64) if column.method == "level" else None
-        drawn[_inert(column.name)] = np.where(np.isfinite(values), values, np.nan) if known is None else labels[known]
-    return drawn
-
-
-def _inert(text: str) -> str:
-    return text.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from titlebout.comparison import LEAST_SHOWN, Pair
+from titlebout.comparison import LEAST_SHOWN
 from titlebout.distances import Values
+from titlebout.pairing import Pair
 from titlebout.reporting import cut
 
 if TYPE_CHECKING:

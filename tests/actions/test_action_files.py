@@ -18,7 +18,7 @@ ACTIONS = ROOT / ".github" / "actions"
 COMMANDS = sorted(OUTPUTS)
 # A document for programs, and, where a command never says no, the option that would turn a no into a yes.
 # What a workflow cannot use: the job of a result on stdout, and a reviewer's own tools.
-REVIEWERS = {("evaluate", "--from-predictions"), ("evaluate", "--margin")}
+REVIEWERS = {("evaluate", "--from-predictions"), ("evaluate", "--margin"), ("drift", "--selftest")}
 NOT_INPUTS = {("package", "--no-fail"), *REVIEWERS, *((name, "--json") for name in COMMANDS)}
 HOSTILE = "a\"; touch PWNED; $(touch PWNED) `touch PWNED` ' ${{ x }}\n::set-output name=verdict::promote"
 

@@ -16,10 +16,12 @@ import sample
 from titlebout import drift as drift_step
 from titlebout import process
 from titlebout.checks import check_project
-from titlebout.comparison import Pair
 from titlebout.config import DriftSettings
-from titlebout.drift import DriftResult, drift, render_drift
+from titlebout.drift import drift
+from titlebout.drift_report import DriftResult, _has_values, render_drift, write_reports
 from titlebout.errors import ConfigError, DataError, InconclusiveError
+from titlebout.influence import Outlook
+from titlebout.pairing import Pair
 from titlebout.project import Project
 from titlebout.results import to_json
 
@@ -62,7 +64,7 @@ def compared(reference: pd.DataFrame, current: pd.DataFrame, **settings: Any) ->
 
 def drawn(folder: Path, result: DriftResult, columns: list[Pair]) -> list[Path]:
     folder.mkdir(exist_ok=True)
-    assert drift_step.write_reports(folder, result, columns).report_error == ""
+    assert write_reports(folder, result, columns).report_error == ""
     return sorted(folder.glob("*.svg"))
 
 
@@ -135,12 +137,64 @@ def test_what_differed_in_the_older_half_only_is_over(reference: pd.DataFrame, c
     assert compared(reference, current.assign(price=brief)).verdict == "stable"
 
 
-def test_without_order_a_difference_is_drift_at_once(reference: pd.DataFrame, current: pd.DataFrame) -> None:
+def test_without_time_the_order_of_arrival_confirms(reference: pd.DataFrame, current: pd.DataFrame) -> None:
     old, new = reference.drop(columns="when"), current.drop(columns="when")
-    new.loc[240:, "price"] = 30
-    result = drift(old, new, SETTINGS)
+    half, whole = new.assign(price=new["price"].where(new.index < 240, 30)), new.assign(price=30)
+    assert [drift(old, one, SETTINGS).verdict for one in (half, whole)] == ["suspect", "drift"]
+    assert drift(old, whole, SETTINGS).window == {"start": "", "end": ""}
+    assert drift(old, whole, SETTINGS).columns[0]["since"] == ""
+
+
+def test_it_says_since_when(reference: pd.DataFrame, current: pd.DataFrame) -> None:
+    moved = current.assign(
+        price=current["price"].where(current.index < 120, current["price"] + 8),
+        country=current["country"].where(current.index < 168, "fi"),
+        items=current["items"].where((current.index < 96) | (current.index % 2 == 0)),
+    )
+    result = compared(reference, moved)
+    since = {column["name"]: column["since"][:10] for column in result.columns if column["status"] != "stable"}
+    assert since == {"price": "2024-03-06", "country": "2024-03-08", "items": "2024-03-05"}
+    assert "since 2024-03-06" in " ".join(result.reasons)
+
+
+def test_a_column_that_the_champion_hardly_looks_at_does_not_decide(
+    reference: pd.DataFrame, current: pd.DataFrame
+) -> None:
+    moved = current.assign(price=current["price"] + 5)
+    heavy, light = Outlook({"price": 0.4, "items": 0.6}), Outlook({"price": 0.001, "items": 0.999})
+    verdicts = [drift(reference, moved, SETTINGS, "when", "returned", one) for one in (heavy, light)]
+    assert [one.verdict for one in verdicts] == ["drift", "suspect"]
+    assert [one.columns[0]["status"] for one in verdicts] == ["drift", "drift"]
+    assert [one.columns[0]["decides"] for one in verdicts] == [True, False]
+    assert "hardly matters" in verdicts[1].reasons[0]
+    assert "0.1 %" in render_drift(verdicts[1])
+    every = SETTINGS.model_copy(update={"min_importance": 0.0})
+    assert drift(reference, moved, every, "when", "returned", light).verdict == "drift"
+    labels = current.assign(returned=1)
+    assert drift(reference, labels, SETTINGS, "when", "returned", Outlook({"price": 1.0})).verdict == "drift"
+
+
+def test_rows_of_one_customer_are_compared_once(reference: pd.DataFrame, current: pd.DataFrame) -> None:
+    def repeated(frame: pd.DataFrame, who: str) -> pd.DataFrame:
+        rows = frame.loc[np.repeat(frame.index, 10)].reset_index(drop=True)
+        return rows.assign(customer=[f"{who}{row // 10}" for row in rows.index])
+
+    result = compared(repeated(reference, "a"), repeated(current, "b"), group=("customer",))
+    assert (result.verdict, result.rows, result.reference["rows"]) == ("stable", 480, 1000)
+    assert "customer" not in statuses(result)
+    with pytest.raises(ConfigError, match="group column 'nobody'"):
+        compared(reference, current, group=("nobody",))
+
+
+def test_columns_that_changed_together_are_found_on_request(reference: pd.DataFrame, current: pd.DataFrame) -> None:
+    old, new = (frame.assign(twin=frame["price"] + np.arange(len(frame)) % 3) for frame in (reference, current))
+    new["twin"] = new["twin"].sample(frac=1, random_state=0).to_numpy()
+    assert compared(old, new).verdict == "stable"
+    result = compared(old, new, domain_classifier=True)
     assert result.verdict == "drift"
-    assert result.window == {"start": "", "end": ""}
+    assert result.columns[0]["name"] == "all columns together"
+    assert "AUC of a classifier" in result.reasons[0]
+    assert compared(reference, current, domain_classifier=True).verdict == "stable"
 
 
 def test_only_the_last_days_are_compared(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -290,7 +344,7 @@ def test_the_report_shows_columns_without_their_markup(
     old = reference.assign(**{nasty: reference["country"]})
     new = current.assign(**{nasty: np.where(current.index % 2, "<img src=x onerror=alert(2)>", "no")})
     result, columns = drift_step._examine(old, new, SETTINGS, "when", "returned")
-    result = drift_step.write_reports(tmp_path, result, columns)
+    result = write_reports(tmp_path, result, columns)
     html = (tmp_path / "drift.html").read_text(encoding="utf-8")
     assert result.report_error == ""
     assert result.verdict == "drift"
@@ -309,9 +363,9 @@ def test_the_report_is_drawn_for_awkward_columns(
     new = HARMLESS[case](current).assign(**extra)
     old = reference.assign(void=np.nan, late=[f"{i}" for i in range(1000)], gap=np.arange(1000) / 7)
     result, columns = drift_step._examine(old, new, SETTINGS, "when", "returned")
-    assert drift_step.write_reports(tmp_path, result, columns).report_error == ""
+    assert write_reports(tmp_path, result, columns).report_error == ""
     assert (tmp_path / "drift.html").stat().st_size > 1_000_000
-    assert "void" not in {c.name for c in columns if drift_step._has_values(c)}
+    assert "void" not in {c.name for c in columns if _has_values(c)}
 
 
 def test_a_report_that_fails_does_not_cost_the_decision(
@@ -319,7 +373,7 @@ def test_a_report_that_fails_does_not_cost_the_decision(
 ) -> None:
     result, columns = drift_step._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     (tmp_path / "occupied").write_text("", encoding="utf-8")
-    failed = drift_step.write_reports(tmp_path / "occupied", result, columns)
+    failed = write_reports(tmp_path / "occupied", result, columns)
     assert failed.verdict == "drift"
     assert failed.columns == result.columns
     assert failed.report_error.startswith("DiskError: ")
@@ -342,7 +396,7 @@ def test_drawings_of_an_earlier_run_are_removed(reference: pd.DataFrame, current
     result, columns = drift_step._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     assert len(drawn(tmp_path, result, columns)) == 1
     result, columns = drift_step._examine(reference, current.head(5), SETTINGS, "when", "returned")
-    drift_step.write_reports(tmp_path, result, columns)
+    write_reports(tmp_path, result, columns)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -373,6 +427,33 @@ def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None
     assert statuses(result)["wind"] == "drift"
     assert (result.new_rows, result.reference["rows"]) == (400, sample.ROWS)
     assert {path.name for path in project.reports.iterdir()} == {"drift.html", "drift-01.svg"}
+
+
+def test_measure_asks_the_champion_what_it_makes_of_the_columns(root: Path) -> None:
+    for command in ("train", "evaluate", "promote"):
+        process.run(["titlebout", command], cwd=root)
+    arrived = sample.crossings(400, start="2024-05-01", seed=3)
+    (root / "incoming").mkdir()
+    moved = arrived.assign(wind=arrived["wind"] + 6, passengers=arrived["passengers"] + 200)
+    moved.to_parquet(root / "incoming" / "may.parquet", index=False)
+    project = Project.find(root)
+    result = drift_step.measure(project)
+    found = {column["name"]: column for column in result.columns}
+    assert result.verdict == "drift"
+    assert found["wind"]["importance"] > 0.5
+    assert found["champion's prediction"]["status"] == "drift"
+    assert [found[name]["decides"] for name in ("wind", "champion's prediction", "passengers")] == [True, True, False]
+    assert result.report_error == ""
+
+
+def test_the_selftest_is_a_command(
+    root: Path, command: Callable[..., sample.Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    said = command("drift", "--selftest")
+    assert (said.code, said.document["step"], said.document["verdict"]) == (0, "drift-selftest", "kept")
+    assert (root / "reports" / "drift-selftest.json").is_file()
+    assert not (root / "reports" / "drift.json").exists()
 
 
 def test_measure_takes_only_rows_that_are_new(root: Path) -> None:

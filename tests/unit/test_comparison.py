@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titlebout.comparison import Pair, compare, recent
+from titlebout.comparison import compare
 from titlebout.config import DriftSettings
 from titlebout.distances import Kind, Values
+from titlebout.pairing import Pair, one_per_group, recent
 
 SETTINGS = DriftSettings()
 Sample = dict[str, tuple[Kind, Values]]
@@ -29,12 +30,12 @@ def quiet(random: np.random.Generator, rows: int) -> Sample:
     }
 
 
-def statuses(old: Sample, new: Sample, *, in_order: bool = True) -> dict[str, str]:
+def statuses(old: Sample, new: Sample, *, in_time: bool = True) -> dict[str, str]:
     labels = tuple(map(str, range(40)))
     columns = [
         Pair(name, "number", "input", method, values, new[name][1], labels) for name, (method, values) in old.items()
     ]
-    return {column["name"]: column["status"] for column in compare(columns, SETTINGS, in_order=in_order)}
+    return {column["name"]: column["status"] for column in compare(columns, SETTINGS, in_time=in_time)}
 
 
 def rates(runs: list[dict[str, str]]) -> tuple[float, float]:
@@ -53,17 +54,65 @@ def test_without_drift_it_almost_never_says_drift() -> None:
     assert restless <= SETTINGS.false_discovery_rate + 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
-def test_rows_that_come_in_groups_are_calmed_by_the_windows_of_the_reference() -> None:
+def grouped(random: np.random.Generator, rows: int) -> Sample:
+    return {name: (kind, np.repeat(values, 10)) for name, (kind, values) in quiet(random, rows // 10).items()}
+
+
+@pytest.mark.parametrize("reference", [1000, 5000])
+def test_rows_that_come_in_groups_count_for_what_they_are_worth(reference: int) -> None:
     """Ten rows per customer: every test that believes in independent rows fires almost always."""
     random = np.random.default_rng(1)
+    runs = [statuses(grouped(random, reference), grouped(random, 500)) for _ in range(25)]
+    assert rates(runs)[0] <= 0.1
 
-    def grouped(rows: int) -> Sample:
-        return {name: (kind, np.repeat(values, 10)) for name, (kind, values) in quiet(random, rows // 10).items()}
 
-    runs = [statuses(grouped(5000), grouped(500)) for _ in range(25)]
-    assert rates(runs)[0] <= 0.05
-    alone = [statuses(grouped(1500), grouped(500)) for _ in range(40)]
-    assert rates(alone)[1] >= 0.5
+def test_groups_are_seen_too_where_only_the_current_rows_have_them() -> None:
+    random = np.random.default_rng(1)
+    runs = [statuses(quiet(random, 2000), grouped(random, 1000), in_time=time) for time in [True, False] * 15]
+    assert rates(runs)[0] <= 0.1
+
+
+def test_a_file_that_was_sorted_hides_nothing() -> None:
+    """Without a time column the order of rows may be anybody's: blocks of a sorted file differ, and mean nothing."""
+    random = np.random.default_rng(4)
+    old, new = ({"age": ("number", np.sort(random.normal(40 + shift, 10, 1000)))} for shift in (0, 4))
+    assert statuses(old, new, in_time=False) == {"age": "drift"}  # type: ignore[arg-type]
+    same = {"age": ("number", np.sort(random.normal(40, 10, 1000)))}
+    assert statuses(old, same, in_time=False) == {"age": "stable"}  # type: ignore[arg-type]
+
+
+def test_a_column_of_seasons_is_no_news_in_another_season() -> None:
+    """A year of a quantity with a season, and four weeks of it a year later."""
+    random = np.random.default_rng(5)
+    days = np.arange(365 * 20) / 20
+    year = 10 * np.sin(2 * np.pi * days / 365) + np.repeat(random.normal(0, 3, 365), 20) + random.normal(0, 1, 7300)
+    july = 10 + np.repeat(random.normal(0, 3, 28), 20) + random.normal(0, 1, 560)
+    assert statuses({"temperature": ("number", year)}, {"temperature": ("number", july)}) == {"temperature": "stable"}
+    assert statuses({"temperature": ("number", year)}, {"temperature": ("number", july + 30)}) == {
+        "temperature": "drift"
+    }
+
+
+def test_gaps_where_there_are_none_are_no_test_to_correct_for() -> None:
+    random = np.random.default_rng(3)
+    old, new = quiet(random, 1500), quiet(random, 400)
+    new["normal"] = ("number", new["normal"][1] + 0.5)
+    labels = tuple(map(str, range(40)))
+    pairs = [
+        Pair(name, "number", "input", method, values, new[name][1], labels) for name, (method, values) in old.items()
+    ]
+    found = {column["name"]: column for column in compare(pairs, SETTINGS, in_time=True)}
+    assert found["normal"]["q"] <= 9 * found["normal"]["p"]  # eight columns, and gaps in one of them
+
+
+def test_one_row_of_each_group_stays_in_place() -> None:
+    frame = pd.DataFrame({"who": ["a", "a", "b", None, None, "b", "c"], "n": range(7)})
+    kept = one_per_group(frame, ["who"])
+    assert kept["who"].dropna().tolist() == sorted(kept["who"].dropna()) == ["a", "b", "c"]
+    assert kept["who"].isna().sum() == 2
+    assert kept["n"].is_monotonic_increasing
+    assert one_per_group(frame, ["who"]).equals(kept)
+    assert len(one_per_group(frame, ["who", "n"])) == 7
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ OWNERS = {
     "click": {"cli", "console", "__main__"},
     "cookiecutter": {"scaffold"},
     "dvc": {"tracking"},
-    "evidently": {"drift"},
+    "evidently": {"drift_report"},
     "fsspec": {"buckets"},
     "great_expectations": {"checks"},
     "httpx": {"dialects", "forge", "http", "replay", "packaging"},

@@ -1,0 +1,72 @@
+"""The rule on trial: a quiet reference keeps the promise, and one that cannot breaks it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from titlebout import selftest as module
+from titlebout.config import DriftSettings
+from titlebout.errors import InconclusiveError
+from titlebout.results import to_json
+from titlebout.selftest import SelftestResult, render_selftest, selftest
+
+SETTINGS = DriftSettings()
+
+
+def crossings(rows: int, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "when": pd.date_range("2024-01-01", periods=rows, freq="h", tz="UTC"),
+            "wind": random.normal(12, 4, rows),
+            "harbour": random.choice(["a", "b", "c"], rows),
+            "late": (random.random(rows) < 0.2).astype(int),
+        }
+    )
+
+
+def rates(result: SelftestResult) -> dict[str, float]:
+    return {trial["windows"]: trial["rate"] for trial in result.trials}
+
+
+def test_a_quiet_reference_keeps_the_promise() -> None:
+    result = selftest(crossings(1200), SETTINGS, "when", "late")
+    assert (result.passed, result.verdict, result.rows, result.window) == (True, "kept", 1200, 300)
+    assert rates(result)["random rows"] <= 0.02
+    assert [trial["runs"] for trial in result.trials] == [module.RANDOM_RUNS, module.CONSECUTIVE_RUNS]
+    assert all(trial["low"] <= trial["rate"] <= trial["high"] for trial in result.trials)
+    assert "promise kept" in render_selftest(result)
+    assert json.loads(to_json(result.to_dict()))["step"] == "drift-selftest"
+
+
+def test_the_same_reference_says_the_same_twice() -> None:
+    first, second = (selftest(crossings(800), SETTINGS, "when", "late") for _ in range(2))
+    assert first == second
+
+
+def test_a_reference_that_changes_within_itself_breaks_the_promise() -> None:
+    """Columns that each change for a while: consecutive rows differ from the rest, and not because rows come in groups."""
+    rows = crossings(800)
+    for position in range(5):
+        brief = (rows.index >= 150 * position) & (rows.index < 150 * position + 200)
+        rows[f"column {position}"] = np.random.default_rng(position).normal(size=800) + 40 * brief
+    result = selftest(rows, SETTINGS, "when", "late")
+    assert rates(result)["random rows"] <= 0.02
+    assert (result.passed, result.verdict) == (False, "broken")
+    assert set(result.alarms) <= {f"column {position}" for position in range(5)}
+    assert "windows of consecutive rows" in result.reasons[0]
+    assert "drift.group" in render_selftest(result)
+
+
+def test_groups_and_ignored_columns_are_kept_out() -> None:
+    rows = crossings(400).loc[np.repeat(np.arange(400), 10)].reset_index(drop=True)
+    rows = rows.assign(who=rows.index // 10, noise=1)
+    settings = SETTINGS.model_copy(update={"group": ("who",), "ignore": ("noise",)})
+    assert selftest(rows, settings, "when", "late").rows == 400
+
+
+def test_too_short_a_reference_is_told() -> None:
+    with pytest.raises(InconclusiveError, match="too few"):
+        selftest(crossings(399), SETTINGS, "when", "late")
