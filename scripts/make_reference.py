@@ -27,6 +27,7 @@ from titlebout.cli import OUTPUTS, cli
 from titlebout.config import Params, Settings, settings_schema
 from titlebout.demo_report import Period
 from titlebout.doctor import Finding
+from titlebout.policy import Signal
 from titlebout.results import StepResult
 from titlebout.roles import Roles
 
@@ -46,7 +47,7 @@ JSON_TYPES = {
     "dict": "object",
     "None": "null",
 }
-NESTED: dict[str, type] = {"adopt": Roles, "doctor": Finding, "demo": Period}
+NESTED: dict[str, type] = {"adopt": Roles, "decide": Signal, "doctor": Finding, "demo": Period}
 LIMITS = {"gt": "> {}", "ge": "≥ {}", "lt": "< {}", "le": "≤ {}"}
 
 

@@ -137,9 +137,13 @@ class Signal:
     Attributes
     ----------
     name : str
-        ``data`` or a reason of a retraining.
+        ``data``, or a reason of a retraining.
     value, threshold : float or None
-        It fires from the threshold on; None where it cannot be measured, and where the policy does not listen to it.
+        It fires from the threshold on. No value: it cannot be measured; no threshold: the policy does not listen to it.
+    distance : float or None
+        Value less threshold.
+    fired : bool
+        Whether the value has reached the threshold.
     told : str
         A few words about the value.
     held_back, until : str
