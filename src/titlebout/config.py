@@ -136,6 +136,12 @@ class GateSettings(_Table):
         return margin
 
 
+def _positive(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if any(number < 1 for number in numbers):
+        raise ValueError("write whole numbers from 1 on")
+    return numbers
+
+
 def margin_size(margin: float | str) -> tuple[float, bool]:
     """Return the number in a margin, NaN when there is none, and whether it is a share of the champion's value."""
     if not isinstance(margin, str):
@@ -207,6 +213,11 @@ class PolicySettings(_Table):
         False, description="Whether a run that only the calendar started tries a challenger, once per cool-down."
     )
 
+    @field_validator("follow_up_periods")
+    @classmethod
+    def _are_periods(cls, periods: tuple[int, ...]) -> tuple[int, ...]:
+        return _positive(periods)
+
 
 class PackageSettings(_Table):
     """How the champion is packaged."""
@@ -246,6 +257,17 @@ class SplitParams(_Table):
     holdout_days: int = Field(14, ge=1, description="by = time: the last so many days.")
     fraction: float = Field(0.2, gt=0, lt=1, description="by = hash: share of the rows.")
     key: tuple[str, ...] = Field((), description="by = hash: columns that name the entity; empty: the whole row.")
+    windows: tuple[int, ...] = Field(
+        (),
+        description="Candidates, in days, for how far back training rows reach, beside all of them: the longest that is "
+        "as good as the best is used. Empty: all rows.",
+    )
+    window_test_days: int = Field(14, ge=1, description="The newest days of training rows compare the candidates.")
+
+    @field_validator("windows")
+    @classmethod
+    def _are_days(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return _positive(windows)
 
 
 class TrainParams(_Table):
@@ -294,6 +316,12 @@ def load_params(path: Path) -> Params:
             "the holdout is split by time, but no time column is named",
             where=f"{path}: data.time",
             fix="name the column in data.time, or set split.by to hash",
+        )
+    if params.split.windows and not params.data.time:
+        raise ConfigError(
+            "training windows are in days, but no time column is named",
+            where=f"{path}: data.time",
+            fix="name the column in data.time, or leave split.windows out",
         )
     return params
 

@@ -1,5 +1,8 @@
 """Has the champion's loss grown? Its losses on new labels against those on the very rows it won on, one by one."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -7,7 +10,7 @@ from titlebout.comparison import recent
 from titlebout.config import PolicySettings
 from titlebout.data import row_hashes, timestamps
 from titlebout.errors import ConfigError, DataError
-from titlebout.holdout import Split, target_values
+from titlebout.holdout import BoolArray, Split, split, target_values
 from titlebout.inference import FloatArray
 from titlebout.metrics import PRIMARY, row_losses
 from titlebout.models import Model
@@ -38,7 +41,7 @@ def decay(project: Project, champion: Champion, model: Model, known: pd.DataFram
     newest = _newest(labelled, project, settings)
     if len(newest) < settings.decay_min_rows:
         return Reading(None, f"{len(newest):,} new labels of the last periods; {settings.decay_min_rows:,} are needed")
-    won_on = _won_on(champion, model, known, project.params.data.time)
+    won_on = _won_on(project, champion, model, known)
     if won_on is None:
         return Reading(None, "the rows that the champion won on are not in the tracked data any more")
     try:
@@ -68,16 +71,26 @@ def _newest(labelled: pd.DataFrame, project: Project, settings: PolicySettings) 
     return recent(labelled, project.params.data.time, settings.decay_periods * settings.period_days)
 
 
-def _won_on(champion: Champion, model: Model, known: pd.DataFrame, time: str) -> pd.DataFrame | None:
-    """Return the rows of the bout that made the champion, or None when these are not exactly they."""
-    held = champion.meta.get("holdout") or {}
-    hashes = row_hashes(known)
-    unseen = ~np.isin(hashes, model.trained_rows)
+def _won_on(project: Project, champion: Champion, model: Model, known: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the rows of the bout that made the champion, or None when they are not there, exactly they."""
+    held, hashes = champion.meta.get("holdout") or {}, row_hashes(known)
+    for rows in _perhaps_held(project, held, ~np.isin(hashes, model.trained_rows), known):
+        if Split(rows, hashes, "", "").fingerprint == held.get("fingerprint") and rows.sum() > 1:
+            return known[rows]
+    return None
+
+
+def _perhaps_held(
+    project: Project, held: Mapping[str, Any], unseen: BoolArray, known: pd.DataFrame
+) -> Iterator[BoolArray]:
+    """Yield which rows may have been the holdout: those of its time that the model has not seen, or today's holdout."""
+    time = project.params.data.time
     if time and held.get("start"):
         stamps = timestamps(known, time)
-        unseen &= stamps.between(pd.Timestamp(held["start"]), pd.Timestamp(held["end"])).to_numpy()
-    same = Split(unseen, hashes, "", "").fingerprint == held.get("fingerprint")
-    return known[unseen] if same and unseen.sum() > 1 else None
+        yield unseen & stamps.between(pd.Timestamp(held["start"]), pd.Timestamp(held["end"])).to_numpy()
+    else:
+        yield unseen
+    yield split(known, project.params).holdout  # where a model left old rows out, not all it has not seen was held out
 
 
 def _losses(project: Project, model: Model, rows: pd.DataFrame) -> FloatArray:
