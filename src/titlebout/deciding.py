@@ -114,7 +114,7 @@ def render_decide(result: DecideResult) -> str:
         for signal in result.signals
     ]
     lines = [f"### Decision: {head}", "", f"{escape(result.reasons[0][0].upper() + result.reasons[0][1:])}.", ""]
-    lines += [table(["signal", "value", "fires from", "distance", "state", ""], rows)]
+    lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
     known = f"{result.attempts} earlier attempts are known" + (
         f" ({result.memory_problem})" if result.memory_problem else ""
     )

@@ -292,10 +292,10 @@ class _Case:
         return Signal("perf_decay", decay.value, self.settings.decay_z, decay.told)
 
     def follow_up(self) -> Signal:
-        since = self.clock.since(self.measured.decayed_at)
+        since, due = self.clock.since(self.measured.decayed_at), self.settings.follow_up_periods
         if since is None:
-            return Signal("follow_up", None, None, "no promotion for perf decay to follow up")
-        due = self.settings.follow_up_periods
+            first = float(due[0]) if due else None
+            return Signal("follow_up", None, first, "no promotion for perf decay to follow up")
         done = sum(ago <= since for ago, _ in self.past.of_reason("follow_up"))
         if done >= len(due):
             return Signal("follow_up", since, None, f"{done} of {len(due)} were tried")

@@ -230,6 +230,18 @@ def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.
     assert [written.outcome for written in logbook.read(Git(calm_project.root), LOG).attempts] == ["refused"]
 
 
+def test_with_a_forge_an_attempt_that_ended_without_a_commit_is_handed_in(calm_project: Project) -> None:
+    origin = calm_project.root.parent / "origin.git"
+    process.run(["git", "clone", "--quiet", "--bare", str(calm_project.root), str(origin)])
+    sample.git(calm_project.root, "remote", "add", "origin", str(origin))
+    arrive(calm_project.root, stormy(200).assign(late=7), "2024-05")
+
+    code = run(["retrain", "--reason", "age", "--forge", "github", "--json"])
+
+    assert code == ExitCode.DATA_REFUSED
+    assert logs_at_origin(calm_project) == [("age", "refused")]
+
+
 def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(49), "2024-05")
 
