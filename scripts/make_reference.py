@@ -29,6 +29,7 @@ from titlebout.cli import OUTPUTS, cli
 from titlebout.config import Params, Settings, settings_schema
 from titlebout.demo_report import Period
 from titlebout.doctor import Finding
+from titlebout.policy import Signal
 from titlebout.results import StepResult
 from titlebout.roles import Roles
 from titlebout.safeguards import Guard, MetricLine
@@ -52,6 +53,7 @@ JSON_TYPES = {
 }
 NESTED: dict[str, tuple[type, ...]] = {
     "adopt": (Roles,),
+    "decide": (Signal,),
     "doctor": (Finding,),
     "demo": (Period,),
     "evaluate": (MetricLine, Guard, Slice, Calibration),

@@ -22,7 +22,8 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "train": ("changed", "stages", "report"),
     "evaluate": ("verdict", "promotion", "report"),
     "package": ("tag", "bento", "model-sha256", "image", "report"),
-    "drift": ("verdict", "drift", "retrain", "columns", "report"),
+    "drift": ("verdict", "drift", "columns", "report"),
+    "decide": ("action", "reason", "note", "report"),
     "retrain": ("operation", "verdict", "branch", "number", "url", "head-sha", "report"),
 }
 
@@ -251,16 +252,14 @@ def drift_command(pipeline: str | None, selftest: bool) -> Report:
       titlebout drift --no-fail
       titlebout drift --selftest
     """  # noqa: D301
-    from titlebout import drift, drift_report, retraining
+    from titlebout import drift, drift_report
 
     project = _project(pipeline)
     if selftest:
         return _selftest(project)
     result = drift.measure(project)
-    ready = result.arrival.get("ready", 0)
-    retrain = retraining.worth_an_attempt(result.verdict, ready, project.settings.retrain.min_new_rows)
     names = [column["name"] for column in result.columns if column["status"] == "drift"]
-    outputs = {"verdict": result.verdict, "drift": result.verdict == "drift", "retrain": retrain, "columns": names}
+    outputs = {"verdict": result.verdict, "drift": result.verdict == "drift", "columns": names}
     codes = {
         "drift": ExitCode.DRIFT_FOUND,
         "structural": ExitCode.DATA_REFUSED,
@@ -272,6 +271,26 @@ def drift_command(pipeline: str | None, selftest: bool) -> Report:
         outputs | _at(project, "drift"),
         codes.get(result.verdict, ExitCode.OK),
     )
+
+
+@step(cli, "decide")
+@click.option("--manual", is_flag=True, help="Somebody asks for an attempt: no cool-down counts.")
+@click.option("--schedule", is_flag=True, help="The calendar started this run; see policy.schedule.")
+def decide_command(pipeline: str | None, manual: bool, schedule: bool) -> Report:
+    """Decide whether a retraining is worth an attempt, and for which reason.
+
+    \b
+    Example:
+      titlebout check-data --on current && titlebout drift --no-fail && titlebout decide
+    """  # noqa: D301
+    from titlebout import deciding
+
+    project = _project(pipeline)
+    asked = frozenset(name for name, given in (("manual", manual), ("schedule", schedule)) if given)
+    result = deciding.decide(project, asked, _authorised(project))
+    outputs = {key: getattr(result, key) for key in ("action", "reason", "note")}
+    code = ExitCode.OK if result.passed else ExitCode.DATA_REFUSED
+    return Report(result, deciding.render_decide(result), outputs | _at(project, "decide"), code)
 
 
 @step(cli, "retrain")
@@ -304,15 +323,17 @@ def retrain_command(
       titlebout retrain --reason drift --note "March differs"
       titlebout retrain --forge github          # needs TITLEBOUT_TOKEN
     """  # noqa: D301, DOC501 - this is the help text
-    from titlebout import retraining
+    from titlebout import logbook, retraining
     from titlebout.proposal import Why
 
+    if from_bundle and forge != "github":
+        raise click.UsageError("--from-bundle needs --forge github")
     project = _project(pipeline)
     result = None if from_bundle else retraining.retrain(project, Why(reason, note), bundle, progress)
-    if forge == "github" and (result is None or result.commit):
+    if result is None or (forge == "github" and result.commit):
         result = _propose(project, from_bundle)
-    if result is None:
-        raise click.UsageError("--from-bundle needs --forge github")
+    elif forge == "github":
+        logbook.hand_in(_authorised(project), project.pipeline, logbook.log_ref(project.pipeline))
     outputs = {key: getattr(result, key) for key in ("operation", "verdict", "branch", "url")}
     outputs |= {"number": result.number or "", "head-sha": result.commit} | _at(project, "retrain")
     refused = ExitCode.DATA_REFUSED if result.verdict == "data_refused" else ExitCode.CHALLENGER_LOST
@@ -438,8 +459,16 @@ def _propose(project: "Project", bundle: Path | None) -> Any:
     from titlebout import retraining
     from titlebout.ci import Ci
     from titlebout.forge import Forge
-    from titlebout.git import Git
 
     ci = Ci.from_environ()
     forge = Forge.connect(ci.api_url, ci.repository, ci.token)
-    return retraining.propose(project, forge, bundle, Git.authorised(project.root, ci.server_url, ci.token))
+    return retraining.propose(project, forge, bundle, _authorised(project))
+
+
+def _authorised(project: "Project") -> Any:
+    """Return the repository, with the token of the environment if there is one."""
+    from titlebout.ci import Ci
+    from titlebout.git import Git
+
+    ci = Ci.from_environ()
+    return Git.authorised(Git.find(project.root).root, ci.server_url, ci.token)

@@ -142,6 +142,12 @@ class GateSettings(_Table):
         return margin
 
 
+def _positive(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if any(number < 1 for number in numbers):
+        raise ValueError("write whole numbers from 1 on")
+    return numbers
+
+
 def margin_size(margin: float | str) -> tuple[float, bool]:
     """Return the number in a margin, NaN when there is none, and whether it is a share of the champion's value."""
     if not isinstance(margin, str):
@@ -228,6 +234,36 @@ class RetrainSettings(_Table):
     labels: tuple[str, ...] = Field(("retrain",), description="Labels of the pull request.")
 
 
+class PolicySettings(_Table):
+    """When a retraining is attempted. All times are the data's own: its newest row is "now", never a clock."""
+
+    period_days: int = Field(
+        7, ge=1, description="Length of a period; without a time column a period is retrain.min_new_rows rows."
+    )
+    cool_down_periods: int = Field(
+        4, ge=0, description="After an attempt, so long none for the same reason; doubled by every further refusal."
+    )
+    decay_z: float = Field(
+        2.33, gt=0, description="The champion's loss on new labels has grown from so many standard errors on."
+    )
+    decay_periods: int = Field(4, ge=1, description="New labels of the last so many periods are looked at.")
+    decay_min_rows: int = Field(300, ge=30, description="Fewer new labels than this say nothing about the loss.")
+    follow_up_periods: tuple[int, ...] = Field(
+        (4, 8), description="So long after a promotion for perf_decay it is tried again: there is more new data now."
+    )
+    drift: bool = Field(True, description="Whether confirmed drift starts an attempt.")
+    max_age_periods: int = Field(26, ge=0, description="Age at which a champion is challenged; 0: never.")
+    volume_rows: int = Field(0, ge=0, description="So many new rows are a reason by themselves; 0: never.")
+    schedule: bool = Field(
+        False, description="Whether a run that only the calendar started tries a challenger, once per cool-down."
+    )
+
+    @field_validator("follow_up_periods")
+    @classmethod
+    def _are_periods(cls, periods: tuple[int, ...]) -> tuple[int, ...]:
+        return _positive(periods)
+
+
 class PackageSettings(_Table):
     """How the champion is packaged."""
 
@@ -246,6 +282,7 @@ class Settings(_Table):
     gate: GateSettings = GateSettings()
     drift: DriftSettings = DriftSettings()
     sources: SourcesSettings = SourcesSettings()
+    policy: PolicySettings = PolicySettings()
     retrain: RetrainSettings = RetrainSettings()
     package: PackageSettings = PackageSettings()
 
@@ -266,6 +303,17 @@ class SplitParams(_Table):
     holdout_days: int = Field(14, ge=1, description="by = time: the last so many days.")
     fraction: float = Field(0.2, gt=0, lt=1, description="by = hash: share of the rows.")
     key: tuple[str, ...] = Field((), description="by = hash: columns that name the entity; empty: the whole row.")
+    windows: tuple[int, ...] = Field(
+        (),
+        description="Candidates, in days, for how far back training rows reach, beside all of them: the longest that is "
+        "as good as the best is used. Empty: all rows.",
+    )
+    window_test_days: int = Field(14, ge=1, description="The newest days of training rows compare the candidates.")
+
+    @field_validator("windows")
+    @classmethod
+    def _are_days(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return _positive(windows)
 
 
 class TrainParams(_Table):
@@ -382,6 +430,12 @@ def load_params(path: Path) -> Params:
             "the holdout is split by time, but no time column is named",
             where=f"{path}: data.time",
             fix="name the column in data.time, or set split.by to hash",
+        )
+    if params.split.windows and not params.data.time:
+        raise ConfigError(
+            "training windows are in days, but no time column is named",
+            where=f"{path}: data.time",
+            fix="name the column in data.time, or leave split.windows out",
         )
     return params
 

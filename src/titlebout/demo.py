@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout import act, checks, demo_report, drift, evaluation, packaging, retraining, scaffold, training
+from titlebout import act, checks, deciding, demo_report, drift, evaluation, packaging, retraining, scaffold, training
 from titlebout.demo_report import DemoResult, Period
-from titlebout.errors import ConflictError, InconclusiveError, NotFoundError
+from titlebout.errors import ConflictError, NotFoundError
 from titlebout.git import Git
 from titlebout.holdout import split, target_values
 from titlebout.metrics import row_losses
@@ -26,7 +26,7 @@ from titlebout.process import run
 from titlebout.project import Project
 from titlebout.proposal import Why
 from titlebout.registry import promote
-from titlebout.results import write_text_atomically
+from titlebout.results import write_json, write_text_atomically
 from titlebout.tables import read_table
 from titlebout.tracking import Dvc
 
@@ -67,7 +67,7 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
     counts = np.array([period.rows for period in periods])
     means = {policy: float(np.average([p.loss[policy] for p in periods], weights=counts)) for policy in periods[0].loss}
     promoted = sum(period.verdict == "promote" for period in periods)
-    tried = sum(period.decision == "retrained" for period in periods)
+    tried = sum(bool(period.verdict) for period in periods)
     result = DemoResult(
         passed=True,
         reasons=(
@@ -225,18 +225,17 @@ def _replay(project: Project, months: tuple[Path, ...], first: Model, say: Say) 
 def _scheduled_run(project: Project, name: str, rows: int, loss: dict[str, float]) -> Period:
     """Do what drift.yml does: check, measure drift, decide, retrain; and merge what the gate promotes."""
     checked = checks.check_project(project, "current")
-    period = Period(name, rows, checked.verdict, "-", "stopped", loss)
-    if not checked.passed:
+    write_json(project.reports / "check-data.json", checked.to_dict())
+    period = Period(name, rows, checked.verdict, "-", "stop", loss)
+    if checked.passed:
+        measured = drift.measure(project)
+        write_json(project.reports / "drift.json", measured.to_dict())
+        period = replace(period, drift=measured.verdict)
+    decided = deciding.decide(project)
+    period = replace(period, decision=decided.action)
+    if decided.action != "attempt":
         return period
-    measured = drift.measure(project)
-    period = replace(period, drift=measured.verdict, decision="nothing")
-    ready = measured.arrival.get("ready", 0)
-    if not retraining.worth_an_attempt(measured.verdict, ready, project.settings.retrain.min_new_rows):
-        return period
-    try:
-        attempt = retraining.retrain(project, Why("drift"))
-    except InconclusiveError:
-        return period
+    attempt = retraining.retrain(project, Why(decided.reason, decided.note))
     bout: Mapping[str, Any] = attempt.evaluation or {}
     if attempt.verdict == "promote":
         Git(project.root).run(
@@ -244,7 +243,7 @@ def _scheduled_run(project: Project, name: str, rows: int, loss: dict[str, float
         )
     return replace(
         period,
-        decision="retrained",
+        decision=f"retrain: {decided.reason.replace('_', ' ')}",
         champion_score=bout.get("champion_score"),
         challenger_score=bout.get("challenger_score"),
         verdict=attempt.verdict,

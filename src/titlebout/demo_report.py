@@ -21,7 +21,7 @@ class Period:
     check, drift : str
         Verdicts of the data check and of the drift measurement.
     decision : str
-        What the loop did: ``nothing``, ``stopped`` or ``retrained``.
+        What the loop did: ``nothing``, ``wait``, ``stop``, or ``retrain`` and the reason.
     champion_score, challenger_score : float or None
         Log loss of the two models on the holdout, when there was a bout.
     verdict : str

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titlebout.arrivals import Arrival
 from titlebout.comparison import compare
 from titlebout.config import DriftSettings
 from titlebout.data import timestamps
@@ -21,7 +20,7 @@ from titlebout.onset import onset
 from titlebout.pairing import Pair, one_per_group, pairs, recent, structure
 from titlebout.project import Project
 from titlebout.reporting import cut, number
-from titlebout.sources import new_rows, read_current
+from titlebout.sources import arrived
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc
 
@@ -56,7 +55,7 @@ def measure(project: Project) -> DriftResult:
     settings, roles = settings_of(project), project.params.data
     Dvc(project).pull_data()
     known = read_tables(project.root, "data")
-    arrival = _arrived(project, known)
+    arrival = arrived(project, known)
     if not arrival.counts["read"]:
         nothing = ("nothing has arrived yet",)
         return DriftResult(passed=False, reasons=nothing, verdict="insufficient_data", arrival=arrival.to_dict())
@@ -66,16 +65,6 @@ def measure(project: Project) -> DriftResult:
     reference, outlook = look_out(project, known)
     result, columns = _examine(reference, fresh, settings, roles.time, roles.target, outlook)
     return write_reports(project.reports, replace(result, arrival=arrival.to_dict()), columns)
-
-
-def _arrived(project: Project, known: pd.DataFrame) -> Arrival:
-    """Return the rows that are new, or, when their columns are not the expected ones, all of them."""
-    current = read_current(project, known)
-    columns, time = set(current.frame.columns), project.params.data.time
-    needed = {*project.settings.sources.id, *([time] if time else [])}
-    if current.frame.empty or not needed <= columns <= set(known.columns):
-        return Arrival(current.frame, current.counts)
-    return new_rows(project, current, known)
 
 
 def settings_of(project: Project) -> DriftSettings:

@@ -193,48 +193,75 @@ class Git:
         """Return the whole message of `commit`."""
         return self.output("show", "--no-patch", "--format=%B", commit)
 
+    def commit_file(self, name: str, text: str, message: str, parent: str | None) -> str:
+        """Return a commit, on no branch, that holds one file and nothing else; the work tree stays as it is."""
+        with tempfile.TemporaryDirectory(prefix="titlebout-") as folder:
+            source = Path(folder, "content")
+            source.write_text(text, encoding="utf-8")
+            beside = Git(self.root, {**self.env, "GIT_INDEX_FILE": str(Path(folder, "index"))})
+            blob = beside.output("hash-object", "-w", "--no-filters", str(source))
+            beside.run("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}")
+            tree = beside.output("write-tree")
+        identity = ["-c", f"user.name={BOT_NAME}", "-c", f"user.email={BOT_EMAIL}"]
+        on_parent = ["-p", parent] if parent else []
+        return self.output(*identity, "commit-tree", "--no-gpg-sign", "-m", message, *on_parent, tree)
+
     def set_branch(self, branch: str, commit: str, expected: str | None) -> None:
-        """Move a local branch, unless somebody else moved it meanwhile.
+        """Move a local branch; see :meth:`set_ref`."""
+        self.set_ref(f"refs/heads/{branch}", commit, expected)
+
+    def set_ref(self, ref: str, commit: str, expected: str | None) -> None:
+        """Move a local ref, unless somebody else moved it meanwhile.
 
         Raises
         ------
         ConflictError
-            If the branch is not at `expected` any more.
+            If the ref is not at `expected` any more.
         """
-        arguments = ["update-ref", f"refs/heads/{branch}", commit, expected or ""]
-        if self.run(*arguments, check=False).returncode != 0:
-            raise ConflictError(
-                f"branch {branch} was moved meanwhile", where=str(self.root), fix="run the command again"
-            )
+        if self.run("update-ref", ref, commit, expected or "", check=False).returncode != 0:
+            raise ConflictError(f"{_told(ref)} was moved meanwhile", where=str(self.root), fix="run the command again")
 
     def push_branch(self, branch: str, commit: str, expected: str | None) -> None:
-        """Push `commit` to `branch` of origin, unless somebody else pushed there meanwhile.
+        """Push `commit` to `branch` of origin; see :meth:`push_ref`."""
+        self.push_ref(f"refs/heads/{branch}", commit, expected)
+
+    def push_ref(self, ref: str, commit: str, expected: str | None) -> None:
+        """Push `commit` to a ref of origin, unless somebody else pushed there meanwhile.
 
         Raises
         ------
         ConflictError
-            If origin's branch is not at `expected` any more.
+            If origin's ref is not at `expected` any more.
         PermissionRefusedError, NotFoundError, TemporaryError, ProcessError
             If the push fails for another reason.
         """
-        lease = f"--force-with-lease=refs/heads/{branch}:{expected or ''}"
-        completed = self.run("push", "--quiet", lease, "origin", f"{commit}:refs/heads/{branch}", check=False)
+        lease = f"--force-with-lease={ref}:{expected or ''}"
+        completed = self.run("push", "--quiet", lease, "origin", f"{commit}:{ref}", check=False)
         if completed.returncode == 0:
             return
-        if "stale info" in completed.stderr or "fetch first" in completed.stderr:
+        if re.search(r"stale info|fetch first|cannot lock ref|reference already exists", completed.stderr):
             raise ConflictError(
-                f"branch {branch} of origin was moved meanwhile", why=completed.tail(3), fix="run the command again"
+                f"{_told(ref)} of origin was moved meanwhile", why=completed.tail(3), fix="run the command again"
             )
         error = _explain(completed)
         raise error
 
     def remote_branch(self, branch: str) -> str | None:
         """Return the commit of `branch` at origin and make it known here, or None when there is none."""
-        listed = self.output("ls-remote", "origin", f"refs/heads/{branch}").split()
+        return self.remote_ref(f"refs/heads/{branch}", f"refs/remotes/origin/{branch}")
+
+    def remote_ref(self, ref: str, here: str) -> str | None:
+        """Return what a ref of origin points at and make it known as `here`, or None when there is none."""
+        listed = self.output("ls-remote", "origin", ref).split()
         if not listed:
             return None
-        self.run("fetch", "--quiet", "origin", f"+refs/heads/{branch}:refs/remotes/origin/{branch}")
+        self.run("fetch", "--quiet", "origin", f"+{ref}:{here}")
         return listed[0]
+
+
+def _told(ref: str) -> str:
+    branch = ref.removeprefix("refs/heads/")
+    return ref if branch == ref else f"branch {branch}"
 
 
 def _explain(completed: process.Completed) -> TitleboutError:

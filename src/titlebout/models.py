@@ -74,6 +74,8 @@ class Trained:
     target, task : str
     until : str
         Newest time of the rows (ISO 8601); empty without a time column.
+    window : mapping, optional
+        Days of training rows that were chosen, and the candidates they were chosen from.
     """
 
     X: pd.DataFrame
@@ -81,6 +83,7 @@ class Trained:
     target: str
     task: str
     until: str
+    window: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -312,7 +315,7 @@ def _manifest(
         "trusted_types": list(trusted),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("scikit-learn", "numpy", "pandas")},
-    }
+    } | ({"window": dict(trained.window)} if trained.window else {})
 
 
 def _normalised(archive: bytes) -> bytes:

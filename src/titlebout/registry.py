@@ -1,6 +1,6 @@
 """Who holds the title: ``champion.dvc`` on the main branch, read from git and changed only by a pull request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -74,9 +74,7 @@ def held_before(project: Project, git: Git, revision: str, model: Pointer) -> st
     revision : str
     model : Pointer
     """
-    changes = git.output("log", "--format=%H", revision, "--", champion_path(project)).splitlines()
-    holders = ((commit, champion_at(project, git, commit)) for commit in changes)
-    return next((commit for commit, champion in holders if champion and champion.pointer == model), None)
+    return next((commit for commit, champion in _holders(project, git, revision) if champion.pointer == model), None)
 
 
 def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion] | None:
@@ -84,12 +82,24 @@ def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion]
 
     Champions after it may each be a little worse than the one before; it is what they are measured against.
     """
-    changes = git.output("log", "--format=%H", revision, "--", champion_path(project)).splitlines()
-    for commit in changes:
+    better = {"superior", "first"}
+    holders = _holders(project, git, revision)
+    return next((one for one in holders if one[1].meta.get("rule", "superior") in better), None)
+
+
+def followed_up(project: Project, git: Git, revision: str) -> Champion | None:
+    """Return the champion that won after a decay and that nothing but its follow-ups succeeded, or None."""
+    champions = (champion for _, champion in _holders(project, git, revision))
+    newest = next((one for one in champions if one.meta.get("reason") != "follow_up"), None)
+    return newest if newest and newest.meta.get("reason") == "perf_decay" else None
+
+
+def _holders(project: Project, git: Git, revision: str) -> Iterator[tuple[str, Champion]]:
+    """Yield every champion up to `revision` and the commit that changed the title to it, newest first."""
+    for commit in git.output("log", "--format=%H", revision, "--", champion_path(project)).splitlines():
         champion = champion_at(project, git, commit)
-        if champion and champion.meta.get("rule", "superior") in {"superior", "first"}:
-            return commit, champion
-    return None
+        if champion is not None:
+            yield commit, champion
 
 
 def champion_here(project: Project) -> Champion | None:

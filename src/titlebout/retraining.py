@@ -13,16 +13,18 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from titlebout import proposal
+from titlebout import handover, logbook, proposal
 from titlebout.arrivals import Arrival, told
 from titlebout.children import run_step
-from titlebout.data import ROW_HASH_BITS, row_hashes, timestamps
-from titlebout.errors import InconclusiveError, NotFoundError
+from titlebout.data import ROW_HASH_BITS, moment, row_hashes, timestamps
+from titlebout.errors import InconclusiveError
 from titlebout.forge import Forge, PullRequest, PullRequestOutcome
 from titlebout.git import Git
+from titlebout.logbook import Memory
+from titlebout.policy import Attempt, Outcome
 from titlebout.project import Project
 from titlebout.proposal import Why
-from titlebout.registry import crown
+from titlebout.registry import champion_here, crown
 from titlebout.reporting import escape
 from titlebout.results import StepResult
 from titlebout.sources import new_rows, read_current
@@ -30,7 +32,13 @@ from titlebout.tables import read_tables
 from titlebout.tracking import Dvc, OnLine
 
 STATUS_CONTEXT = "titlebout/gate"
-PROPOSAL_REF = "refs/titlebout/proposal"
+
+_OUTCOMES: dict[str, Outcome] = {
+    "promote": "won",
+    "keep": "lost",
+    "inconclusive": "inconclusive",
+    "data_refused": "refused",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +50,8 @@ class RetrainResult(StepResult):
     operation : {"none", "committed", "unchanged", "created", "updated", "declined"}
         What was done to the branch or, with a forge, to the pull request; "declined" when people closed a pull request
         with the same evidence, so that nothing was done.
-    verdict : {"promote", "keep", "inconclusive", "data_refused"}
+    verdict : {"promote", "keep", "inconclusive", "data_refused", ""}
+        Empty when nothing was handed over.
     reason : str
         Why the attempt was made: ``drift``, ``schedule``, ``manual``, ...
     branch, base, commit : str
@@ -75,13 +84,8 @@ class RetrainResult(StepResult):
     url: str = ""
 
 
-def worth_an_attempt(drift_verdict: str, rows: int, min_new_rows: int) -> bool:
-    """Return whether drift starts a retraining attempt: it was confirmed, and enough new rows have their label."""
-    return drift_verdict == "drift" and rows >= min_new_rows
-
-
 def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnLine | None = None) -> RetrainResult:
-    """Attempt a retraining and, when the challenger wins, commit it to the retrain branch.
+    """Attempt a retraining, write down how it ended, and, when the challenger wins, commit it to the retrain branch.
 
     Parameters
     ----------
@@ -89,7 +93,7 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
     why : Why
         Chooses the gate's rule, and is shown in the pull request.
     bundle : Path, optional
-        Where to write the branch as a git bundle, for another job to propose.
+        Where to write the branch and the log of attempts as a git bundle, for another job to push.
     on_line : callable, optional
         Called with each line of progress.
 
@@ -107,8 +111,9 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
     with git.worktree(base) as tree:
         work = Project.find(tree.root, project.pipeline)
         _share_cache(project, work)
-        fresh, arrival = _take_in(project, work)
+        fresh, arrival, at = _take_in(project, work)
         key = _inputs_key(work, tree, fresh)
+        champion = champion_here(work)
         standing = tip is not None and git.output("rev-parse", f"{tip}^") == base
         if tip and standing and proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) == key:
             result = _proposed_before(git, branch, base, tip, why)
@@ -117,15 +122,18 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
             _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
+            outcome, holder = _OUTCOMES.get(result.verdict, "lost"), champion.pointer.md5 if champion else ""
+            logbook.write_down(git, project.pipeline, Attempt(at, why.reason, outcome, holder, key))
         result = replace(result, arrival=arrival.to_dict())
-    if bundle is not None and result.commit:
-        bundle.parent.mkdir(parents=True, exist_ok=True)
-        git.run("bundle", "create", "--quiet", str(bundle.resolve()), f"{base}..refs/heads/{branch}")
+    if bundle is not None:
+        handover.pack(project, git, bundle, base, result.commit)
     return result
 
 
 def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git | None = None) -> RetrainResult:
-    """Push the retrain branch and open or refresh its pull request; trains nothing and trusts nothing it did not check.
+    """Push the log of attempts and, if a challenger won, the retrain branch, and open or refresh its pull request.
+
+    Trains nothing, and trusts nothing that it did not check.
 
     Nothing is pushed or opened when people closed a pull request that showed the same evidence.
 
@@ -134,14 +142,14 @@ def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git
     project : Project
     forge : Forge
     bundle : Path, optional
-        The branch as a git bundle from the job that trained; without it the local branch is taken.
+        Branch and log as a git bundle from the job that trained; without it the local branch is taken.
     git : Git, optional
         A repository whose pushes are authorised.
 
     Raises
     ------
     NotFoundError
-        If there is nothing to propose.
+        If there is no such bundle.
     ConflictError
         If the base branch moved since the attempt, or somebody else committed to the retrain branch.
     UnsafeError
@@ -149,7 +157,12 @@ def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git
     """
     git = git or Git.find(project.root)
     branch, base = project.retrain_branch, git.base_commit(project.settings.retrain.base)
-    commit = _fetch_proposal(git, branch, bundle)
+    if bundle is None:
+        commit, log = git.resolve(f"refs/heads/{branch}"), logbook.log_ref(project.pipeline)
+    else:
+        commit, log = handover.unpack(project, git, bundle)
+    if commit is None:
+        return _nothing_to_propose(project, base, logbook.hand_in(git, project.pipeline, log))
     proposal.require_sound(project, git, base, commit)
     proposal.require_own_branch(git, branch, base)
     pushed = git.remote_branch(branch)
@@ -162,6 +175,7 @@ def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git
             git.push_branch(branch, commit, pushed)
         outcome = forge.ensure_pull_request(wanted)
         forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
+    logbook.hand_in(git, project.pipeline, log)
     return _proposed(outcome, wanted, base, commit, proposal.trailer(git.message(commit), proposal.TRAILER) or "")
 
 
@@ -185,7 +199,7 @@ def _proposed(outcome: PullRequestOutcome, wanted: PullRequest, base: str, commi
 def render_retrain(result: RetrainResult) -> str:
     """Return the Markdown fragment of the step."""
     lines = [
-        f"### Retraining: {result.verdict.replace('_', ' ')}",
+        f"### Retraining: {result.verdict.replace('_', ' ') or 'nothing new'}",
         "",
         *(f"{r[0].upper()}{r[1:]}." for r in result.reasons),
     ]
@@ -244,8 +258,13 @@ def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: O
     )
 
 
-def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival]:
+def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, str]:
     """Add the rows that arrived, are new and have their label as one more file, and track it.
+
+    Returns
+    -------
+    tuple of DataFrame, Arrival and str
+        The rows, what arrived, and where the data stands with them.
 
     Raises
     ------
@@ -278,7 +297,7 @@ def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival]:
         )
     fresh.to_parquet(_new_file(work, fresh), index=False, compression="zstd")
     dvc.add_data()
-    return fresh, arrival
+    return fresh, arrival, moment(known, fresh, work.params.data.time)
 
 
 def _new_file(work: Project, fresh: pd.DataFrame) -> Path:
@@ -324,20 +343,19 @@ def _share_cache(project: Project, work: Project) -> None:
     (work.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
 
 
-def _fetch_proposal(git: Git, branch: str, bundle: Path | None) -> str:
-    if bundle is None:
-        commit = git.resolve(f"refs/heads/{branch}")
-        if commit is None:
-            raise NotFoundError(
-                f"no branch {branch} to propose", where=str(git.root), fix="run `titlebout retrain` first"
-            )
-        return commit
-    if not bundle.is_file():
-        raise NotFoundError(
-            "the bundle is not there", where=str(bundle), fix="run `titlebout retrain --bundle FILE` first"
-        )
-    git.run("fetch", "--quiet", str(bundle.resolve()), f"+refs/heads/{branch}:{PROPOSAL_REF}")
-    return git.commit_of(PROPOSAL_REF)
+def _nothing_to_propose(project: Project, base: str, handed: Memory) -> RetrainResult:
+    verdicts = {outcome: verdict for verdict, outcome in _OUTCOMES.items()}
+    newest = handed.attempts[-1] if handed.attempts else None
+    ended = f"the attempt ended with {newest.outcome!r}" if newest else "no attempt was handed over that is not known"
+    return RetrainResult(
+        passed=True,
+        reasons=(f"nothing to propose: {ended}; the log of attempts is up to date",),
+        operation="none",
+        verdict=verdicts[newest.outcome] if newest else "",
+        reason=newest.reason if newest else "",
+        branch=project.retrain_branch,
+        base=base,
+    )
 
 
 def _wanted(project: Project, message: str) -> PullRequest:

@@ -90,6 +90,23 @@ def asks_a_database(project: Project) -> bool:
     return "://" in url and not buckets.is_bucket(url)
 
 
+def arrived(project: Project, known: pd.DataFrame) -> Arrival:
+    """Return the rows that are new, or, when their columns are not the expected ones, all that arrived.
+
+    Parameters
+    ----------
+    project : Project
+    known : DataFrame
+        The tracked data.
+    """
+    current = read_current(project, known)
+    columns, time = set(current.frame.columns), project.params.data.time
+    needed = {*project.settings.sources.id, *([time] if time else [])}
+    if current.frame.empty or not needed <= columns <= set(known.columns):
+        return Arrival(current.frame, current.counts)
+    return new_rows(project, current, known)
+
+
 def new_rows(project: Project, current: Current, known: pd.DataFrame) -> Arrival:
     """Return the rows that the tracked data has not; see :func:`titlebout.arrivals.what_is_new`."""
     arrival = what_is_new(current.frame, known, rule_of(project))

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +14,12 @@ from titlebout import models
 from titlebout.data import column_kind, timestamps
 from titlebout.errors import ExitCode, InconclusiveError
 from titlebout.holdout import labelled, require_no_overlap, split, target_values
-from titlebout.metrics import scores
+from titlebout.inference import FloatArray
+from titlebout.metrics import row_losses, scores
 from titlebout.project import Project
 from titlebout.results import SCHEMA_VERSION, StepResult, read_json, write_json
 from titlebout.tracking import Dvc, OnLine, StageFailedError
+from titlebout.windows import Window, choose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +110,34 @@ def fit(project: Project) -> Path:
     params = project.params
     frame = labelled(project)
     divided = split(frame, params)
-    rows = frame[~divided.holdout]
+    before = frame[~divided.holdout]
+    window = choose_window(project, before)
+    rows = window.of(before, params.data.time)
     estimator, X = fit_estimator(project, rows)
     until = timestamps(rows, params.data.time).max().isoformat() if params.data.time else ""
-    trained = models.Trained(X, divided.hashes[~divided.holdout], params.data.target, params.data.task, until)
+    hashes, told = divided.hashes[rows.index], asdict(window) if window.tried else None
+    trained = models.Trained(X, hashes, params.data.target, params.data.task, until, told)
     kinds = {name: column_kind(frame[name]) for name in X.columns}
     package = project.settings.project.package
     return _replace_folder(
         project.model_dir, lambda folder: models.save_model(folder, estimator, trained, kinds, package)
     )
+
+
+def choose_window(project: Project, rows: pd.DataFrame) -> Window:
+    """Choose how far back the training rows reach; see :func:`titlebout.windows.choose`."""
+    data = project.params.data
+
+    def losses(fitted_on: pd.DataFrame, asked: pd.DataFrame) -> FloatArray:
+        estimator, X = fit_estimator(project, fitted_on)
+        with project.team_code("asking a candidate"):
+            answers = models.predict(
+                estimator, models.inputs(asked, data.target, data.drop)[list(X.columns)], data.task
+            )
+        classes = () if data.task == "regression" else tuple(np.asarray(estimator.classes_).tolist())
+        return row_losses(data.task, target_values(asked, project.params), answers, classes)
+
+    return choose(rows, project.params, losses)
 
 
 def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
@@ -158,7 +179,8 @@ def score(project: Project) -> dict[str, Any]:
     with project.team_code("asking the model"):
         predicted = model.predict(held)
     found = scores(project.params.data.task, y, predicted, model.classes)
-    record = {"schema_version": SCHEMA_VERSION, "rows": len(held), **found}
+    window = {"window_days": model.manifest["window"]["days"]} if "window" in model.manifest else {}
+    record = {"schema_version": SCHEMA_VERSION, "rows": len(held), **window, **found}
     write_json(project.stage_reports / "metrics.json", record)
     return record
 

@@ -20,6 +20,7 @@ COMMANDS = sorted(OUTPUTS)
 # What a workflow cannot use: the job of a result on stdout, and a reviewer's own tools.
 REVIEWERS = {("evaluate", "--from-predictions"), ("evaluate", "--margin"), ("drift", "--selftest")}
 NOT_INPUTS = {("package", "--no-fail"), *REVIEWERS, *((name, "--json") for name in COMMANDS)}
+ASK_GITHUB = {"retrain", "decide"}
 HOSTILE = "a\"; touch PWNED; $(touch PWNED) `touch PWNED` ' ${{ x }}\n::set-output name=verdict::promote"
 
 
@@ -87,10 +88,10 @@ def test_every_option_is_an_input_under_the_variable_that_the_command_reads(name
         if (name, option.opts[0]) not in NOT_INPUTS
     }
     expected = {variable: f"${{{{ inputs.{option} }}}}" for option, variable in options.items()}
-    if name == "retrain":
+    if name in ASK_GITHUB:
         expected["TITLEBOUT_TOKEN"] = "${{ inputs.token }}"
     assert step(name)["env"] == expected
-    assert set(load(name)["inputs"]) == set(options) | ({"token"} if name == "retrain" else set())
+    assert set(load(name)["inputs"]) == set(options) | ({"token"} if name in ASK_GITHUB else set())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -143,6 +144,7 @@ def test_with_its_default_inputs_the_real_command_gets_as_far_as_looking_for_a_p
         ("evaluate", "only-promotions", "'--only-promotions': 'nonsense' is not a valid boolean"),
         ("retrain", "forge", "'--forge': 'nonsense' is not one of"),
         ("train", "no-fail", "'--no-fail': 'nonsense' is not a valid boolean"),
+        ("decide", "schedule", "'--schedule': 'nonsense' is not a valid boolean"),
         ("drift", "no-fail", "'--no-fail': 'nonsense' is not a valid boolean"),
     ],
 )

@@ -59,11 +59,13 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
     first = run(example, "drift.yml", "schedule", github)
     assert first.passed, first.log
     assert len(first.jobs) == 3
-    assert first.outputs["check"]["retrain"] == "true"
+    assert first.outputs["check"]["action"] == "attempt"
     (pull,) = github.state()["pulls"]
     assert pull["head"]["ref"] == BRANCH
     assert pull["title"].startswith("Retrain flights-delay: log loss ")
-    assert "drift in " in pull["body"]
+    assert f"Why it was trained: **{first.outputs['check']['reason'].replace('_', ' ')}, " in pull["body"]
+    log = "refs/titlebout/log/flights-delay"
+    assert log in sample.git(example, "ls-remote", "origin", log)
     assert "### Gate: promote" in pull["body"]
     tip = sample.git(example, "ls-remote", "origin", f"refs/heads/{BRANCH}").split()[0]
     (status,) = github.state()["statuses"]
@@ -88,13 +90,23 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
     assert judged.outputs["model"]["stages"] == "[]", "what the retraining trained is not trained again"
 
 
+def test_a_second_night_with_the_same_data_tries_nothing_again(example: Path, github: GithubServer) -> None:
+    first = run(example, "drift.yml", "schedule", github)
+    assert first.outputs["check"]["action"] == "attempt", first.log
+
+    second = run(example, "drift.yml", "schedule", github)
+
+    assert second.jobs == {"check": "success"}, second.log
+    assert second.outputs["check"]["action"] == "wait"
+
+
 def test_data_that_is_refused_stops_before_drift_is_even_measured(example: Path, github: GithubServer) -> None:
     path = example / "incoming" / "2013-03.parquet"
     pd.read_parquet(path).rename(columns={"temp": "temperature"}).to_parquet(path, index=False)
     sample.commit(example, "A batch with another column")
     ran = run(example, "drift.yml", "schedule", github)
     assert ran.jobs == {"check": "failure"}, ran.log
-    assert "retrain" not in ran.outputs["check"]
+    assert ran.outputs["check"]["action"] == "stop"
     assert any("temperature" in summary for summary in ran.summaries)
     assert github.calls == []
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -12,15 +13,26 @@ import pytest
 import sample
 from fakes.github_server import GithubServer
 from sample import Said
-from titlebout import process, proposal, retraining
+from titlebout import handover, logbook, process, proposal, retraining
 from titlebout.__main__ import run
 from titlebout.errors import ConflictError, ExitCode, InconclusiveError, TitleboutError, UnsafeError
 from titlebout.forge import Forge
 from titlebout.git import Git
+from titlebout.policy import Attempt
 from titlebout.project import Project
 from titlebout.proposal import Why
+from titlebout.registry import champion_at
 
-BRANCH = "retrain/ferries"
+BRANCH, LOG = "retrain/ferries", "refs/titlebout/log/ferries"
+
+
+def origin_of(project: Project) -> Path:
+    return Path(sample.git(project.root, "remote", "get-url", "origin"))
+
+
+def logs_at_origin(project: Project) -> list[tuple[str, str]]:
+    """Return reason and outcome of what the log at origin holds."""
+    return [(one.reason, one.outcome) for one in logbook.read(Git(origin_of(project)), LOG).attempts]
 
 
 def stormy(rows: int, start: str = "2024-04-21", seed: int = 1) -> pd.DataFrame:
@@ -145,6 +157,17 @@ def test_the_commit_message_is_the_pull_requests_text(attempted: tuple[Path, ret
     assert "620 new rows" in result.body
 
 
+def test_an_attempt_is_written_down_with_how_it_ended(attempted: tuple[Path, retraining.RetrainResult]) -> None:
+    root, result = attempted
+    champion = champion_at(Project.find(root), Git(root), "main")
+    assert champion is not None
+
+    memory = logbook.read(Git(root), LOG)
+
+    key = proposal.trailer(Git(root).message(result.commit), proposal.INPUTS_TRAILER)
+    assert memory.attempts == (Attempt("2024-06-11T14:00:00+00:00", "drift", "won", champion.pointer.md5, key or ""),)
+
+
 def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
     after: Project, attempted: tuple[Path, retraining.RetrainResult]
 ) -> None:
@@ -155,6 +178,7 @@ def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
     assert (again.operation, again.commit) == ("unchanged", attempted[1].commit)
     assert (again.title, again.body) == (attempted[1].title, attempted[1].body)
     assert said == []
+    assert len(logbook.read(Git(after.root), LOG).attempts) == 1
 
 
 def test_more_data_refreshes_the_one_branch(after: Project, attempted: tuple[Path, retraining.RetrainResult]) -> None:
@@ -216,6 +240,8 @@ def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) 
     assert Git(calm_project.root).resolve(BRANCH) is None
     assert result.evaluation is not None
     assert result.evaluation["gain_lower"] <= 0
+    (written,) = logbook.read(Git(calm_project.root), LOG).attempts
+    assert (written.reason, written.outcome) == ("schedule", {"keep": "lost"}.get(result.verdict, result.verdict))
 
 
 def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,6 +253,19 @@ def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.
     assert code == ExitCode.DATA_REFUSED
     assert (said["verdict"], said["operation"], said["evaluation"]) == ("data_refused", "none", None)
     assert Git(calm_project.root).resolve(BRANCH) is None
+    assert [written.outcome for written in logbook.read(Git(calm_project.root), LOG).attempts] == ["refused"]
+
+
+def test_with_a_forge_an_attempt_that_ended_without_a_commit_is_handed_in(calm_project: Project) -> None:
+    origin = calm_project.root.parent / "origin.git"
+    process.run(["git", "clone", "--quiet", "--bare", str(calm_project.root), str(origin)])
+    sample.git(calm_project.root, "remote", "add", "origin", str(origin))
+    arrive(calm_project.root, stormy(200).assign(late=7), "2024-05")
+
+    code = run(["retrain", "--reason", "age", "--forge", "github", "--json"])
+
+    assert code == ExitCode.DATA_REFUSED
+    assert logs_at_origin(calm_project) == [("age", "refused")]
 
 
 def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Project) -> None:
@@ -236,6 +275,7 @@ def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Proj
         retraining.retrain(calm_project, Why("drift"))
 
     assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
+    assert logbook.read(Git(calm_project.root), LOG).attempts == (), "what was never trained was never tried"
 
 
 def test_late_rows_of_a_period_that_is_tracked_overwrite_nothing(calm_project: Project) -> None:
@@ -282,6 +322,7 @@ def test_a_bundle_is_proposed_as_one_pull_request_and_refreshed_not_repeated(
     assert (first.operation, second.operation) == ("created", "unchanged")
     assert first.number == second.number
     assert Git(after.root).remote_branch(BRANCH) == first.commit
+    assert logs_at_origin(after) == [("drift", "won")]
     state = httpx.get(f"{github.url}/_stand-in/state").json()
     assert [(pull["title"], pull["head"]["ref"]) for pull in state["pulls"]] == [(first.title, BRANCH)]
     assert {(status["sha"], status["context"]) for status in state["statuses"]} == {(first.commit, "titlebout/gate")}
@@ -340,6 +381,44 @@ def test_a_decline_is_remembered_when_main_moves_on_elsewhere(
 
     assert retraining.propose(after, forge).operation == "declined"
     assert len(github.repository.pulls) == 1
+
+
+def test_an_attempt_that_lost_is_handed_over_without_a_commit(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    sample.git(after.root, "update-ref", "-d", LOG)
+    sample.git(after.root, "branch", "-D", BRANCH)
+    base = sample.git(after.root, "rev-parse", "main")
+    for reason in ("schedule", "drift"):
+        logbook.write_down(Git(after.root), "ferries", Attempt(f"2024-06-1{len(reason)}", reason, "lost"))
+    bundle = after.root / "build" / "lost.bundle"
+    handover.pack(after, Git(after.root), bundle, base, "")
+    sample.git(after.root, "update-ref", "-d", LOG)
+
+    first = retraining.propose(after, forge, bundle)
+    second = retraining.propose(after, forge, bundle)
+
+    assert (first.passed, first.operation, first.verdict, first.reason) == (True, "none", "keep", "schedule")
+    assert (second.passed, second.operation, second.verdict) == (True, "none", "")
+    assert "nothing new" in retraining.render_retrain(second)
+    assert logs_at_origin(after) == [("drift", "lost"), ("schedule", "lost")]
+    assert Git(after.root).remote_branch(BRANCH) is None
+    assert httpx.get(f"{github.url}/_stand-in/state").json()["pulls"] == []
+
+
+def test_a_log_that_was_tampered_with_reaches_origin_without_what_is_no_attempt(after: Project, forge: Forge) -> None:
+    git = Git(after.root)
+    good = json.dumps(asdict(Attempt("2024-06-11", "age", "lost")))
+    commit = git.commit_file(logbook.FILE, f'{good}\n{{"at": "$(touch x)"}}\n', "Tampered", None)
+    git.run("update-ref", LOG, commit)
+    bundle = after.root / "build" / "tampered.bundle"
+    handover.pack(after, git, bundle, git.output("rev-parse", "main"), "")
+
+    retraining.propose(after, forge, bundle)
+
+    assert logs_at_origin(after) == [("age", "lost")]
+    assert "touch" not in sample.git(origin_of(after), "show", f"{LOG}:{logbook.FILE}")
+    assert commit not in sample.git(origin_of(after), "rev-list", "--all")
 
 
 def test_a_commit_that_touches_code_is_refused_before_it_is_pushed(after: Project, forge: Forge) -> None:

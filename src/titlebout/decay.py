@@ -1,0 +1,98 @@
+"""Has the champion's loss grown? Its losses on new labels against those on the very rows it won on, one by one."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from titlebout.config import PolicySettings
+from titlebout.data import row_hashes, timestamps
+from titlebout.errors import ConfigError, DataError
+from titlebout.holdout import BoolArray, Split, split, target_values
+from titlebout.inference import FloatArray
+from titlebout.metrics import PRIMARY, row_losses
+from titlebout.models import Model
+from titlebout.pairing import recent
+from titlebout.policy import Reading
+from titlebout.project import Project
+from titlebout.registry import Champion
+from titlebout.reporting import number
+
+_SMALLEST_SE = 1e-12  # of losses that are all alike
+
+
+def decay(project: Project, champion: Champion, model: Model, known: pd.DataFrame, labelled: pd.DataFrame) -> Reading:
+    """Return by how many standard errors the champion's loss on new labels is larger than on the holdout it won on.
+
+    Parameters
+    ----------
+    project : Project
+    champion : Champion
+        What was recorded when it won names the holdout.
+    model : Model
+        The same, loaded.
+    known : DataFrame of shape (n_known, n_columns)
+        The tracked rows.
+    labelled : DataFrame of shape (n_new, n_columns)
+        New rows with a label; those of the last periods count.
+    """
+    settings = project.settings.policy
+    newest = _newest(labelled, project, settings)
+    if len(newest) < settings.decay_min_rows:
+        return Reading(None, f"{len(newest):,} new labels of the last periods; {settings.decay_min_rows:,} are needed")
+    won_on = _won_on(project, champion, model, known)
+    if won_on is None:
+        return Reading(None, "the rows that the champion won on are not in the tracked data any more")
+    try:
+        with project.team_code("asking the champion"):
+            before, now = (_losses(project, model, rows) for rows in (won_on, newest))
+    except (ConfigError, DataError) as error:
+        return Reading(None, f"the champion cannot be asked: {error.what}")
+    loss = PRIMARY[project.params.data.task].replace("_", " ")
+    change = f"{loss} {number(float(before.mean()))} → {number(float(now.mean()))}"
+    return Reading(welch(before, now), f"{change} on {len(newest):,} new labels")
+
+
+def welch(before: FloatArray, now: FloatArray) -> float:
+    """Return by how many standard errors the mean of `now` is larger than that of `before` (Welch 1947).
+
+    Parameters
+    ----------
+    before, now : ndarray of shape (n_before,) and (n_now,)
+        At least two values each.
+    """
+    variance = sum(float(losses.var(ddof=1)) / len(losses) for losses in (before, now))
+    return float((now.mean() - before.mean()) / max(np.sqrt(variance), _SMALLEST_SE))
+
+
+def _newest(labelled: pd.DataFrame, project: Project, settings: PolicySettings) -> pd.DataFrame:
+    """Return the new labels of the last periods; labels come late, so the last periods that have any."""
+    return recent(labelled, project.params.data.time, settings.decay_periods * settings.period_days)
+
+
+def _won_on(project: Project, champion: Champion, model: Model, known: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the rows of the bout that made the champion, or None when they are not there, exactly they."""
+    held, hashes = champion.meta.get("holdout") or {}, row_hashes(known)
+    for rows in _perhaps_held(project, held, ~np.isin(hashes, model.trained_rows), known):
+        if Split(rows, hashes, "", "").fingerprint == held.get("fingerprint") and rows.sum() > 1:
+            return known[rows]
+    return None
+
+
+def _perhaps_held(
+    project: Project, held: Mapping[str, Any], unseen: BoolArray, known: pd.DataFrame
+) -> Iterator[BoolArray]:
+    """Yield which rows may have been the holdout: those of its time that the model has not seen, or today's holdout."""
+    time = project.params.data.time
+    if time and held.get("start"):
+        stamps = timestamps(known, time)
+        yield unseen & stamps.between(pd.Timestamp(held["start"]), pd.Timestamp(held["end"])).to_numpy()
+    else:
+        yield unseen
+    yield split(known, project.params).holdout  # where a model left old rows out, not all it has not seen was held out
+
+
+def _losses(project: Project, model: Model, rows: pd.DataFrame) -> FloatArray:
+    y = target_values(rows, project.params)
+    return row_losses(project.params.data.task, y, model.predict(rows), model.classes)

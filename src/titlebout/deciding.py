@@ -1,0 +1,208 @@
+"""Decide: is a retraining worth an attempt now, and for which reason? One record per run says what it rests on.
+
+Two steps before this one have looked at what arrived, and left their results in ``reports/``. Here the champion is asked
+about the new labels, the log of attempts is read, and :mod:`titlebout.policy` decides.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from titlebout import logbook, policy, registry
+from titlebout.data import moment
+from titlebout.decay import decay
+from titlebout.errors import ConflictError
+from titlebout.git import Git
+from titlebout.models import load_model_of
+from titlebout.policy import DAY, Attempt, Clock, Measured, Reading
+from titlebout.project import Project
+from titlebout.registry import Champion
+from titlebout.reporting import escape, table
+from titlebout.results import StepResult, read_json
+from titlebout.sources import arrived
+from titlebout.tables import read_tables
+from titlebout.tracking import Dvc
+
+SHOWN_COLUMNS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecideResult(StepResult):
+    """What the loop does next, and why: one record per run.
+
+    Attributes
+    ----------
+    passed : bool
+        False when the data is refused.
+    action : {"stop", "attempt", "wait", "nothing"}
+        Stop: the data is refused. Wait: a signal fires, but an attempt would be too early.
+    reason, note : str
+        For ``titlebout retrain``; empty without an attempt.
+    at : str
+        Where the data stands: its newest time, or its number of rows. All times in the record are of this kind.
+    champion : str
+        Content hash of the model that holds the title.
+    new_rows : int
+        New rows with a label.
+    signals : tuple of dict
+        Every signal: name, value, threshold, distance, fired, told, held_back, until.
+    attempts : int
+        How many attempts are remembered.
+    memory_problem : str
+        Why the memory is empty, or not all of it.
+    """
+
+    step: ClassVar[str] = "decide"
+    action: str
+    reason: str = ""
+    note: str = ""
+    at: str = ""
+    champion: str = ""
+    new_rows: int = 0
+    signals: tuple[dict[str, Any], ...] = ()
+    attempts: int = 0
+    memory_problem: str = ""
+
+
+def decide(project: Project, asked: frozenset[str] = frozenset(), git: Git | None = None) -> DecideResult:
+    """Decide whether a retraining is worth an attempt.
+
+    Parameters
+    ----------
+    project : Project
+        ``reports/check-data.json`` and ``reports/drift.json`` tell about what arrived.
+    asked : frozenset of str
+        ``manual`` when a person asks for an attempt, ``schedule`` when the calendar started this run.
+    git : Git, optional
+        A repository that may read origin.
+
+    Raises
+    ------
+    NotFoundError
+        If a step before this one was not run, or there is no data.
+    ConflictError
+        If the data check was one of the tracked data.
+    DataError
+        If a file cannot be read.
+    """
+    git = git or Git.find(project.root)
+    memory = logbook.recall(git, project.pipeline)
+    measured, clock = _measure(project, git, asked, memory.attempts)
+    wanted = project.settings.retrain.min_new_rows
+    decision = policy.decide(measured, memory.attempts, project.settings.policy, wanted, clock)
+    return DecideResult(
+        passed=decision.action != "stop",
+        reasons=(decision.sentence,),
+        action=decision.action,
+        reason=decision.reason,
+        note=decision.note,
+        at=clock.at,
+        champion=measured.champion,
+        new_rows=measured.new_rows,
+        signals=tuple(asdict(signal) for signal in decision.signals),
+        attempts=len(memory.attempts),
+        memory_problem=memory.problem,
+    )
+
+
+def render_decide(result: DecideResult) -> str:
+    """Return the Markdown fragment of the step: what is done, and every signal."""
+    head = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[result.action]
+    rows = [
+        (signal["name"].replace("_", " "), signal["value"], signal["threshold"], signal["distance"], *_state(signal))
+        for signal in result.signals
+    ]
+    lines = [f"### Decision: {head}", "", f"{escape(result.reasons[0][0].upper() + result.reasons[0][1:])}.", ""]
+    lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
+    known = f"{result.attempts} earlier attempts are known" + (
+        f" ({result.memory_problem})" if result.memory_problem else ""
+    )
+    stands = f"The data stands at {policy.told(result.at)}. " if result.at else ""
+    return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
+
+
+def _state(signal: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a signal's state and what there is to say about it."""
+    if signal["held_back"]:
+        return "held back", f"{signal['told']}; {signal['held_back']}"
+    if signal["threshold"] is None:
+        return "off", signal["told"]
+    state = "fires" if signal["fired"] else "quiet"
+    return ("not measured" if signal["value"] is None else state), signal["told"]
+
+
+def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequence[Attempt]) -> tuple[Measured, Clock]:
+    """Return what there is to decide on, and the data's clock."""
+    refused, drift = _findings(project)
+    if refused:  # then nothing is read from it, not even the time
+        return Measured(refused=refused, asked=asked), Clock("", 1.0)
+    known, fresh = _rows(project)
+    time, target = project.params.data.time, project.params.data.target
+    days, rows = project.settings.policy.period_days, project.settings.retrain.min_new_rows
+    clock = Clock(moment(known, fresh, time), float(days * DAY if time else rows))
+    labelled = fresh[fresh[target].notna()] if target in fresh.columns else fresh.iloc[:0]
+    measured = Measured(new_rows=len(labelled), drift=drift, asked=asked)
+    champion = registry.champion_here(project)
+    if champion is None:
+        return replace(measured, decay=Reading(None, "nobody holds the title")), clock
+    model = load_model_of(project, Dvc(project).pull_model("champion"))
+    held = champion.meta.get("holdout") or {}
+    return replace(
+        measured,
+        decay=decay(project, champion, model, known, labelled),
+        won_at=held.get("end") or str(len(model.trained_rows) + held.get("rows", 0)),
+        decayed_at=_decayed_at(registry.followed_up(project, git, "HEAD"), attempts),
+        champion=champion.pointer.md5,
+    ), clock
+
+
+def _findings(project: Project) -> tuple[str, Reading]:
+    """Return why the data is refused, or nothing, and what the drift step found.
+
+    Raises
+    ------
+    NotFoundError
+        If a step was not run.
+    ConflictError
+        If the data check was one of other data.
+    """
+    checked = read_json(project.reports / "check-data.json")
+    if checked.get("source") != project.settings.drift.current:
+        raise ConflictError(
+            "the last data check was not one of what arrived",
+            where="reports/check-data.json",
+            why=f"it was of {checked.get('source')!r}",
+            fix="run `titlebout check-data --on current`, `titlebout drift` and this command, one after the other",
+        )
+    if checked.get("passed") is not True:
+        return str(next(iter(checked.get("reasons", [])), "the data check did not pass")), Reading(None)
+    found = read_json(project.reports / "drift.json")
+    if found.get("verdict") == "structural":
+        return str(next(iter(found.get("reasons", [])), "other columns")), Reading(None)
+    if found.get("verdict") == "insufficient_data":
+        return "", Reading(None, str(next(iter(found.get("reasons", [])), "")))
+    return "", _drifted([str(column["name"]) for column in found["columns"] if column["status"] == "drift"])
+
+
+def _drifted(names: Sequence[str]) -> Reading:
+    shown = ", ".join(names[:SHOWN_COLUMNS])
+    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
+    return Reading(float(len(names)), f"in {shown}{more}" if names else "")
+
+
+def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tracked rows and those that arrived since."""
+    Dvc(project).pull_data()
+    known = read_tables(project.root, "data")
+    fresh = arrived(project, known).rows
+    return known, known.iloc[:0] if fresh.empty else fresh
+
+
+def _decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> str:
+    """Return where the data stood when a champion won after a decay; where rows have no time, the log knows it."""
+    if champion is None:
+        return ""
+    won = [attempt.at for attempt in attempts if (attempt.reason, attempt.outcome) == ("perf_decay", "won")]
+    return (champion.meta.get("holdout") or {}).get("end") or (won[-1] if won else "")

@@ -1,0 +1,352 @@
+"""The decision on real data, with a real champion and a real log: what it measures, and what it starts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.stats import ttest_ind
+
+import sample
+from sample import Said
+from titlebout import logbook, process
+from titlebout.data import new_rows
+from titlebout.decay import decay, welch
+from titlebout.deciding import DecideResult, render_decide
+from titlebout.errors import ExitCode
+from titlebout.git import Git
+from titlebout.models import load_model_of
+from titlebout.policy import Attempt
+from titlebout.project import Project
+from titlebout.reasons import REASONS
+from titlebout.registry import champion_here
+from titlebout.tables import read_tables
+from titlebout.tracking import Dvc
+
+Command = Callable[..., Said]
+CHAMPION = Path("pipelines/ferries/champion.dvc")
+END = "2024-04-19T22:00:00+00:00"  # of the sample's data
+
+
+@pytest.fixture(scope="module")
+def calm(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample repository with a champion; not to be changed."""
+    root = sample.copy(repository, tmp_path_factory.mktemp("calm") / sample.NAME)
+    for step in (["train"], ["evaluate"], ["promote"]):
+        process.run(["titlebout", *step], cwd=root)
+    sample.commit(root, "First champion")
+    (root / "incoming").mkdir()
+    return root
+
+
+@pytest.fixture
+def here(calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = sample.copy(calm, tmp_path / sample.NAME)
+    monkeypatch.chdir(root)
+    return root
+
+
+def stormy(frame: pd.DataFrame) -> pd.DataFrame:
+    late = frame["late"] | (np.random.default_rng(1).random(len(frame)) < 0.6)
+    return frame.assign(late=late.astype("int64"))
+
+
+def windy(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(wind=frame["wind"] + 4)
+
+
+def arrive(root: Path, frame: pd.DataFrame) -> None:
+    frame.to_parquet(root / "incoming" / "2024-05.parquet", index=False)
+
+
+def crossings(rows: int = 620) -> pd.DataFrame:
+    return sample.crossings(rows, start="2024-04-20", seed=5)
+
+
+def looked(command: Command) -> None:
+    """Run the two steps before the decision."""
+    if command("check-data", "--on", "current", "--no-fail").document["passed"]:
+        command("drift", "--no-fail")
+
+
+def decided(command: Command, *options: str) -> Any:
+    said = command("decide", *options)
+    document = said.document
+    assert said.code == (ExitCode.DATA_REFUSED if document["action"] == "stop" else ExitCode.OK)
+    assert sorted(signal["name"] for signal in document["signals"]) == sorted(["data", *REASONS])
+    assert json.loads(Path("reports/decide.json").read_text("utf-8")) == document
+    assert Path("reports/decide.md").read_text("utf-8").startswith("### Decision: ")
+    return document
+
+
+def signal(document: Any, name: str) -> Any:
+    return next(one for one in document["signals"] if one["name"] == name)
+
+
+def test_a_loss_that_has_grown_starts_an_attempt_that_says_so(here: Path, command: Command) -> None:
+    arrive(here, stormy(crossings()))
+    looked(command)
+
+    document = decided(command)
+
+    assert (document["action"], document["reason"]) == ("attempt", "perf_decay")
+    assert document["note"].startswith("log loss 0.")
+    assert document["note"].endswith("on 336 new labels")
+    assert signal(document, "perf_decay")["value"] > 4
+    assert document["new_rows"] == 620
+    assert document["at"] == "2024-06-10T14:00:00+00:00"
+
+
+def test_the_loss_is_compared_with_that_on_the_very_rows_it_won_on(here: Path, command: Command) -> None:
+    arrive(here, stormy(crossings()))
+    looked(command)
+    before = json.loads((here / "reports" / "evaluate.json").read_text("utf-8"))["challenger_score"]
+
+    assert f"log loss {before:.3g} →" in decided(command)["note"]
+
+
+def test_quiet_data_starts_nothing(here: Path, command: Command) -> None:
+    arrive(here, crossings())
+    looked(command)
+
+    document = decided(command)
+
+    assert (document["action"], document["reason"], document["note"]) == ("nothing", "", "")
+    assert abs(signal(document, "perf_decay")["value"]) < 2.33
+    assert signal(document, "age")["value"] == pytest.approx(7.4, abs=0.05)
+    assert signal(document, "age")["distance"] < 0
+    assert document["memory_problem"] == "no attempt was written down yet"
+
+
+def test_nothing_has_arrived_yet(here: Path, command: Command) -> None:
+    looked(command)
+
+    document = decided(command)
+
+    assert (document["action"], document["new_rows"], document["at"]) == ("nothing", 0, END)
+    assert signal(document, "drift")["told"] == "nothing has arrived yet"
+
+
+def test_drift_without_labels_waits_for_them(here: Path, command: Command) -> None:
+    arrive(here, windy(crossings()).drop(columns="late"))
+    looked(command)
+
+    document = decided(command)
+
+    assert document["action"] == "wait"
+    assert document["reasons"] == ["drift: but 0 new rows have a label, 50 are wanted"]
+    assert signal(document, "perf_decay")["value"] is None
+
+
+def test_drift_starts_an_attempt_once_per_cool_down(here: Path, command: Command) -> None:
+    arrive(here, windy(crossings(240)))
+    looked(command)
+    first = decided(command)
+    assert (first["action"], first["reason"], first["note"]) == ("attempt", "drift", "in wind")
+    tried = Attempt(first["at"], "drift", "lost", first["champion"], "abc")
+    logbook.write_down(Git(here), "ferries", tried)
+
+    second = decided(command)
+
+    assert second["action"] == "wait"
+    assert second["attempts"] == 1
+    assert signal(second, "drift")["until"] == "2024-06-06T22:00:00+00:00"
+    assert "again from 2024-06-06 on" in Path("reports/decide.md").read_text("utf-8")
+
+
+def test_what_another_clone_tried_is_known_through_origin(here: Path, command: Command, tmp_path: Path) -> None:
+    arrive(here, windy(crossings(240)))
+    looked(command)
+    first = decided(command)
+    sample.git(tmp_path, "clone", "--quiet", "--bare", str(here), "origin.git")
+    sample.git(tmp_path, "clone", "--quiet", "origin.git", "other")
+    sample.git(here, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    other = Git(tmp_path / "other")
+    logbook.write_down(other, "ferries", Attempt(first["at"], "drift", "lost", first["champion"], "abc"))
+    assert decided(command)["action"] == "attempt"
+
+    logbook.hand_in(other, "ferries", logbook.log_ref("ferries"))
+
+    assert decided(command)["action"] == "wait"
+
+
+def test_a_person_need_not_wait(here: Path, command: Command) -> None:
+    arrive(here, crossings())
+    looked(command)
+
+    document = decided(command, "--manual")
+
+    assert (document["action"], document["reason"]) == ("attempt", "manual")
+
+
+def test_the_calendar_is_a_reason_where_the_policy_says_so(here: Path, command: Command) -> None:
+    arrive(here, crossings())
+    looked(command)
+    assert decided(command, "--schedule")["action"] == "nothing"
+    with (here / "titlebout.toml").open("a", encoding="utf-8") as settings:
+        settings.write("\n[policy]\nschedule = true\n")
+
+    document = decided(command, "--schedule")
+
+    assert (document["action"], document["reason"]) == ("attempt", "schedule")
+
+
+def test_refused_data_stops_the_loop_and_leaves_a_record(here: Path, command: Command) -> None:
+    arrive(here, stormy(crossings()).rename(columns={"wind": "breeze"}))
+    looked(command)
+
+    document = decided(command)
+
+    assert (document["action"], document["passed"]) == ("stop", False)
+    assert "the data is refused: " in document["reasons"][0]
+    assert signal(document, "data")["fired"]
+    assert command("decide", "--no-fail").code == ExitCode.OK
+
+
+def test_other_columns_stop_the_loop_even_if_the_suite_allows_them(here: Path, command: Command) -> None:
+    arrive(here, crossings())
+    looked(command)
+    report = here / "reports" / "drift.json"
+    found = json.loads(report.read_text("utf-8"))
+    report.write_text(json.dumps(found | {"verdict": "structural", "reasons": ["column 'wind': is missing"]}))
+
+    assert decided(command)["action"] == "stop"
+
+
+def test_a_step_that_was_not_run_is_told(here: Path, command: Command) -> None:
+    said = command("decide")
+    assert (said.code, said.error["what"]) == (ExitCode.NOT_FOUND, "check-data.json is not there")
+
+    command("check-data", "--on", "current")
+    said = command("decide")
+    assert (said.code, said.error["what"]) == (ExitCode.NOT_FOUND, "drift.json is not there")
+
+
+def test_a_check_of_the_tracked_data_is_no_check_of_what_arrived(here: Path, command: Command) -> None:
+    command("check-data", "--on", "tracked")
+
+    said = command("decide")
+
+    assert said.code == ExitCode.CONFLICT
+    assert "--on current" in said.error["fix"]
+
+
+def change_champion(root: Path, **meta: Any) -> None:
+    document = yaml.safe_load((root / CHAMPION).read_text("utf-8"))
+    document["meta"] |= meta
+    (root / CHAMPION).write_text(yaml.safe_dump(document), encoding="utf-8")
+    sample.commit(root, "Another story of the champion")
+
+
+def test_rows_it_did_not_win_on_are_no_yardstick(here: Path, command: Command) -> None:
+    held = yaml.safe_load((here / CHAMPION).read_text("utf-8"))["meta"]["holdout"]
+    change_champion(here, holdout=held | {"fingerprint": "0" * 64})
+    arrive(here, stormy(crossings()))
+    looked(command)
+
+    document = decided(command)
+
+    assert signal(document, "perf_decay")["value"] is None
+    assert "not in the tracked data any more" in signal(document, "perf_decay")["told"]
+
+
+def test_a_champion_that_cannot_be_asked_is_said_and_the_rest_counts(here: Path, command: Command) -> None:
+    arrive(here, windy(stormy(crossings())))
+    sample.edit(here / "src/ferries/features.py", "return crossings", "raise KeyError('hour')\n    return crossings")
+    looked(command)
+
+    document = decided(command)
+
+    assert (document["action"], document["reason"]) == ("attempt", "drift")
+    assert "cannot be asked" in signal(document, "perf_decay")["told"]
+
+
+def test_a_champion_that_won_after_a_decay_is_followed_up(here: Path, command: Command) -> None:
+    change_champion(here, reason="perf_decay")
+    change_champion(here, reason="follow_up")
+    arrive(here, crossings())
+    looked(command)
+
+    document = decided(command)
+
+    assert (document["action"], document["reason"]) == ("attempt", "follow_up")
+    assert signal(document, "follow_up")["threshold"] == 4
+
+
+def test_a_champion_for_another_reason_ends_the_follow_ups(here: Path, command: Command) -> None:
+    change_champion(here, reason="perf_decay")
+    change_champion(here, reason="change")
+    arrive(here, crossings())
+    looked(command)
+
+    assert signal(decided(command), "follow_up")["value"] is None
+
+
+def test_without_a_champion_drift_alone_decides(here: Path, command: Command) -> None:
+    (here / CHAMPION).unlink()
+    arrive(here, windy(crossings()))
+    looked(command)
+
+    document = decided(command)
+
+    assert (document["action"], document["reason"], document["champion"]) == ("attempt", "drift", "")
+    assert signal(document, "perf_decay")["told"] == "nobody holds the title"
+
+
+def test_names_from_the_data_do_nothing_in_the_report(here: Path, command: Command) -> None:
+    arrive(here, crossings())
+    looked(command)
+    report = here / "reports" / "drift.json"
+    found = json.loads(report.read_text("utf-8"))
+    columns = [found["columns"][0] | {"name": "<img src=x> | @all", "status": "drift"}]
+    report.write_text(json.dumps(found | {"verdict": "drift", "columns": columns}))
+
+    decided(command)
+
+    shown = Path("reports/decide.md").read_text("utf-8")
+    assert "<img" not in shown.replace("\\<img", "")
+    assert "@all" not in shown
+
+
+def test_the_same_data_and_memory_give_the_same_record(here: Path, command: Command) -> None:
+    arrive(here, stormy(crossings()))
+    looked(command)
+
+    assert decided(command) == decided(command)
+
+
+def test_a_result_is_read_back_and_shown(here: Path) -> None:
+    result = DecideResult(passed=True, reasons=("no signal asks for a retraining",), action="nothing", at="12000")
+
+    again = DecideResult.from_dict(json.loads(json.dumps(result.to_dict())))
+
+    assert again == result
+    assert "The data stands at 12,000 rows." in render_decide(again)
+
+
+def test_the_z_of_two_samples_is_welchs() -> None:
+    random = np.random.default_rng(0)
+    before, now = random.exponential(1, 400), random.exponential(1.3, 300)
+    assert welch(before, now) == pytest.approx(ttest_ind(now, before, equal_var=False).statistic)
+    assert welch(np.ones(5), np.ones(5)) == 0
+    assert welch(np.ones(5), np.full(5, 2.0)) > 1e6
+
+
+def test_a_quiet_world_hardly_ever_looks_like_decay(here: Path) -> None:
+    """Twelve looks at new quiet data; the threshold of 2.33 lets one in a hundred pass."""
+    project = Project.find(here)
+    fired = 0
+    Dvc(project).pull_data()
+    known, champion = read_tables(here, "data"), champion_here(project)
+    model = load_model_of(project, Dvc(project).pull_model("champion"))
+    assert champion is not None
+    for seed in range(100, 112):
+        rows = new_rows(sample.crossings(400, start="2024-04-20", seed=seed), known, "departure")
+        reading = decay(project, champion, model, known, rows)
+        assert reading.value is not None
+        fired += reading.value >= 2.33
+    assert fired <= 1

@@ -1,0 +1,82 @@
+"""A training window that was chosen is part of the model, the same on every machine, and told where people look."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import sample
+from titlebout import process
+from titlebout.errors import ConfigError
+from titlebout.models import load_model_of
+from titlebout.project import Project
+
+PIPELINE = Path("pipelines/ferries")
+
+
+@pytest.fixture(scope="module")
+def turned(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample repository in a world in which wind began to matter 20 days before the holdout; trained."""
+    root = sample.copy(repository, tmp_path_factory.mktemp("turned") / sample.NAME)
+    rows = sample.crossings()
+    before = rows["departure"] < rows["departure"].max() - pd.Timedelta(days=34)
+    rows["late"] = rows["late"].where(~before, 1 - rows["late"])
+    (root / "data" / "2024-03.parquet").unlink(missing_ok=True)
+    (root / "data").mkdir(exist_ok=True)
+    rows.to_parquet(root / "data" / "2024-03.parquet", index=False)
+    sample.dvc(root, "add", "--quiet", "data")
+    sample.edit(
+        root / PIPELINE / "params.yaml",
+        "  holdout_days: 14\n",
+        "  holdout_days: 14\n  windows: [14]\n  window_test_days: 7\n",
+    )
+    sample.commit(root, "Another world, and a window")
+    process.run(["titlebout", "train"], cwd=root)
+    return root
+
+
+def test_the_model_is_trained_on_the_window_only_and_says_so(turned: Path) -> None:
+    model = load_model_of(Project.find(turned), turned / PIPELINE / "model")
+
+    assert model.manifest["window"]["days"] == 14
+    assert [one["days"] for one in model.manifest["window"]["tried"]] == [0, 14]
+    assert model.manifest["trained_rows"] == len(model.trained_rows) == 14 * 12
+    assert json.loads((turned / PIPELINE / "reports/metrics.json").read_text("utf-8"))["window_days"] == 14
+
+
+def test_the_same_data_choose_the_same_window_elsewhere(turned: Path, tmp_path: Path) -> None:
+    root = sample.copy(turned, tmp_path / sample.NAME)
+    before = (root / PIPELINE / "dvc.lock").read_text("utf-8")
+    sample.dvc(root / PIPELINE, "repro", "--quiet", "--force")
+
+    assert (root / PIPELINE / "dvc.lock").read_text("utf-8") == before
+
+
+def test_without_candidates_a_model_says_nothing_of_windows(repository: Path, turned: Path, tmp_path: Path) -> None:
+    root = sample.copy(turned, tmp_path / sample.NAME)
+    sample.edit(root / PIPELINE / "params.yaml", "  windows: [14]\n", "")
+    process.run(["titlebout", "train"], cwd=root)
+
+    manifest = json.loads((root / PIPELINE / "model/manifest.json").read_text("utf-8"))
+    assert "window" not in manifest
+    assert manifest["trained_rows"] == 36 * 12
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("windows: [14]", "windows: [0]", "whole numbers from 1 on"),
+        (
+            "  time: departure\n  drop: []\nsplit:\n  by: time",
+            "  drop: []\nsplit:\n  by: hash",
+            "no time column is named",
+        ),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(turned: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
+    root = sample.copy(turned, tmp_path / sample.NAME)
+    sample.edit(root / PIPELINE / "params.yaml", old, new)
+
+    with pytest.raises(ConfigError, match=said):
+        _ = Project.find(root).params
