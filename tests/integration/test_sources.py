@@ -20,7 +20,7 @@ import pytest
 
 import sample
 from arriving import ARRIVED, configure, same_rows
-from titlebout import databases, drift, retraining
+from titlebout import databases, drift, drift_report, retraining
 from titlebout.checks import check_project
 from titlebout.config import address
 from titlebout.databases import Query, read_rows
@@ -71,7 +71,7 @@ def test_a_torn_line_is_counted_in_every_result_and_one_in_the_middle_is_refused
     assert checked.rows == 299
     assert "unfinished last line of 1 files" in checked.reasons[-1]
     assert (measured.arrival["read"], measured.arrival["unfinished"]) == (299, 1)
-    assert "1 files with an unfinished last line" in drift.render_drift(measured)
+    assert "1 files with an unfinished last line" in drift_report.render_drift(measured)
 
     log.write_bytes(as_lines(ARRIVED)[:-9] + b"\n" + as_lines(ARRIVED.head(1)))
     with pytest.raises(DataError, match="not a JSON object") as caught:
