@@ -14,7 +14,7 @@ from scipy.stats import ttest_ind
 import sample
 from sample import Said
 from titlebout import logbook, process
-from titlebout.data import new_rows
+from titlebout.arrivals import Rule, what_is_new
 from titlebout.decay import decay, welch
 from titlebout.deciding import DecideResult, render_decide
 from titlebout.errors import ExitCode
@@ -345,7 +345,7 @@ def test_a_quiet_world_hardly_ever_looks_like_decay(here: Path) -> None:
     model = load_model_of(project, Dvc(project).pull_model("champion"))
     assert champion is not None
     for seed in range(100, 112):
-        rows = new_rows(sample.crossings(400, start="2024-04-20", seed=seed), known, "departure")
+        rows = what_is_new(sample.crossings(400, start="2024-04-20", seed=seed), known, Rule("departure", "late")).rows
         reading = decay(project, champion, model, known, rows)
         assert reading.value is not None
         fired += reading.value >= 2.33
