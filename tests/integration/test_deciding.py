@@ -146,7 +146,7 @@ def test_drift_starts_an_attempt_once_per_cool_down(here: Path, command: Command
     arrive(here, windy(crossings(240)))
     looked(command)
     first = decided(command)
-    assert (first["action"], first["reason"], first["note"]) == ("attempt", "drift", "in wind")
+    assert (first["action"], first["reason"], first["note"]) == ("attempt", "drift", "in champion's prediction, wind")
     tried = Attempt(first["at"], "drift", "lost", first["champion"], "abc")
     logbook.write_down(Git(here), "ferries", tried)
 
