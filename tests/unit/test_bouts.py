@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from made_bouts import classification, gate, regression
 from titlebout.bouts import Bout, read_bout, write_bout
 from titlebout.errors import DataError, NotFoundError
 from titlebout.estimates import Truth
 from titlebout.gate import decide
-from worlds import classification, gate, regression
 
 FACTS = {"reason": "change", "holdout": {"uses": 3}, "models": ["a", None, 1.5]}
 

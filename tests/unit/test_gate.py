@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from made_bouts import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
 from titlebout.bouts import Bout
 from titlebout.config import GateSettings, RulesSettings
 from titlebout.errors import ConfigError
@@ -18,7 +19,6 @@ from titlebout.estimates import Truth
 from titlebout.gate import Decision, Guard, decide
 from titlebout.inference import FloatArray
 from titlebout.metrics import aligned, truth_of
-from worlds import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
 
 PLAIN = gate()
 BETTER = {"challenger": 0.3, "champion": 1.5}

@@ -9,11 +9,11 @@ import pytest
 from sklearn import metrics as reference
 from sklearn.metrics import get_scorer_names
 
+from made_bouts import classification, grouped, regression
 from titlebout.errors import ConfigError
 from titlebout.inference import FloatArray, from_replicates
 from titlebout.metrics import built_in
 from titlebout.scorers import BLOCKS, blocked, find_metric
-from worlds import classification, grouped, regression
 
 BOUT = classification(600, noise={"challenger": 0.5, "champion": 1.5})
 TRUTH, ANSWERS = BOUT.truth, BOUT.predicted["challenger"]
