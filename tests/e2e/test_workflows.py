@@ -63,7 +63,7 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
     (pull,) = github.state()["pulls"]
     assert pull["head"]["ref"] == BRANCH
     assert pull["title"].startswith("Retrain flights-delay: log loss ")
-    assert "drift in " in pull["body"]
+    assert "drift, in " in pull["body"]
     assert "### Gate: promote" in pull["body"]
     tip = sample.git(example, "ls-remote", "origin", f"refs/heads/{BRANCH}").split()[0]
     (status,) = github.state()["statuses"]
