@@ -12,9 +12,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import worlds
 from sklearn.metrics import log_loss, roc_auc_score
 
-import worlds
 from titlebout.bouts import Bout
 from titlebout.gate import decide
 from titlebout.inference import Difference, FloatArray

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import worlds
 from evidently import BinaryClassification, DataDefinition, Dataset, Report
 from evidently.metrics import Accuracy, LogLoss, RocAuc
 
-import worlds
 from titlebout.bouts import Bout
 from titlebout.config import GateSettings, SlicesSettings
 from titlebout.gate import Decision, decide

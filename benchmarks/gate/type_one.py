@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
 import worlds
+
 from titlebout.bouts import Bout
 from titlebout.scorers import find_metric
 
