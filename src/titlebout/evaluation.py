@@ -5,17 +5,17 @@ the rows that decide, and asks both. What the answers show is the engine's to sa
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from titlebout import registry, uses
 from titlebout.behaviour import Behaviour, behaviour
-from titlebout.bouts import read_bout, write_bout
+from titlebout.bouts import Bout, read_bout, write_bout
 from titlebout.calibration import Calibration
 from titlebout.children import run_step
-from titlebout.config import with_margin
+from titlebout.config import GateSettings, with_margin
 from titlebout.errors import ExitCode, TitleboutError, UnsafeError
 from titlebout.gate import Decision, Guard, MetricLine, decide
 from titlebout.git import Git
@@ -58,7 +58,7 @@ class EvaluateResult(StepResult):
     margin : float or None
         Smallest gain worth a promotion and largest loss of a refresh, in units of the metric.
     power : dict
-        ``units`` (rows, or entities), ``resolves`` (distance of a bound from the gain) and ``needed`` (units with which
+        ``rows`` (at hand), ``resolves`` (distance of a bound from the gain) and ``needed`` (rows like them with which
         a gain as large as the margin is shown in 80 of 100 cases).
     over_dummy, over_anchor : dict or None
         ``gain``, ``lower`` and ``upper`` of the challenger over the two.
@@ -187,7 +187,7 @@ def evaluate_again(
     settings = project.settings.gate if margin is None else with_margin(project.settings.gate, margin)
     project.import_code()  # a metric may be the team's own
     guards = [Guard(**guard) for guard in facts["guards"]]
-    decision = decide(bout, settings, facts["reason"], facts["holdout"]["uses"]).guarded(guards)
+    decision = _decided(bout, settings, facts, guards)
     return _result(facts, decision, passed=decision.verdict == "promote")
 
 
@@ -208,8 +208,8 @@ class _Asking:
         measured = behaviour(model, against.champion, meeting.rows, self.project.settings.gate.cost)
         facts = self._facts(challenger, champion, meeting, measured)
         settings = self.project.settings.gate
-        guards = [*measured.guards, *([Guard("anchor", "untested", against.missing)] if against.missing else [])]
-        decision = decide(meeting.bout, settings, self.reason, facts["holdout"]["uses"]).guarded(guards)
+        guards = [*measured.guards]
+        decision = _decided(meeting.bout, settings, facts, guards)
         if decision.verdict == "promote" and settings.serving:
             guards.append(_served(self.project))
             decision = decision.guarded(guards[-1:])
@@ -228,6 +228,7 @@ class _Asking:
             "challenger": challenger.md5,
             "champion": champion.pointer.md5 if champion else "",
             "promotion_requested": self.requested,
+            "anchor_missing": meeting.missing,
             "latency_ms": measured.latency_ms,
             "size_bytes": measured.size_bytes,
             "holdout": {
@@ -238,6 +239,13 @@ class _Asking:
                 "uses": len(uses.challengers(self.project, self.git, fingerprint)),
             },
         }
+
+
+def _decided(bout: Bout, settings: GateSettings, facts: Mapping[str, Any], guards: Sequence[Guard]) -> Decision:
+    """Decide under the rule of the reason; an anchor that cannot be asked is missed only where the rule asks for it."""
+    decision = decide(bout, settings, facts["reason"], facts["holdout"]["uses"])
+    missed = facts["anchor_missing"] if settings.anchor and decision.rule not in {"first", "superior"} else ""
+    return decision.guarded([*guards, *([Guard("anchor", "untested", missed)] if missed else [])])
 
 
 def _recorded_reason(project: Project, git: Git, fork: str, requested: bool) -> str:

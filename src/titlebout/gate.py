@@ -60,7 +60,7 @@ class Decision:
     over_dummy, over_anchor : dict or None
         gain, lower and upper of the challenger over the two.
     power : dict
-        units (rows at hand), resolves (distance of a bound from the gain), and needed (rows like them with which a gain
+        rows (at hand), resolves (distance of a bound from the gain), and needed (rows like them with which a gain
         as large as the margin is shown in 80 of 100 cases).
     guards : tuple of Guard
     slices : tuple of Slice
@@ -121,11 +121,11 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
     ConfigError
         If a metric or a slice column of the settings does not exist.
     """
-    if not settings.anchor:
+    rule = settings.rules.model_dump().get(reason, "superior") if "champion" in bout.predicted else "first"
+    if not settings.anchor or rule == "superior":  # who is better than the champion need not be compared with another
         bout = replace(bout, predicted={who: given for who, given in bout.predicted.items() if who != "anchor"})
     task = bout.truth.task
     metric = find_metric(settings.primary or PRIMARY[task], task)
-    rule = settings.rules.model_dump().get(reason, "superior") if "champion" in bout.predicted else "first"
     tightened = uses > settings.holdout.tighten_after
     alpha = min(settings.alpha, settings.holdout.tightened_alpha) if tightened else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)
@@ -270,7 +270,7 @@ def _margin(metric: Metric, settings: GateSettings) -> tuple[float, bool]:
 def _power(ring: Ring, gain: Difference | None, margin: float | None) -> dict[str, float]:
     if gain is None:
         return {}
-    known = {"units": len(ring.bout.truth.y), "resolves": gain.half_width(ring.alpha)}
+    known = {"rows": len(ring.bout.truth.y), "resolves": gain.half_width(ring.alpha)}
     return known | ({"needed": _rows_needed(ring, gain, margin)} if margin else {})
 
 

@@ -115,7 +115,7 @@ def _power(result: EvaluateResult) -> str:
     power = result.power or {}
     if not power:
         return ""
-    told = f"This holdout resolves ±{power['resolves']:.4f} with {power['units']:,.0f} rows"
+    told = f"This holdout resolves ±{power['resolves']:.4f} with {power['rows']:,.0f} rows"
     if result.margin is None or "needed" not in power:
         return f"{told}."
     return (

@@ -33,9 +33,9 @@ class Opponents:
     champion : Model or None
         None when nobody holds the title.
     anchor : Model or None
-        The last champion that won by being better, where the rule asks for it and it is another one.
+        The last champion that won by being better, when it is another one.
     missing : str
-        Why the anchor that the rule asks for cannot be asked; empty otherwise.
+        Why an anchor that there is cannot be asked; empty otherwise.
     """
 
     champion: Model | None = None
@@ -53,11 +53,14 @@ class Meeting:
     rows : DataFrame of shape (n_rows, n_columns)
         The holdout.
     split : Split
+    missing : str
+        Why an anchor that there is was not asked; empty otherwise.
     """
 
     bout: Bout
     rows: pd.DataFrame
     split: Split
+    missing: str = ""
 
 
 def opponents(project: Project, git: Git, revision: str, champion: Champion | None, folder: Path) -> Opponents:
@@ -118,17 +121,26 @@ def meet(project: Project, challenger: Model, against: Opponents) -> Meeting:
     divided = split(frame, params)
     held = frame[divided.holdout]
     models = {"challenger": challenger, "champion": against.champion, "anchor": against.anchor}
-    asked = {who: model for who, model in models.items() if model is not None}
-    for who, model in asked.items():
-        require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, who)
-        _require_older(params, divided, model, who)
-    answers = {who: _answers(project, model, held, who) for who, model in asked.items()}
+    asked, answers, missing = dict[str, Model](), dict[str, FloatArray](), against.missing
+    for who, model in models.items():
+        if model is None:
+            continue
+        try:
+            require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, who)
+            _require_older(params, divided, model, who)
+            answers[who] = _answers(project, model, held, who)
+        except (InconclusiveError, UnsafeError) as error:
+            if who != "anchor":
+                raise
+            missing = error.what  # only a rule that asks for the anchor suffers
+        else:
+            asked[who] = model
     truth = truth_of(params.data.task, target_values(held, params), *(model.classes for model in asked.values()))
     predicted = {who: aligned(given, asked[who].classes, truth) for who, given in answers.items()}
     predicted["dummy"] = _dummy(target_values(frame[~divided.holdout], params), truth)
     columns = _columns(held, project.settings.gate)
     bout = Bout(truth, predicted, columns, _entities(held, project.settings.gate), divided.hashes[divided.holdout])
-    return Meeting(bout, held, divided)
+    return Meeting(bout, held, divided, missing)
 
 
 def _fetched(project: Project, dvc: Dvc, champion: Champion, revision: str, target: Path) -> Model:

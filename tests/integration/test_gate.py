@@ -247,6 +247,9 @@ def test_an_anchor_that_is_gone_promotes_nothing(
 
     assert (said.code, said.document["verdict"]) == (3, "inconclusive")
     assert said.document["reasons"][0].startswith(f"anchor: the anchor {weak[:12]} cannot be asked")
+    again = ("evaluate", "--from-predictions", "reports/evaluate/predictions.parquet")
+    assert command(*again).document == said.document
+    assert command(*again, "--reason=change").document["verdict"] == "promote", "better needs no anchor"
 
 
 def test_challengers_on_one_holdout_are_counted_until_it_is_used_up(

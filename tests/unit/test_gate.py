@@ -240,9 +240,16 @@ def test_a_prediction_that_is_no_number_never_promotes(
     who: str, verdict: str, kind: Callable[..., Bout], value: float
 ) -> None:
     bout = kind(noise={**BETTER, "anchor": 0.6})
-    found = decide(spoilt(bout, who, value), PLAIN, "change")
+    found = decide(spoilt(bout, who, value), PLAIN, "age")
 
     assert (found.verdict, found.reasons) == (verdict, (f"the {who}'s 1 of 2000 predictions are not finite",))
+
+
+def test_who_is_better_than_the_champion_need_not_be_compared_with_the_anchor() -> None:
+    bout = classification(noise={**BETTER, "anchor": 0.6})
+    found = decide(spoilt(bout, "anchor", np.nan), PLAIN, "change")
+
+    assert (found.verdict, found.over_anchor) == ("promote", None)
 
 
 @pytest.mark.parametrize("row", [[-0.1, 1.1], [0.5, 0.6], [0.0, 0.0], [1.0, 1.0]])
@@ -392,7 +399,7 @@ def test_entities_make_a_gain_less_certain() -> None:
     alone, rowwise, together = (decide(one, PLAIN, "change") for one in (small, bout, grouped(bout, copies)))
 
     assert rowwise.power["resolves"] < together.power["resolves"] / 4
-    assert together.power["units"] == 6000
+    assert together.power["rows"] == 6000
     assert together.power["needed"] == pytest.approx(20 * alone.power["needed"], rel=0.01)
     assert together.metrics[0].lower == pytest.approx(alone.metrics[0].lower)
     assert together.verdict == alone.verdict
@@ -709,7 +716,7 @@ def test_the_power_line_says_what_these_rows_resolve_and_how_many_are_needed() -
     assert line.lower is not None
     assert found.margin is not None
 
-    assert found.power["units"] == 2000
+    assert found.power["rows"] == 2000
     assert found.power["resolves"] == pytest.approx(line.gain - line.lower)
     se = found.power["resolves"] / 1.6456
     assert found.power["needed"] == pytest.approx(2000 * ((1.6456 + 0.8418) * se / found.margin) ** 2, rel=1e-3)
@@ -721,7 +728,7 @@ def test_a_metric_whose_error_comes_from_blocks_counts_rows_and_not_blocks() -> 
         for primary in ("accuracy", "recall_micro")
     )
 
-    assert (closed["units"], blocks["units"]) == (2000, 2000)
+    assert (closed["rows"], blocks["rows"]) == (2000, 2000)
     assert blocks["needed"] == pytest.approx(closed["needed"], rel=0.5)
 
 
