@@ -87,6 +87,7 @@ def test_a_fresh_clone_fetches_what_the_bout_needs(
     assert said.document["champion"] == challenger(states["crowned"]).md5
     assert folder_digest(root / "data") == Dvc(Project.find(root)).data_pointer().md5
     assert sample.git(root, "status", "--porcelain") == ""
+    assert said.document["holdout"]["uses"] == 2, "the history tells of the weak model; this clone has no notes"
 
 
 def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command) -> None:
