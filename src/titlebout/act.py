@@ -22,6 +22,8 @@ STANDINS = Path(__file__).parent / "standins"
 BUILT_IN = ("actions/checkout",)
 RUNNER = "ubuntu-24.04=-self-hosted"
 
+SHOWN_LINES = 40
+
 OnLine = Callable[[str], None]
 
 
@@ -39,12 +41,15 @@ class WorkflowRun:
         Job summaries in the order they were written.
     log : str
         Everything the steps said.
+    failure : str
+        The last lines of the jobs that failed; of the whole log when no job did.
     """
 
     jobs: dict[str, str]
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     summaries: tuple[str, ...] = ()
     log: str = ""
+    failure: str = ""
 
     @property
     def passed(self) -> bool:
@@ -106,7 +111,8 @@ def run_workflow(
                 events.take(line)
             errors = child.stderr.read() if child.stderr else ""
             child.wait()
-        return WorkflowRun(events.jobs, events.outputs, tuple(events.summaries), "".join(events.said) + errors)
+        log = "".join(events.said) + errors
+        return WorkflowRun(events.jobs, events.outputs, tuple(events.summaries), log, events.failure() or _tail(log))
 
 
 def third_party(repository: Path) -> tuple[str, ...]:
@@ -156,6 +162,10 @@ def _arguments(folder: Path, payload: Mapping[str, Any] | None, variables: Mappi
     return ["-e", str(event), "--env-file", str(environment), "--secret-file", str(secrets)]
 
 
+def _tail(log: str) -> str:
+    return "".join(log.splitlines(keepends=True)[-SHOWN_LINES:])
+
+
 class _Events:
     """Reads act's JSON lines."""
 
@@ -164,6 +174,7 @@ class _Events:
         self.outputs: dict[str, dict[str, str]] = {}
         self.summaries: list[str] = []
         self.said: list[str] = []
+        self._said_in: dict[str, list[str]] = {}
         self._on_line = on_line
         self._announced: set[str] = set()
 
@@ -183,7 +194,13 @@ class _Events:
             self.outputs.setdefault(job, {})[event["name"]] = event["arg"]
         message = str(event.get("msg", ""))
         self.said.append(message if message.endswith("\n") else f"{message}\n")
+        self._said_in.setdefault(job, []).append(self.said[-1])
         self._announce(job, event)
+
+    def failure(self) -> str:
+        """Return how the jobs that failed ended."""
+        failed = [job for job, result in self.jobs.items() if result == "failure"]
+        return "".join(f"{job} failed:\n{_tail(''.join(self._said_in[job]))}" for job in failed)
 
     def _announce(self, job: str, event: Mapping[str, Any]) -> None:
         step = f"{job}: {str(event.get('step', '')).partition('@')[0]}"

@@ -172,7 +172,7 @@ def _run_ci(project: Project, say: Say) -> str:
             raise ConflictError(
                 "the first push did not pass its CI",
                 where=".github/workflows/ci.yml",
-                why=ran.log[-2000:],
+                why=ran.failure,
                 fix="run `make demo` again; if it fails again, please report it",
                 state=f"the repository is in {project.root}",
             )

@@ -31,6 +31,7 @@ READY_SECONDS = 90.0
 # BentoML ends its worker itself, and gives one that hangs 30 seconds.
 STOP_SECONDS = 40.0
 FAILED = "Application startup failed"
+PORT_TAKEN, PORTS_TRIED = "Address already in use", 3
 SHOWN_LINES = 20
 
 Row = Mapping[str, Any]
@@ -59,6 +60,8 @@ class Replay:
 def serve(bento: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
     """Serve a bento on a free port of this machine, and end the server and its worker on the way out.
 
+    A port that was free a second ago may be another program's by the time the server asks for it; then another is taken.
+
     Parameters
     ----------
     bento : Path
@@ -75,7 +78,25 @@ def serve(bento: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
     UnsafeError
         If it does not become ready.
     """
-    port, said = _free_port(), list[str]()
+    for _ in range(PORTS_TRIED):
+        with _served(bento, env, _free_port()) as (client, said):
+            if _is_ready(client):
+                yield client
+                return
+            gist = _gist(said)
+        if PORT_TAKEN not in gist:
+            break
+    raise UnsafeError(
+        "the packaged service does not become ready",
+        why=gist or "it said nothing",
+        fix="correct what these lines of its log name; on a very slow machine, run it again",
+    )
+
+
+@contextmanager
+def _served(bento: Path, env: Mapping[str, str], port: int) -> Iterator[tuple[httpx.Client, list[str]]]:
+    """Start a server and wait until it is ready or has failed; hand over a client and the lines of its log."""
+    said: list[str] = []
     command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
     with (
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60.0, trust_env=False) as client,
@@ -86,14 +107,8 @@ def serve(bento: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
             reader.start()
         try:
             # BentoML would start a worker that fails again and again
-            _until(lambda: _is_ready(client) or FAILED in "".join(said) or server.poll() is not None, READY_SECONDS)
-            if not _is_ready(client):
-                raise UnsafeError(
-                    "the packaged service does not become ready",
-                    why=_gist(said) or "it said nothing",
-                    fix="correct what these lines of its log name; on a very slow machine, run it again",
-                )
-            yield client
+            _until(lambda: _is_ready(client) or _has_failed(said) or server.poll() is not None, READY_SECONDS)
+            yield client, said
         finally:
             client.close()
             server.terminate()
@@ -213,6 +228,11 @@ def _is_ready(client: httpx.Client) -> bool:
         return client.get("/readyz", timeout=2.0).is_success
     except httpx.TransportError:
         return False
+
+
+def _has_failed(said: list[str]) -> bool:
+    log = "".join(said)
+    return FAILED in log or PORT_TAKEN in log
 
 
 def _gist(said: list[str]) -> str:

@@ -34,7 +34,7 @@ def run(repository: Path, workflow: str, event: str, server: GithubServer, **pay
 
 def test_the_first_push_is_green_and_has_nothing_to_train(example: Path, github: GithubServer) -> None:
     ran = run(example, "ci.yml", "push", github)
-    assert ran.jobs == {"code": "success", "model": "success"}, ran.log
+    assert ran.jobs == {"code": "success", "model": "success"}, ran.failure
     assert ran.outputs["model"]["stages"] == "[]"
     assert ran.outputs["model"]["verdict"] == "unchanged"
     assert ran.outputs["code"]["titlebout-version"]
@@ -48,7 +48,7 @@ def test_code_that_is_out_of_order_is_red_and_the_model_is_judged_all_the_same(
     sample.edit(example / "src/flights_delay/features.py", "import pandas as pd", "import os\nimport pandas as pd")
     sample.commit(example, "An import that nobody uses")
     ran = run(example, "ci.yml", "pull_request", github, number=1)
-    assert ran.jobs == {"code": "failure", "model": "success"}, ran.log
+    assert ran.jobs == {"code": "failure", "model": "success"}, ran.failure
     assert "F401" in ran.log
 
 
@@ -57,7 +57,7 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
 ) -> None:
     before = sample.git(example, "rev-parse", "HEAD")
     first = run(example, "drift.yml", "schedule", github)
-    assert first.passed, first.log
+    assert first.passed, first.failure
     assert len(first.jobs) == 3
     assert first.outputs["check"]["action"] == "attempt"
     (pull,) = github.state()["pulls"]
@@ -72,7 +72,7 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
     assert (status["sha"], status["context"], status["state"]) == (tip, "titlebout/gate", "success")
 
     again = run(example, "retrain.yml", "workflow_dispatch", github, inputs={"reason": "manual", "note": "by hand"})
-    assert again.passed, again.log
+    assert again.passed, again.failure
     assert again.outputs["train"]["operation"] == "unchanged"
     assert [other["number"] for other in github.state()["pulls"]] == [pull["number"]]
     assert sample.git(example, "ls-remote", "origin", f"refs/heads/{BRANCH}").split()[0] == tip
@@ -84,7 +84,7 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
     changed = sample.git(clone, "diff", "--name-only", "HEAD~1").splitlines()
     assert all(path.startswith(("data.dvc", "dvc-remote/", "pipelines/flights-delay/")) for path in changed)
     judged = run(clone, "ci.yml", "pull_request", github, number=pull["number"])
-    assert judged.passed, judged.log
+    assert judged.passed, judged.failure
     assert judged.outputs["model"]["promotion"] == "true"
     assert judged.outputs["model"]["verdict"] == "promote"
     assert judged.outputs["model"]["stages"] == "[]", "what the retraining trained is not trained again"
@@ -92,11 +92,11 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
 
 def test_a_second_night_with_the_same_data_tries_nothing_again(example: Path, github: GithubServer) -> None:
     first = run(example, "drift.yml", "schedule", github)
-    assert first.outputs["check"]["action"] == "attempt", first.log
+    assert first.outputs["check"]["action"] == "attempt", first.failure
 
     second = run(example, "drift.yml", "schedule", github)
 
-    assert second.jobs == {"check": "success"}, second.log
+    assert second.jobs == {"check": "success"}, second.failure
     assert second.outputs["check"]["action"] == "wait"
 
 
@@ -105,7 +105,7 @@ def test_data_that_is_refused_stops_before_drift_is_even_measured(example: Path,
     pd.read_parquet(path).rename(columns={"temp": "temperature"}).to_parquet(path, index=False)
     sample.commit(example, "A batch with another column")
     ran = run(example, "drift.yml", "schedule", github)
-    assert ran.jobs == {"check": "failure"}, ran.log
+    assert ran.jobs == {"check": "failure"}, ran.failure
     assert ran.outputs["check"]["action"] == "stop"
     assert any("temperature" in summary for summary in ran.summaries)
     assert github.calls == []
@@ -118,7 +118,7 @@ def test_a_challenger_that_loses_may_be_merged_but_not_as_the_champion(example: 
     sample.dvc(example, "push")
     sample.commit(example, "A model that hardly learns")
     tried = run(example, "ci.yml", "pull_request", github, number=1)
-    assert tried.passed, tried.log
+    assert tried.passed, tried.failure
     assert (tried.outputs["model"]["verdict"], tried.outputs["model"]["promotion"]) == ("keep", "false")
 
     document = yaml.safe_load((pipeline / "champion.dvc").read_text("utf-8"))
@@ -127,7 +127,7 @@ def test_a_challenger_that_loses_may_be_merged_but_not_as_the_champion(example: 
     (pipeline / "champion.dvc").write_text(yaml.safe_dump(document), "utf-8")
     sample.commit(example, "Somebody writes himself the title")
     ran = run(example, "ci.yml", "pull_request", github, number=1)
-    assert ran.jobs == {"code": "success", "model": "failure"}, ran.log
+    assert ran.jobs == {"code": "success", "model": "failure"}, ran.failure
     assert (ran.outputs["model"]["verdict"], ran.outputs["model"]["promotion"]) == ("keep", "true")
 
 
@@ -145,7 +145,7 @@ def test_a_losing_champion_pushed_straight_to_main_is_red(example: Path, github:
 
     ran = run(example, "ci.yml", "push", github, before=before, ref="refs/heads/main")
 
-    assert ran.jobs["model"] == "failure", ran.log
+    assert ran.jobs["model"] == "failure", ran.failure
     assert (ran.outputs["model"]["verdict"], ran.outputs["model"]["promotion"]) == ("keep", "true")
 
 
@@ -157,7 +157,7 @@ def test_a_new_champion_is_delivered_as_a_bento_that_answers_like_it(
 
     ran = run_workflow(example, "deliver.yml", "push", payload={"ref": "refs/heads/main"}, variables=without_builder)
 
-    assert ran.jobs == {"package": "success"}, ran.log
+    assert ran.jobs == {"package": "success"}, ran.failure
     assert ran.outputs["package"]["tag"].startswith("flights-delay:")
     assert ran.outputs["package"]["image"] == ""
     assert any("Golden rows" in summary and "256" in summary for summary in ran.summaries)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import sys
 import tarfile
 import tempfile
@@ -301,6 +302,18 @@ def test_an_unknown_path_makes_no_metric(service: httpx.Client) -> None:
     assert metrics.status_code == 200
     assert 'endpoint="/predict"' in metrics.text
     assert SECRET not in metrics.text
+
+
+@pytest.mark.parametrize("packaged", ["classification"], indirect=True)
+def test_a_port_that_another_program_takes_meanwhile_is_no_failure(
+    packaged: Packaged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = replay._free_port
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ports = iter([other.getsockname()[1], free()])
+        monkeypatch.setattr(replay, "_free_port", lambda: next(ports))
+        with replay.serve(packaged.bento, packaging._environment(tmp_path)) as client:
+            assert client.get("/readyz").is_success
 
 
 @pytest.mark.parametrize("packaged", ["classification"], indirect=True)

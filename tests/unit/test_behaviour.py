@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titlebout.behaviour import Behaviour, behaviour
+from titlebout.behaviour import Behaviour, behaviour, shown_slower
 from titlebout.config import CostSettings
 from titlebout.inference import FloatArray
 from titlebout.models import Model
@@ -149,3 +149,21 @@ def test_a_model_is_too_large_when_it_is_larger_than_the_champion_and_than_what_
     settings = CostSettings(latency_pairs=10, size_free_mb=free_mb)
 
     assert status(behaviour(model("new", size=size), model("old"), ROWS, settings))["size"] == expected
+
+
+@pytest.mark.parametrize("pairs", [10, 50])
+def test_a_busy_machine_makes_nobody_slower(pairs: int) -> None:
+    """On two cores with four other processes, a model compared with itself was 1.5 times slower in one run of ten."""
+    random = np.random.default_rng(3)
+    times = random.lognormal(-3, 1.5, (500, 2, pairs))
+
+    by_medians = np.mean([np.median(new) > 1.5 * np.median(old) for new, old in times])
+    assert by_medians > 0.05, "the noise is large enough to mislead"
+    assert np.mean([shown_slower(new, old, 1.5) for new, old in times]) <= 0.01
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1.4, False), (1.6, True)])
+def test_on_a_quiet_machine_ten_pairs_show_who_is_too_slow(times: float, expected: bool) -> None:
+    old = np.random.default_rng(3).normal(0.02, 0.0005, 10)
+
+    assert shown_slower(times * old[::-1], old, 1.5) is expected
