@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from titlebout.config import Address
+from titlebout.addresses import Address
 from titlebout.errors import (
     ConfigError,
     DataError,

@@ -6,6 +6,7 @@ Heavy libraries are imported inside the commands, so that ``--help`` costs no mo
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "decide": ("action", "reason", "note", "report"),
     "retrain": ("operation", "verdict", "branch", "number", "url", "head-sha", "report"),
 }
+
+FORGES = click.Choice(["none", "github"])
 
 if TYPE_CHECKING:
     from titlebout.project import Project
@@ -276,18 +279,30 @@ def drift_command(pipeline: str | None, selftest: bool) -> Report:
 @step(cli, "decide")
 @click.option("--manual", is_flag=True, help="Somebody asks for an attempt: no cool-down counts.")
 @click.option("--schedule", is_flag=True, help="The calendar started this run; see policy.schedule.")
-def decide_command(pipeline: str | None, manual: bool, schedule: bool) -> Report:
+@click.option("--forge", type=FORGES, default="none", help="Ask there whether the pull request is still open.")
+@click.option(
+    "--from-reports",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Decide nothing; have an issue at the forge if the data that another job reports on was refused.",
+)
+def decide_command(pipeline: str | None, manual: bool, schedule: bool, forge: str, from_reports: Path | None) -> Report:
     """Decide whether a retraining is worth an attempt, and for which reason.
 
     \b
     Example:
       titlebout check-data --on current && titlebout drift --no-fail && titlebout decide
-    """  # noqa: D301
+    """  # noqa: D301, DOC501
     from titlebout import deciding
 
+    if from_reports and forge != "github":
+        raise click.UsageError("--from-reports needs --forge github")
     project = _project(pipeline)
     asked = frozenset(name for name, given in (("manual", manual), ("schedule", schedule)) if given)
-    result = deciding.decide(project, asked, _authorised(project))
+    at = _forge() if forge == "github" else None
+    if at is not None and from_reports:
+        result = deciding.tell_decision(project, at, from_reports)
+    else:
+        result = deciding.decide(project, asked, _authorised(project), at)
     outputs = {key: getattr(result, key) for key in ("action", "reason", "note")}
     code = ExitCode.OK if result.passed else ExitCode.DATA_REFUSED
     return Report(result, deciding.render_decide(result), outputs | _at(project, "decide"), code)
@@ -303,7 +318,7 @@ def decide_command(pipeline: str | None, manual: bool, schedule: bool) -> Report
 @click.option("--note", default="", help="More for the reviewer: which columns, whose request.")
 @click.option(
     "--forge",
-    type=click.Choice(["none", "github"]),
+    type=FORGES,
     default="none",
     help="Stop at the local branch, or open a pull request (on GitHub, Gitea, Forgejo: where GITHUB_API_URL says).",
 )
@@ -323,17 +338,21 @@ def retrain_command(
       titlebout retrain --reason drift --note "March differs"
       titlebout retrain --forge github          # needs TITLEBOUT_TOKEN
     """  # noqa: D301, DOC501 - this is the help text
-    from titlebout import logbook, retraining
+    from titlebout import handover, logbook, proposing, retraining
     from titlebout.proposal import Why
 
     if from_bundle and forge != "github":
         raise click.UsageError("--from-bundle needs --forge github")
     project = _project(pipeline)
-    result = None if from_bundle else retraining.retrain(project, Why(reason, note), bundle, progress)
-    if result is None or (forge == "github" and result.commit):
-        result = _propose(project, from_bundle)
-    elif forge == "github":
-        logbook.hand_in(_authorised(project), project.pipeline, logbook.log_ref(project.pipeline))
+    git, at = _authorised(project), _forge() if forge == "github" else None
+    if from_bundle:
+        handed = handover.unpack(project, git, from_bundle)
+    else:
+        result = retraining.retrain(project, Why(reason, note), bundle, progress, git)
+        handed = handover.Handed(result.commit, logbook.log_ref(project.pipeline), result.title, result.body)
+    if at is not None:
+        proposed = proposing.propose(project, at, handed, git, _run_url())
+        result = proposed if from_bundle or handed.commit else replace(result, url=proposed.url)
     outputs = {key: getattr(result, key) for key in ("operation", "verdict", "branch", "url")}
     outputs |= {"number": result.number or "", "head-sha": result.commit} | _at(project, "retrain")
     refused = ExitCode.DATA_REFUSED if result.verdict == "data_refused" else ExitCode.CHALLENGER_LOST
@@ -455,14 +474,18 @@ def _leave_word(project: "Project", stage: str, error: TitleboutError) -> None:
     write_json(project.root / STAGE_ERROR_FILE, {"stage": stage, **error.to_dict()})
 
 
-def _propose(project: "Project", bundle: Path | None) -> Any:
-    from titlebout import retraining
+def _forge() -> Any:
     from titlebout.ci import Ci
     from titlebout.forge import Forge
 
     ci = Ci.from_environ()
-    forge = Forge.connect(ci.api_url, ci.repository, ci.token)
-    return retraining.propose(project, forge, bundle, _authorised(project))
+    return Forge.connect(ci.api_url, ci.repository, ci.token)
+
+
+def _run_url() -> str | None:
+    from titlebout.ci import Ci
+
+    return Ci.from_environ().run_url
 
 
 def _authorised(project: "Project") -> Any:

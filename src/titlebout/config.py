@@ -5,27 +5,21 @@ so DVC tracks them. No value stands in both.
 """
 
 import difflib
-import os
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from titlebout.addresses import without_passwords
 from titlebout.errors import ConfigError, NotFoundError
 
 Rule = Literal["superior", "non-inferior-and-ahead", "non-inferior"]
 
-SETTINGS_FILE = "titlebout.toml"
 PARAMS_FILE = "params.yaml"
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-_PASSWORD = re.compile(r"(://[^/@:\s'\"]*:)([^@\s'\"]+)@")
-_SECRET_OPTION = re.compile(r"([?&][\w-]*(?:password|secret|token|sig|signature|key)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
 
 
 class _Table(BaseModel):
@@ -252,6 +246,9 @@ class PolicySettings(_Table):
         (4, 8), description="So long after a promotion for perf_decay it is tried again: there is more new data now."
     )
     drift: bool = Field(True, description="Whether confirmed drift starts an attempt.")
+    refresh_periods: float = Field(
+        0, ge=0, description="An open proposal is tried again on data that is newer by more than so many periods."
+    )
     max_age_periods: int = Field(26, ge=0, description="Age at which a champion is challenged; 0: never.")
     volume_rows: int = Field(0, ge=0, description="So many new rows are a reason by themselves; 0: never.")
     schedule: bool = Field(
@@ -330,74 +327,6 @@ class Params(_Table):
     data: DataParams
     split: SplitParams
     train: TrainParams
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a source is; only what was written down is ever shown, never what the environment filled in.
-
-    Attributes
-    ----------
-    written : str
-        As in ``titlebout.toml``.
-    url : str
-        With the values of the variables.
-    filled : tuple of (str, str)
-        Those values and what stands for them, the longest first.
-    """
-
-    written: str
-    url: str = field(repr=False)
-    filled: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-
-    def masked(self, text: str) -> str:
-        """Return a text of another program without what only the environment knows."""
-        for value, name in self.filled:
-            text = text.replace(value, name)
-        return without_passwords(text)
-
-
-def address(written: str, key: str) -> Address:
-    """Fill ``${NAME}`` in from the environment; in the user part of a URL the values are percent-encoded.
-
-    Parameters
-    ----------
-    written : str
-    key : str
-        Where it is written, for the reader.
-
-    Raises
-    ------
-    ConfigError
-        If a variable is not set, or a password stands in the file.
-    """
-    where = f"{SETTINGS_FILE}: {key}"
-    password = _PASSWORD.search(written)
-    if password and not _VARIABLE.search(password[2]):
-        raise ConfigError(
-            f"a password stands in {SETTINGS_FILE}",
-            where=where,
-            why="the file is in git, where everybody who can read the repository finds it",
-            fix="change the password, write ${NAME} in its place, and set that variable in the environment",
-        )
-    values = {name: os.environ.get(name, "") for name in _VARIABLE.findall(written)}  # noqa: TID251 - this module may
-    unset = sorted(name for name, value in values.items() if not value)
-    if unset:
-        raise ConfigError(
-            f"the environment variable {unset[0]} is not set",
-            where=where,
-            fix=f"export {unset[0]} on this machine; in a workflow, set it from a secret in the step's env",
-        )
-    user, at, rest = written.rpartition("@")
-    url = _VARIABLE.sub(lambda found: quote(values[found[1]], safe=""), user) + at
-    url += _VARIABLE.sub(lambda found: values[found[1]], rest)
-    pairs = {(form, f"${{{name}}}") for name, value in values.items() for form in (value, quote(value, safe=""))}
-    return Address(written, url, tuple(sorted(pairs, key=lambda pair: (-len(pair[0]), pair))))
-
-
-def without_passwords(text: str) -> str:
-    """Return a text with the passwords and signatures of URLs in it replaced by asterisks."""
-    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

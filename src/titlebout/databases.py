@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from titlebout.config import Address
+from titlebout.addresses import Address
 from titlebout.errors import (
     ConfigError,
     DataError,

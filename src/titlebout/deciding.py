@@ -6,14 +6,16 @@ about the new labels, the log of attempts is read, and :mod:`titlebout.policy` d
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
 
-from titlebout import logbook, policy, registry
+from titlebout import logbook, notices, policy, proposal, registry
 from titlebout.data import moment
 from titlebout.decay import decay
 from titlebout.errors import ConflictError
+from titlebout.forge import Forge
 from titlebout.git import Git
 from titlebout.models import load_model_of
 from titlebout.policy import DAY, Attempt, Clock, Measured, Reading
@@ -52,6 +54,8 @@ class DecideResult(StepResult):
         How many attempts are remembered.
     memory_problem : str
         Why the memory is empty, or not all of it.
+    url : str
+        The issue that tells of refused data, when a forge was asked to have one.
     """
 
     step: ClassVar[str] = "decide"
@@ -64,9 +68,12 @@ class DecideResult(StepResult):
     signals: tuple[dict[str, Any], ...] = ()
     attempts: int = 0
     memory_problem: str = ""
+    url: str = ""
 
 
-def decide(project: Project, asked: frozenset[str] = frozenset(), git: Git | None = None) -> DecideResult:
+def decide(
+    project: Project, asked: frozenset[str] = frozenset(), git: Git | None = None, forge: Forge | None = None
+) -> DecideResult:
     """Decide whether a retraining is worth an attempt.
 
     Parameters
@@ -77,6 +84,8 @@ def decide(project: Project, asked: frozenset[str] = frozenset(), git: Git | Non
         ``manual`` when a person asks for an attempt, ``schedule`` when the calendar started this run.
     git : Git, optional
         A repository that may read origin.
+    forge : Forge, optional
+        Knows whether the proposal is still open; without it, one is until it is merged or its branch is deleted.
 
     Raises
     ------
@@ -90,6 +99,7 @@ def decide(project: Project, asked: frozenset[str] = frozenset(), git: Git | Non
     git = git or Git.find(project.root)
     memory = logbook.recall(git, project.pipeline)
     measured, clock = _measure(project, git, asked, memory.attempts)
+    measured = replace(measured, proposal=_proposed(project, git, forge, memory.attempts, measured.champion))
     wanted = project.settings.retrain.min_new_rows
     decision = policy.decide(measured, memory.attempts, project.settings.policy, wanted, clock)
     return DecideResult(
@@ -107,9 +117,38 @@ def decide(project: Project, asked: frozenset[str] = frozenset(), git: Git | Non
     )
 
 
+def tell_decision(project: Project, forge: Forge, folder: Path) -> DecideResult:
+    """Tell people of a decision that another job made: refused data is told in one issue, anything else needs no words.
+
+    Parameters
+    ----------
+    project : Project
+    forge : Forge
+    folder : Path
+        Reports of the job that decided. It read the data, so nothing but text is taken from them.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no decision in the folder.
+    """
+    decided = read_json(folder / "decide.json")
+    reasons = tuple(str(reason) for reason in decided.get("reasons", []))[:1] or ("no reason was given",)
+    if decided.get("action") != "stop":
+        return DecideResult(passed=True, reasons=(*reasons, "nothing to tell"), action=str(decided.get("action")))
+    checked = read_json(folder / "check-data.json")
+    step = "drift" if checked.get("passed") is True else "check-data"
+    report = (folder / f"{step}.md").read_text(encoding="utf-8")
+    body = notices.refused_body(reasons[0], project.settings.drift.current, report)
+    issue = forge.ensure_issue(notices.data_topic(project.pipeline), notices.refused_title(project.pipeline), body)
+    told = f"issue {issue.number} was {issue.operation}"
+    return DecideResult(passed=False, reasons=(*reasons, told), action="stop", url=issue.url)
+
+
 def render_decide(result: DecideResult) -> str:
     """Return the Markdown fragment of the step: what is done, and every signal."""
-    head = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[result.action]
+    heads = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}
+    head = heads.get(result.action, "unknown")
     rows = [
         (signal["name"].replace("_", " "), signal["value"], signal["threshold"], signal["distance"], *_state(signal))
         for signal in result.signals
@@ -156,6 +195,23 @@ def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequen
         decayed_at=_decayed_at(registry.followed_up(project, git, "HEAD"), attempts),
         champion=champion.pointer.md5,
     ), clock
+
+
+def _proposed(
+    project: Project, git: Git, forge: Forge | None, attempts: Sequence[Attempt], champion: str
+) -> Attempt | None:
+    """Return the attempt that people are asked to merge, if there is one."""
+    branch, base = project.retrain_branch, project.settings.retrain.base
+    if forge is not None:
+        opened = forge.find_open(branch, base)
+        evidence = opened.evidence if opened else ""
+    else:
+        tip = proposal.tip_of(git, branch)
+        held = registry.champion_at(project, git, tip) if tip else None
+        merged = held is None or held.pointer.md5 == champion
+        evidence = "" if tip is None or merged else proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) or ""
+    shown = [attempt for attempt in attempts if evidence and attempt.inputs == evidence and attempt.outcome == "won"]
+    return shown[-1] if shown else None
 
 
 def _findings(project: Project) -> tuple[str, Reading]:

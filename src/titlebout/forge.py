@@ -66,6 +66,15 @@ class PullRequestOutcome:
 
 
 @dataclass(frozen=True)
+class OpenPullRequest:
+    """A pull request that is open, and the evidence that it carries; empty when it carries none."""
+
+    number: int
+    url: str
+    evidence: str
+
+
+@dataclass(frozen=True)
 class IssueOutcome:
     """The one issue of a topic, and what it took to have it."""
 
@@ -153,6 +162,15 @@ class Forge:
             return None
         return PullRequestOutcome("declined", declined[0].number, declined[0].html_url)
 
+    def find_open(self, head: str, base: str) -> OpenPullRequest | None:
+        """Return the open pull request from one branch of this repository into another."""
+        self._json.restart_patience()
+        pull = next(self._pulls(PullRequest(head=head, base=base, title="", body=""), "open", MAX_PAGES), None)
+        if pull is None:
+            return None
+        evidence = re.match(r"\s*<!-- titlebout: evidence (\w+) -->", pull.body or "")
+        return OpenPullRequest(pull.number, pull.html_url, evidence[1] if evidence else "")
+
     def ensure_pull_request(self, wanted: PullRequest) -> PullRequestOutcome:
         """Have exactly one open pull request from ``wanted.head`` into ``wanted.base``, with its title, body, labels."""
         self._json.restart_patience()
@@ -181,6 +199,12 @@ class Forge:
         operation, issue = self._ensure("/issues", TypeAdapter(Issue), lambda: self._find_issue(mark), text, {})
         self._add_labels(issue, labels)
         return IssueOutcome(operation, issue.number, issue.html_url)
+
+    def close_issue(self, marker: str) -> None:
+        """Close the issue of a topic if it is open; what it says stays as it is."""
+        self._json.restart_patience()
+        for issue in list(self._issues(_mark(marker), "open", MAX_PAGES)):
+            self._close(issue)
 
     def set_status(
         self,
@@ -212,10 +236,13 @@ class Forge:
             found = sorted(self._issues(mark, state, pages), key=lambda issue: issue.number)
             if found:
                 for other in found[1:] if state == "open" else ():
-                    request = Request("PATCH", f"{self._root}/issues/{other.number}", body={"state": "closed"})
-                    self._json.send(request, TypeAdapter(Issue))
+                    self._close(other)
                 return found[0]
         return None
+
+    def _close(self, issue: Issue) -> None:
+        request = Request("PATCH", f"{self._root}/issues/{issue.number}", body={"state": "closed"})
+        self._json.send(request, TypeAdapter(Issue))
 
     def _issues(self, mark: str, state: str, pages: int) -> Iterator[Issue]:
         ours = self._own_login()

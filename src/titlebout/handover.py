@@ -1,5 +1,6 @@
-"""What the job that trains hands to the one that may write: the retrain branch and the log of attempts, in a git bundle."""
+"""What the job that trains hands to the one that may write, in a git bundle: branch or report, and the log of attempts."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from titlebout.errors import NotFoundError
@@ -7,25 +8,45 @@ from titlebout.git import Git
 from titlebout.logbook import log_ref
 from titlebout.project import Project
 
-PROPOSAL_REF, LOG_REF = "refs/titlebout/handed/proposal", "refs/titlebout/handed/log"
+PROPOSAL_REF, LOG_REF, REPORT_REF = (f"refs/titlebout/handed/{name}" for name in ("proposal", "log", "report"))
+REPORT = "report.md"
 
 
-def pack(project: Project, git: Git, bundle: Path, base: str, commit: str) -> None:
-    """Write the log and, unless `commit` is empty, what the retrain branch has beyond `base`."""
-    log = log_ref(project.pipeline)
-    refs = [f"{base}..refs/heads/{project.retrain_branch}"] if commit else []
-    refs += [log] if git.resolve(log) else []
+@dataclass(frozen=True)
+class Handed:
+    """What came of an attempt.
+
+    Attributes
+    ----------
+    commit : str
+        The retrain commit; empty when nothing is proposed.
+    log : str
+        The revision that holds the log of attempts, if there is one.
+    title, body : str
+        Text of the issue when nothing is proposed (Markdown); empty when there is nothing new to tell.
+    """
+
+    commit: str
+    log: str
+    title: str = ""
+    body: str = ""
+
+
+def pack(project: Project, git: Git, bundle: Path, base: str, handed: Handed) -> None:
+    """Write the log and what the retrain branch has beyond `base`, or else the report."""
+    refs = [handed.log] if git.resolve(handed.log) else []
+    if handed.commit:
+        refs.append(f"{base}..refs/heads/{project.retrain_branch}")
+    elif handed.title:
+        report = git.commit_file(REPORT, handed.body, handed.title, None)
+        git.run("update-ref", REPORT_REF, report)
+        refs.append(REPORT_REF)
     bundle.parent.mkdir(parents=True, exist_ok=True)
     git.run("bundle", "create", "--quiet", str(bundle.resolve()), *refs)
 
 
-def unpack(project: Project, git: Git, bundle: Path) -> tuple[str | None, str]:
+def unpack(project: Project, git: Git, bundle: Path) -> Handed:
     """Fetch what a bundle holds under refs of its own: nothing of this repository is touched.
-
-    Returns
-    -------
-    tuple of (str or None) and str
-        The commit that is proposed, if one is, and the ref of the log, which may not be there.
 
     Raises
     ------
@@ -37,9 +58,16 @@ def unpack(project: Project, git: Git, bundle: Path) -> tuple[str | None, str]:
             "the bundle is not there", where=str(bundle), fix="run `titlebout retrain --bundle FILE` first"
         )
     held = {line.split()[-1] for line in git.output("bundle", "list-heads", str(bundle.resolve())).splitlines()}
-    wanted = {f"refs/heads/{project.retrain_branch}": PROPOSAL_REF, log_ref(project.pipeline): LOG_REF}
+    wanted = {
+        f"refs/heads/{project.retrain_branch}": PROPOSAL_REF,
+        log_ref(project.pipeline): LOG_REF,
+        REPORT_REF: REPORT_REF,
+    }
     for ref, here in wanted.items():
         git.run("update-ref", "-d", here)
         if ref in held:
             git.run("fetch", "--quiet", str(bundle.resolve()), f"+{ref}:{here}")
-    return git.resolve(PROPOSAL_REF), LOG_REF
+    report = git.resolve(REPORT_REF)
+    title = git.message(report).partition("\n")[0].strip() if report else ""
+    body = git.show(report, REPORT) or "" if report else ""
+    return Handed(git.resolve(PROPOSAL_REF) or "", LOG_REF, title, body)

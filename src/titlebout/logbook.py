@@ -96,6 +96,13 @@ def write_down(git: Git, pipeline: str, attempt: Attempt) -> None:
     _until_it_holds(once)
 
 
+def compare(git: Git, pipeline: str, handed: str) -> tuple[tuple[Attempt, ...], tuple[Attempt, ...]]:
+    """Return the attempts that origin knows and those of a revision that it does not, each the oldest first."""
+    tip = _fetch(git, pipeline)
+    known = read(git, tip).attempts if tip else ()
+    return known, tuple(attempt for attempt in read(git, handed).attempts if attempt not in set(known))
+
+
 def hand_in(git: Git, pipeline: str, handed: str) -> Memory:
     """Put attempts into the log of origin and return them, without those that were there before.
 

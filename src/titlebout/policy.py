@@ -14,6 +14,7 @@ from titlebout.config import PolicySettings
 Action = Literal["stop", "attempt", "wait", "nothing"]
 Outcome = Literal["won", "lost", "inconclusive", "refused"]
 
+REFRESH = "refresh"
 DOUBLINGS = 3  # with the default cool-down of 4 periods: 4, 8, 16, 32
 DAY = 86_400  # seconds
 
@@ -118,6 +119,8 @@ class Measured:
         Content hash of who holds the title.
     asked : frozenset of str
         ``manual`` when a person asks for an attempt, ``schedule`` when the calendar started the run.
+    proposal : Attempt or None
+        The one that the open pull request shows.
     """
 
     refused: str = ""
@@ -128,6 +131,7 @@ class Measured:
     decayed_at: str = ""
     champion: str = ""
     asked: frozenset[str] = frozenset()
+    proposal: Attempt | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ class Signal:
     Attributes
     ----------
     name : str
-        ``data``, or a reason of a retraining.
+        ``data``, ``refresh`` (of the open proposal), or a reason of a retraining.
     value, threshold : float or None
         It fires from the threshold on. No value: it cannot be measured; no threshold: the policy does not listen to it.
     distance : float or None
@@ -217,7 +221,8 @@ def decide(
     if not free:
         return Decision("wait", f"{_words(fired)}: held back, {fired[0].held_back}", signals)
     first = free[0]
-    return Decision("attempt", f"{_words([first])}: {first.told}", signals, first.name, first.told)
+    reason = measured.proposal.reason if measured.proposal and first.name == REFRESH else first.name
+    return Decision("attempt", f"{_words([first])}: {first.told}", signals, reason, first.told)
 
 
 @dataclass(frozen=True)
@@ -267,7 +272,7 @@ class _Case:
     def signals(self) -> list[Signal]:
         """Return all reasons in the order in which they count: first what says most about the model, last what says nothing."""
         asked = [self.volume(), self.manual(), self.schedule()]
-        measured = [self.perf_decay(), self.follow_up(), self.drift(), self.age()]
+        measured = [self.perf_decay(), self.follow_up(), self.drift(), self.refresh(), self.age()]
         return [self.held(signal) for signal in (*measured, *asked)]
 
     def held(self, signal: Signal) -> Signal:
@@ -305,6 +310,19 @@ class _Case:
     def drift(self) -> Signal:
         drift = self.measured.drift
         return Signal("drift", drift.value, 1.0 if self.settings.drift else None, drift.told)
+
+    def refresh(self) -> Signal:
+        """Keep what people are asked to merge true: evidence on older data, or against another champion, expires."""
+        shown = self.measured.proposal
+        if shown is None:
+            return Signal(REFRESH, None, None, "no proposal is open")
+        newer = self.clock.since(shown.at) or 0.0
+        if shown.champion != self.measured.champion:
+            return Signal(REFRESH, newer, min(newer, 0.0), "the open proposal challenges another champion")
+        if any(ago < newer and attempt.outcome != "won" for ago, attempt in self.past.attempts):
+            return Signal(REFRESH, newer, None, "a later attempt did not win: the proposal is overtaken")
+        words = f"the open proposal shows data up to {told(shown.at)}"
+        return Signal(REFRESH, newer or None, self.settings.refresh_periods, words)
 
     def age(self) -> Signal:
         age = self.clock.since(self.measured.won_at)

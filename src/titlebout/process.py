@@ -162,8 +162,9 @@ def start(
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a child: this interpreter's programs first on PATH, UTF-8, then `extra`."""
+    """Return the environment for a child: this interpreter's programs first on PATH, UTF-8, no token, then `extra`."""
     environment = dict(os.environ)  # noqa: TID251 - handed on, not read
+    environment.pop("TITLEBOUT_TOKEN", None)  # children run the team's code; git gets its header in `extra`
     programs = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([programs, environment.get("PATH", os.defpath)])
     environment["PYTHONUTF8"] = "1"

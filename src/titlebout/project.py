@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from titlebout.config import PARAMS_FILE, SETTINGS_FILE, Params, Settings, load_params, load_settings
+from titlebout.addresses import SETTINGS_FILE
+from titlebout.config import PARAMS_FILE, Params, Settings, load_params, load_settings
 from titlebout.errors import ConfigError, NotFoundError, TitleboutError
 
 

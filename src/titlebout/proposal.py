@@ -29,10 +29,13 @@ class Why:
         One of :data:`titlebout.reasons.REASONS`; it chooses what the challenger has to show.
     note : str
         More for the reviewer: which columns, whose request. From anyone; escaped here.
+    evidence : str
+        Markdown of the measurements and the decision that led to it; empty when nobody made any.
     """
 
     reason: str
     note: str = ""
+    evidence: str = ""
 
     def __str__(self) -> str:
         return f"{self.reason.replace('_', ' ')}{f', {self.note}' if self.note else ''}"
@@ -105,6 +108,12 @@ def _paths(text: str | None, where: str) -> list[str]:
     return [] if text is None else [str(out["path"]) for out in parse_yaml(text, where)["outs"]]
 
 
+def tip_of(git: Git, branch: str) -> str | None:
+    """Return the branch's tip at origin, else here, else nothing."""
+    has_origin = "origin" in git.output("remote").split()
+    return (git.remote_branch(branch) if has_origin else None) or git.resolve(f"refs/heads/{branch}")
+
+
 def require_own_branch(git: Git, branch: str, base: str) -> str | None:
     """Return the branch's tip at origin, else here.
 
@@ -113,8 +122,7 @@ def require_own_branch(git: Git, branch: str, base: str) -> str | None:
     ConflictError
         If it has commits that are not ours.
     """
-    has_origin = "origin" in git.output("remote").split()
-    tip = (git.remote_branch(branch) if has_origin else None) or git.resolve(f"refs/heads/{branch}")
+    tip = tip_of(git, branch)
     if tip is None:
         return None
     foreign = [commit for commit in git.commits_between(base, tip) if not trailer(git.message(commit), TRAILER)]
@@ -137,7 +145,7 @@ def title(project: Project, evaluation: Mapping[str, Any]) -> str:
 
 
 def body(project: Project, why: Why, rows: int, gate: str) -> str:
-    """Return the pull request's text: why, the gate's report, and what merging does.
+    """Return the pull request's text: why, the gate's report, the evidence that led there, and what merging does.
 
     Parameters
     ----------
@@ -153,6 +161,7 @@ def body(project: Project, why: Why, rows: int, gate: str) -> str:
         "",
         gate.strip(),
         "",
+        *([why.evidence, ""] if why.evidence else []),
         "**On merge** this model becomes the champion of "
         f"`{project.pipeline}` and is packaged. **To roll back**, revert the merge. "
         f"**To reproduce**: check out this branch and run `titlebout train && titlebout evaluate --base {project.settings.retrain.base}`.",

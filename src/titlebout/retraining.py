@@ -6,6 +6,7 @@ request's text. A second job, the only one with a write token, checks the commit
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,27 +14,23 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from titlebout import handover, logbook, proposal
+from titlebout import handover, logbook, notices, proposal
 from titlebout.arrivals import Arrival, told
 from titlebout.children import run_step
 from titlebout.data import ROW_HASH_BITS, moment, row_hashes, timestamps
 from titlebout.errors import InconclusiveError
-from titlebout.forge import Forge, PullRequest, PullRequestOutcome
 from titlebout.git import Git
-from titlebout.logbook import Memory
-from titlebout.policy import Attempt, Outcome
+from titlebout.policy import Attempt, Outcome, position
 from titlebout.project import Project
 from titlebout.proposal import Why
 from titlebout.registry import champion_here, crown
 from titlebout.reporting import escape
-from titlebout.results import StepResult
+from titlebout.results import StepResult, read_json
 from titlebout.sources import new_rows, read_current
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc, OnLine
 
-STATUS_CONTEXT = "titlebout/gate"
-
-_OUTCOMES: dict[str, Outcome] = {
+OUTCOMES: dict[str, Outcome] = {
     "promote": "won",
     "keep": "lost",
     "inconclusive": "inconclusive",
@@ -57,7 +54,7 @@ class RetrainResult(StepResult):
     branch, base, commit : str
         The branch, the commit it stands on, and its tip; `commit` is empty when nothing was proposed.
     title, body : str
-        Text of the pull request (Markdown).
+        Text of the pull request (Markdown), or of the issue that says why there is none.
     new_rows : int
         Rows that were added to the training data.
     arrival : dict
@@ -84,7 +81,9 @@ class RetrainResult(StepResult):
     url: str = ""
 
 
-def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnLine | None = None) -> RetrainResult:
+def retrain(
+    project: Project, why: Why, bundle: Path | None = None, on_line: OnLine | None = None, git: Git | None = None
+) -> RetrainResult:
     """Attempt a retraining, write down how it ended, and, when the challenger wins, commit it to the retrain branch.
 
     Parameters
@@ -96,6 +95,8 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
         Where to write the branch and the log of attempts as a git bundle, for another job to push.
     on_line : callable, optional
         Called with each line of progress.
+    git : Git, optional
+        A repository that may read origin.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
     InconclusiveError
         If there are too few new rows to learn from.
     """
-    git = Git.find(project.root)
+    git = git or Git.find(project.root)
     base = git.base_commit(project.settings.retrain.base)
     branch = project.retrain_branch
     tip = proposal.require_own_branch(git, branch, base)
@@ -118,82 +119,18 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
         if tip and standing and proposal.trailer(git.message(tip), proposal.INPUTS_TRAILER) == key:
             result = _proposed_before(git, branch, base, tip, why)
         else:
+            why = replace(why, evidence=_evidence(project, why.reason, at))
             result = _attempt(work, tree, why, key, len(fresh), on_line)
             _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
-            outcome, holder = _OUTCOMES.get(result.verdict, "lost"), champion.pointer.md5 if champion else ""
+            outcome, holder = OUTCOMES.get(result.verdict, "lost"), champion.pointer.md5 if champion else ""
             logbook.write_down(git, project.pipeline, Attempt(at, why.reason, outcome, holder, key))
         result = replace(result, arrival=arrival.to_dict())
+    log = logbook.log_ref(project.pipeline)
     if bundle is not None:
-        handover.pack(project, git, bundle, base, result.commit)
+        handover.pack(project, git, bundle, base, handover.Handed(result.commit, log, result.title, result.body))
     return result
-
-
-def propose(project: Project, forge: Forge, bundle: Path | None = None, git: Git | None = None) -> RetrainResult:
-    """Push the log of attempts and, if a challenger won, the retrain branch, and open or refresh its pull request.
-
-    Trains nothing, and trusts nothing that it did not check.
-
-    Nothing is pushed or opened when people closed a pull request that showed the same evidence.
-
-    Parameters
-    ----------
-    project : Project
-    forge : Forge
-    bundle : Path, optional
-        Branch and log as a git bundle from the job that trained; without it the local branch is taken.
-    git : Git, optional
-        A repository whose pushes are authorised.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such bundle.
-    ConflictError
-        If the base branch moved since the attempt, or somebody else committed to the retrain branch.
-    UnsafeError
-        If the commit touches anything but data pointers, models and reports.
-    """
-    git = git or Git.find(project.root)
-    branch, base = project.retrain_branch, git.base_commit(project.settings.retrain.base)
-    if bundle is None:
-        commit, log = git.resolve(f"refs/heads/{branch}"), logbook.log_ref(project.pipeline)
-    else:
-        commit, log = handover.unpack(project, git, bundle)
-    if commit is None:
-        return _nothing_to_propose(project, base, logbook.hand_in(git, project.pipeline, log))
-    proposal.require_sound(project, git, base, commit)
-    proposal.require_own_branch(git, branch, base)
-    pushed = git.remote_branch(branch)
-    if pushed and git.tree(pushed) == git.tree(commit) and git.output("rev-parse", f"{pushed}^") == base:
-        commit = pushed
-    wanted = _wanted(project, git.message(commit))
-    outcome = forge.find_declined(wanted)
-    if outcome is None:
-        if commit != pushed:
-            git.push_branch(branch, commit, pushed)
-        outcome = forge.ensure_pull_request(wanted)
-        forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
-    logbook.hand_in(git, project.pipeline, log)
-    return _proposed(outcome, wanted, base, commit, proposal.trailer(git.message(commit), proposal.TRAILER) or "")
-
-
-def _proposed(outcome: PullRequestOutcome, wanted: PullRequest, base: str, commit: str, reason: str) -> RetrainResult:
-    return RetrainResult(
-        passed=True,
-        reasons=(_told(outcome),),
-        operation=outcome.operation,
-        verdict="promote",
-        reason=reason,
-        branch=wanted.head,
-        base=base,
-        commit=commit,
-        title=wanted.title,
-        body=wanted.body,
-        number=outcome.number,
-        url=outcome.url,
-    )
 
 
 def render_retrain(result: RetrainResult) -> str:
@@ -222,25 +159,16 @@ def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: O
     }
     trained = run_step(work, on_line, "train", "--no-fail")
     if not trained["passed"]:
-        return RetrainResult(
-            passed=False, reasons=tuple(trained["reasons"]), operation="none", verdict="data_refused", **common
-        )
+        return _lost(work, why, "data_refused", trained, "train", common)
     evaluation = run_step(work, on_line, "evaluate", "--no-fail", "--base", common["base"], f"--reason={why.reason}")
     verdict = evaluation["verdict"]
     if verdict != "promote":
-        return RetrainResult(
-            passed=False,
-            reasons=tuple(evaluation["reasons"]),
-            operation="none",
-            verdict=verdict,
-            evaluation=evaluation,
-            **common,
-        )
+        return replace(_lost(work, why, verdict, evaluation, "evaluate", common), evaluation=evaluation)
     dvc = Dvc(work)
     crown(work, dvc.pull_challenger(), evaluation)
     dvc.push()
     title = proposal.title(work, evaluation)
-    body = proposal.body(work, why, rows, (work.reports / "evaluate.md").read_text(encoding="utf-8"))
+    body = proposal.body(work, why, rows, _report(work, "evaluate"))
     commit = tree.commit(
         proposal.message(title, body, why.reason, key),
         [path for path in proposal.allowed_paths(work) if (work.root / path).exists()],
@@ -256,6 +184,42 @@ def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: O
         evaluation=evaluation,
         **common,
     )
+
+
+def _lost(
+    work: Project, why: Why, verdict: str, said: Mapping[str, Any], step: str, common: Mapping[str, Any]
+) -> RetrainResult:
+    """Return the result of an attempt that proposes nothing, with what the step that ended it reports."""
+    return RetrainResult(
+        passed=False,
+        reasons=tuple(said["reasons"]),
+        operation="none",
+        verdict=verdict,
+        title=notices.lost_title(work.pipeline, verdict),
+        body=notices.lost_body(why, common["new_rows"], verdict, _report(work, step)),
+        **common,
+    )
+
+
+def _evidence(project: Project, reason: str, at: str) -> str:
+    """Return what led to this attempt, folded away, if the reports that lie here are of it and not of an earlier one."""
+    path = project.reports / "decide.json"
+    decided = read_json(path) if path.is_file() else {}
+    stood, stands = position(str(decided.get("at", ""))), position(at)
+    fitting = decided.get("action") == "attempt" and decided.get("reason") == reason
+    if not fitting or stood is None or stands is None or stood < stands:
+        return ""
+    found = {"decide": "The decision and every signal", "drift": "Drift: what differs, and since when"}
+    texts = {
+        words: (project.reports / f"{step}.md").read_text(encoding="utf-8").strip()
+        for step, words in found.items()
+        if (project.reports / f"{step}.md").is_file()
+    }
+    return "\n\n".join(f"<details><summary>{words}</summary>\n\n{text}\n\n</details>" for words, text in texts.items())
+
+
+def _report(work: Project, step: str) -> str:
+    return (work.reports / f"{step}.md").read_text(encoding="utf-8").strip()
 
 
 def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, str]:
@@ -341,43 +305,6 @@ def _share_cache(project: Project, work: Project) -> None:
     """Let the worktree use the repository's DVC cache: what was trained or fetched once is not moved again."""
     cache = project.root / ".dvc" / "cache"
     (work.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
-
-
-def _nothing_to_propose(project: Project, base: str, handed: Memory) -> RetrainResult:
-    verdicts = {outcome: verdict for verdict, outcome in _OUTCOMES.items()}
-    newest = handed.attempts[-1] if handed.attempts else None
-    ended = f"the attempt ended with {newest.outcome!r}" if newest else "no attempt was handed over that is not known"
-    return RetrainResult(
-        passed=True,
-        reasons=(f"nothing to propose: {ended}; the log of attempts is up to date",),
-        operation="none",
-        verdict=verdicts[newest.outcome] if newest else "",
-        reason=newest.reason if newest else "",
-        branch=project.retrain_branch,
-        base=base,
-    )
-
-
-def _wanted(project: Project, message: str) -> PullRequest:
-    """Return the pull request that a retrain commit's message asks for."""
-    title, body = proposal.split_message(message)
-    return PullRequest(
-        head=project.retrain_branch,
-        base=project.settings.retrain.base,
-        title=title,
-        body=body,
-        labels=project.settings.retrain.labels,
-        evidence=proposal.trailer(message, proposal.INPUTS_TRAILER) or "",
-    )
-
-
-def _told(outcome: PullRequestOutcome) -> str:
-    if outcome.operation == "declined":
-        return (
-            f"pull request {outcome.number} with the same evidence was closed without merging, so it is not opened "
-            "again; new data, code, parameters or a new champion will be proposed"
-        )
-    return f"pull request {outcome.number} was {outcome.operation}"
 
 
 def _proposed_before(git: Git, branch: str, base: str, tip: str, why: Why) -> RetrainResult:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from titlebout import buckets, databases
+from titlebout.addresses import Address, address
 from titlebout.arrivals import Arrival, Rule, what_is_new, with_labels
-from titlebout.config import Address, address
 from titlebout.data import timestamps
 from titlebout.errors import ConfigError, NotFoundError, TitleboutError
 from titlebout.project import Project

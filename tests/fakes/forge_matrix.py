@@ -130,10 +130,11 @@ class Played:
 
 
 def propose(forge: Forge) -> None:
-    """Do what ``retraining.propose`` asks of the forge."""
+    """Do what ``proposing.propose`` asks of the forge."""
     if forge.find_declined(WANTED) is None:
         outcome = forge.ensure_pull_request(WANTED)
         forge.set_status(SHA, "success", "titlebout/gate", "the challenger won", outcome.url)
+        forge.close_issue("retrain flights")
 
 
 def play(case: Case) -> Played:

@@ -77,7 +77,7 @@ def decided(command: Command, *options: str) -> Any:
     said = command("decide", *options)
     document = said.document
     assert said.code == (ExitCode.DATA_REFUSED if document["action"] == "stop" else ExitCode.OK)
-    assert sorted(signal["name"] for signal in document["signals"]) == sorted(["data", *REASONS])
+    assert sorted(signal["name"] for signal in document["signals"]) == sorted(["data", "refresh", *REASONS])
     assert json.loads(Path("reports/decide.json").read_text("utf-8")) == document
     assert Path("reports/decide.md").read_text("utf-8").startswith("### Decision: ")
     return document

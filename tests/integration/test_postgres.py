@@ -15,8 +15,8 @@ import pytest
 import sample
 from arriving import ARRIVED, configure, same_rows
 from titlebout import databases, drift, retraining
+from titlebout.addresses import address
 from titlebout.checks import check_project
-from titlebout.config import address
 from titlebout.databases import Query, read_rows
 from titlebout.errors import ConfigError, DataError, PermissionRefusedError, TemporaryError, TitleboutError
 from titlebout.proposal import Why

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 
 import sample
-from fakes.github_server import GithubServer
+from fakes.github_server import Fault, GithubServer, refusal
 from sample import Said
-from titlebout import handover, logbook, process, proposal, retraining
+from titlebout import handover, logbook, process, proposal, proposing, retraining
 from titlebout.__main__ import run
 from titlebout.errors import ConflictError, ExitCode, InconclusiveError, TitleboutError, UnsafeError
 from titlebout.forge import Forge
 from titlebout.git import Git
+from titlebout.handover import Handed
 from titlebout.policy import Attempt
 from titlebout.project import Project
 from titlebout.proposal import Why
@@ -33,6 +34,14 @@ def origin_of(project: Project) -> Path:
 def logs_at_origin(project: Project) -> list[tuple[str, str]]:
     """Return reason and outcome of what the log at origin holds."""
     return [(one.reason, one.outcome) for one in logbook.read(Git(origin_of(project)), LOG).attempts]
+
+
+def propose(project: Project, forge: Forge, bundle: Path | None = None) -> retraining.RetrainResult:
+    """Propose what a bundle holds, else the local branch."""
+    git = Git(project.root)
+    if bundle is None:
+        return proposing.propose(project, forge, Handed(git.resolve(f"refs/heads/{BRANCH}") or "", LOG), git)
+    return proposing.propose(project, forge, handover.unpack(project, git, bundle), git, "https://forge.example/run/7")
 
 
 def stormy(rows: int, start: str = "2024-04-21", seed: int = 1) -> pd.DataFrame:
@@ -256,16 +265,32 @@ def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.
     assert [written.outcome for written in logbook.read(Git(calm_project.root), LOG).attempts] == ["refused"]
 
 
-def test_with_a_forge_an_attempt_that_ended_without_a_commit_is_handed_in(calm_project: Project) -> None:
+def test_with_a_forge_an_attempt_that_ended_without_a_commit_is_handed_in_and_told(
+    calm_project: Project, github: GithubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     origin = calm_project.root.parent / "origin.git"
     process.run(["git", "clone", "--quiet", "--bare", str(calm_project.root), str(origin)])
     sample.git(calm_project.root, "remote", "add", "origin", str(origin))
     arrive(calm_project.root, stormy(200).assign(late=7), "2024-05")
+    monkeypatch.setenv("GITHUB_API_URL", github.url)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/ferries")
+    monkeypatch.setenv("TITLEBOUT_TOKEN", "secret-token")
 
     code = run(["retrain", "--reason", "age", "--forge", "github", "--json"])
 
     assert code == ExitCode.DATA_REFUSED
     assert logs_at_origin(calm_project) == [("age", "refused")]
+    (issue,) = github.repository.issues
+    assert issue["title"] == "Retraining ferries: the data was refused"
+    assert "Column 'late'" in issue["body"]
+    assert json.loads(capsys.readouterr().out)["url"] == issue["html_url"]
+
+
+def test_a_forge_that_cannot_be_asked_is_said_before_anything_is_trained(calm_project: Project) -> None:
+    arrive(calm_project.root, stormy(200), "2024-05")
+
+    assert run(["retrain", "--forge", "github", "--json"]) == ExitCode.USAGE
+    assert logbook.read(Git(calm_project.root), LOG).attempts == ()
 
 
 def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Project) -> None:
@@ -316,8 +341,8 @@ def test_a_bundle_is_proposed_as_one_pull_request_and_refreshed_not_repeated(
     sample.git(after.root, "branch", "-D", BRANCH)
     bundle = after.root / "build" / "retrain.bundle"
 
-    first = retraining.propose(after, forge, bundle)
-    second = retraining.propose(after, forge, bundle)
+    first = propose(after, forge, bundle)
+    second = propose(after, forge, bundle)
 
     assert (first.operation, second.operation) == ("created", "unchanged")
     assert first.number == second.number
@@ -331,7 +356,7 @@ def test_a_bundle_is_proposed_as_one_pull_request_and_refreshed_not_repeated(
 def test_the_local_branch_is_pushed_and_its_pull_request_carries_the_evidence(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
-    result = retraining.propose(after, forge)
+    result = propose(after, forge)
 
     message = Git(after.root).message(result.commit)
     assert Git(after.root).remote_branch(BRANCH) == result.commit
@@ -342,12 +367,12 @@ def test_the_local_branch_is_pushed_and_its_pull_request_carries_the_evidence(
 def test_a_proposal_that_was_declined_is_not_pushed_or_opened_again(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
-    first = retraining.propose(after, forge)
+    first = propose(after, forge)
     github.repository.close_pull(first.number or 0)
     sample.git(after.root, "push", "--quiet", "origin", "--delete", BRANCH)
     statuses = len(github.repository.statuses)
 
-    second = retraining.propose(after, forge)
+    second = propose(after, forge)
 
     assert (second.operation, second.number, second.url, second.passed) == ("declined", first.number, first.url, True)
     assert second.reasons[0].startswith(f"pull request {first.number} with the same evidence was closed")
@@ -359,11 +384,11 @@ def test_a_proposal_that_was_declined_is_not_pushed_or_opened_again(
 def test_new_evidence_is_proposed_after_the_old_was_declined(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
-    github.repository.close_pull(retraining.propose(after, forge).number or 0)
+    github.repository.close_pull(propose(after, forge).number or 0)
     arrive(after.root, stormy(60, start="2024-06-12", seed=2), "2024-06")
     assert retraining.retrain(after, Why("drift")).operation == "committed"
 
-    again = retraining.propose(after, forge)
+    again = propose(after, forge)
 
     assert (again.operation, again.number) == ("created", 2)
     assert [pull["state"] for pull in github.repository.pulls] == ["closed", "open"]
@@ -372,38 +397,102 @@ def test_new_evidence_is_proposed_after_the_old_was_declined(
 def test_a_decline_is_remembered_when_main_moves_on_elsewhere(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
-    github.repository.close_pull(retraining.propose(after, forge).number or 0)
+    github.repository.close_pull(propose(after, forge).number or 0)
     (after.root / "README.md").write_text("news\n", encoding="utf-8")
     sample.git(after.root, "add", "README.md")
     sample.git(after.root, "commit", "--quiet", "-m", "News on main")
     sample.git(after.root, "push", "--quiet", "origin", "main")
     assert retraining.retrain(after, Why("drift")).operation == "committed"
 
-    assert retraining.propose(after, forge).operation == "declined"
+    assert propose(after, forge).operation == "declined"
     assert len(github.repository.pulls) == 1
 
 
-def test_an_attempt_that_lost_is_handed_over_without_a_commit(
+def lost(project: Project, *attempts: Attempt, title: str = "Retraining ferries: the champion keeps its title") -> Path:
+    """Write the bundle of a job whose challenger did not win, and forget what it was made of."""
+    git, bundle = Git(project.root), project.root / "build" / "lost.bundle"
+    git.run("update-ref", "-d", LOG)
+    for attempt in attempts:
+        logbook.write_down(git, "ferries", attempt)
+    handover.pack(project, git, bundle, git.output("rev-parse", "main"), Handed("", LOG, title, "### Gate: keep\n"))
+    git.run("update-ref", "-d", LOG)
+    return bundle
+
+
+def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
-    sample.git(after.root, "update-ref", "-d", LOG)
     sample.git(after.root, "branch", "-D", BRANCH)
-    base = sample.git(after.root, "rev-parse", "main")
-    for reason in ("schedule", "drift"):
-        logbook.write_down(Git(after.root), "ferries", Attempt(f"2024-06-1{len(reason)}", reason, "lost"))
-    bundle = after.root / "build" / "lost.bundle"
-    handover.pack(after, Git(after.root), bundle, base, "")
-    sample.git(after.root, "update-ref", "-d", LOG)
+    bundle = lost(after, Attempt("2024-06-15", "drift", "won"), Attempt("2024-06-18", "schedule", "lost"))
 
-    first = retraining.propose(after, forge, bundle)
-    second = retraining.propose(after, forge, bundle)
+    first = propose(after, forge, bundle)
+    second = propose(after, forge, bundle)
 
     assert (first.passed, first.operation, first.verdict, first.reason) == (True, "none", "keep", "schedule")
     assert (second.passed, second.operation, second.verdict) == (True, "none", "")
     assert "nothing new" in retraining.render_retrain(second)
-    assert logs_at_origin(after) == [("drift", "lost"), ("schedule", "lost")]
+    assert logs_at_origin(after) == [("drift", "won"), ("schedule", "lost")]
     assert Git(after.root).remote_branch(BRANCH) is None
-    assert httpx.get(f"{github.url}/_stand-in/state").json()["pulls"] == []
+    state = httpx.get(f"{github.url}/_stand-in/state").json()
+    assert state["pulls"] == []
+    (issue,) = state["issues"]
+    assert (issue["title"], issue["state"]) == ("Retraining ferries: the champion keeps its title", "open")
+    assert issue["body"].startswith("<!-- titlebout: retrain ferries -->\n### Gate: keep")
+    assert issue["body"].index("| 2024-06-18 | schedule | lost |") < issue["body"].index("| 2024-06-15 | drift | won |")
+    assert "[Run and reports](https://forge.example/run/7)" in issue["body"]
+    assert issue["html_url"] == first.url
+
+
+def test_the_next_attempt_that_loses_refreshes_the_issue_and_one_that_wins_closes_it(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    proposal_of_a_win = Git(after.root).resolve(f"refs/heads/{BRANCH}")
+    propose(after, forge, lost(after, Attempt("2024-06-01", "drift", "lost")))
+    propose(
+        after,
+        forge,
+        lost(after, Attempt("2024-06-08", "drift", "inconclusive"), title="Retraining ferries: no verdict"),
+    )
+
+    (issue,) = github.repository.issues
+    assert (issue["title"], issue["state"]) == ("Retraining ferries: no verdict", "open")
+    assert "| 2024-06-08 | drift | inconclusive |" in issue["body"]
+
+    proposing.propose(after, forge, Handed(proposal_of_a_win or "", LOG), Git(after.root))
+    assert [one["state"] for one in github.repository.issues] == ["closed"]
+
+
+def test_a_proposal_that_newer_data_does_not_bear_out_is_taken_back_until_one_wins_again(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    won = propose(after, forge)
+    propose(after, forge, lost(after, Attempt("2024-07-01", "drift", "lost")))
+
+    (pull,) = github.repository.pulls
+    (issue,) = github.repository.issues
+    assert pull["state"] == "open"
+    assert (
+        "> [!WARNING]\n> On data up to 2024-07-01 a challenger was tried again and did not win (lost): " in pull["body"]
+    )
+    assert issue["html_url"] in pull["body"]
+    assert pull["body"].endswith(won.body)
+    newest = github.repository.statuses[-1]
+    assert (newest["sha"], newest["context"], newest["state"]) == (won.commit, "titlebout/gate", "failure")
+
+    propose(after, forge)
+    assert "WARNING" not in github.repository.pulls[0]["body"]
+    assert github.repository.statuses[-1]["state"] == "success"
+
+
+def test_a_forge_without_issues_stops_neither_the_log_nor_the_proposal(
+    after: Project, forge: Forge, github: GithubServer
+) -> None:
+    github.faults = [Fault(refusal(410, "Issues are disabled for this repo"), path="/issues$", times=9)]
+    tried = propose(after, forge, lost(after, Attempt("2024-06-01", "drift", "lost")))
+
+    assert "no issue could be had" in tried.reasons[0]
+    assert logs_at_origin(after) == [("drift", "lost")]
+    assert propose(after, forge).operation == "created"
 
 
 def test_a_log_that_was_tampered_with_reaches_origin_without_what_is_no_attempt(after: Project, forge: Forge) -> None:
@@ -412,9 +501,9 @@ def test_a_log_that_was_tampered_with_reaches_origin_without_what_is_no_attempt(
     commit = git.commit_file(logbook.FILE, f'{good}\n{{"at": "$(touch x)"}}\n', "Tampered", None)
     git.run("update-ref", LOG, commit)
     bundle = after.root / "build" / "tampered.bundle"
-    handover.pack(after, git, bundle, git.output("rev-parse", "main"), "")
+    handover.pack(after, git, bundle, git.output("rev-parse", "main"), Handed("", LOG))
 
-    retraining.propose(after, forge, bundle)
+    propose(after, forge, bundle)
 
     assert logs_at_origin(after) == [("age", "lost")]
     assert "touch" not in sample.git(origin_of(after), "show", f"{LOG}:{logbook.FILE}")
@@ -428,7 +517,7 @@ def test_a_commit_that_touches_code_is_refused_before_it_is_pushed(after: Projec
     sample.git(after.root, "checkout", "--quiet", "main")
 
     with pytest.raises(UnsafeError, match=r"touches 'src/ferries/model.py'"):
-        retraining.propose(after, forge)
+        propose(after, forge)
 
     assert Git(after.root).remote_branch(BRANCH) is None
 
@@ -454,7 +543,7 @@ def test_a_commit_that_would_write_elsewhere_is_refused(after: Project, forge: F
     amend(after)
 
     with pytest.raises(UnsafeError):
-        retraining.propose(after, forge)
+        propose(after, forge)
 
     assert Git(after.root).remote_branch(BRANCH) is None
 
@@ -466,4 +555,4 @@ def test_a_base_that_moved_since_the_attempt_is_a_conflict(after: Project, forge
     sample.git(after.root, "push", "--quiet", "origin", "main")
 
     with pytest.raises(ConflictError, match="the base branch moved"):
-        retraining.propose(after, forge)
+        propose(after, forge)

@@ -21,8 +21,8 @@ import pytest
 import sample
 from arriving import ARRIVED, configure, same_rows
 from titlebout import databases, drift, drift_report, retraining
+from titlebout.addresses import address
 from titlebout.checks import check_project
-from titlebout.config import address
 from titlebout.databases import Query, read_rows
 from titlebout.doctor import doctor
 from titlebout.errors import (

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sample import PARAMS, SETTINGS
-from titlebout.config import Settings, address, load_params, load_settings, margin_size, settings_schema
+from titlebout.addresses import address
+from titlebout.config import Settings, load_params, load_settings, margin_size, settings_schema
 from titlebout.errors import ConfigError, ExitCode, NotFoundError
 
 ROOT = Path(__file__).parents[2]

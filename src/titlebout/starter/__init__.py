@@ -7,7 +7,8 @@ from string import Template
 
 import yaml
 
-from titlebout.config import PARAMS_FILE, SETTINGS_FILE
+from titlebout.addresses import SETTINGS_FILE
+from titlebout.config import PARAMS_FILE
 from titlebout.project import Project
 from titlebout.roles import Roles
 
