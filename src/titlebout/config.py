@@ -247,7 +247,7 @@ class PolicySettings(_Table):
     )
     drift: bool = Field(True, description="Whether confirmed drift starts an attempt.")
     refresh_periods: float = Field(
-        0, ge=0, description="An open proposal is tried again on data that is newer by more than so many periods."
+        0, ge=0, description="An open proposal is tried again on data that is newer by so many periods; 0: by anything."
     )
     max_age_periods: int = Field(26, ge=0, description="Age at which a champion is challenged; 0: never.")
     volume_rows: int = Field(0, ge=0, description="So many new rows are a reason by themselves; 0: never.")

@@ -1,12 +1,21 @@
 """End to end: whole workflows, run by act through titlebout.act (the harness; stand-ins are in src/titlebout/standins)."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import sample
+from fakes.github_server import GithubServer
 from titlebout.scaffold import Request, new
+from workflow_runs import REPOSITORY
+
+
+@pytest.fixture
+def github() -> Iterator[GithubServer]:
+    with GithubServer(REPOSITORY) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

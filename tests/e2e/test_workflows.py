@@ -1,35 +1,18 @@
 """The workflows of a generated repository, run whole: first push, drift, retraining, pull request, promotion, refusals."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-import pytest
 import yaml
 
 import sample
 from fakes.github_server import GithubServer
 from titlebout import process
-from titlebout.act import WorkflowRun, run_workflow
+from titlebout.act import run_workflow
+from workflow_runs import run
 
-REPOSITORY = "acme/flights-delay"
-TOKEN = "ghs_canary0123456789"
 BRANCH = "retrain/flights-delay"
-
-
-@pytest.fixture
-def github() -> Iterator[GithubServer]:
-    with GithubServer(REPOSITORY) as server:
-        yield server
-
-
-def run(repository: Path, workflow: str, event: str, server: GithubServer, **payload: object) -> WorkflowRun:
-    """Run a workflow as GitHub would, with the stand-in in GitHub's place."""
-    variables = {"GITHUB_API_URL": server.url, "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN}
-    ran = run_workflow(repository, workflow, event, payload=payload, variables=variables)
-    assert TOKEN not in ran.log
-    return ran
 
 
 def test_the_first_push_is_green_and_has_nothing_to_train(example: Path, github: GithubServer) -> None:

@@ -1,7 +1,7 @@
 """The decision on real data, with a real champion and a real log: what it measures, and what it starts."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import yaml
 from scipy.stats import ttest_ind
 
 import sample
+from fakes.github_server import GithubServer
 from sample import Said
-from titlebout import logbook, process
+from titlebout import deciding, logbook, process
 from titlebout.arrivals import Rule, what_is_new
 from titlebout.decay import decay, welch
 from titlebout.deciding import DecideResult, render_decide
@@ -29,6 +30,7 @@ from titlebout.tracking import Dvc
 
 Command = Callable[..., Said]
 CHAMPION = Path("pipelines/ferries/champion.dvc")
+LOG, NEW = "refs/titlebout/log/ferries", "0" * 32 + ".dir"
 END = "2024-04-19T22:00:00+00:00"  # of the sample's data
 
 
@@ -48,6 +50,16 @@ def here(calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = sample.copy(calm, tmp_path / sample.NAME)
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture
+def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GithubServer]:
+    with GithubServer("acme/ferries") as server:
+        monkeypatch.setenv("GITHUB_API_URL", server.url)
+        monkeypatch.setenv("GITHUB_REPOSITORY", "acme/ferries")
+        monkeypatch.setenv("TITLEBOUT_TOKEN", "secret-token")
+        yield server
+        assert server.violations == []
 
 
 def stormy(frame: pd.DataFrame) -> pd.DataFrame:
@@ -107,6 +119,82 @@ def test_the_loss_is_compared_with_that_on_the_very_rows_it_won_on(here: Path, c
     before = json.loads((here / "reports" / "evaluate.json").read_text("utf-8"))["challenger_score"]
 
     assert f"log loss {before:.3g} →" in decided(command)["note"]
+
+
+def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
+    here: Path, command: Command, github: GithubServer
+) -> None:
+    arrive(here, crossings())
+    looked(command)
+    held = champion_here(Project.find(here)).pointer.md5  # type: ignore[union-attr]
+    won = Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123")
+    logbook.write_down(Git(here), "ferries", won)
+    pull = github.repository.add_pull("retrain/ferries", "main", body="<!-- titlebout: evidence abc123 -->\nIt won.")
+
+    shown = decided(command, "--forge", "github")
+    assert (shown["action"], shown["reason"]) == ("attempt", "age")
+    assert shown["note"] == "the open proposal shows data up to 2024-06-09"
+
+    logbook.write_down(Git(here), "ferries", Attempt("2024-06-10T14:00:00+00:00", "age", "lost", held, "def456"))
+    assert signal(decided(command, "--forge", "github"), "refresh")["told"].startswith("a later attempt did not win")
+
+    github.repository.close_pull(pull["number"])
+    assert signal(decided(command, "--forge", "github"), "refresh")["told"] == "no proposal is open"
+
+
+def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, command: Command) -> None:
+    arrive(here, crossings())
+    looked(command)
+    held = champion_here(Project.find(here)).pointer.md5  # type: ignore[union-attr]
+    logbook.write_down(Git(here), "ferries", Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123"))
+    sample.git(here, "checkout", "--quiet", "-b", "retrain/ferries")
+    sample.edit(here / CHAMPION, held, NEW)
+    sample.git(here, "commit", "--quiet", "--all", "-m", "Retrain\n\nTitlebout-Retrain: age\nTitlebout-Inputs: abc123")
+    sample.git(here, "checkout", "--quiet", "main")
+
+    assert (decided(command)["action"], decided(command)["reason"]) == ("attempt", "age")
+    merged = deciding._proposed(Project.find(here), Git(here), None, logbook.read(Git(here), LOG).attempts, NEW)
+    assert merged is None, "who holds the title is not proposed any more"
+    sample.git(here, "branch", "--quiet", "-D", "retrain/ferries")
+    assert signal(decided(command), "refresh")["told"] == "no proposal is open"
+
+
+def test_refused_data_is_told_in_one_issue_that_people_may_close(
+    here: Path, command: Command, github: GithubServer
+) -> None:
+    arrive(here, crossings().assign(wind="strong <b>@team</b>"))
+    looked(command)
+    assert decided(command, "--forge", "github")["action"] == "stop"
+    reports = (here / "reports").rename(here / "handed")
+    tell = ("decide", "--from-reports", str(reports), "--forge", "github")
+
+    said = command(*tell)
+    assert (said.code, said.document["reasons"][1]) == (ExitCode.DATA_REFUSED, "issue 1 was created")
+    (issue,) = github.repository.issues
+    assert issue["title"] == "Data for ferries was refused"
+    assert said.document["url"] == issue["html_url"]
+    assert "'wind'" in issue["body"]
+    assert "<b>" not in issue["body"]
+
+    assert command(*tell).document["reasons"][1] == "issue 1 was unchanged"
+    issue["state"] = "closed"
+    assert command(*tell).document["reasons"][1] == "issue 1 was unchanged"
+    assert issue["state"] == "closed"
+
+
+def test_a_decision_to_go_on_is_told_to_nobody(here: Path, command: Command, github: GithubServer) -> None:
+    arrive(here, crossings())
+    looked(command)
+    decided(command)
+
+    said = command("decide", "--from-reports", str(here / "reports"), "--forge", "github")
+
+    assert (said.code, said.document["action"]) == (ExitCode.OK, "nothing")
+    assert github.calls == []
+
+
+def test_reports_are_told_to_a_forge_only(here: Path, command: Command) -> None:
+    assert command("decide", "--from-reports", "reports").code == ExitCode.USAGE
 
 
 def test_quiet_data_starts_nothing(here: Path, command: Command) -> None:
