@@ -12,7 +12,8 @@ from titlebout.results import StepResult
 from titlebout.season import UNGATED, Contender, Season, Turn
 
 LEVEL = 0.05  # of the two-sided intervals by which policies are told apart
-SHOWN_NAMES = 12  # on an axis
+SHOWN_NAMES = 8  # on an axis
+SHOWN_REFUSED = 3  # periods
 
 _COLORS = {
     "never": "#cf222e",
@@ -55,8 +56,10 @@ class Policy:
         Challengers trained, and bouts won; without a gate, models replaced.
     mean_loss : float
         Over all rows that arrived.
-    difference, se : float
-        Mean loss less that of `never`, and the standard error of this paired difference over the periods. Below 0: better.
+    difference : float
+        Mean loss less that of `never`; below 0: better.
+    se : float or None
+        Standard error of this paired difference over the periods; None when there is one only.
     worst_period, worst_loss : str, float
     seconds : float
         Of fitting all challengers.
@@ -70,7 +73,7 @@ class Policy:
     pull_requests: int
     mean_loss: float
     difference: float
-    se: float
+    se: float | None
     worst_period: str
     worst_loss: float
     seconds: float
@@ -127,17 +130,21 @@ def _summary(contender: Contender, season: Season, base: Season) -> Policy:
     )
 
 
-def paired(one: Sequence[Turn], other: Sequence[Turn]) -> tuple[float, float]:
+def paired(one: Sequence[Turn], other: Sequence[Turn]) -> tuple[float, float | None]:
     """Return how much more one policy loses than another on the same periods, weighted by rows, and its standard error.
+
+    Of one period there is no standard error.
 
     Parameters
     ----------
     one, other : sequence of Turn
-        At least two, of the same periods. They count as independent of each other, whatever they have in common.
+        Of the same periods, which count as independent of each other, whatever they have in common.
     """
     rows = np.array([turn.rows for turn in one], dtype=np.float64)
     more = np.array([mine.loss - theirs.loss for mine, theirs in zip(one, other, strict=True)])
     mean = float(np.average(more, weights=rows))
+    if len(rows) < 2:
+        return mean, None
     spread = float(np.sum((rows / rows.sum()) ** 2 * (more - mean) ** 2))
     return mean, float(np.sqrt(spread * len(rows) / (len(rows) - 1)))
 
@@ -153,16 +160,18 @@ def supported(policies: Sequence[Policy], loss: str) -> tuple[str, ...]:
     """
     best = min(policies, key=lambda one: one.mean_loss)
     near = [one for one in policies if not _worse(one, best)]
+    worse = [_margin(one, best) for one in policies if one not in near]
+    others = [one.name for one in near if one is not best]
+    periods = f"{len(best.turns)} period{'s' if len(best.turns) > 1 else ''}"
     cheapest = min(near, key=lambda one: (one.attempts, one.pull_requests))
-    periods, metric = len(best.turns), loss.replace("_", " ")
-    if len(near) == len(policies):
-        first = f"{periods} periods cannot tell these policies apart in {metric}"
-    else:
-        worse = ", ".join(_margin(one, best) for one in policies if one not in near)
-        first = f"shown worse than {best.name} in {metric}, over {periods} periods: {worse}"
-        others = ", ".join(one.name for one in near if one is not best)
-        first += f"; not told apart from it: {others}" if others else ""
-    least = f"of {'all' if len(near) == len(policies) else 'those not shown worse'}, {cheapest.name} made the fewest attempts: {cheapest.attempts}"
+    first = f"{best.name} had the smallest mean {loss.replace('_', ' ')}, {best.mean_loss:.4f}"
+    if worse:
+        first += f"; shown worse over {periods}: {', '.join(worse)}"
+        first += f"; not told apart from it: {', '.join(others)}" if others else ""
+    elif others:
+        last = max(policies, key=lambda one: one.mean_loss)
+        first += f", but {periods} cannot tell the policies apart: even {_margin(last, best)} may be chance"
+    least = f"of those that are not shown worse, {cheapest.name} made the fewest attempts: {cheapest.attempts}"
     return first, least, "this is one past: a policy that did well in it need not do well in the next"
 
 
@@ -173,7 +182,8 @@ def _worse(one: Policy, best: Policy) -> bool:
 
 def _margin(one: Policy, best: Policy) -> str:
     more, half = _interval(one, best)
-    return f"{one.name} (by {more:.4f} ± {half:.4f})"
+    certain = f"give or take {half:.4f}" if np.isfinite(half) else "nobody knows how certain"
+    return f"{one.name} ({more:.4f} more, {certain})"
 
 
 def _interval(one: Policy, best: Policy) -> tuple[float, float]:
@@ -181,6 +191,8 @@ def _interval(one: Policy, best: Policy) -> tuple[float, float]:
     from scipy.stats import t
 
     more, se = paired(one.turns, best.turns)
+    if se is None:
+        return more, float("inf")
     return more, float(t.ppf(1 - LEVEL / 2, len(one.turns) - 1)) * se
 
 
@@ -189,21 +201,23 @@ def render_backtest(result: BacktestResult) -> str:
     first, last = result.periods[0].name, result.periods[-1].name
     after = f", labels {result.label_delay} periods late" if result.label_delay else ""
     what = f"{len(result.periods)} periods, {first} to {last}, after a start of {result.start_rows:,} rows{after}."
-    refused = sum(bool(period.refused) for period in result.periods)
-    lines = ["### Backtest", "", escape(what), "", table(*_overview(result))]
+    refused = [f"{period.name} ({period.refused})" for period in result.periods if period.refused]
+    lines = ["### Backtest", "", escape(what), "", table(*overview(result))]
     if refused:
-        lines += [escape(f"The data check refuses {refused} of the periods."), ""]
+        shown = "; ".join(refused[:SHOWN_REFUSED])
+        lines += [f"Refused by the data check: {len(refused)} of {len(result.periods)}: {escape(shown)}.", ""]
     lines += [f"- {escape(_sentence(reason))}" for reason in result.reasons]
     return "\n".join(lines) + "\n"
 
 
-def _overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:
+def overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:
+    """Return the table of the policies: its headers, and a row for each."""
     headers = ["policy", "attempts", "pull requests", f"mean {result.loss.replace('_', ' ')}"]
-    headers += ["difference to never (± standard error)", "worst period", "fitting, s"]
+    headers += ["against never (± se)", "worst period", "fitting, s"]
     rows: list[list[object]] = [
         [
             *(one.name, one.attempts, one.pull_requests, score(one.mean_loss)),
-            Markdown("-" if one is result.policies[0] else f"{one.difference:+.4f} ± {one.se:.4f}"),
+            Markdown("-" if one is result.policies[0] else f"{one.difference:+.4f}{_error(one)}"),
             f"{one.worst_period}: {one.worst_loss:.4f}",
             Markdown(f"{one.seconds:.1f}"),
         ]
@@ -212,13 +226,17 @@ def _overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:
     return headers, rows
 
 
+def _error(one: Policy) -> str:
+    return "" if one.se is None else f" ± {one.se:.4f}"
+
+
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
 def page(result: BacktestResult) -> str:
     """Return the HTML page: the policies as a table, their losses over time, what they saved, and every period."""
-    headers, overview = _overview(result)
+    headers, rows = overview(result)
     loss = result.loss.replace("_", " ")
     names = _ticks([period.name for period in result.periods])
     lines = [
@@ -233,7 +251,7 @@ def page(result: BacktestResult) -> str:
         "Backtest: when to retrain",
         f"{len(result.periods)} periods of the past, played again under {len(result.policies)} policies.",
         pages.paragraph(" ".join(map(_sentence, result.reasons))),
-        pages.table(headers, [[str(cell) for cell in row] for row in overview], ["" for _ in overview]),
+        pages.table(headers, [[str(cell) for cell in row] for row in rows], ["" for _ in rows]),
         pages.figure(
             pages.line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.policies)),
             "Each point scores the model that was in service when the period's rows arrived, before it was trained on any of them.",
@@ -284,7 +302,7 @@ def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], l
         [
             period.name,
             f"{period.rows:,}",
-            *(_cell(one.turns[at]) for one in result.policies),
+            *(_cell(one, one.turns[at]) for one in result.policies),
             f"refused: {period.refused}" if period.refused else "passed",
         ]
         for at, period in enumerate(result.periods)
@@ -292,6 +310,10 @@ def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], l
     return headers, rows, ["data_refused" if period.refused else "" for period in result.periods]
 
 
-def _cell(turn: Turn) -> str:
-    done = f"{_WORDS[turn.verdict]} ({turn.reason.replace('_', ' ')})" if turn.verdict else turn.decision
-    return f"{turn.loss:.4f} {done}" if done != "nothing" else f"{turn.loss:.4f}"
+def _cell(one: Policy, turn: Turn) -> str:
+    """Return a period's loss and what was done in it, with the reason where a policy has more than one."""
+    if turn.decision == "nothing":
+        return f"{turn.loss:.4f}"
+    reasons = {other.reason for other in one.turns if other.reason}
+    why = f" ({turn.reason.replace('_', ' ')})" if turn.reason and len(reasons) > 1 else ""
+    return f"{turn.loss:.4f} {_WORDS.get(turn.verdict, turn.decision)}{why}"

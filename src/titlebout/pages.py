@@ -17,7 +17,7 @@ p.lead { color: var(--soft); margin-top: 0; }
 figure { margin: 1.5rem 0; overflow-x: auto; }
 figure svg { max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .9rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin: 1.5rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { background: var(--wash); }
@@ -79,7 +79,7 @@ def line_plot(
         axes.set_ylabel(ylabel)
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        figure.legend(loc="outside lower center", ncols=4, frameon=False)
         picture = io.StringIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})
         plt.close(figure)
