@@ -35,6 +35,7 @@ class Period:
     name : str
         Its first day, or its rows.
     rows : int
+        How many arrived.
     refused : str
         Why the data check refuses it; empty when it does not.
     """
@@ -61,6 +62,7 @@ class Policy:
     se : float or None
         Standard error of this paired difference over the periods; None when there is one only.
     worst_period, worst_loss : str, float
+        The period with the largest loss, and that.
     seconds : float
         Of fitting all challengers.
     turns : tuple of Turn
@@ -89,13 +91,15 @@ class BacktestResult(StepResult):
     reasons : tuple of str
         What the evidence supports.
     loss : {"log_loss", "mae"}
+        What is averaged over rows.
     start_rows : int
         Rows that were known before the first period.
     label_delay : int
         How many periods later labels became known.
     periods : tuple of Period
+        In order of time.
     policies : tuple of Policy
-        ``never`` first.
+        ``never``, what all are measured against, first.
     """
 
     step: ClassVar[str] = "backtest"

@@ -64,8 +64,8 @@ class DemoResult(StepResult):
         One :class:`Period` per month.
     log_loss : float
         Mean of the loop over all flights that arrived.
-    backtest : BacktestResult
-        The same months under other policies.
+    backtest : dict
+        The result of ``backtest`` for the same months.
     """
 
     step: ClassVar[str] = "demo"

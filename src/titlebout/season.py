@@ -57,10 +57,13 @@ class Turn:
     Attributes
     ----------
     name : str
+        Of the period.
     rows : int
+        How many arrived in it.
     loss : float
         Mean over the rows (log loss, or absolute error) of the model that was in service when they arrived.
     decision : {"nothing", "wait", "stop", "attempt"}
+        Wait: an attempt would be too early. Stop: the data is refused.
     reason : str
         Of the attempt; empty otherwise.
     verdict : {"promote", "keep", "inconclusive", "ungated", ""}

@@ -15,6 +15,7 @@ from sample import Said
 from titlebout import backtest, process
 from titlebout.backtest import Plan
 from titlebout.backtest_report import BacktestResult
+from titlebout.drift_report import share_drifted
 from titlebout.errors import ExitCode
 from titlebout.project import Project
 from titlebout.reasons import POLICIES
@@ -245,3 +246,25 @@ def test_the_teams_own_failing_code_is_told_as_theirs(root: Path, command: Comma
 
     said = command("backtest", *SIX)
     assert (said.code, Path(said.error["where"].partition(":")[0]).name) == (ExitCode.USAGE, "features.py")
+
+
+def awkward(rows: int, moved: float, seed: int) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "moved": generator.normal(moved, 1, rows),
+            "still": generator.normal(0, 1, rows),
+            "level": generator.choice(["a", "b" if not moved else "c"], rows),
+            "name": [f"ship number {number} of {seed}" for number in generator.integers(0, 10**9, rows)],
+            "open": generator.random(rows) < 0.5,
+            "gaps": pd.Series(generator.choice([True, None], rows), dtype=object),
+            "at": pd.date_range("2024-01-01", periods=rows, freq="h", tz="UTC"),
+            "empty": np.nan,
+        }
+    )
+
+
+def test_evidentlys_defaults_count_what_moved_whatever_the_columns_hold() -> None:
+    quiet, moved = (share_drifted(awkward(2000, 0, 0), awkward(500, by, 1)) for by in (0.0, 2.0))
+
+    assert (quiet, moved) == (0.0, pytest.approx(2 / 5))  # times, and columns without values, are not compared
