@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from titlebout import pages
-from titlebout.reporting import Markdown, escape, score, table
+from titlebout.reporting import Markdown, code, escape, score, table
 from titlebout.results import StepResult
 from titlebout.season import UNGATED, Contender, Season, Turn
 
@@ -165,17 +165,17 @@ def supported(policies: Sequence[Policy], loss: str) -> tuple[str, ...]:
     best = min(policies, key=lambda one: one.mean_loss)
     near = [one for one in policies if not _worse(one, best)]
     worse = [_margin(one, best) for one in policies if one not in near]
-    others = [one.name for one in near if one is not best]
+    others = [repr(one.name) for one in near if one is not best]
     periods = f"{len(best.turns)} period{'s' if len(best.turns) > 1 else ''}"
     cheapest = min(near, key=lambda one: (one.attempts, one.pull_requests))
-    first = f"{best.name} had the smallest mean {loss.replace('_', ' ')}, {best.mean_loss:.4f}"
+    first = f"the smallest mean {loss.replace('_', ' ')}, {best.mean_loss:.4f}, is that of {best.name!r}"
     if worse:
         first += f"; shown worse over {periods}: {', '.join(worse)}"
         first += f"; not told apart from it: {', '.join(others)}" if others else ""
     elif others:
         last = max(policies, key=lambda one: one.mean_loss)
         first += f", but {periods} cannot tell the policies apart: even {_margin(last, best)} may be chance"
-    least = f"of those that are not shown worse, {cheapest.name} made the fewest attempts: {cheapest.attempts}"
+    least = f"of those that are not shown worse, {cheapest.name!r} took the fewest attempts: {cheapest.attempts}"
     return first, least, "this is one past: a policy that did well in it need not do well in the next"
 
 
@@ -187,7 +187,7 @@ def _worse(one: Policy, best: Policy) -> bool:
 def _margin(one: Policy, best: Policy) -> str:
     more, half = _interval(one, best)
     certain = f"give or take {half:.4f}" if np.isfinite(half) else "nobody knows how certain"
-    return f"{one.name} ({more:.4f} more, {certain})"
+    return f"{one.name!r} ({more:.4f} more, {certain})"
 
 
 def _interval(one: Policy, best: Policy) -> tuple[float, float]:
@@ -206,7 +206,8 @@ def render_backtest(result: BacktestResult) -> str:
     after = f", labels {result.label_delay} periods late" if result.label_delay else ""
     what = f"{len(result.periods)} periods, {first} to {last}, after a start of {result.start_rows:,} rows{after}."
     refused = [f"{period.name} ({period.refused})" for period in result.periods if period.refused]
-    lines = ["### Backtest", "", escape(what), "", table(*overview(result))]
+    headers, rows = overview(result)
+    lines = ["### Backtest", "", escape(what), "", table(headers, [(code(name), *others) for name, *others in rows])]
     if refused:
         shown = "; ".join(refused[:SHOWN_REFUSED])
         lines += [f"Refused by the data check: {len(refused)} of {len(result.periods)}: {escape(shown)}.", ""]

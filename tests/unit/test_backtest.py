@@ -140,9 +140,11 @@ def test_what_is_shown_worse_is_named_and_the_least_work_among_the_others() -> N
     same = [loss - 0.1 + wobble for loss, wobble in zip(base, [0, 0.002, -0.001, 0.001, 0, 0.002], strict=True)]
     first, least, caution = played(never=base, every=better, titlebout=same).reasons
 
-    assert first.startswith("every had the smallest mean log loss, 0.5055; shown worse over 6 periods: never (0.09")
-    assert first.endswith("not told apart from it: titlebout")
-    assert least == "of those that are not shown worse, titlebout made the fewest attempts: 2"
+    assert first.startswith(
+        "the smallest mean log loss, 0.5055, is that of 'every'; shown worse over 6 periods: 'never' (0.09"
+    )
+    assert first.endswith("not told apart from it: 'titlebout'")
+    assert least == "of those that are not shown worse, 'titlebout' took the fewest attempts: 2"
     assert "one past" in caution
 
 
@@ -151,14 +153,14 @@ def test_policies_that_chance_could_explain_are_not_told_apart() -> None:
     first, least, _ = played(never=noise, every=[0.6, 0.55, 0.7, 0.3]).reasons
 
     assert "4 periods cannot tell the policies apart" in first
-    assert least.endswith("never made the fewest attempts: 0")
+    assert least.endswith("'never' took the fewest attempts: 0")
 
 
 def test_policies_that_did_the_same_are_not_told_apart() -> None:
     losses = [0.5, 0.7, 0.6, 0.4]
 
-    assert "cannot tell the policies apart: even never (0.0000 more" in played(never=losses, every=losses).reasons[0]
-    assert played(never=losses).reasons[0] == "never had the smallest mean log loss, 0.5500"
+    assert "cannot tell the policies apart: even 'never' (0.0000 more" in played(never=losses, every=losses).reasons[0]
+    assert played(never=losses).reasons[0] == "the smallest mean log loss, 0.5500, is that of 'never'"
 
 
 def test_one_period_has_no_error_and_tells_nothing_apart() -> None:
@@ -166,18 +168,18 @@ def test_one_period_has_no_error_and_tells_nothing_apart() -> None:
 
     assert [one.se for one in result.policies] == [None, None]
     assert (
-        "1 period cannot tell the policies apart: even never (0.1000 more, nobody knows how certain)"
+        "1 period cannot tell the policies apart: even 'never' (0.1000 more, nobody knows how certain)"
         in result.reasons[0]
     )
-    assert "| every | 1 | 0 | 0.4000 | -0.1000 |" in render_backtest(result)
+    assert "| `every` | 1 | 0 | 0.4000 | -0.1000 |" in render_backtest(result)
 
 
 def test_the_table_has_a_line_per_policy() -> None:
     text = render_backtest(played(never=[0.5, 0.7, 0.6], every=[0.4, 0.6, 0.51]))
 
     assert "3 periods, week 0 to week 2, after a start of 1,000 rows." in text
-    assert "| never | 0 | 0 | 0.6000 | - | week 1: 0.7000 | 0.0 |" in text
-    assert "| every | 3 | 0 | 0.5033 | -0.0967 ± 0.0033 | week 1: 0.6000 | 0.0 |" in text
+    assert "| `never` | 0 | 0 | 0.6000 | - | week 1: 0.7000 | 0.0 |" in text
+    assert "| `every` | 3 | 0 | 0.5033 | -0.0967 ± 0.0033 | week 1: 0.6000 | 0.0 |" in text
 
 
 def test_names_from_the_data_do_nothing_on_the_page_or_in_the_table() -> None:
