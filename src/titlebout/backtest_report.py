@@ -218,7 +218,7 @@ def render_backtest(result: BacktestResult) -> str:
 def overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:
     """Return the table of the policies: its headers, and a row for each."""
     headers = ["policy", "attempts", "pull requests", f"mean {result.loss.replace('_', ' ')}"]
-    headers += ["against never (± se)", "worst period", "fitting, s"]
+    headers += ["vs never (± se)", "worst period", "fitting, s"]
     rows: list[list[object]] = [
         [
             *(one.name, one.attempts, one.pull_requests, score(one.mean_loss)),
@@ -281,8 +281,8 @@ def _marks(policies: Sequence[Policy]) -> dict[str, list[tuple[int, int]]]:
     at = [(line, place, turn) for line, one in enumerate(policies) for place, turn in enumerate(one.turns)]
     served = {"promote", UNGATED}
     return {
-        "challenger won, or replaced the model": [(line, place) for line, place, turn in at if turn.verdict in served],
-        "challenger lost": [(line, place) for line, place, turn in at if turn.verdict and turn.verdict not in served],
+        "won, or replaced": [(line, place) for line, place, turn in at if turn.verdict in served],
+        "lost": [(line, place) for line, place, turn in at if turn.verdict and turn.verdict not in served],
     }
 
 

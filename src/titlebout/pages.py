@@ -5,6 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+LEGEND_WIDTH = 100  # characters beside each other below a plot
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --line: #d0d7de; --soft: #57606a; --wash: #f6f8fa; }
 @media (prefers-color-scheme: dark) {
@@ -66,7 +68,7 @@ def line_plot(
 
     # The same values give the same bytes, and text stays text, so that it can be searched and read aloud.
     with mpl.rc_context({"svg.hashsalt": "titlebout", "svg.fonttype": "none", "font.size": 10}):
-        figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
+        figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
         for line in lines:
             axes.plot(range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2)
         for (label, places), marker in zip(marked.items(), "^x", strict=False):
@@ -79,7 +81,9 @@ def line_plot(
         axes.set_ylabel(ylabel)
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(loc="outside lower center", ncols=4, frameon=False)
+        longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
+        columns = min(max(LEGEND_WIDTH // (longest + 6), 1), 4)
+        figure.legend(loc="outside lower center", ncols=columns, frameon=False)
         picture = io.StringIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})
         plt.close(figure)
