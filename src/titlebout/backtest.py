@@ -163,14 +163,8 @@ def cut(
         If there are fewer than 3 periods.
     """
     length, by_time = _length(plan.every, time)
-    at: npt.NDArray[np.int64] = np.arange(len(frame))
-    unit = settings.retrain.min_new_rows
-    if by_time:
-        at = timestamps(frame, time).to_numpy(dtype="datetime64[ns]").astype(np.int64)
-        frame, at = frame.iloc[np.argsort(at, kind="stable")], np.sort(at)
-        unit = settings.policy.period_days * DAY * _SECOND
-    elif time:
-        frame = frame.iloc[np.argsort(timestamps(frame, time).to_numpy(), kind="stable")]
+    frame, at = _in_order(frame, time, by_time)
+    unit = settings.policy.period_days * DAY * _SECOND if by_time else settings.retrain.min_new_rows
     end = int(at[-1]) + 1
     played = int((end - int(at[0])) * (1 - plan.start))
     length = length or _usual(played, unit)
@@ -295,6 +289,16 @@ def _length(every: str, time: str) -> tuple[int, bool]:
             fix="give --every a number of rows, or name the time column",
         )
     return number * (_UNITS[unit] * _SECOND if unit else 1), bool(unit)
+
+
+def _in_order(frame: pd.DataFrame, time: str, by_time: bool) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+    """Return the rows in order of time, and where each stands: in nanoseconds since 1970, or in rows since the first."""
+    places: npt.NDArray[np.int64] = np.arange(len(frame))
+    if not time:
+        return frame, places
+    stamps = timestamps(frame, time).to_numpy(dtype="datetime64[ns]").astype(np.int64)
+    order = np.argsort(stamps, kind="stable")
+    return frame.iloc[order], stamps[order] if by_time else places
 
 
 def _usual(played: int, unit: int) -> int:

@@ -77,16 +77,10 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
     _first_champion(project, say)
     periods = _replay(project, files, say)
     compared = _backtest(project, files, say)
-    means = {one.name: one.mean_loss for one in compared.policies}
     loop = float(np.average([period.loss for period in periods], weights=[period.rows for period in periods]))
-    promoted = sum(period.verdict == "promote" for period in periods)
-    tried = sum(bool(period.verdict) for period in periods)
     result = DemoResult(
         passed=True,
-        reasons=(
-            f"months: {len(periods)}; challengers trained: {tried}; promoted: {promoted}",
-            f"mean log loss: {loop:.4f} with the loop, {means['never']:.4f} without retraining, {means['every_ungated']:.4f} with a new model every month and no gate",
-        ),
+        reasons=_summed_up(periods, loop, compared),
         repository=_from_here(project.root),
         page=_from_here(output_dir / "report.html"),
         ci=ci,
@@ -97,6 +91,17 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
     write_text_atomically(output_dir / "report.html", demo_report.page(result, periods))
     write_text_atomically(output_dir / backtest.PAGE, backtest_report.page(compared))
     return result
+
+
+def _summed_up(periods: list[Period], loop: float, compared: BacktestResult) -> tuple[str, ...]:
+    means = {one.name: f"{one.mean_loss:.4f}" for one in compared.policies}
+    promoted = sum(period.verdict == "promote" for period in periods)
+    tried = sum(bool(period.verdict) for period in periods)
+    others = f"{means['never']} without retraining, {means['every_ungated']} with a new model every month and no gate"
+    return (
+        f"months: {len(periods)}; challengers trained: {tried}; promoted: {promoted}",
+        f"mean log loss: {loop:.4f} with the loop, {others}",
+    )
 
 
 def _from_here(path: Path) -> str:
