@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from titlebout import errors
+from titlebout import backtest_report, errors
 from titlebout.calibration import Calibration
 from titlebout.cli import OUTPUTS, cli
 from titlebout.config import Params, Settings, settings_schema
@@ -33,8 +33,10 @@ from titlebout.policy import Signal
 from titlebout.results import StepResult
 from titlebout.roles import Roles
 from titlebout.safeguards import Guard, MetricLine
+from titlebout.season import Turn
 from titlebout.slices import Slice
 
+WRITING = {*OUTPUTS, "backtest"}  # commands that leave their result in reports/
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 SCHEMA = REFERENCE / "titlebout.schema.json"
@@ -53,6 +55,7 @@ JSON_TYPES = {
 }
 NESTED: dict[str, tuple[type, ...]] = {
     "adopt": (Roles,),
+    "backtest": (backtest_report.Period, backtest_report.Policy, Turn),
     "decide": (Signal,),
     "doctor": (Finding,),
     "demo": (Period,),
@@ -242,7 +245,7 @@ def _result(kind: type[StepResult]) -> str:
     outputs = ", ".join(f"`{name}`" for name in OUTPUTS.get(kind.step, ()))
     place = (
         f"`reports/{kind.step}.json`"
-        if _command(kind) in OUTPUTS
+        if _command(kind) in WRITING
         else "Only with `--json`: this command writes no file"
     )
     told = f"{place}. Outputs of its Action: {outputs}." if outputs else f"{place}."

@@ -12,16 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from titlebout import act, checks, deciding, demo_report, drift, evaluation, packaging, retraining, scaffold, training
+from titlebout import (
+    act,
+    backtest,
+    backtest_report,
+    checks,
+    deciding,
+    demo_report,
+    drift,
+    evaluation,
+    packaging,
+    retraining,
+    scaffold,
+    training,
+)
+from titlebout.backtest_report import BacktestResult
+from titlebout.decay import losses
 from titlebout.demo_report import DemoResult, Period
 from titlebout.errors import ConflictError, NotFoundError
 from titlebout.git import Git
-from titlebout.holdout import split, target_values
-from titlebout.metrics import row_losses
-from titlebout.models import Model, inputs, load_model_of, predict
+from titlebout.models import Model, load_model_of
 from titlebout.process import run
 from titlebout.project import Project
 from titlebout.proposal import Why
@@ -62,26 +74,34 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
     files = _months(output_dir, full, say)[: FIRST_MONTHS + months if months else None]
     _clear(output_dir)
     project, ci = _first_push(output_dir, files, say)
-    first = _first_champion(project, say)
-    periods = _replay(project, files, first, say)
-    counts = np.array([period.rows for period in periods])
-    means = {policy: float(np.average([p.loss[policy] for p in periods], weights=counts)) for policy in periods[0].loss}
-    promoted = sum(period.verdict == "promote" for period in periods)
-    tried = sum(bool(period.verdict) for period in periods)
+    _first_champion(project, say)
+    periods = _replay(project, files, say)
+    compared = _backtest(project, files, say)
+    loop = float(np.average([period.loss for period in periods], weights=[period.rows for period in periods]))
     result = DemoResult(
         passed=True,
-        reasons=(
-            f"months: {len(periods)}; challengers trained: {tried}; promoted: {promoted}",
-            f"mean log loss: {means['loop']:.4f} with the loop, {means['never']:.4f} without retraining, {means['every']:.4f} retraining every month",
-        ),
+        reasons=_summed_up(periods, loop, compared),
         repository=_from_here(project.root),
         page=_from_here(output_dir / "report.html"),
         ci=ci,
         periods=tuple(asdict(period) for period in periods),
-        log_loss=means,
+        log_loss=loop,
+        backtest=compared,
     )
     write_text_atomically(output_dir / "report.html", demo_report.page(result, periods))
+    write_text_atomically(output_dir / backtest.PAGE, backtest_report.page(compared))
     return result
+
+
+def _summed_up(periods: list[Period], loop: float, compared: BacktestResult) -> tuple[str, ...]:
+    means = {one.name: f"{one.mean_loss:.4f}" for one in compared.policies}
+    promoted = sum(period.verdict == "promote" for period in periods)
+    tried = sum(bool(period.verdict) for period in periods)
+    others = f"{means['never']} without retraining, {means['every_ungated']} with a new model every month and no gate"
+    return (
+        f"months: {len(periods)}; challengers trained: {tried}; promoted: {promoted}",
+        f"mean log loss: {loop:.4f} with the loop, {others}",
+    )
 
 
 def _from_here(path: Path) -> str:
@@ -135,7 +155,7 @@ def _clear(output_dir: Path) -> None:
 
 def _first_push(output_dir: Path, months: tuple[Path, ...], say: Say) -> tuple[Project, str]:
     """Generate the repository with the first months as its data and no champion, commit, and run its CI."""
-    say("1/4 generate a repository from the template")
+    say("1/5 generate a repository from the template")
     scaffold.new(scaffold.Request(NAME, output_dir), ask=False)
     project = Project.find(output_dir / NAME)
     # Inside another repository, as here, `new` leaves git to its user.
@@ -154,7 +174,7 @@ def _first_push(output_dir: Path, months: tuple[Path, ...], say: Say) -> tuple[P
     dvc.add_data()
     dvc.push()
     commit(project, "Generate flights-delay with titlebout")
-    say("2/4 push: lint, tests, data check, training, gate, as .github/workflows/ci.yml says")
+    say("2/5 push: lint, tests, data check, training, gate, as .github/workflows/ci.yml says")
     return project, _run_ci(project, say)
 
 
@@ -188,9 +208,9 @@ def _run_ci(project: Project, say: Say) -> str:
     return "the commands of ci.yml, run directly because act is not installed"
 
 
-def _first_champion(project: Project, say: Say) -> Model:
+def _first_champion(project: Project, say: Say) -> None:
     """Train, evaluate, promote and package the first champion, as a team does once on a laptop."""
-    say("3/4 the first champion: train on January and February, evaluate, promote, package")
+    say("3/5 the first champion: train on January and February, evaluate, promote, package")
     training.train(project, say)
     result = evaluation.evaluate(project, base="HEAD")
     promote(project, Dvc(project).pull_challenger(), result.to_dict())
@@ -198,31 +218,23 @@ def _first_champion(project: Project, say: Say) -> Model:
     commit(project, "Promote the first champion")
     packaged = packaging.package(project, Dvc(project).pull_model("champion"), image=False)
     say(f"    {packaged.reasons[0]}")
-    return load_model_of(project, project.pipeline_dir / "champion")
 
 
-def _replay(project: Project, months: tuple[Path, ...], first: Model, say: Say) -> list[Period]:
-    say("4/4 production data arrives, month by month")
-    seen = [read_table(month) for month in months[:FIRST_MONTHS]]
+def _replay(project: Project, months: tuple[Path, ...], say: Say) -> list[Period]:
+    say("4/5 production data arrives, month by month")
     periods: list[Period] = []
     for month in months[FIRST_MONTHS:]:
         rows = read_table(month)
-        serving = {
-            "loop": _champion(project).predict,
-            "never": first.predict,
-            "every": _ungated(project, pd.concat(seen)),
-        }
-        loss = {policy: _loss(project, rows, answer) for policy, answer in serving.items()}
+        loss = float(losses(_champion(project), rows, project.params).mean())
         shutil.copy(month, project.root / "incoming")
         commit(project, f"Flights of {month.stem} arrived: {len(rows):,} rows")
         period = _scheduled_run(project, month.stem, len(rows), loss)
-        seen.append(rows)
         periods.append(period)
         say(f"    {demo_report.told(period)}")
     return periods
 
 
-def _scheduled_run(project: Project, name: str, rows: int, loss: dict[str, float]) -> Period:
+def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Period:
     """Do what drift.yml does: check, measure drift, decide, retrain; and merge what the gate promotes."""
     checked = checks.check_project(project, "current")
     write_json(project.reports / "check-data.json", checked.to_dict())
@@ -254,16 +266,12 @@ def _champion(project: Project) -> Model:
     return load_model_of(project, Dvc(project).pull_model("champion"))
 
 
-def _ungated(project: Project, seen: pd.DataFrame) -> Callable[[pd.DataFrame], npt.NDArray[np.float64]]:
-    """Return the answers of a model fitted as the loop's challengers are, put into service without a gate."""
-    estimator, _ = training.fit_estimator(project, seen[~split(seen, project.params).holdout])
-    data = project.params.data
-    return lambda rows: predict(estimator, inputs(rows, data.target, data.drop), data.task)
-
-
-def _loss(project: Project, rows: pd.DataFrame, answer: Callable[[pd.DataFrame], npt.NDArray[np.float64]]) -> float:
-    y = target_values(rows, project.params)
-    return float(row_losses(project.params.data.task, y, answer(rows), (0, 1)).mean())
+def _backtest(project: Project, months: tuple[Path, ...], say: Say) -> BacktestResult:
+    """Play the same months under all policies, in memory."""
+    say("5/5 the same months under other policies")
+    tables = [(month.stem, read_table(month)) for month in months]
+    start = pd.concat([rows for _, rows in tables[:FIRST_MONTHS]], ignore_index=True)
+    return backtest.compare(project, start, tables[FIRST_MONTHS:], backtest.Plan(), say)
 
 
 def commit(project: Project, message: str) -> None:

@@ -1,12 +1,21 @@
 """What the demo shows: a row per month, the terminal's table and the HTML page."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from titlebout import pages
+from titlebout.backtest_report import BacktestResult, overview
 from titlebout.reporting import score
 from titlebout.results import StepResult
+
+NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s"}
+# Policies beside the loop in the plot: what they are called there, and their colour.
+SHOWN = {
+    "every_ungated": ("retrain every month, no gate", "#9a6700"),
+    "never": ("never retrain", "#cf222e"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,8 @@ class Period:
         Log loss of the two models on the holdout, when there was a bout.
     verdict : str
         Of the gate; empty without a bout.
-    loss : dict of str to float
-        Mean log loss on this month's flights of the model each policy had in service when they arrived.
+    loss : float
+        Mean log loss on this month's flights of the champion that was in service when they arrived.
     """
 
     name: str
@@ -35,7 +44,7 @@ class Period:
     check: str
     drift: str
     decision: str
-    loss: dict[str, float]
+    loss: float
     champion_score: float | None = None
     challenger_score: float | None = None
     verdict: str = ""
@@ -53,8 +62,10 @@ class DemoResult(StepResult):
         How the first push was run.
     periods : tuple of dict
         One :class:`Period` per month.
-    log_loss : dict of str to float
-        Mean over all flights that arrived, by policy.
+    log_loss : float
+        Mean of the loop over all flights that arrived.
+    backtest : dict
+        The result of ``backtest`` for the same months.
     """
 
     step: ClassVar[str] = "demo"
@@ -62,31 +73,41 @@ class DemoResult(StepResult):
     page: str
     ci: str
     periods: tuple[dict[str, Any], ...]
-    log_loss: dict[str, float]
+    log_loss: float
+    backtest: BacktestResult
 
 
 def render_demo(result: DemoResult) -> str:
     """Return the terminal's table and the sentences below it."""
+    lines = [*_laid_out(*_rows(result.periods)), *map(_sentence, result.reasons), ""]
+    lines += ["The same months under other policies (`titlebout backtest`):"]
+    lines += [*_laid_out(*overview(result.backtest)), *map(_sentence, result.backtest.reasons), ""]
+    lines += [
+        f"First push: {result.ci}",
+        f"Report:     {result.page}, and backtest.html beside it",
+        f"Repository: {result.repository}  (try `git log --graph --oneline`)",
+    ]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _laid_out(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return the lines of a table for the terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    headers, rows = _rows(result.periods)
     for header in headers:
-        shown.add_column(header, justify="right" if header in {"rows", "champion", "challenger"} else "left")
+        shown.add_column(header, justify="right" if header in NUMBERS else "left")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(str, row))
     out = io.StringIO()
     Console(file=out, width=110, color_system=None).print(shown)
-    lines = [line.rstrip() for line in out.getvalue().splitlines()]
-    lines += [*(f"{reason[0].upper()}{reason[1:]}." for reason in result.reasons), ""]
-    lines += [
-        f"First push: {result.ci}",
-        f"Report:     {result.page}",
-        f"Repository: {result.repository}  (try `git log --graph --oneline`)",
-    ]
-    return "\n".join(lines).strip("\n") + "\n"
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
 def _rows(periods: tuple[dict[str, Any], ...]) -> tuple[list[str], list[list[str]]]:
@@ -115,20 +136,22 @@ def told(period: Period) -> str:
 
 def page(result: DemoResult, periods: list[Period]) -> str:
     """Return the HTML report: the year as a plot and as a table."""
-    names = {"loop": "titlebout's loop", "every": "retrain every month, no gate", "never": "never retrain"}
-    colors = {"loop": "#0969da", "every": "#9a6700", "never": "#cf222e"}
     lines = [
+        pages.Line(f"titlebout's loop (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")
+    ]
+    lines += [
         pages.Line(
-            f"{label} (mean {result.log_loss[policy]:.4f})",
-            [p.loss[policy] for p in periods],
-            colors[policy],
-            "-" if policy == "loop" else "--",
+            f"{SHOWN[one.name][0]} (mean {one.mean_loss:.4f})",
+            [turn.loss for turn in one.turns],
+            SHOWN[one.name][1],
+            "--",
         )
-        for policy, label in names.items()
+        for one in result.backtest.policies
+        if one.name in SHOWN
     ]
     marked = {
-        "challenger promoted": [i for i, p in enumerate(periods) if p.verdict == "promote"],
-        "challenger refused": [i for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
+        "challenger promoted": [(0, i) for i, p in enumerate(periods) if p.verdict == "promote"],
+        "challenger refused": [(0, i) for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
     }
     plot = pages.line_plot(
         [p.name[5:] for p in periods], lines, "log loss on the month's flights (smaller is better)", marked
@@ -137,7 +160,7 @@ def page(result: DemoResult, periods: list[Period]) -> str:
     return pages.page(
         "A year of flights through the loop",
         "Will a flight from New York arrive more than 15 minutes late? 2013, month by month.",
-        pages.paragraph(" ".join(f"{reason[0].upper()}{reason[1:]}." for reason in result.reasons)),
+        pages.paragraph(" ".join(map(_sentence, result.reasons))),
         pages.figure(
             plot,
             "Each point scores the model that was in service when the month's flights arrived, before any of them was trained on.",
@@ -146,5 +169,6 @@ def page(result: DemoResult, periods: list[Period]) -> str:
         pages.paragraph(
             "Champion and challenger: log loss on the same held-out flights, which neither was trained on."
         ),
+        pages.paragraph("The same months under other policies are in backtest.html beside this page."),
         pages.paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
     )

@@ -5,6 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+LEGEND_WIDTH = 100  # characters beside each other below a plot
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --line: #d0d7de; --soft: #57606a; --wash: #f6f8fa; }
 @media (prefers-color-scheme: dark) {
@@ -17,7 +19,7 @@ p.lead { color: var(--soft); margin-top: 0; }
 figure { margin: 1.5rem 0; overflow-x: auto; }
 figure svg { max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .9rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin: 1.5rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { background: var(--wash); }
@@ -45,7 +47,9 @@ class Line:
     style: str = "-"
 
 
-def line_plot(x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapping[str, Sequence[int]]) -> str:
+def line_plot(
+    x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapping[str, Sequence[tuple[int, int]]]
+) -> str:
     """Return an SVG picture of several lines over the same positions.
 
     Parameters
@@ -54,8 +58,8 @@ def line_plot(x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapp
         Labels of the positions.
     lines : sequence of Line
     ylabel : str
-    marked : mapping of str to sequence of int
-        Legend text of a marker ("^" first, then "x") to the positions of the first line where it is set.
+    marked : mapping of str to sequence of (int, int)
+        Legend text of a marker ("^" first, then "x") to the lines, counted from 0, and their positions where it is set.
     """
     import matplotlib as mpl
 
@@ -64,17 +68,22 @@ def line_plot(x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapp
 
     # The same values give the same bytes, and text stays text, so that it can be searched and read aloud.
     with mpl.rc_context({"svg.hashsalt": "titlebout", "svg.fonttype": "none", "font.size": 10}):
-        figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
+        figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
         for line in lines:
             axes.plot(range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2)
-        for (label, positions), marker in zip(marked.items(), "^x", strict=False):
-            values = [lines[0].values[position] for position in positions]
-            axes.scatter(positions, values, marker=marker, s=70, color=lines[0].color, label=label, zorder=3)
+        for (label, places), marker in zip(marked.items(), "^x", strict=False):
+            for which, position in places:
+                one = lines[which]
+                axes.scatter(position, one.values[position], marker=marker, s=70, color=one.color, zorder=3)
+            common = lines[0].color if len({which for which, _ in places}) < 2 else "#57606a"
+            axes.scatter([], [], marker=marker, s=70, color=common, label=label)
         axes.set_xticks(range(len(x)), x)
         axes.set_ylabel(ylabel)
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
+        columns = min(max(LEGEND_WIDTH // (longest + 6), 1), 4)
+        figure.legend(loc="outside lower center", ncols=columns, frameon=False)
         picture = io.StringIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})
         plt.close(figure)

@@ -11,9 +11,9 @@ from titlebout.errors import ConfigError, PermissionRefusedError
 from titlebout.forge import Forge, PullRequest, PullRequestOutcome
 from titlebout.git import Git
 from titlebout.handover import Handed
-from titlebout.policy import Attempt
+from titlebout.policy import OUTCOMES, Attempt
 from titlebout.project import Project
-from titlebout.retraining import OUTCOMES, RetrainResult
+from titlebout.retraining import RetrainResult
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from titlebout.children import run_step
 from titlebout.data import ROW_HASH_BITS, moment, row_hashes, timestamps
 from titlebout.errors import InconclusiveError
 from titlebout.git import Git
-from titlebout.policy import Attempt, Outcome, position
+from titlebout.policy import OUTCOMES, Attempt, position
 from titlebout.project import Project
 from titlebout.proposal import Why
 from titlebout.registry import champion_here, crown
@@ -29,13 +29,6 @@ from titlebout.results import StepResult, read_json
 from titlebout.sources import new_rows, read_current
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc, OnLine
-
-OUTCOMES: dict[str, Outcome] = {
-    "promote": "won",
-    "keep": "lost",
-    "inconclusive": "inconclusive",
-    "data_refused": "refused",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

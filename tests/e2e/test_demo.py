@@ -44,6 +44,7 @@ def test_the_demo_ends_with_a_table_of_the_months(shown: tuple[Path, process.Com
         said.stdout,
         re.MULTILINE,
     )
+    assert re.search(r"^ *titlebout +\d+ +\d+ +0\.\d{4} ", said.stdout, re.MULTILINE)
     assert "First push: ci.yml run by act, jobs code and model passed" in said.stdout
     assert "Months: 1; challengers trained: 1; promoted: " in said.stdout
 
@@ -51,8 +52,8 @@ def test_the_demo_ends_with_a_table_of_the_months(shown: tuple[Path, process.Com
 def test_progress_is_told_while_it_runs(shown: tuple[Path, process.Completed]) -> None:
     _, said = shown
 
-    told = [line for line in said.stderr.splitlines() if re.match(r"\d/4 ", line)]
-    assert [line[:3] for line in told] == ["1/4", "2/4", "3/4", "4/4"]
+    told = [line for line in said.stderr.splitlines() if re.match(r"\d/5 ", line)]
+    assert [line[:3] for line in told] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
     assert "Running stage 'train':" in said.stderr
 
 
@@ -71,7 +72,7 @@ def test_the_repository_stays_behind_and_its_history_tells_the_story(shown: tupl
 
 def test_the_page_has_a_plot_and_loads_nothing(shown: tuple[Path, process.Completed]) -> None:
     folder, _ = shown
-    text = (folder / "report.html").read_text(encoding="utf-8")
+    text = "".join((folder / name).read_text(encoding="utf-8") for name in ("report.html", "backtest.html"))
     loads = Loads()
 
     loads.feed(text)

@@ -1,0 +1,270 @@
+"""A backtest of the sample repository: its files, its codes, and that it decides what the loop itself decides."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sample
+from sample import Said
+from titlebout import backtest, process
+from titlebout.backtest import Plan
+from titlebout.backtest_report import BacktestResult
+from titlebout.drift_report import share_drifted
+from titlebout.errors import ExitCode
+from titlebout.project import Project
+from titlebout.reasons import POLICIES
+from titlebout.tables import read_tables
+
+Command = Callable[..., Said]
+SIX = ["--every", "4d", "--start", "0.5"]
+
+
+@pytest.fixture(scope="module")
+def played(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
+    """The repository after a backtest with all policies, what it said, and its progress; not to be changed."""
+    root = sample.copy(repository, tmp_path_factory.mktemp("played") / sample.NAME)
+    said = process.run(["titlebout", "backtest", *SIX, "--json"], cwd=root)
+    return root, json.loads(said.stdout), said.stderr
+
+
+@pytest.fixture(scope="module")
+def crowned(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository with a champion, whose policy listens to few labels; not to be changed."""
+    root = sample.copy(repository, tmp_path_factory.mktemp("crowned") / sample.NAME)
+    sample.edit(root / "titlebout.toml", "[retrain]", "[policy]\ndecay_min_rows = 30\n\n[retrain]")
+    for step in ("train", "evaluate", "promote"):
+        process.run(["titlebout", step], cwd=root)
+    sample.commit(root, "First champion")
+    return root
+
+
+def stormy(frame: pd.DataFrame) -> pd.DataFrame:
+    late = frame["late"] | (np.random.default_rng(1).random(len(frame)) < 0.6)
+    return frame.assign(late=late.astype("int64"))
+
+
+def windy(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(wind=frame["wind"] + 3, waves=frame["waves"] - 3 * 0.45 / 1.2)  # as many late as before
+
+
+def calm(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
+
+
+def arrive(root: Path, frame: pd.DataFrame) -> None:
+    (root / "incoming").mkdir(exist_ok=True)
+    frame.to_parquet(root / "incoming" / "2024-05.parquet", index=False)
+
+
+def policy(document: dict[str, Any], name: str) -> Any:
+    return next(one for one in document["policies"] if one["name"] == name)
+
+
+def test_all_policies_play_the_same_periods(played: tuple[Path, dict[str, Any], str]) -> None:
+    _, document, _ = played
+    periods = [period["name"] for period in document["periods"]]
+
+    assert [one["name"] for one in document["policies"]] == list(POLICIES)
+    assert len(periods) == 6
+    assert [period["rows"] for period in document["periods"]] == [48] * 6
+    assert all([turn["name"] for turn in one["turns"]] == periods for one in document["policies"])
+    assert document["start_rows"] == sample.ROWS - 6 * 48
+    assert (document["step"], document["passed"], document["loss"]) == ("backtest", True, "log_loss")
+
+
+def test_every_policy_starts_with_the_same_model_and_costs_what_it_attempts(
+    played: tuple[Path, dict[str, Any], str],
+) -> None:
+    _, document, _ = played
+
+    assert len({one["turns"][0]["loss"] for one in document["policies"]}) == 1
+    assert [policy(document, name)["attempts"] for name in ("never", "every_ungated", "every")] == [0, 6, 6]
+    for one in document["policies"]:
+        assert (one["seconds"] > 0) == (one["attempts"] > 0)
+        assert one["mean_loss"] == pytest.approx(np.mean([turn["loss"] for turn in one["turns"]]))
+        assert one["worst_loss"] == max(turn["loss"] for turn in one["turns"])
+
+
+def test_the_result_is_written_read_again_and_drawn(played: tuple[Path, dict[str, Any], str]) -> None:
+    root, document, _ = played
+
+    assert json.loads((root / "reports" / "backtest.json").read_text("utf-8")) == document
+    assert BacktestResult.from_dict(document).step == "backtest"
+    assert (root / "reports" / "backtest.md").read_text("utf-8").startswith("### Backtest\n")
+    page = (root / "reports" / backtest.PAGE).read_text("utf-8")
+    assert page.count("<svg") == 2
+    assert set(re.findall(r'(?:href|src)="(.)', page)) == {"#"}
+
+
+def test_progress_is_told_on_standard_error(played: tuple[Path, dict[str, Any], str]) -> None:
+    _, _, errors = played
+
+    for name in POLICIES:
+        assert re.search(rf"^ +{name}: attempts \d+, mean loss 0\.\d{{4}}$", errors, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arriving", "reason"), [(stormy, "perf_decay"), (windy, "drift"), (calm, "")], ids=["stormy", "windy", "calm"]
+)
+def test_the_season_decides_and_ends_as_the_real_loop_does(
+    crowned: Path,
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    arriving: Callable[[pd.DataFrame], pd.DataFrame],
+    reason: str,
+) -> None:
+    root = sample.copy(crowned, tmp_path / sample.NAME)
+    monkeypatch.chdir(root)
+    fresh = arriving(sample.crossings(300, start="2024-04-20", seed=5))
+    arrive(root, fresh)
+
+    command("check-data", "--on", "current")
+    command("drift")
+    decided = command("decide", "--schedule").document
+    periods, known = [("May", fresh), ("June", fresh)], read_tables(root, "data")
+    result = backtest.compare(Project.find(root), known, periods, Plan(policies=("titlebout",)), print)
+
+    turn = result.policies[1].turns[0]
+    assert (turn.decision, turn.reason, turn.told) == (decided["action"], decided["reason"], decided["reasons"][0])
+    assert turn.reason == reason
+    if turn.decision == "attempt":
+        assert turn.verdict == command("retrain", "--reason", turn.reason, "--no-fail").document["verdict"]
+
+
+def test_what_arrived_is_part_of_the_past_when_asked_for(root: Path, command: Command) -> None:
+    arrive(root, sample.crossings(60, start="2024-04-20", seed=5))
+    rows = {}
+    for flags in ([], ["--current"]):
+        document = command("backtest", *SIX, *flags, "--policy", "never").document
+        rows[len(flags)] = document["start_rows"] + sum(period["rows"] for period in document["periods"])
+
+    assert rows == {0: sample.ROWS, 1: sample.ROWS + 60}
+
+
+def test_rows_that_wait_for_their_label_are_left_out(root: Path, command: Command) -> None:
+    waiting = sample.crossings(60, start="2024-04-20", seed=5).assign(late=lambda frame: frame["late"].astype("float"))
+    waiting.loc[waiting.index[40:], "late"] = np.nan
+    arrive(root, waiting)
+
+    said = command("backtest", *SIX, "--current", "--policy", "never")
+    assert "40 rows that arrived are part of the past" in said.errors
+
+
+def test_what_arrived_without_labels_is_left_out_and_said_so(root: Path, command: Command) -> None:
+    arrive(root, sample.crossings(60, start="2024-04-20").drop(columns="late"))
+
+    said = command("backtest", *SIX, "--current", "--policy", "never")
+    assert said.code == ExitCode.OK
+    assert "what arrived is left out" in said.errors
+
+
+def test_only_the_policies_that_were_picked_play_beside_never(root: Path, command: Command) -> None:
+    said = command("backtest", *SIX, "--policy", "every", "--label-delay", "1")
+
+    assert [one["name"] for one in said.document["policies"]] == ["never", "every"]
+    assert policy(said.document, "every")["turns"][0]["decision"] == "wait"
+    assert said.document["label_delay"] == 1
+
+
+def test_a_period_that_the_check_refuses_is_named_and_stops_the_checked(root: Path) -> None:
+    project, frame = Project.find(root), read_tables(root, "data")
+    torn = frame.iloc[400:450].assign(wind=np.nan)
+    periods = [("one", frame.iloc[350:400]), ("two", torn), ("three", frame.iloc[450:500])]
+
+    result = backtest.compare(project, frame.iloc[:350], periods, Plan(policies=("every", "every_ungated")), print)
+
+    assert ["wind" in period.refused for period in result.periods] == [False, True, False]
+    _, ungated, every = result.policies
+    assert [turn.decision for turn in every.turns] == ["attempt", "stop", "attempt"]
+    assert [turn.decision for turn in ungated.turns] == ["attempt"] * 3
+
+
+def test_a_column_that_stops_arriving_is_refused_though_no_rule_of_the_suite_asks_for_it(root: Path) -> None:
+    project, frame = Project.find(root), read_tables(root, "data")
+    start, silent = frame.iloc[:350], frame.iloc[350:400].assign(passengers=np.nan)
+
+    assert backtest._refused(project, start, "one", silent) == "column 'passengers': has no values any more"
+
+
+def test_rows_without_a_time_are_cut_by_their_number(root: Path, command: Command) -> None:
+    sample.edit(
+        root / "pipelines/ferries/params.yaml", "  time: departure\n  drop: []", "  time: ''\n  drop: [departure]"
+    )
+    sample.edit(root / "pipelines/ferries/params.yaml", "  by: time\n  holdout_days: 14", "  by: hash\n  fraction: 0.4")
+    sample.edit(root / "src/ferries/features.py", 'crossings["departure"].dt.hour.astype("float64")', "0.0")
+    sample.edit(root / "src/ferries/features.py", '.drop(columns="departure")', "")
+
+    said = command("backtest", "--every", "60", "--policy", "titlebout", "--policy", "every")
+    assert said.code == ExitCode.OK
+    assert [period["name"] for period in said.document["periods"]][-1] == "rows 541 to 600"
+    assert policy(said.document, "every")["attempts"] == 7
+    assert command("backtest", "--every", "4d").code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--every", "40d"], ExitCode.INCONCLUSIVE),
+        (["--every", "4d", "--start", "0.1"], ExitCode.INCONCLUSIVE),  # nothing is left to train on beside the holdout
+        (["--every", "a month"], ExitCode.USAGE),
+    ],
+)
+def test_what_cannot_be_played_says_why(root: Path, command: Command, arguments: list[str], code: ExitCode) -> None:
+    said = command("backtest", *arguments)
+
+    assert said.code == code
+    assert said.error["fix"]
+    assert not (root / "reports" / "backtest.json").exists()
+
+
+def test_without_data_there_is_no_past(root: Path, command: Command) -> None:
+    for path in (root / "data").iterdir():
+        path.unlink()
+    (root / "data.dvc").unlink()
+
+    assert command("backtest").code == ExitCode.NOT_FOUND
+
+
+def test_without_labels_there_is_nothing_to_score(root: Path, command: Command) -> None:
+    path = next((root / "data").glob("*.parquet"))
+    pd.read_parquet(path).drop(columns="late").to_parquet(path, index=False)
+    sample.dvc(root, "add", "--quiet", "data")
+
+    said = command("backtest")
+    assert (said.code, said.error["what"]) == (ExitCode.MALFORMED, "target column 'late' is missing")
+
+
+def test_the_teams_own_failing_code_is_told_as_theirs(root: Path, command: Command) -> None:
+    sample.edit(root / "src/ferries/features.py", "return crossings", "return crossings.nonsense")
+
+    said = command("backtest", *SIX)
+    assert (said.code, Path(said.error["where"].partition(":")[0]).name) == (ExitCode.USAGE, "features.py")
+
+
+def awkward(rows: int, moved: float, seed: int) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "moved": generator.normal(moved, 1, rows),
+            "still": generator.normal(0, 1, rows),
+            "level": generator.choice(["a", "b" if not moved else "c"], rows),
+            "name": [f"ship number {number} of {seed}" for number in generator.integers(0, 10**9, rows)],
+            "open": generator.random(rows) < 0.5,
+            "gaps": pd.Series(generator.choice([True, None], rows), dtype=object),
+            "at": pd.date_range("2024-01-01", periods=rows, freq="h", tz="UTC"),
+            "empty": np.nan,
+        }
+    )
+
+
+def test_evidentlys_defaults_count_what_moved_whatever_the_columns_hold() -> None:
+    quiet, moved = (share_drifted(awkward(2000, 0, 0), awkward(500, by, 1)) for by in (0.0, 2.0))
+
+    assert (quiet, moved) == (0.0, pytest.approx(2 / 5))  # times, and columns without values, are not compared
