@@ -55,6 +55,8 @@ def _fresh_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("DVC_SITE_CACHE_DIR", str(home / "dvc-site-cache"))
         patch.setenv("BENTOML_DO_NOT_TRACK", "True")
         patch.setenv("COLUMNS", "120")
+        # Tests run side by side: threads of one model that wait for each other burn what another test needs.
+        patch.setenv("OMP_NUM_THREADS", "1")
         # DVC's stages run `titlebout`: this interpreter's, installed or not.
         programs = home / "bin"
         _write_launcher(programs / "titlebout")

@@ -1,6 +1,5 @@
 """End to end: whole workflows, run by act through titlebout.act (the harness; stand-ins are in src/titlebout/standins)."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 import sample
 from fakes.github_server import GithubServer
 from titlebout.scaffold import Request, new
-from workflow_runs import REPOSITORY
+from workflow_runs import REPOSITORY, with_origin
 
 
 @pytest.fixture
@@ -28,10 +27,4 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def example(generated: Path, tmp_path: Path) -> Path:
-    """A copy of it whose origin is a bare repository beside it."""
-    root = tmp_path / generated.name
-    shutil.copytree(generated, root)
-    sample.git(root, "clone", "--quiet", "--bare", str(root), str(tmp_path / "origin.git"))
-    sample.git(root, "remote", "add", "origin", str(tmp_path / "origin.git"))
-    sample.git(root, "fetch", "--quiet", "origin")
-    return root
+    return with_origin(generated, tmp_path)

@@ -1,6 +1,7 @@
-"""Seven weeks of real flights through the scheduled workflow: quiet, a bout that is lost, one that is won, a broken batch."""
+"""Seven weeks of real flights through the scheduled workflow, night by night: each test goes on where the last one ended."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -13,92 +14,111 @@ from titlebout.git import Git
 from titlebout.project import Project
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc
-from workflow_runs import run
+from workflow_runs import REPOSITORY, run, with_origin
 
 HOME = Path(__file__).parents[2]
 BRANCH = "retrain/flights-delay"
-Night = Callable[[int, int], WorkflowRun]
+LAST = pd.Timestamp("2013-04-20", tz="UTC")  # the fiftieth day
 
 
-@pytest.fixture
-def night(example: Path, github: GithubServer) -> Night:
-    """Let the flights of some days of March and April 2013 arrive, and run what the schedule starts."""
+@dataclass
+class Weeks:
+    """A repository in use, the forge it is on, and what the pull request's branch was in the nights before."""
+
+    root: Path
+    github: GithubServer
+    flights: pd.DataFrame
+    heads: list[str] = field(default_factory=list)
+
+    def arrive(self, first: int, end: int) -> WorkflowRun:
+        """Let the flights of some days arrive, counted from the first of March, and run what the schedule starts."""
+        day = (self.flights["time_hour"] - pd.Timestamp("2013-03-01", tz="UTC")).dt.days
+        rows = self.flights[(day >= first) & (day < end)]
+        rows.to_parquet(self.root / "incoming" / f"day-{first:02d}.parquet", index=False)
+        return self.tonight()
+
+    def tonight(self) -> WorkflowRun:
+        sample.commit(self.root, "What arrived")
+        sample.git(self.root, "push", "--quiet", "origin", "main")
+        ran = run(self.root, "drift.yml", "schedule", self.github)
+        self.heads.append(sample.git(self.root, "ls-remote", "origin", f"refs/heads/{BRANCH}").partition("\t")[0])
+        return ran
+
+    def issues(self, state: str) -> list[str]:
+        return [issue["title"] for issue in self.github.repository.issues if issue["state"] == state]
+
+
+@pytest.fixture(scope="module")
+def weeks(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weeks]:
+    root = with_origin(generated, tmp_path_factory.mktemp("weeks"))
+    (root / "incoming" / "2013-03.parquet").unlink()
     Dvc(Project.find(HOME)).pull_data()
     flights = pd.concat([pd.read_parquet(HOME / "data" / f"2013-0{month}.parquet") for month in (3, 4)])
-    day = (flights["time_hour"] - pd.Timestamp("2013-03-01", tz="UTC")).dt.days
-    (example / "incoming" / "2013-03.parquet").unlink()
-
-    def arrive(first: int, end: int) -> WorkflowRun:
-        rows = flights[(day >= first) & (day < end)]
-        rows.to_parquet(example / "incoming" / f"day-{first:02d}.parquet", index=False)
-        return tonight(example, github)
-
-    return arrive
+    with GithubServer(REPOSITORY) as github:
+        yield Weeks(root, github, flights)
 
 
-def tonight(root: Path, github: GithubServer) -> WorkflowRun:
-    sample.commit(root, "What arrived")
-    sample.git(root, "push", "--quiet", "origin", "main")
-    return run(root, "drift.yml", "schedule", github)
+def test_quiet_weeks_open_nothing(weeks: Weeks) -> None:
+    quiet = weeks.arrive(0, 14)
 
-
-def head(root: Path) -> str:
-    return sample.git(root, "ls-remote", "origin", f"refs/heads/{BRANCH}").partition("\t")[0]
-
-
-def trained_until(root: Path) -> pd.Timestamp:
-    """Return the newest time in the data that the proposal was trained and judged on."""
-    sample.git(root, "fetch", "--quiet", "origin", BRANCH)
-    with Git(root).worktree("FETCH_HEAD") as tree:
-        Dvc(Project.find(tree.root)).pull_data()
-        return read_tables(tree.root, "data")["time_hour"].max()
-
-
-def test_seven_weeks_of_flights(example: Path, github: GithubServer, night: Night) -> None:
-    quiet = night(0, 14)
     assert quiet.jobs == {"check": "success"}, quiet.failure
     assert quiet.outputs["check"]["action"] == "nothing"
-    assert (github.repository.pulls, github.repository.issues) == ([], [])
+    assert (weeks.github.repository.pulls, weeks.github.repository.issues, weeks.heads[-1]) == ([], [], "")
 
-    lost = night(14, 21)
+
+def test_a_challenger_that_loses_is_one_issue(weeks: Weeks) -> None:
+    lost = weeks.arrive(14, 21)
+
     assert lost.passed, lost.failure
     assert lost.outputs["check"]["reason"] == "drift"
-    (issue,) = github.repository.issues
-    assert (issue["title"], issue["state"]) == ("Retraining flights-delay: the champion keeps its title", "open")
+    assert weeks.issues("open") == ["Retraining flights-delay: the champion keeps its title"]
+    (issue,) = weeks.github.repository.issues
     assert "### Gate: keep" in issue["body"]
     assert "| 2013-03-21 | drift | lost |" in issue["body"]
-    assert (github.repository.pulls, head(example)) == ([], "")
+    assert (weeks.github.repository.pulls, weeks.heads[-1]) == ([], "")
 
-    won = night(21, 49)
+
+def test_one_that_wins_is_one_pull_request_with_the_evidence_and_closes_the_issue(weeks: Weeks) -> None:
+    won = weeks.arrive(21, 49)
+
     assert won.passed, won.failure
-    (pull,) = github.repository.pulls
+    (pull,) = weeks.github.repository.pulls
     body = pull["body"]
-    assert "### Gate: promote" in body
-    assert body.index("### Gate: promote") < body.index("<details><summary>The decision and every signal</summary>")
-    assert "| drift | " in body[body.index("### Decision: retrain") :]
-    assert "<details><summary>Drift: what differs, and since when</summary>" in body
-    assert "| dest | drift |" in body
-    assert [one["state"] for one in github.repository.issues] == ["closed"]
-    first = head(example)
-    assert github.repository.statuses[-1] | {"sha": first, "state": "success"} == github.repository.statuses[-1]
+    decision = body.index("<details><summary>The decision and every signal</summary>")
+    assert body.index("### Gate: promote") < decision < body.index("### Decision: retrain")
+    assert body.index("<details><summary>Drift: what differs, and since when</summary>") < body.index(
+        "### Drift: found"
+    )
+    assert weeks.issues("closed") == ["Retraining flights-delay: the champion keeps its title"]
+    status = weeks.github.repository.statuses[-1]
+    assert (status["sha"], status["state"]) == (weeks.heads[-1], "success")
 
-    refreshed = night(49, 50)
+
+def test_the_next_day_it_is_refreshed(weeks: Weeks) -> None:
+    refreshed = weeks.arrive(49, 50)
+
     assert refreshed.passed, refreshed.failure
     assert refreshed.outputs["check"]["note"] == "the open proposal shows data up to 2013-04-18"
-    assert [one["number"] for one in github.repository.pulls] == [pull["number"]]
-    second = head(example)
-    assert second != first
-    assert trained_until(example) == pd.Timestamp("2013-04-20 03:00", tz="UTC")
+    assert [pull["number"] for pull in weeks.github.repository.pulls] == [1]
+    assert weeks.heads[-1] not in weeks.heads[:-1]
+    sample.git(weeks.root, "fetch", "--quiet", "origin", BRANCH)
+    with Git(weeks.root).worktree("FETCH_HEAD") as tree:
+        Dvc(Project.find(tree.root)).pull_data()
+        assert read_tables(tree.root, "data")["time_hour"].max() == weeks.flights["time_hour"][lambda t: t < LAST].max()
 
-    path = example / "incoming" / "day-49.parquet"
+
+def test_a_broken_batch_is_one_issue_and_nothing_is_trained_on_it(weeks: Weeks) -> None:
+    path = weeks.root / "incoming" / "day-49.parquet"
     good = pd.read_parquet(path)
-    good.assign(temp=good["temp"].mask(good.index % 2 == 0, 451.0)).to_parquet(path, index=False)
+    good.assign(temp=451.0).to_parquet(path, index=False)
+
     for _ in range(2):
-        refused = tonight(example, github)
+        refused = weeks.tonight()
         assert refused.jobs == {"check": "failure", "tell": "success"}, refused.failure
-    told = [one for one in github.repository.issues if one["state"] == "open"]
-    assert [one["title"] for one in told] == ["Data for flights-delay was refused"]
-    assert "temp" in told[0]["body"]
-    assert head(example) == second, "nothing is trained on it"
-    assert [one["number"] for one in github.repository.pulls] == [pull["number"]]
-    assert github.violations == []
+
+    assert weeks.issues("open") == ["Data for flights-delay was refused"]
+    (told,) = (issue for issue in weeks.github.repository.issues if issue["state"] == "open")
+    assert "'temp'" in told["body"]
+    assert len(set(weeks.heads[-3:])) == 1, "nothing is trained on it"
+    assert [pull["number"] for pull in weeks.github.repository.pulls] == [1]
+    assert weeks.github.violations == []
