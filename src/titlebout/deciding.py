@@ -183,7 +183,9 @@ def _findings(project: Project) -> tuple[str, Reading]:
         return str(next(iter(found.get("reasons", [])), "other columns")), Reading(None)
     if found.get("verdict") == "insufficient_data":
         return "", Reading(None, str(next(iter(found.get("reasons", [])), "")))
-    return "", _drifted([str(column["name"]) for column in found["columns"] if column["status"] == "drift"])
+    # What the champion hardly looks at is told, but is no reason to train another.
+    counted = [column for column in found["columns"] if column["status"] == "drift" and column["decides"]]
+    return "", _drifted([str(column["name"]) for column in counted])
 
 
 def _drifted(names: Sequence[str]) -> Reading:

@@ -131,6 +131,19 @@ def test_nothing_has_arrived_yet(here: Path, command: Command) -> None:
     assert signal(document, "drift")["told"] == "nothing has arrived yet"
 
 
+def test_drift_of_a_column_that_hardly_matters_to_the_champion_starts_nothing(here: Path, command: Command) -> None:
+    arrive(here, crossings(240).assign(passengers=lambda rows: rows["passengers"] + 100))
+    looked(command)
+    statuses = {
+        one["name"]: one["status"] for one in json.loads(Path("reports/drift.json").read_text("utf-8"))["columns"]
+    }
+
+    document = decided(command)
+
+    assert statuses["passengers"] == "drift"
+    assert (document["action"], signal(document, "drift")["value"]) == ("nothing", 0)
+
+
 def test_drift_without_labels_waits_for_them(here: Path, command: Command) -> None:
     arrive(here, windy(crossings()).drop(columns="late"))
     looked(command)
