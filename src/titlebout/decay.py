@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titlebout.config import PolicySettings
+from titlebout.config import Params, PolicySettings
 from titlebout.data import row_hashes, timestamps
 from titlebout.errors import ConfigError, DataError
+from titlebout.fitted import Fitted
 from titlebout.holdout import BoolArray, Split, split, target_values
 from titlebout.inference import FloatArray
 from titlebout.metrics import PRIMARY, row_losses
@@ -37,21 +38,43 @@ def decay(project: Project, champion: Champion, model: Model, known: pd.DataFram
     labelled : DataFrame of shape (n_new, n_columns)
         New rows with a label; those of the last periods count.
     """
-    settings = project.settings.policy
-    newest = _newest(labelled, project, settings)
-    if len(newest) < settings.decay_min_rows:
-        return Reading(None, f"{len(newest):,} new labels of the last periods; {settings.decay_min_rows:,} are needed")
     won_on = _won_on(project, champion, model, known)
     if won_on is None:
         return Reading(None, "the rows that the champion won on are not in the tracked data any more")
     try:
         with project.team_code("asking the champion"):
-            before, now = (_losses(project, model, rows) for rows in (won_on, newest))
+            return growth(model, won_on, labelled, project.params, project.settings.policy)
     except (ConfigError, DataError) as error:
         return Reading(None, f"the champion cannot be asked: {error.what}")
-    loss = PRIMARY[project.params.data.task].replace("_", " ")
+
+
+def growth(
+    model: Fitted, won_on: pd.DataFrame, labelled: pd.DataFrame, params: Params, settings: PolicySettings
+) -> Reading:
+    """Return by how many standard errors a model's loss on new labels is larger than on the rows it won on.
+
+    Parameters
+    ----------
+    model : Fitted
+    won_on : DataFrame of shape (n_won_on, n_columns)
+        At least two rows.
+    labelled : DataFrame of shape (n_new, n_columns)
+        New rows with a label. Labels come late, so those of the last periods that have any count.
+    params : Params
+    settings : PolicySettings
+    """
+    newest = recent(labelled, params.data.time, settings.decay_periods * settings.period_days)
+    if len(newest) < settings.decay_min_rows:
+        return Reading(None, f"{len(newest):,} new labels of the last periods; {settings.decay_min_rows:,} are needed")
+    before, now = (losses(model, rows, params) for rows in (won_on, newest))
+    loss = PRIMARY[params.data.task].replace("_", " ")
     change = f"{loss} {number(float(before.mean()))} → {number(float(now.mean()))}"
     return Reading(welch(before, now), f"{change} on {len(newest):,} new labels")
+
+
+def losses(model: Fitted, rows: pd.DataFrame, params: Params) -> FloatArray:
+    """Return what a model loses on every row, shape (n_rows,)."""
+    return row_losses(params.data.task, target_values(rows, params), model.predict(rows), model.classes)
 
 
 def welch(before: FloatArray, now: FloatArray) -> float:
@@ -64,11 +87,6 @@ def welch(before: FloatArray, now: FloatArray) -> float:
     """
     variance = sum(float(losses.var(ddof=1)) / len(losses) for losses in (before, now))
     return float((now.mean() - before.mean()) / max(np.sqrt(variance), _SMALLEST_SE))
-
-
-def _newest(labelled: pd.DataFrame, project: Project, settings: PolicySettings) -> pd.DataFrame:
-    """Return the new labels of the last periods; labels come late, so the last periods that have any."""
-    return recent(labelled, project.params.data.time, settings.decay_periods * settings.period_days)
 
 
 def _won_on(project: Project, champion: Champion, model: Model, known: pd.DataFrame) -> pd.DataFrame | None:
@@ -91,8 +109,3 @@ def _perhaps_held(
     else:
         yield unseen
     yield split(known, project.params).holdout  # where a model left old rows out, not all it has not seen was held out
-
-
-def _losses(project: Project, model: Model, rows: pd.DataFrame) -> FloatArray:
-    y = target_values(rows, project.params)
-    return row_losses(project.params.data.task, y, model.predict(rows), model.classes)

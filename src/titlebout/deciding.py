@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from titlebout import logbook, policy, registry
+from titlebout.config import Settings
 from titlebout.data import moment
 from titlebout.decay import decay
 from titlebout.errors import ConflictError
@@ -139,9 +140,8 @@ def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequen
     if refused:  # then nothing is read from it, not even the time
         return Measured(refused=refused, asked=asked), Clock("", 1.0)
     known, fresh = _rows(project)
-    time, target = project.params.data.time, project.params.data.target
-    days, rows = project.settings.policy.period_days, project.settings.retrain.min_new_rows
-    clock = Clock(moment(known, fresh, time), float(days * DAY if time else rows))
+    target = project.params.data.target
+    clock = clock_of(known, fresh, project.params.data.time, project.settings)
     labelled = fresh[fresh[target].notna()] if target in fresh.columns else fresh.iloc[:0]
     measured = Measured(new_rows=len(labelled), drift=drift, asked=asked)
     champion = registry.champion_here(project)
@@ -153,7 +153,7 @@ def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequen
         measured,
         decay=decay(project, champion, model, known, labelled),
         won_at=held.get("end") or str(len(model.trained_rows) + held.get("rows", 0)),
-        decayed_at=_decayed_at(registry.followed_up(project, git, "HEAD"), attempts),
+        decayed_at=decayed_at(registry.followed_up(project, git, "HEAD"), attempts),
         champion=champion.pointer.md5,
     ), clock
 
@@ -185,10 +185,26 @@ def _findings(project: Project) -> tuple[str, Reading]:
         return "", Reading(None, str(next(iter(found.get("reasons", [])), "")))
     # What the champion hardly looks at is told, but is no reason to train another.
     counted = [column for column in found["columns"] if column["status"] == "drift" and column["decides"]]
-    return "", _drifted([str(column["name"]) for column in counted])
+    return "", drifted_in([str(column["name"]) for column in counted])
 
 
-def _drifted(names: Sequence[str]) -> Reading:
+def clock_of(known: pd.DataFrame, fresh: pd.DataFrame, time: str, settings: Settings) -> Clock:
+    """Return the data's own clock.
+
+    Parameters
+    ----------
+    known, fresh : DataFrame
+        The tracked rows and those that came after them; at least one must have a row.
+    time : str
+        Time column; empty when rows have no order.
+    settings : Settings
+    """
+    days, rows = settings.policy.period_days, settings.retrain.min_new_rows
+    return Clock(moment(known, fresh, time), float(days * DAY if time else rows))
+
+
+def drifted_in(names: Sequence[str]) -> Reading:
+    """Return how many columns drifted, and which, as what a decision rests on."""
     shown = ", ".join(names[:SHOWN_COLUMNS])
     more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
     return Reading(float(len(names)), f"in {shown}{more}" if names else "")
@@ -202,7 +218,7 @@ def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
     return known, known.iloc[:0] if fresh.empty else fresh
 
 
-def _decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> str:
+def decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> str:
     """Return where the data stood when a champion won after a decay; where rows have no time, the log knows it."""
     if champion is None:
         return ""

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from titlebout.comparison import compare
-from titlebout.config import DriftSettings
+from titlebout.config import DriftSettings, Params
 from titlebout.data import timestamps
 from titlebout.drift_report import DriftResult, write_reports
 from titlebout.errors import ConfigError
+from titlebout.fitted import Documented
 from titlebout.influence import NOTHING_KNOWN, PREDICTION, Outlook, importances, trained_on
 from titlebout.joint import tell_apart
 from titlebout.models import load_model_of
@@ -86,12 +87,31 @@ def look_out(project: Project, known: pd.DataFrame) -> tuple[pd.DataFrame, Outlo
     if not (project.pipeline_dir / "champion.dvc").is_file():
         return known, NOTHING_KNOWN
     model = load_model_of(project, Dvc(project).pull_model("champion"))
+    return outlook_of(model, known, project.params, project.settings.drift.min_rows)
+
+
+def outlook_of(model: Documented, known: pd.DataFrame, params: Params, min_rows: int) -> tuple[pd.DataFrame, Outlook]:
+    """Return those of the known rows that a model was trained on, and how it looks at them.
+
+    Parameters
+    ----------
+    model : Documented
+    known : DataFrame of shape (n_known, n_columns)
+    params : Params
+    min_rows : int
+        With fewer rows that it was not trained on, its predictions are not compared.
+
+    Raises
+    ------
+    InconclusiveError
+        If it was trained on none of them.
+    """
     trained = trained_on(known, model)
     reference, others = known[trained], known[~trained]
-    if len(others) < project.settings.drift.min_rows:
+    if len(others) < min_rows:
         others = others.head(0)
     try:
-        weights = importances(model, reference, project.params)
+        weights = importances(model, reference, params)
     except Exception:  # the team's code, on rows of ours: what it says about columns is not worth a lost decision
         logger.warning("the importance of the columns could not be measured; all count alike", exc_info=True)
         weights = {}

@@ -1,5 +1,6 @@
 """Who a challenger meets, on which rows, and what every model answers: the bout before anyone judges it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from titlebout.pointers import folder_digest
 from titlebout.project import Project
 from titlebout.registry import Champion
 from titlebout.tracking import Dvc
+
+Answers = tuple[FloatArray, tuple[object, ...]]  # of one model, with the classes it knows
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,35 @@ def meet(project: Project, challenger: Model, against: Opponents) -> Meeting:
             missing = error.what  # only a rule that asks for the anchor suffers
         else:
             asked[who] = model
-    truth = truth_of(params.data.task, target_values(held, params), *(model.classes for model in asked.values()))
-    predicted = {who: aligned(given, asked[who].classes, truth) for who, given in answers.items()}
+    given = {who: (answer, asked[who].classes) for who, answer in answers.items()}
+    return Meeting(bout_of(frame, divided, given, params, project.settings.gate), held, divided, missing)
+
+
+def bout_of(
+    frame: pd.DataFrame, divided: Split, given: Mapping[str, Answers], params: Params, gate: GateSettings
+) -> Bout:
+    """Bring answers to the holdout rows together, and those of the best constant with them.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        All rows, in which `divided` names the holdout.
+    divided : Split
+    given : mapping of str to (ndarray, tuple)
+        By model: its answers to the holdout rows, and its classes.
+    params : Params
+    gate : GateSettings
+
+    Raises
+    ------
+    ConfigError
+        If a column of the settings is not there.
+    """
+    held = frame[divided.holdout]
+    truth = truth_of(params.data.task, target_values(held, params), *(classes for _, classes in given.values()))
+    predicted = {who: aligned(answers, classes, truth) for who, (answers, classes) in given.items()}
     predicted["dummy"] = _dummy(target_values(frame[~divided.holdout], params), truth)
-    columns = _columns(held, project.settings.gate)
-    bout = Bout(truth, predicted, columns, _entities(held, project.settings.gate), divided.hashes[divided.holdout])
-    return Meeting(bout, held, divided, missing)
+    return Bout(truth, predicted, _columns(held, gate), _entities(held, gate), divided.hashes[divided.holdout])
 
 
 def _fetched(project: Project, dvc: Dvc, champion: Champion, revision: str, target: Path) -> Model:

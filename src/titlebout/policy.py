@@ -14,6 +14,13 @@ from titlebout.config import PolicySettings
 Action = Literal["stop", "attempt", "wait", "nothing"]
 Outcome = Literal["won", "lost", "inconclusive", "refused"]
 
+# How an attempt ended, by what the gate, or the data check, said.
+OUTCOMES: dict[str, Outcome] = {
+    "promote": "won",
+    "keep": "lost",
+    "inconclusive": "inconclusive",
+    "data_refused": "refused",
+}
 DOUBLINGS = 3  # with the default cool-down of 4 periods: 4, 8, 16, 32
 DAY = 86_400  # seconds
 

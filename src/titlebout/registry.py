@@ -1,6 +1,6 @@
 """Who holds the title: ``champion.dvc`` on the main branch, read from git and changed only by a pull request."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -45,6 +45,11 @@ class Champion:
     pointer: Pointer
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def won_by_being_better(self) -> bool:
+        """Whether it may be an anchor: what a refresh has to be no worse than."""
+        return self.meta.get("rule", "superior") in {"superior", "first"}
+
 
 def champion_path(project: Project) -> str:
     """Return where the pointer stands, relative to the repository."""
@@ -82,14 +87,16 @@ def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion]
 
     Champions after it may each be a little worse than the one before; it is what they are measured against.
     """
-    better = {"superior", "first"}
-    holders = _holders(project, git, revision)
-    return next((one for one in holders if one[1].meta.get("rule", "superior") in better), None)
+    return next((one for one in _holders(project, git, revision) if one[1].won_by_being_better), None)
 
 
 def followed_up(project: Project, git: Git, revision: str) -> Champion | None:
     """Return the champion that won after a decay and that nothing but its follow-ups succeeded, or None."""
-    champions = (champion for _, champion in _holders(project, git, revision))
+    return decayed_before(champion for _, champion in _holders(project, git, revision))
+
+
+def decayed_before(champions: Iterable[Champion]) -> Champion | None:
+    """Return which of the champions, the newest first, :func:`followed_up` is about."""
     newest = next((one for one in champions if one.meta.get("reason") != "follow_up"), None)
     return newest if newest and newest.meta.get("reason") == "perf_decay" else None
 

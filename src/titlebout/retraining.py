@@ -21,7 +21,7 @@ from titlebout.errors import InconclusiveError
 from titlebout.forge import Forge, PullRequest, PullRequestOutcome
 from titlebout.git import Git
 from titlebout.logbook import Memory
-from titlebout.policy import Attempt, Outcome
+from titlebout.policy import OUTCOMES, Attempt
 from titlebout.project import Project
 from titlebout.proposal import Why
 from titlebout.registry import champion_here, crown
@@ -32,13 +32,6 @@ from titlebout.tables import read_tables
 from titlebout.tracking import Dvc, OnLine
 
 STATUS_CONTEXT = "titlebout/gate"
-
-_OUTCOMES: dict[str, Outcome] = {
-    "promote": "won",
-    "keep": "lost",
-    "inconclusive": "inconclusive",
-    "data_refused": "refused",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +115,7 @@ def retrain(project: Project, why: Why, bundle: Path | None = None, on_line: OnL
             _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
-            outcome, holder = _OUTCOMES.get(result.verdict, "lost"), champion.pointer.md5 if champion else ""
+            outcome, holder = OUTCOMES.get(result.verdict, "lost"), champion.pointer.md5 if champion else ""
             logbook.write_down(git, project.pipeline, Attempt(at, why.reason, outcome, holder, key))
         result = replace(result, arrival=arrival.to_dict())
     if bundle is not None:
@@ -344,7 +337,7 @@ def _share_cache(project: Project, work: Project) -> None:
 
 
 def _nothing_to_propose(project: Project, base: str, handed: Memory) -> RetrainResult:
-    verdicts = {outcome: verdict for verdict, outcome in _OUTCOMES.items()}
+    verdicts = {outcome: verdict for verdict, outcome in OUTCOMES.items()}
     newest = handed.attempts[-1] if handed.attempts else None
     ended = f"the attempt ended with {newest.outcome!r}" if newest else "no attempt was handed over that is not known"
     return RetrainResult(

@@ -1,0 +1,239 @@
+"""A season: one policy plays through periods of data, and every model in service is scored on what arrives next.
+
+Pure: tables go in, turns come out; no file is read and the only clock times the fits. What decides here is what decides in
+the loop: :mod:`titlebout.policy`, :mod:`titlebout.gate`, :mod:`titlebout.decay` and :mod:`titlebout.holdout`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+
+from titlebout import gate, policy
+from titlebout.config import Settings
+from titlebout.contenders import CONTENDERS, Contender, Standing, Team, Title
+from titlebout.data import moment
+from titlebout.decay import losses
+from titlebout.errors import InconclusiveError
+from titlebout.fitted import Fitted
+from titlebout.holdout import Split, require_no_overlap, split
+from titlebout.opponents import bout_of
+from titlebout.pointers import Pointer
+from titlebout.policy import OUTCOMES, Attempt, Clock, Decision, Measured
+from titlebout.registry import Champion
+
+__all__ = ["CONTENDERS", "Arrived", "Contender", "Fitted", "Season", "Standing", "Team", "Turn", "play"]
+
+UNGATED = "ungated"  # verdict on a challenger that nobody asked the gate about
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What arrives in one period.
+
+    Attributes
+    ----------
+    name : str
+    rows : DataFrame of shape (n_rows, n_columns)
+        At least one, with labels; a policy is shown these later.
+    refused : str
+        Why the data check refuses it; empty when it passes.
+    """
+
+    name: str
+    rows: pd.DataFrame
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One period of a season.
+
+    Attributes
+    ----------
+    name : str
+    rows : int
+    loss : float
+        Mean over the rows (log loss, or absolute error) of the model that was in service when they arrived.
+    decision : {"nothing", "wait", "stop", "attempt"}
+    reason : str
+        Of the attempt; empty otherwise.
+    verdict : {"promote", "keep", "inconclusive", "ungated", ""}
+        Of the gate; empty without an attempt.
+    seconds : float
+        What fitting the challenger took.
+    told : str
+        Why it was decided so, for people.
+    """
+
+    name: str
+    rows: int
+    loss: float
+    decision: str
+    reason: str = ""
+    verdict: str = ""
+    seconds: float = 0.0
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Season:
+    """All periods under one policy."""
+
+    contender: str
+    turns: tuple[Turn, ...]
+
+    @property
+    def attempts(self) -> int:
+        """How many challengers were trained."""
+        return sum(turn.decision == "attempt" for turn in self.turns)
+
+    @property
+    def pull_requests(self) -> int:
+        """How many bouts were won; without a gate, how often the model was replaced."""
+        return sum(turn.verdict in {"promote", UNGATED} for turn in self.turns)
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean over all rows that arrived."""
+        return float(np.average([turn.loss for turn in self.turns], weights=[turn.rows for turn in self.turns]))
+
+    @property
+    def seconds(self) -> float:
+        """What fitting all challengers took; the first model, which all policies share, not counted."""
+        return sum(turn.seconds for turn in self.turns)
+
+
+def play(
+    start: pd.DataFrame, periods: Sequence[Arrived], contender: Contender, team: Team, *, label_delay: int = 0
+) -> Season:
+    """Let one policy live through periods of data.
+
+    The first model is fitted on `start` and needs no bout. A model serves from the period after the one in which it
+    won. The same arguments give the same turns, but for the seconds.
+
+    Parameters
+    ----------
+    start : DataFrame of shape (n_rows, n_columns)
+        Rows that are known before the first period.
+    periods : sequence of Arrived
+        In order of time.
+    contender : Contender
+    team : Team
+    label_delay : int
+        So many periods after its own a batch's labels become known; 0: at once.
+
+    Raises
+    ------
+    InconclusiveError
+        If no model can be fitted on `start`.
+    """
+    run = _Run(team, contender, label_delay, [(-label_delay, start)])
+    known = run.rows(0, 1)
+    divided = split(known, team.params)
+    run.crown(team.fit(known[~divided.holdout]), divided, {"reason": "first", "rule": "first"})
+    return Season(contender.name, tuple(run.turn(at, arrived) for at, arrived in enumerate(periods)))
+
+
+@dataclass
+class _Run:
+    """A season while it is played.
+
+    ``batches`` are the rows that count, each with the period it came in, ``tried`` is how many of them were known at the
+    last attempt, and ``met`` counts the challengers by the fingerprint of their holdout.
+    """
+
+    team: Team
+    contender: Contender
+    delay: int
+    batches: list[tuple[int, pd.DataFrame]]
+    titles: list[Title] = field(default_factory=list)
+    memory: list[Attempt] = field(default_factory=list)
+    met: Counter[str] = field(default_factory=Counter)
+    tried: int = 1
+
+    def turn(self, at: int, arrived: Arrived) -> Turn:
+        """Score the model in service, then decide and, if it is worth it, attempt."""
+        loss = float(losses(self.titles[0].model, arrived.rows, self.team.params).mean())
+        if arrived.refused and self.contender.checked:
+            decision = _stopped(arrived.refused, self.team.settings)
+        else:
+            self.batches.append((at, arrived.rows))
+            decision = self.contender.trigger(self.standing(at))
+        verdict, seconds = self.attempt(at, decision.reason) if decision.action == "attempt" else ("", 0.0)
+        words = decision.action, decision.reason, verdict
+        return Turn(arrived.name, len(arrived.rows), loss, *words, seconds, decision.sentence)
+
+    def standing(self, at: int) -> Standing:
+        """Return what is known now."""
+        title, labelled = self.titles[0], self.labelled(at)
+        waiting = [self.team.params.data.target] if self.delay else []
+        fresh = self.rows(title.batches, len(self.batches)).drop(columns=waiting)
+        return Standing(
+            team=self.team,
+            titles=tuple(self.titles),
+            memory=tuple(self.memory),
+            known=self.rows(0, title.batches),
+            fresh=fresh,
+            labelled=self.rows(title.batches, labelled),
+            batch=self.batches[-1][1].drop(columns=waiting),
+            news=labelled > self.tried,
+        )
+
+    def attempt(self, at: int, reason: str) -> tuple[str, float]:
+        """Fit a challenger on all that is known, let it meet the champion, and remember how it ended."""
+        title, self.tried = self.titles[0], self.labelled(at)
+        known = self.rows(0, self.tried)
+        divided = split(known, self.team.params)
+        begun = perf_counter()
+        try:
+            model = self.team.fit(known[~divided.holdout])
+        except InconclusiveError:
+            verdict, seconds = "inconclusive", perf_counter() - begun
+        else:
+            seconds = perf_counter() - begun
+            verdict, rule = self.judge(model, known, divided, reason) if self.contender.gated else (UNGATED, UNGATED)
+            if verdict in {"promote", UNGATED}:
+                self.crown(model, divided, {"reason": reason, "rule": rule})
+        stands = moment(known, known.iloc[:0], self.team.params.data.time)
+        outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
+        self.memory.append(Attempt(stands, reason, outcome, title.champion.pointer.md5))
+        return verdict, seconds
+
+    def judge(self, challenger: Fitted, known: pd.DataFrame, divided: Split, reason: str) -> tuple[str, str]:
+        """Return the gate's verdict on a challenger, and the rule it had to meet."""
+        held, settings = known[divided.holdout], self.team.settings.gate
+        models = {"challenger": challenger, "champion": self.titles[0].model}
+        anchor = next(title for title in self.titles if title.champion.won_by_being_better)
+        for who, title in (("champion", self.titles[0]), ("anchor", anchor)):
+            trained = title.split.hashes[~title.split.holdout]
+            require_no_overlap(divided.hashes[divided.holdout], trained, who)
+        if settings.anchor and anchor is not self.titles[0]:
+            models["anchor"] = anchor.model
+        given = {who: (model.predict(held), model.classes) for who, model in models.items()}
+        self.met[divided.fingerprint] += 1
+        bout = bout_of(known, divided, given, self.team.params, settings)
+        decision = gate.decide(bout, settings, reason, self.met[divided.fingerprint])
+        return decision.verdict, decision.rule
+
+    def crown(self, model: Fitted, divided: Split, won: dict[str, str]) -> None:
+        """Put a model into service, from the next period on."""
+        champion = Champion(Pointer(str(len(self.titles)), 0, 1), {**won, "holdout": divided.to_dict()})
+        self.titles.insert(0, Title(model, champion, divided, self.tried))
+
+    def labelled(self, at: int) -> int:
+        """Return how many batches have their labels; they are the first ones."""
+        return sum(came <= at - self.delay for came, _ in self.batches)
+
+    def rows(self, first: int, last: int) -> pd.DataFrame:
+        """Return the rows of some batches, numbered anew."""
+        chosen = [rows for _, rows in self.batches[first:last]]
+        return pd.concat(chosen, ignore_index=True) if chosen else self.batches[0][1].head(0)
+
+
+def _stopped(refused: str, settings: Settings) -> Decision:
+    """Return what the loop decides on data that its check refuses: nothing else is looked at."""
+    return policy.decide(Measured(refused=refused), (), settings.policy, settings.retrain.min_new_rows, Clock("", 1.0))

@@ -1,0 +1,345 @@
+"""A season: what each policy attempts, what it may know when it does, and that the shipped rules decide."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from titlebout import policy, season
+from titlebout.config import Params, Settings
+from titlebout.contenders import CONTENDERS, Contender, Standing
+from titlebout.errors import InconclusiveError
+from titlebout.inference import FloatArray
+from titlebout.policy import Decision, Measured
+from titlebout.season import Arrived, Season, Turn, play
+
+NAMES = ["never", "every_ungated", "every", "any_drift", "drift_share", "titlebout"]
+WEEK, WEEKS = 210, 8  # rows of a week, and weeks that arrive
+BY = {contender.name: contender for contender in CONTENDERS}
+PARAMS = Params.model_validate(
+    {
+        "data": {"task": "classification", "target": "y", "time": "at"},
+        "split": {"by": "time", "holdout_days": 10},
+        "train": {"model": "made.up:model"},
+    }
+)
+SETTINGS = Settings.model_validate(
+    {
+        "project": {"name": "made-up", "package": "made_up", "pipeline": "made-up"},
+        "checks": {"suite": "none.json"},
+        "gate": {"min_rows": 100},
+        "policy": {"decay_min_rows": 100},
+        "retrain": {"min_new_rows": 100},
+    }
+)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A logistic regression on x, with the rows it was fitted on."""
+
+    estimator: LogisticRegression
+    rows: pd.DataFrame
+    classes: tuple[object, ...] = (0, 1)
+
+    def predict(self, frame: pd.DataFrame, /) -> FloatArray:
+        answers: FloatArray = self.estimator.predict_proba(frame[["x"]])
+        return answers
+
+
+@dataclass
+class Made:
+    """A team whose drift is a shift of x; it remembers everything that it was shown."""
+
+    params: Params = PARAMS
+    settings: Settings = SETTINGS
+    days: int = 1000  # its training window
+    shown: list[pd.DataFrame] = field(default_factory=list)
+    fitted_on: list[pd.DataFrame] = field(default_factory=list)
+
+    def fit(self, rows: pd.DataFrame, /) -> Logistic:
+        self.fitted_on.append(rows)
+        if rows["y"].nunique() < 2:
+            raise InconclusiveError("the training rows have one class only")
+        window = rows[rows["at"] > rows["at"].max() - pd.Timedelta(days=self.days)]
+        return Logistic(LogisticRegression().fit(window[["x"]], window["y"]), rows)
+
+    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: object, /) -> tuple[str, ...]:
+        assert isinstance(champion, Logistic)
+        return ("x",) if self.shifted(reference, current) else ()
+
+    def shifted(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
+        self.shown += [reference, current]
+        return 0.5 * (abs(current["x"].mean() - reference["x"].mean()) > 0.5)
+
+
+def weeks(number: int, first: int = 0, *, slope: float = 2.0, shift: float = 0.0) -> pd.DataFrame:
+    generator = np.random.default_rng(first)
+    rows = number * WEEK
+    x = generator.normal(shift, 1, rows)
+    at = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(first * 7 * 24 * 60 + np.arange(rows) * 48, unit="min")
+    return pd.DataFrame(
+        {"at": at, "x": x, "y": (generator.random(rows) < 1 / (1 + np.exp(-slope * x))).astype("int64")}
+    )
+
+
+START = weeks(6)
+
+
+def arriving(
+    slope: Callable[[int], float] = lambda _: 2.0, shift: Callable[[int], float] = lambda _: 0.0, number: int = WEEKS
+) -> list[Arrived]:
+    return [Arrived(f"week {at}", weeks(1, 6 + at, slope=slope(at), shift=shift(at))) for at in range(number)]
+
+
+CALM = arriving()
+TURNED = arriving(slope=lambda at: 2.0 if at < 3 else -2.0)  # the world turns around with the fourth week
+SHIFTED = arriving(shift=lambda at: 0.0 if at < 3 else 3.0)
+
+
+def timeless(season: Season) -> tuple[Turn, ...]:
+    return tuple(replace(turn, seconds=0.0) for turn in season.turns)
+
+
+def decisions(season: Season) -> list[str]:
+    return [turn.decision for turn in season.turns]
+
+
+def refused(periods: list[Arrived], at: int) -> list[Arrived]:
+    return [replace(one, refused="3 columns are missing") if n == at else one for n, one in enumerate(periods)]
+
+
+def test_the_contenders_stand_in_the_order_in_which_they_are_shown() -> None:
+    assert [contender.name for contender in CONTENDERS] == NAMES
+    assert [contender.name for contender in CONTENDERS if not (contender.gated and contender.checked)] == [
+        "every_ungated"
+    ]
+
+
+def test_never_attempts_nothing_and_serves_the_first_model_for_ever() -> None:
+    team = Made()
+    found = play(START, TURNED, BY["never"], team)
+
+    assert (found.attempts, found.pull_requests, found.seconds, len(team.fitted_on)) == (0, 0, 0.0, 1)
+    assert found.turns[-1].loss > 2 * found.turns[0].loss
+
+
+@pytest.mark.parametrize("name", ["every", "every_ungated"])
+def test_every_attempts_each_period(name: str) -> None:
+    found = play(START, CALM, BY[name], Made())
+
+    assert decisions(found) == ["attempt"] * WEEKS
+    assert found.seconds == sum(turn.seconds for turn in found.turns) > 0
+
+
+def test_without_a_gate_every_attempt_replaces_the_model_and_with_one_a_challenger_has_to_win() -> None:
+    ungated, gated = (play(START, CALM, BY[name], Made()) for name in ("every_ungated", "every"))
+
+    assert ungated.pull_requests == ungated.attempts == WEEKS
+    assert gated.pull_requests < gated.attempts
+    assert {turn.verdict for turn in gated.turns} <= {"promote", "keep", "inconclusive"}
+
+
+def test_the_mean_loss_counts_rows_not_periods() -> None:
+    short = replace(TURNED[4], rows=TURNED[4].rows.head(30))
+    found = play(START, [CALM[0], short], BY["never"], Made())
+
+    first, second = found.turns
+    assert found.mean_loss == pytest.approx((first.loss * WEEK + second.loss * 30) / (WEEK + 30))
+
+
+def test_a_winner_serves_from_the_next_period_on() -> None:
+    team = Made()
+    found, fixed = play(START, TURNED, BY["every_ungated"], team), play(START, TURNED, BY["never"], Made())
+
+    assert found.turns[0].loss == fixed.turns[0].loss  # though its attempt came in this period
+    y, x = TURNED[1].rows["y"], TURNED[1].rows
+    answers = LogisticRegression().fit(team.fitted_on[1][["x"]], team.fitted_on[1]["y"]).predict_proba(x[["x"]])
+    assert found.turns[1].loss == pytest.approx(-np.log(answers[np.arange(WEEK), y]).mean())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("delay", [0, 2])
+def test_no_row_of_the_future_is_ever_used(name: str, delay: int) -> None:
+    poison = {n: replace(one, rows=one.rows.assign(x=1e3, y=1 - one.rows["y"])) for n, one in enumerate(TURNED)}
+    found = play(START, TURNED, BY[name], Made(), label_delay=delay)
+
+    for at in (2, 5):
+        spoilt = [one if n <= at else poison[n] for n, one in enumerate(TURNED)]
+        assert timeless(play(START, spoilt, BY[name], Made(), label_delay=delay))[: at + 1] == timeless(found)[: at + 1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_label_is_unknown_until_its_delay_is_over(name: str) -> None:
+    def spoilt(since: int) -> list[Arrived]:
+        turned = [replace(one, rows=one.rows.assign(y=1 - one.rows["y"])) for one in TURNED]
+        return [*TURNED[:since], *turned[since:]]
+
+    team, other = Made(), Made()
+    found = play(START, TURNED, BY[name], team, label_delay=2)
+    again = play(START, spoilt(4), BY[name], other, label_delay=2)
+
+    known = [(turn.decision, turn.reason, turn.verdict, turn.told) for turn in found.turns[:6]]
+    assert [(turn.decision, turn.reason, turn.verdict, turn.told) for turn in again.turns[:6]] == known
+    newest = TURNED[WEEKS - 3].rows["at"].max()
+    assert all(rows["at"].max() <= newest for rows in team.fitted_on)
+    assert all("y" not in current for current in team.shown[1::2])
+
+
+def test_labels_that_come_late_are_learned_from_late() -> None:
+    found = play(START, CALM, BY["every"], Made(), label_delay=2)
+
+    assert decisions(found) == ["wait", "wait", *["attempt"] * (WEEKS - 2)]
+
+
+def test_a_challenger_is_never_trained_on_the_rows_that_decide() -> None:
+    team = Made()
+    play(START, CALM, BY["every"], team)
+
+    for at, rows in enumerate(team.fitted_on[1:]):
+        newest = CALM[at].rows["at"].max()
+        assert rows["at"].max() <= newest - pd.Timedelta(days=10)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "every_ungated"])
+def test_a_refused_batch_stops_a_checked_contender_and_is_never_learned_from(name: str) -> None:
+    team, periods = Made(), refused(SHIFTED, 4)
+    found = play(START, periods, BY[name], team)
+
+    assert found.turns[4].decision == "stop"
+    assert found.turns[4].told == "the data is refused: 3 columns are missing"
+    batch = set(periods[4].rows["at"])
+    assert all(batch.isdisjoint(rows["at"]) for rows in (*team.fitted_on, *team.shown))
+    assert [turn.decision for turn in found.turns if turn.name != "week 4"].count("stop") == 0
+
+
+def test_who_checks_nothing_learns_from_what_would_be_refused() -> None:
+    team, periods = Made(), refused(SHIFTED, 4)
+    found = play(START, periods, BY["every_ungated"], team)
+
+    assert found.attempts == WEEKS
+    assert set(periods[4].rows["at"]) <= set(team.fitted_on[-1]["at"])
+
+
+def test_drift_by_the_defaults_attempts_only_when_something_moved() -> None:
+    for name in ("any_drift", "drift_share"):
+        calm, moved = (play(START, periods, BY[name], Made()) for periods in (CALM, SHIFTED))
+
+        assert calm.attempts == 0
+        assert [turn.decision for turn in moved.turns[:4]] == ["nothing"] * 3 + ["attempt"]
+        assert moved.turns[3].reason == "drift"
+        assert moved.turns[3].told == "50% of the columns drifted"
+
+
+def test_half_of_the_columns_is_less_often_reached_than_one() -> None:
+    team = Made()
+    team.shifted = lambda reference, current: 0.49  # type: ignore[method-assign]
+
+    assert play(START, CALM[:3], BY["any_drift"], team).attempts == 3
+    assert play(START, CALM[:3], BY["drift_share"], team).attempts == 0
+
+
+def test_titlebout_rests_in_calm_weeks_and_answers_a_turn_of_the_world() -> None:
+    calm, turned = (play(START, periods, BY["titlebout"], Made(days=14)) for periods in (CALM, TURNED))
+
+    assert calm.attempts == 0
+    first = next(turn for turn in turned.turns if turn.decision == "attempt")
+    assert (first.name, first.reason) == ("week 3", "perf_decay")
+    won = [turn.name for turn in turned.turns if turn.verdict == "promote"]
+    assert won == ["week 7"]  # the first challenger had seen nothing of the new world; then came the cool-down
+
+
+def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Measured, Decision]] = []
+    shipped = policy.decide
+
+    def noted(measured: Measured, *others: Any) -> Decision:
+        asked.append((measured, shipped(measured, *others)))
+        return asked[-1][1]
+
+    monkeypatch.setattr(policy, "decide", noted)
+    found = play(START, TURNED, BY["titlebout"], Made())
+
+    assert [(decision.action, decision.reason, decision.sentence) for _, decision in asked] == [
+        (turn.decision, turn.reason, turn.told) for turn in found.turns
+    ]
+    (first, _), (fourth, _) = asked[0], asked[3]
+    assert (first.new_rows, first.champion, first.drift.value) == (WEEK, "0", 0.0)
+    assert first.won_at == START["at"].max().isoformat()
+    assert fourth.decay.value is not None
+    assert fourth.decay.value > SETTINGS.policy.decay_z
+
+
+def test_a_follow_up_comes_after_a_promotion_for_decay() -> None:
+    settings = SETTINGS.model_copy(update={"policy": SETTINGS.policy.model_copy(update={"follow_up_periods": (2,)})})
+    periods = arriving(slope=lambda at: 2.0 if at < 1 else -2.0, number=12)
+    found = play(START, periods, BY["titlebout"], Made(settings=settings, days=14))
+
+    won = next(at for at, turn in enumerate(found.turns) if turn.verdict == "promote")
+    assert found.turns[won].reason == "perf_decay"
+    assert [turn.reason for turn in found.turns[won + 1 : won + 3]] == ["", "follow_up"]
+    never = play(START, periods, BY["never"], Made())
+    assert found.turns[won + 1].loss < never.turns[won + 1].loss / 2
+
+
+def test_attempts_that_were_refused_are_remembered_by_the_cool_down() -> None:
+    settings = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_rows": 10**6})})
+    found = play(START, SHIFTED, BY["titlebout"], Made(settings=settings))
+
+    tried = [turn for turn in found.turns if turn.decision == "attempt" and turn.reason == "drift"]
+    assert [turn.name for turn in tried] == ["week 3", "week 7"]
+    assert {turn.verdict for turn in tried} == {"inconclusive"}
+    assert found.pull_requests == 0
+
+
+def test_the_rule_of_the_gate_is_that_of_the_reason() -> None:
+    rules: list[tuple[str, int]] = []
+    shipped = season.gate.decide
+
+    def noted(bout: Any, settings: Any, reason: str, uses: int) -> Any:
+        rules.append((reason, uses))
+        return shipped(bout, settings, reason, uses)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(season.gate, "decide", noted)
+        play(START, SHIFTED, BY["every"], Made())
+        play(START, SHIFTED, BY["any_drift"], Made())
+
+    assert [reason for reason, _ in rules] == ["schedule"] * WEEKS + ["drift"] * (len(rules) - WEEKS)
+    assert {uses for _, uses in rules} == {1}  # the holdout moves on with every week
+
+
+def test_a_challenger_that_cannot_be_fitted_leaves_the_champion_in_service() -> None:
+    class Tired(Made):
+        def fit(self, rows: pd.DataFrame, /) -> Logistic:
+            if len(rows) > len(START):
+                raise InconclusiveError("no")
+            return super().fit(rows)
+
+    found = play(START, CALM, BY["every"], Tired())
+
+    assert found.turns[-1].verdict == "inconclusive"
+    assert found.turns[-1].decision == "attempt"
+
+
+def test_the_same_season_twice_is_the_same() -> None:
+    for name in NAMES:
+        first, second = (play(START, TURNED, BY[name], Made(), label_delay=1) for _ in range(2))
+        assert timeless(first) == timeless(second)
+
+
+def test_a_policy_of_ones_own_can_play_too() -> None:
+    def when_asked(standing: Standing) -> Decision:
+        return (
+            Decision("attempt", "because", (), "manual")
+            if len(standing.labelled) > 3 * WEEK
+            else Decision("nothing", "not yet", ())
+        )
+
+    found = play(START, CALM, Contender("own", "Mine.", when_asked), Made())
+
+    assert [turn.reason for turn in found.turns][:4] == ["", "", "", "manual"]
