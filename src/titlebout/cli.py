@@ -5,7 +5,6 @@ Heavy libraries are imported inside the commands, so that ``--help`` costs no mo
 
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ import click
 
 from titlebout import __version__
 from titlebout.console import Group, Report, progress, step
-from titlebout.errors import ConfigError, ExitCode, TitleboutError
-from titlebout.reasons import REASONS
+from titlebout.errors import ConfigError, ExitCode
+from titlebout.reasons import POLICIES, REASONS
 
 # What each command writes to $GITHUB_OUTPUT; an Action declares exactly these.
 OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -258,8 +257,7 @@ def drift_command(pipeline: str | None, selftest: bool) -> Report:
     if selftest:
         return _selftest(project)
     result = drift.measure(project)
-    names = [column["name"] for column in result.columns if column["status"] == "drift"]
-    outputs = {"verdict": result.verdict, "drift": result.verdict == "drift", "columns": names}
+    outputs = {"verdict": result.verdict, "drift": result.verdict == "drift", "columns": list(result.drifted)}
     codes = {
         "drift": ExitCode.DRIFT_FOUND,
         "structural": ExitCode.DATA_REFUSED,
@@ -340,6 +338,42 @@ def retrain_command(
     return Report(result, retraining.render_retrain(result), outputs, ExitCode.OK if result.passed else refused)
 
 
+@step(cli, "backtest")
+@click.option(
+    "--every",
+    metavar="LENGTH",
+    default="",
+    help="Length of a period: 12h, 28d, 4w, or a number of rows; by default that of the policy, so that there are 6 to 26.",
+)
+@click.option(
+    "--start",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.3,
+    show_default=True,
+    help="Share of the data that the first model is made from.",
+)
+@click.option("--policy", "policies", type=click.Choice(POLICIES), multiple=True, help="Who plays; by default all.")
+@click.option(
+    "--label-delay", type=click.IntRange(min=0), default=0, help="How many periods later labels become known."
+)
+@click.option("--current", is_flag=True, help="Also play what arrived and has its label.")
+def backtest_command(
+    pipeline: str | None, every: str, start: float, policies: tuple[str, ...], label_delay: int, current: bool
+) -> Report:
+    """Play your own past under several policies side by side: what each attempts, gains and costs.
+
+    \b
+    Example:
+      titlebout backtest --every 28d
+      titlebout backtest --policy titlebout --policy every --label-delay 1
+    """  # noqa: D301
+    from titlebout import backtest, backtest_report
+
+    project = _project(pipeline)
+    result = backtest.backtest(project, backtest.Plan(every, start, current, policies, label_delay), progress)
+    return Report(result, backtest_report.render_backtest(result), _at(project, "backtest"))
+
+
 @step(cli, "doctor", in_project=False)
 def doctor_command() -> Report:
     """Say what is missing here, and how to fix it.
@@ -377,20 +411,9 @@ def demo_command(output_dir: Path, full: bool, months: int | None) -> Report:
 @click.argument("name", type=click.Choice(["check-data", "prepare", "train", "evaluate"]))
 @click.option("--pipeline", metavar="NAME", required=True, help="Pipeline that the stage belongs to.")
 def stage_command(name: str, pipeline: str) -> None:  # noqa: D103 - called by DVC only
-    from titlebout import training
+    from titlebout import stages
 
-    project = _project(pipeline)
-    stages: dict[str, Callable[[Project], object]] = {
-        "check-data": _check_stage,
-        "prepare": training.prepare,
-        "train": training.fit,
-        "evaluate": training.score,
-    }
-    try:
-        stages[name](project)
-    except TitleboutError as error:
-        _leave_word(project, name, error)
-        raise
+    stages.run(_project(pipeline), name)
 
 
 def _project(pipeline: str | None) -> "Project":
@@ -432,27 +455,6 @@ def _check(project: "Project", on: str) -> Any:
     if on == "tracked":
         Dvc(project).pull_data()
     return checks.check_project(project, on)
-
-
-def _check_stage(project: "Project") -> None:
-    """Stage check-data: the result goes into git, a refusal ends the pipeline with the check's own exit code."""
-    from titlebout import checks
-    from titlebout.results import write_json
-
-    result = checks.check_project(project, "tracked")
-    write_json(project.stage_reports / "check-data.json", result.to_dict())
-    if not result.passed:
-        refused = TitleboutError(result.reasons[0], where="data/", fix="read pipelines/*/reports/check-data.json")
-        refused.exit_code = ExitCode.DATA_REFUSED
-        raise refused
-
-
-def _leave_word(project: "Project", stage: str, error: TitleboutError) -> None:
-    """Write down why a stage failed: DVC, our parent process, replaces its exit code and drops its words."""
-    from titlebout.results import write_json
-    from titlebout.tracking import STAGE_ERROR_FILE
-
-    write_json(project.root / STAGE_ERROR_FILE, {"stage": stage, **error.to_dict()})
 
 
 def _propose(project: "Project", bundle: Path | None) -> Any:

@@ -127,8 +127,8 @@ def page(result: DemoResult, periods: list[Period]) -> str:
         for policy, label in names.items()
     ]
     marked = {
-        "challenger promoted": [i for i, p in enumerate(periods) if p.verdict == "promote"],
-        "challenger refused": [i for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
+        "challenger promoted": [(0, i) for i, p in enumerate(periods) if p.verdict == "promote"],
+        "challenger refused": [(0, i) for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
     }
     plot = pages.line_plot(
         [p.name[5:] for p in periods], lines, "log loss on the month's flights (smaller is better)", marked

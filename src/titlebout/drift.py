@@ -151,6 +151,23 @@ def drift(
     return _examine(reference, current, settings, time, target, outlook)[0]
 
 
+def unlike(
+    reference: pd.DataFrame, current: pd.DataFrame, settings: DriftSettings, time: str, target: str | None
+) -> tuple[str, ...]:
+    """Return why two tables cannot be compared, a sentence per column; nothing when they can."""
+    ignored = _ignored(settings, time)
+    reference, current = (frame.drop(columns=ignored, errors="ignore") for frame in (reference, current))
+    return tuple(map(_told, structure(reference, current, time, target)))
+
+
+def _ignored(settings: DriftSettings, time: str) -> list[str]:
+    return [name for name in settings.ignore if name != time and name not in settings.group]
+
+
+def _told(problem: Mapping[str, Any]) -> str:
+    return f"column {problem['name']!r}: {_PROBLEMS[problem['status']]}"
+
+
 def _examine(
     reference: pd.DataFrame,
     current: pd.DataFrame,
@@ -160,11 +177,11 @@ def _examine(
     outlook: Outlook = NOTHING_KNOWN,
 ) -> tuple[DriftResult, list[Pair]]:
     """Return the decision and the columns it was made on, none when it was made without comparing."""
-    ignored = [name for name in settings.ignore if name != time and name not in settings.group]
+    ignored = _ignored(settings, time)
     reference, current = (frame.drop(columns=ignored, errors="ignore") for frame in (reference, current))
     problems = tuple(structure(reference, current, time, target))
     if problems:
-        told = tuple(f"column {problem['name']!r}: {_PROBLEMS[problem['status']]}" for problem in problems)
+        told = tuple(map(_told, problems))
         return DriftResult(
             passed=False, verdict="structural", reasons=told, columns=problems, new_rows=len(current)
         ), []

@@ -20,6 +20,7 @@ from titlebout.pairing import Pair
 from titlebout.plots import change_svg
 from titlebout.reporting import Markdown, code, cut, escape, number, table
 from titlebout.results import StepResult, write_text_atomically
+from titlebout.suites import canonical
 
 REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
 SHOWN_COLUMNS = 30
@@ -64,6 +65,11 @@ class DriftResult(StepResult):
     window: dict[str, str] = field(default_factory=dict)
     reference: dict[str, Any] = field(default_factory=dict)
     report_error: str = ""
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Names of the columns that drifted."""
+        return tuple(str(column["name"]) for column in self.columns if column["status"] == "drift")
 
 
 def render_drift(result: DriftResult) -> str:
@@ -113,9 +119,8 @@ def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) ->
     try:
         for old in (*folder.glob("drift-*.svg"), *folder.glob("drift.html")):
             old.unlink()
-        drifted = [column["name"] for column in result.columns if column["status"] == "drift"]
         by_name = {column.name: column for column in columns}
-        for position, name in enumerate(drifted, start=1):
+        for position, name in enumerate(result.drifted, start=1):
             write_text_atomically(folder / f"drift-{position:02d}.svg", change_svg(by_name[name]))
         drawn = [column for column in columns if _has_values(column)]
         if drawn:
@@ -124,6 +129,27 @@ def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) ->
         logger.debug("the drift reports could not be drawn", exc_info=True)
         return replace(result, report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
     return result
+
+
+def share_drifted(reference: pd.DataFrame, current: pd.DataFrame) -> float:
+    """Return the share of columns that drifted by Evidently's defaults: what many loops listen to, ours does not.
+
+    Parameters
+    ----------
+    reference, current : DataFrame
+        Columns that have values on one side only are left out: Evidently fails on them.
+    """
+    names = [
+        name for name in reference if name in current and all(side[name].notna().any() for side in (reference, current))
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from evidently import Dataset, Report
+        from evidently.metrics import DriftedColumnsCount
+
+        sides = [Dataset.from_pandas(canonical(side[names])) for side in (current, reference)]
+        (found,) = Report([DriftedColumnsCount()]).run(*sides).dict()["metrics"]
+    return float(found["value"]["share"])
 
 
 def _compared(result: DriftResult) -> str:

@@ -45,7 +45,9 @@ class Line:
     style: str = "-"
 
 
-def line_plot(x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapping[str, Sequence[int]]) -> str:
+def line_plot(
+    x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapping[str, Sequence[tuple[int, int]]]
+) -> str:
     """Return an SVG picture of several lines over the same positions.
 
     Parameters
@@ -54,8 +56,8 @@ def line_plot(x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapp
         Labels of the positions.
     lines : sequence of Line
     ylabel : str
-    marked : mapping of str to sequence of int
-        Legend text of a marker ("^" first, then "x") to the positions of the first line where it is set.
+    marked : mapping of str to sequence of (int, int)
+        Legend text of a marker ("^" first, then "x") to the lines, counted from 0, and their positions where it is set.
     """
     import matplotlib as mpl
 
@@ -67,9 +69,12 @@ def line_plot(x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapp
         figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
         for line in lines:
             axes.plot(range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2)
-        for (label, positions), marker in zip(marked.items(), "^x", strict=False):
-            values = [lines[0].values[position] for position in positions]
-            axes.scatter(positions, values, marker=marker, s=70, color=lines[0].color, label=label, zorder=3)
+        for (label, places), marker in zip(marked.items(), "^x", strict=False):
+            for which, position in places:
+                one = lines[which]
+                axes.scatter(position, one.values[position], marker=marker, s=70, color=one.color, zorder=3)
+            common = lines[0].color if len({which for which, _ in places}) < 2 else "#57606a"
+            axes.scatter([], [], marker=marker, s=70, color=common, label=label)
         axes.set_xticks(range(len(x)), x)
         axes.set_ylabel(ylabel)
         axes.grid(axis="y", alpha=0.3)

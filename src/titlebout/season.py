@@ -27,6 +27,8 @@ from titlebout.registry import Champion
 
 __all__ = ["CONTENDERS", "Arrived", "Contender", "Fitted", "Season", "Standing", "Team", "Turn", "play"]
 
+Fits = dict[bytes, tuple[Fitted, float]]  # by the hashes of the training rows: the model, and its seconds
+
 UNGATED = "ungated"  # verdict on a challenger that nobody asked the gate about
 
 
@@ -108,7 +110,13 @@ class Season:
 
 
 def play(
-    start: pd.DataFrame, periods: Sequence[Arrived], contender: Contender, team: Team, *, label_delay: int = 0
+    start: pd.DataFrame,
+    periods: Sequence[Arrived],
+    contender: Contender,
+    team: Team,
+    *,
+    label_delay: int = 0,
+    fits: Fits | None = None,
 ) -> Season:
     """Let one policy live through periods of data.
 
@@ -125,16 +133,18 @@ def play(
     team : Team
     label_delay : int
         So many periods after its own a batch's labels become known; 0: at once.
+    fits : dict, optional
+        Shared by the seasons of one team: what was fitted on the same rows is not fitted again, and costs what it cost.
 
     Raises
     ------
     InconclusiveError
         If no model can be fitted on `start`.
     """
-    run = _Run(team, contender, label_delay, [(-label_delay, start)])
+    run = _Run(team, contender, label_delay, [(-label_delay, start)], {} if fits is None else fits)
     known = run.rows(0, 1)
     divided = split(known, team.params)
-    run.crown(team.fit(known[~divided.holdout]), divided, {"reason": "first", "rule": "first"})
+    run.crown(run.fit(known, divided)[0], divided, {"reason": "first", "rule": "first"})
     return Season(contender.name, tuple(run.turn(at, arrived) for at, arrived in enumerate(periods)))
 
 
@@ -150,6 +160,7 @@ class _Run:
     contender: Contender
     delay: int
     batches: list[tuple[int, pd.DataFrame]]
+    fits: Fits
     titles: list[Title] = field(default_factory=list)
     memory: list[Attempt] = field(default_factory=list)
     met: Counter[str] = field(default_factory=Counter)
@@ -188,13 +199,11 @@ class _Run:
         title, self.tried = self.titles[0], self.labelled(at)
         known = self.rows(0, self.tried)
         divided = split(known, self.team.params)
-        begun = perf_counter()
         try:
-            model = self.team.fit(known[~divided.holdout])
+            model, seconds = self.fit(known, divided)
         except InconclusiveError:
-            verdict, seconds = "inconclusive", perf_counter() - begun
+            verdict, seconds = "inconclusive", 0.0
         else:
-            seconds = perf_counter() - begun
             verdict, rule = self.judge(model, known, divided, reason) if self.contender.gated else (UNGATED, UNGATED)
             if verdict in {"promote", UNGATED}:
                 self.crown(model, divided, {"reason": reason, "rule": rule})
@@ -202,6 +211,14 @@ class _Run:
         outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
         self.memory.append(Attempt(stands, reason, outcome, title.champion.pointer.md5))
         return verdict, seconds
+
+    def fit(self, known: pd.DataFrame, divided: Split) -> tuple[Fitted, float]:
+        """Return a model fitted on the rows that are not held out, and the seconds that took."""
+        key = divided.hashes[~divided.holdout].tobytes()
+        if key not in self.fits:
+            begun = perf_counter()
+            self.fits[key] = self.team.fit(known[~divided.holdout]), perf_counter() - begun
+        return self.fits[key]
 
     def judge(self, challenger: Fitted, known: pd.DataFrame, divided: Split, reason: str) -> tuple[str, str]:
         """Return the gate's verdict on a challenger, and the rule it had to meet."""

@@ -31,7 +31,9 @@ class Collector(HTMLParser):
 
 def plot(label: str = "champion") -> str:
     lines = [Line(label, [0.5, 0.4, 0.6], "#123456"), Line("frozen", [0.5, 0.55, 0.7], "#654321", "--")]
-    return line_plot(["January", "February", "March"], lines, "log loss", {"promoted": [1], "refused": [2]})
+    return line_plot(
+        ["January", "February", "March"], lines, "log loss", {"promoted": [(0, 1)], "refused": [(0, 2), (1, 0)]}
+    )
 
 
 def whole(text: str = NASTY) -> str:

@@ -15,9 +15,10 @@ from titlebout.contenders import CONTENDERS, Contender, Standing
 from titlebout.errors import InconclusiveError
 from titlebout.inference import FloatArray
 from titlebout.policy import Decision, Measured
+from titlebout.reasons import POLICIES
 from titlebout.season import Arrived, Season, Turn, play
 
-NAMES = ["never", "every_ungated", "every", "any_drift", "drift_share", "titlebout"]
+NAMES = list(POLICIES)
 WEEK, WEEKS = 210, 8  # rows of a week, and weeks that arrive
 BY = {contender.name: contender for contender in CONTENDERS}
 PARAMS = Params.model_validate(
