@@ -1,0 +1,114 @@
+"""Policies, and variants of titlebout's, play the years; every season becomes one row of figures."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import worlds
+from team import Team
+
+from titlebout.backtest import Plan, compare
+from titlebout.drift_report import share_drifted
+from titlebout.project import Project
+from titlebout.season import CONTENDERS, Contender, Season, play
+from titlebout.tables import read_table
+from titlebout.tracking import Dvc
+
+DELAY = 4  # weeks until labels are known
+TITLEBOUT = CONTENDERS[-1]
+FIRST_MONTHS = 2
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Another titlebout: without a part of it, or with labels that come sooner or later."""
+
+    name: str
+    contender: Contender = TITLEBOUT
+    policy: Callable[[], dict[str, Any]] = dict
+    windows: bool = True
+    delay: int = DELAY
+
+    def team(self, team: Team) -> Team:
+        """Return the team with this policy; what was fitted or seen is shared where it is the same."""
+        policy = team.settings.policy.model_copy(update=self.policy())
+        team = replace(team, settings=team.settings.model_copy(update={"policy": policy}))
+        if self.windows:
+            return team
+        split = team.params.split.model_copy(update={"windows": ()})
+        return Team(team.params.model_copy(update={"split": split}), team.settings)
+
+
+VARIANTS = (
+    Variant("without the data check", contender=replace(TITLEBOUT, checked=False)),
+    Variant("without drift as a reason", policy=lambda: {"drift": False}),
+    Variant("without follow-ups", policy=lambda: {"follow_up_periods": ()}),
+    Variant("without a choice of the window", windows=False),
+    Variant("labels 1 week late", delay=1),
+    Variant("labels 12 weeks late", delay=12),
+)
+
+
+def years(names: Iterable[str], seed: int, variants: bool) -> Iterator[Row]:
+    """Yield what every policy, and if asked for every variant, makes of the worlds of one seed."""
+    for world in (one for one in worlds.WORLDS if one.name in set(names)):
+        year, team, fits = worlds.year(world, seed), Team(), {}
+        about = {"world": world.name, "seed": seed}
+        for contender in CONTENDERS:
+            season = play(year.start, year.periods, contender, team, label_delay=DELAY, fits=fits)
+            yield about | {"policy": contender.name, "variant": ""} | _figures(season, year.bayes)
+        for variant in VARIANTS if variants else ():
+            other = variant.team(team)
+            season = play(
+                *(year.start, year.periods, variant.contender, other),
+                label_delay=variant.delay,
+                fits=fits if variant.windows else {},
+            )
+            yield about | {"policy": TITLEBOUT.name, "variant": variant.name} | _figures(season, year.bayes)
+
+
+def _figures(season: Season, bayes: tuple[float, ...]) -> Row:
+    losses = np.array([turn.loss for turn in season.turns])
+    ended = Counter(f"{turn.reason}: {turn.verdict}" for turn in season.turns if turn.decision == "attempt")
+    return {
+        "regret": float(1000 * np.nanmean(losses - np.array(bayes))),
+        "attempts": season.attempts,
+        "pull_requests": season.pull_requests,
+        "ended": dict(sorted(ended.items())),
+    }
+
+
+def evidently_agrees(seed: int, times: int) -> Row:
+    """Compare the reproduced default of Evidently with Evidently itself, on weeks with and without a shift."""
+    team, found = Team(), []
+    for number in range(times):
+        world = worlds.WORLDS[number % len(worlds.WORLDS)]
+        start = worlds.draw(world, -1, seed, 2_000).rows[list(worlds.COLUMNS)]
+        week = worlds.draw(world, worlds.CHANGE + number, seed).rows[list(worlds.COLUMNS)]
+        found.append((team.shifted(start, week), share_drifted(start, week)))
+    return {"samples": times, "agreed": sum(ours == theirs for ours, theirs in found), "drifted": float(np.mean(found))}
+
+
+def flights(project: Project) -> list[Row]:
+    """Return what every policy makes of the real year: ten months after the first two, labels at once."""
+    Dvc(project).pull_data()
+    months = [(path.stem, read_table(path)) for path in sorted(project.data_dir.glob("*.parquet"))]
+    start = pd.concat([rows for _, rows in months[:FIRST_MONTHS]], ignore_index=True)
+    result = compare(project, start, months[FIRST_MONTHS:], Plan(), lambda _: None)
+    return [
+        {
+            "policy": one.name,
+            "loss": one.mean_loss,
+            "difference": one.difference,
+            "se": one.se,
+            "attempts": one.attempts,
+            "pull_requests": one.pull_requests,
+            "turns": [f"{turn.name}: {turn.reason}: {turn.verdict}" for turn in one.turns if turn.reason],
+        }
+        for one in result.policies
+    ]
