@@ -44,9 +44,17 @@ class Variant:
         return Team(team.params.model_copy(update={"split": split}), team.settings)
 
 
-VARIANTS = (
+# Played in all years.
+SETTINGS = (
+    Variant("drift is no reason", policy=lambda: {"drift": False}),
+    Variant("the same, decay from z = 1.64", policy=lambda: {"drift": False, "decay_z": 1.64}),
+    Variant("the same, decay from z = 3", policy=lambda: {"drift": False, "decay_z": 3.0}),
+    Variant("drift is no reason, follow-ups after 8", policy=lambda: {"drift": False, "follow_up_periods": (8,)}),
+    Variant("the same, after 2, 4 and 8", policy=lambda: {"drift": False, "follow_up_periods": (2, 4, 8)}),
+)
+# Played in a few.
+PARTS = (
     Variant("without the data check", contender=replace(TITLEBOUT, checked=False)),
-    Variant("without drift as a reason", policy=lambda: {"drift": False}),
     Variant("without follow-ups", policy=lambda: {"follow_up_periods": ()}),
     Variant("without a choice of the window", windows=False),
     Variant("labels 1 week late", delay=1),
@@ -54,22 +62,21 @@ VARIANTS = (
 )
 
 
-def years(names: Iterable[str], seed: int, variants: bool) -> Iterator[Row]:
-    """Yield what every policy, and if asked for every variant, makes of the worlds of one seed."""
-    for world in (one for one in worlds.WORLDS if one.name in set(names)):
-        year, team, fits = worlds.year(world, seed), Team(), {}
-        about = {"world": world.name, "seed": seed}
-        for contender in CONTENDERS:
-            season = play(year.start, year.periods, contender, team, label_delay=DELAY, fits=fits)
-            yield about | {"policy": contender.name, "variant": ""} | _figures(season, year.bayes)
-        for variant in VARIANTS if variants else ():
-            other = variant.team(team)
-            season = play(
-                *(year.start, year.periods, variant.contender, other),
-                label_delay=variant.delay,
-                fits=fits if variant.windows else {},
-            )
-            yield about | {"policy": TITLEBOUT.name, "variant": variant.name} | _figures(season, year.bayes)
+def year(name: str, seed: int, variants: Iterable[Variant]) -> Iterator[Row]:
+    """Yield what every policy, and every variant, makes of a world."""
+    world = next(one for one in worlds.WORLDS if one.name == name)
+    lived, team, fits = worlds.year(world, seed), Team(), {}
+    about = {"world": name, "seed": seed}
+    for contender in CONTENDERS:
+        season = play(lived.start, lived.periods, contender, team, label_delay=DELAY, fits=fits)
+        yield about | {"policy": contender.name, "variant": ""} | _figures(season, lived.bayes)
+    for variant in variants:
+        season = play(
+            *(lived.start, lived.periods, variant.contender, variant.team(team)),
+            label_delay=variant.delay,
+            fits=fits if variant.windows else {},
+        )
+        yield about | {"policy": TITLEBOUT.name, "variant": variant.name} | _figures(season, lived.bayes)
 
 
 def _figures(season: Season, bayes: tuple[float, ...]) -> Row:

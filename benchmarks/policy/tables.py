@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import seasons
 import worlds
 from claims import Claim, Row, less, mean, of
 
@@ -24,7 +25,9 @@ def page(results: Mapping[str, Any], claims: Sequence[Claim]) -> str:
         _regret(rows),
         _reasons(rows),
     ]
-    parts += [_variants(rows)] if any(row["variant"] for row in rows) else []
+    parts.append(_variants(rows, "Other settings", [one.name for one in seasons.SETTINGS]))
+    if any(row["variant"] == seasons.PARTS[0].name for row in rows):
+        parts.append(_variants(rows, "Without a part of it", [one.name for one in seasons.PARTS]))
     parts += [_flights(results["flights"])] if results["flights"] else []
     return "\n\n".join(parts) + "\n"
 
@@ -79,9 +82,8 @@ def _of(counted: Mapping[str, int], reason: str, verdicts: Iterable[str]) -> lis
     return [counted.get(f"{reason}: {verdict}", 0) for verdict in verdicts]
 
 
-def _variants(rows: Sequence[Row]) -> str:
-    names = list(dict.fromkeys(row["variant"] for row in rows if row["variant"]))
-    played = {(row["world"], row["seed"]) for row in rows if row["variant"]}
+def _variants(rows: Sequence[Row], title: str, names: Sequence[str]) -> str:
+    played = {(row["world"], row["seed"]) for row in rows if row["variant"] in names}
     same = [row for row in rows if (row["world"], row["seed"]) in played]
     columns = _worlds(same)
     lines = [
@@ -93,7 +95,7 @@ def _variants(rows: Sequence[Row]) -> str:
         for variant in ("", *names)
     ]
     seeds = len({seed for _, seed in played})
-    return f"### Without a part of it\n\n{seeds} seed{'s' * (seeds > 1)}.\n\n{_table(['', *columns, 'mean'], lines)}"
+    return f"### {title}\n\n{seeds} seed{'s' * (seeds > 1)}.\n\n{_table(['', *columns, 'mean'], lines)}"
 
 
 def _flights(rows: Sequence[Row]) -> str:

@@ -86,6 +86,8 @@ class Team:
     def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Fitted) -> tuple[str, ...]:
         """Return the columns that drifted and matter to the champion, by titlebout's rule."""
         assert isinstance(champion, Hinged)
+        if not self.settings.policy.drift:  # nobody listens
+            return ()
         current = recent(current, TIME, self.settings.drift.window_days)  # all that the rule looks at
         about = champion.about, _key(reference)
         key = *about, _key(current)
