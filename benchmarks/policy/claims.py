@@ -23,20 +23,20 @@ class Claim:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds, each of which is a mean over worlds; the error is of the seeds, 0 when there is only one."""
+    """A mean over worlds and seeds; its error is what other seeds of the same worlds would change, 0 with only one."""
 
     value: float
     error: float
 
 
 def mean(rows: Iterable[Row], field: str = "regret") -> Mean:
-    """Return the mean over worlds, and its standard error over seeds."""
-    by_seed: dict[int, list[float]] = {}
+    """Return the mean over worlds, each with all of its seeds, and its standard error."""
+    worlds: dict[str, list[float]] = {}
     for row in rows:
-        by_seed.setdefault(row["seed"], []).append(row[field])
-    values = [float(np.mean(found)) for found in by_seed.values()]
-    error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-    return Mean(float(np.mean(values)), error)
+        worlds.setdefault(row["world"], []).append(row[field])
+    variances = [float(np.var(found, ddof=1)) / len(found) if len(found) > 1 else 0.0 for found in worlds.values()]
+    value = float(np.mean([np.mean(found) for found in worlds.values()]))
+    return Mean(value, float(np.sqrt(sum(variances))) / len(worlds))
 
 
 def of(rows: Sequence[Row], policy: str, variant: str = "", worlds: Iterable[str] | None = None) -> list[Row]:

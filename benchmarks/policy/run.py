@@ -52,7 +52,7 @@ class Size:
     flights: bool
 
 
-FULL = Size(3, ALL, ("label", "abrupt concept", "data bug"), 10, True)
+FULL = Size(2, ALL, ("label", "abrupt concept", "data bug"), 10, True)
 QUICK = Size(1, ("nothing", "abrupt concept", "data bug"), (), 3, False)
 
 

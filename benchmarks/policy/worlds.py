@@ -1,6 +1,6 @@
 """Ten years of which the truth is known: what arrives week by week, and the loss of a model that knows it all.
 
-Every world begins with the same half a year of history. Six of twelve columns say something about the label, the other
+Every world begins with half a year of history. Six of twelve columns say something about the label, the other
 six nothing. The loss that nobody can do without, of the true probabilities on the same labels, is kept beside every week, so that
 regret is exact up to the chance of the labels, which all policies share.
 """
@@ -110,8 +110,8 @@ class Week:
 
 
 def draw(world: World, week: int, seed: int, rows: int = ROWS) -> Week:
-    """Draw a week. Until something changes, all worlds of a seed are the same."""
-    random = np.random.default_rng([seed, week + HISTORY])
+    """Draw a week; no two worlds or seeds share their chance."""
+    random = np.random.default_rng([seed, week + HISTORY, *world.name.encode()])
     tilt, many = world.tilt(week), 8 * rows
     x = random.normal(size=(many, 12)) + world.mean(week)
     odds = log_odds(world, week, x)
