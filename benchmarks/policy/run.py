@@ -52,7 +52,7 @@ class Size:
     flights: bool
 
 
-FULL = Size(2, ALL, ("label", "abrupt concept", "data bug"), 10, True)
+FULL = Size(2, ALL, ("label", "abrupt concept", "gradual concept", "data bug"), 10, True)
 QUICK = Size(1, ("nothing", "abrupt concept", "data bug"), (), 3, False)
 
 
@@ -66,7 +66,7 @@ def measure(size: Size, say: Callable[[str], None]) -> dict[str, Any]:
     for seed in range(size.seeds):
         for name in size.worlds:
             parts = seasons.PARTS if seed == 0 and name in size.varied else ()
-            rows += seasons.year(name, seed, (*seasons.SETTINGS, *parts))
+            rows += seasons.year(name, seed, dict.fromkeys((*seasons.SETTINGS, *parts)))
             say(f"seed {seed}, {name}: {(time.process_time() - began) / 60:.1f} minutes of processor time so far")
     packages = {name: version(name) for name in ("numpy", "scikit-learn", "evidently")}
     about = {"seeds": size.seeds, "minutes": (time.process_time() - began) / 60, **packages}

@@ -26,7 +26,7 @@ def page(results: Mapping[str, Any], claims: Sequence[Claim]) -> str:
         _reasons(rows),
     ]
     parts.append(_variants(rows, "Other settings", [one.name for one in seasons.SETTINGS]))
-    if any(row["variant"] == seasons.PARTS[0].name for row in rows):
+    if of(rows, OURS, seasons.PARTS[0].name):
         parts.append(_variants(rows, "Without a part of it", [one.name for one in seasons.PARTS]))
     parts += [_flights(results["flights"])] if results["flights"] else []
     return "\n\n".join(parts) + "\n"
@@ -83,7 +83,7 @@ def _of(counted: Mapping[str, int], reason: str, verdicts: Iterable[str]) -> lis
 
 
 def _variants(rows: Sequence[Row], title: str, names: Sequence[str]) -> str:
-    played = {(row["world"], row["seed"]) for row in rows if row["variant"] in names}
+    played = set.intersection(*({(one["world"], one["seed"]) for one in of(rows, OURS, name)} for name in names))
     same = [row for row in rows if (row["world"], row["seed"]) in played]
     columns = _worlds(same)
     lines = [
