@@ -56,6 +56,7 @@ SETTINGS = (
     Variant("the same, decay from z = 3", policy=without_drift(decay_z=3.0)),
     Variant("drift is no reason, follow-ups after 8", policy=without_drift(follow_up_periods=(8,))),
     Variant("the same, after 2, 4 and 8", policy=without_drift(follow_up_periods=(2, 4, 8))),
+    Variant("drift is no reason, the calendar is one", policy=without_drift(schedule=True)),
 )
 # Played in a few.
 PARTS = (
