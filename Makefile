@@ -32,7 +32,7 @@ test-fast: setup  ## Run the tests that take milliseconds: unit and cli
 benchmark-gate: setup  ## Measure the gate's error rates again (about 15 minutes); ARGS=--quick takes two
 	@$(BIN)/python benchmarks/gate/run.py $(ARGS)
 
-benchmark-policy: setup  ## Play years under six policies again (about 25 minutes); ARGS=--quick takes three
+benchmark-policy: setup  ## Play years under six policies again (about 20 minutes); ARGS=--quick takes three
 	@$(BIN)/python benchmarks/policy/run.py $(ARGS)
 
 lint: setup  ## Style, types, layers, workflow security and schemas

@@ -1,6 +1,6 @@
 """Play ten synthetic years and a real one under six policies, and check what is claimed; exits with 1 when a claim does not hold.
 
-``python benchmarks/policy/run.py`` takes half an hour of processor time, and writes ``results.json`` and ``tables.md`` beside
+``python benchmarks/policy/run.py`` takes twenty minutes of processor time, and writes ``results.json`` and ``tables.md`` beside
 this file, the tables into ``docs/explanation/when-to-retrain.md`` and the picture into ``docs/images``. ``--quick`` takes
 three minutes: one seed of three worlds, written into ``build/benchmark-policy``.
 """
