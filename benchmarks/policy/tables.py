@@ -135,7 +135,7 @@ def picture(rows: Sequence[Row]) -> str:
                 policy, (prs.value, regret.value), textcoords="offset points", xytext=(7, 5), color=COLORS[policy]
             )
         axes.set(xlabel="pull requests a year (without a gate: models replaced)", ylabel="mean regret, log loss x 1000")
-        axes.set(xlim=(-1, 56), ylim=(0, None))
+        axes.set(xlim=(-1, 62), ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
