@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 TEMPLATE := cookiecutter/{{cookiecutter.project_slug}}
 
-.PHONY: help setup demo test test-fast benchmark-gate lint format lock clean
+.PHONY: help setup demo test test-fast benchmark-gate benchmark-policy lint format lock clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ test-fast: setup  ## Run the tests that take milliseconds: unit and cli
 
 benchmark-gate: setup  ## Measure the gate's error rates again (about 15 minutes); ARGS=--quick takes two
 	@$(BIN)/python benchmarks/gate/run.py $(ARGS)
+
+benchmark-policy: setup  ## Play years under six policies again (about 20 minutes); ARGS=--quick takes three
+	@$(BIN)/python benchmarks/policy/run.py $(ARGS)
 
 lint: setup  ## Style, types, layers, workflow security and schemas
 	$(BIN)/ruff check

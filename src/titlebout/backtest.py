@@ -233,7 +233,7 @@ class _ProjectTeam:
         assert isinstance(champion, _InMemory)
         seen, outlook = drift.outlook_of(champion, reference, self.params, self.settings.drift.min_rows)
         roles = self.params.data
-        return drift.drift(seen, current, drift.settings_of(self.project), roles.time, roles.target, outlook).drifted
+        return drift.drift(seen, current, drift.settings_of(self.project), roles.time, roles.target, outlook).decisive
 
     def shifted(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
         apart = [self.params.data.time, *self.params.data.drop, *self.settings.drift.ignore]

@@ -116,17 +116,19 @@ def _judge(columns: Sequence[Pair], part: tuple[int, int], settings: DriftSettin
     for column, now, one, (value_q, null_q) in zip(columns, rows, found, q.tolist(), strict=True):
         limit = usual(column.method, column.reference, len(now))
         level = settings.false_discovery_rate / (2 * len(columns))
-        far = _far(column, now, one, level, in_time=in_time)
+        most = max(1, len(column.reference) // LEAST_WINDOWS)
+        shown = limit if len(now) <= most else usual(column.method, column.reference, most)
+        far = _far(column, now, one, shown, level, in_time)
         judged.append(_Judged(one, value_q, null_q, floors[column.method], limit, far))
     return judged
 
 
-def _far(column: Pair, now: Values, found: Distance, level: float, *, in_time: bool) -> tuple[bool, bool]:
+def _far(column: Pair, now: Values, found: Distance, limit: Usual, level: float, in_time: bool) -> tuple[bool, bool]:
     """Return whether values and gaps are far from anything that windows of the reference show, whatever its rows are worth.
 
     Where every window of the reference differs, no test on as few rows as those are worth can ever be significant.
+    `limit` is of windows as long as `now`, or of shorter ones where the reference has too few of these.
     """
-    limit = usual(column.method, column.reference, max(1, min(len(now), len(column.reference) // LEAST_WINDOWS)))
     by_values = found.effect >= FAR * limit.effect > 0
     by_gaps = abs(found.null_delta) >= FAR * limit.null_delta > 0
     if not (by_values or by_gaps):

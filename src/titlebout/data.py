@@ -155,6 +155,10 @@ def timestamps(frame: pd.DataFrame, time: str) -> Column:
 
 def _conform_column(column: Column, kind: str) -> Column:
     try:
+        if kind == "datetime" and isinstance(
+            column.dtype, pd.DatetimeTZDtype
+        ):  # to_datetime would look for repeated values first, one by one
+            return column.astype("datetime64[ns, UTC]")
         if kind == "datetime":
             return pd.to_datetime(column, utc=True, format="ISO8601").astype("datetime64[ns, UTC]")
         if kind == "text":

@@ -239,7 +239,9 @@ def _findings(project: Project) -> tuple[str, Reading]:
         return str(next(iter(found.get("reasons", [])), "other columns")), Reading(None)
     if found.get("verdict") == "insufficient_data":
         return "", Reading(None, str(next(iter(found.get("reasons", [])), "")))
-    return "", drifted_in([str(column["name"]) for column in found["columns"] if column["status"] == "drift"])
+    # What the champion hardly looks at is told, but is no reason to train another.
+    decisive = [column for column in found["columns"] if column["status"] == "drift" and column["decides"]]
+    return "", drifted_in([str(column["name"]) for column in decisive])
 
 
 def clock_of(known: pd.DataFrame, fresh: pd.DataFrame, time: str, settings: Settings) -> Clock:
@@ -273,8 +275,11 @@ def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> str:
-    """Return where the data stood when a champion won after a decay; where rows have no time, the log knows it."""
+    """Return where the data stood when a champion won after a decay: the log knows it, or the end of what it won on tells.
+
+    The latter is earlier by as much as labels come late.
+    """
     if champion is None:
         return ""
     won = [attempt.at for attempt in attempts if (attempt.reason, attempt.outcome) == ("perf_decay", "won")]
-    return (champion.meta.get("holdout") or {}).get("end") or (won[-1] if won else "")
+    return won[-1] if won else str((champion.meta.get("holdout") or {}).get("end") or "")

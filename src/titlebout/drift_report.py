@@ -71,6 +71,13 @@ class DriftResult(StepResult):
         """Names of the columns that drifted."""
         return tuple(str(column["name"]) for column in self.columns if column["status"] == "drift")
 
+    @property
+    def decisive(self) -> tuple[str, ...]:
+        """Names of those that make the verdict *drift*, and start an attempt: they matter to the champion."""
+        return tuple(
+            str(column["name"]) for column in self.columns if column["status"] == "drift" and column["decides"]
+        )
+
 
 def render_drift(result: DriftResult) -> str:
     """Return the Markdown fragment of the step: what drifted, and how many columns did not."""

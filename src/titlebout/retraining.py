@@ -254,7 +254,8 @@ def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, st
         )
     fresh.to_parquet(_new_file(work, fresh), index=False, compression="zstd")
     dvc.add_data()
-    return fresh, arrival, moment(known, fresh, work.params.data.time)
+    # Rows that wait for their label are no part of the attempt, but the data stands where they are: `decide` says so, too.
+    return fresh, arrival, moment(known, arrival.rows, work.params.data.time)
 
 
 def _new_file(work: Project, fresh: pd.DataFrame) -> Path:

@@ -210,7 +210,8 @@ class _Run:
             verdict, rule = self.judge(model, known, divided, reason) if self.contender.gated else (UNGATED, UNGATED)
             if verdict in {"promote", UNGATED}:
                 self.crown(model, divided, {"reason": reason, "rule": rule})
-        stands = moment(known, known.iloc[:0], self.team.params.data.time)
+        seen = self.rows(0, len(self.batches))  # those that wait for their label, too: the data stands where they are
+        stands = moment(seen, seen.iloc[:0], self.team.params.data.time)
         outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
         self.memory.append(Attempt(stands, reason, outcome, title.champion.pointer.md5))
         return verdict, seconds

@@ -224,7 +224,8 @@ def _canonical_column(column: Column) -> Column:
 
 def _naive_utc(column: Column) -> Column:
     """Return times in UTC without a zone, the one form that has a name in Great Expectations' type lists."""
-    naive = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+    aware = isinstance(column.dtype, pd.DatetimeTZDtype)  # then to_datetime would only look for repeated values
+    naive = (column.dt.tz_convert("UTC") if aware else pd.to_datetime(column, utc=True)).dt.tz_localize(None)
     try:
         return naive.astype("datetime64[ns]")
     except pd.errors.OutOfBoundsDatetime:  # such as the year 9999: just as right, only slower to compare

@@ -17,7 +17,7 @@ from sample import Said
 from titlebout import deciding, logbook, process
 from titlebout.arrivals import Rule, what_is_new
 from titlebout.decay import decay, welch
-from titlebout.deciding import DecideResult, render_decide
+from titlebout.deciding import DecideResult, decayed_at, render_decide
 from titlebout.errors import ExitCode
 from titlebout.git import Git
 from titlebout.models import load_model_of
@@ -219,6 +219,19 @@ def test_nothing_has_arrived_yet(here: Path, command: Command) -> None:
     assert signal(document, "drift")["told"] == "nothing has arrived yet"
 
 
+def test_drift_of_a_column_that_hardly_matters_to_the_champion_starts_nothing(here: Path, command: Command) -> None:
+    arrive(here, crossings(240).assign(passengers=lambda rows: rows["passengers"] + 100))
+    looked(command)
+    statuses = {
+        one["name"]: one["status"] for one in json.loads(Path("reports/drift.json").read_text("utf-8"))["columns"]
+    }
+
+    document = decided(command)
+
+    assert statuses["passengers"] == "drift"
+    assert (document["action"], signal(document, "drift")["value"]) == ("nothing", 0)
+
+
 def test_drift_without_labels_waits_for_them(here: Path, command: Command) -> None:
     arrive(here, windy(crossings()).drop(columns="late"))
     looked(command)
@@ -363,6 +376,15 @@ def test_a_champion_that_won_after_a_decay_is_followed_up(here: Path, command: C
 
     assert (document["action"], document["reason"]) == ("attempt", "follow_up")
     assert signal(document, "follow_up")["threshold"] == 4
+
+
+def test_follow_ups_count_from_where_the_data_stood_at_the_attempt(here: Path) -> None:
+    champion = champion_here(Project.find(here))
+    won = Attempt("2024-05-17T22:00:00+00:00", "perf_decay", "won")
+
+    assert decayed_at(champion, ()) == END  # the newest label it won on: the log is lost
+    assert decayed_at(champion, (won, Attempt("2024-05-18T22:00:00+00:00", "drift", "won"))) == won.at
+    assert not decayed_at(None, (won,))
 
 
 def test_a_champion_for_another_reason_ends_the_follow_ups(here: Path, command: Command) -> None:

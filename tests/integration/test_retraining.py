@@ -253,6 +253,19 @@ def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) 
     assert (written.reason, written.outcome) == ("schedule", {"keep": "lost"}.get(result.verdict, result.verdict))
 
 
+def test_an_attempt_is_of_the_moment_at_which_the_data_stands_though_the_last_rows_wait_for_their_label(
+    calm_project: Project,
+) -> None:
+    rows = sample.crossings(300, start="2024-04-21", seed=5)
+    arrive(calm_project.root, rows.assign(late=rows["late"].astype("float64").where(rows.index < 240)), "2024-05")
+
+    result = retraining.retrain(calm_project, Why("schedule"))
+
+    (written,) = logbook.read(Git(calm_project.root), LOG).attempts
+    assert written.at == rows["departure"].max().isoformat()
+    assert result.arrival["waiting"] == 60
+
+
 def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     arrive(calm_project.root, stormy(200).assign(late=7), "2024-05")
 

@@ -191,6 +191,15 @@ def test_a_label_is_unknown_until_its_delay_is_over(name: str) -> None:
     assert all("y" not in current for current in team.shown[1::2])
 
 
+def test_labels_that_come_late_do_not_shorten_a_cool_down() -> None:
+    shifted = arriving(shift=lambda at: 0.0 if at < 3 else 3.0, number=16)
+    found = play(START, shifted, BY["titlebout"], Made(), label_delay=4)
+
+    tried = [at for at, turn in enumerate(found.turns) if turn.reason == "drift"]
+    assert len(tried) > 1
+    assert min(np.diff(tried)) >= SETTINGS.policy.cool_down_periods
+
+
 def test_labels_that_come_late_are_learned_from_late() -> None:
     found = play(START, CALM, BY["every"], Made(), label_delay=2)
 

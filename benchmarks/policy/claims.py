@@ -1,0 +1,101 @@
+"""What is claimed of the policy, and whether a run bears it out; a claim about means counts what chance does to them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ERRORS = 3  # standard errors by which a mean may be beyond its bound
+QUIET = ("nothing", "5 harmless", "6 harmless")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, the figure that speaks most against it, and whether it holds."""
+
+    said: str
+    worst: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over worlds and seeds; its error is what other seeds of the same worlds would change, 0 with only one."""
+
+    value: float
+    error: float
+
+
+def mean(rows: Iterable[Row], field: str = "regret") -> Mean:
+    """Return the mean over worlds, each with all of its seeds, and its standard error."""
+    worlds: dict[str, list[float]] = {}
+    for row in rows:
+        worlds.setdefault(row["world"], []).append(row[field])
+    variances = [float(np.var(found, ddof=1)) / len(found) if len(found) > 1 else 0.0 for found in worlds.values()]
+    value = float(np.mean([np.mean(found) for found in worlds.values()]))
+    return Mean(value, float(np.sqrt(sum(variances))) / len(worlds))
+
+
+def of(rows: Sequence[Row], policy: str, variant: str = "", worlds: Iterable[str] | None = None) -> list[Row]:
+    """Return the rows of a policy, of all worlds or of some."""
+    wanted = None if worlds is None else set(worlds)
+    return [
+        row
+        for row in rows
+        if (row["policy"], row["variant"]) == (policy, variant) and (wanted is None or row["world"] in wanted)
+    ]
+
+
+def less(rows: Sequence[Row], others: Sequence[Row], field: str = "regret") -> Mean:
+    """Return by how much the first rows have more than the others, world by world and seed by seed."""
+    known = {(row["world"], row["seed"]): row[field] for row in others}
+    return mean([{**row, field: row[field] - known[row["world"], row["seed"]]} for row in rows], field)
+
+
+def check(results: Mapping[str, Any]) -> list[Claim]:
+    """Return every claim that the results can tell about."""
+    rows = results["years"]
+    claims = [_truth(rows), *_cheap(rows), _quiet(rows), _bug(rows), _evidently(results["evidently"])]
+    return [claim for claim in claims if claim]
+
+
+def _truth(rows: Sequence[Row]) -> Claim:
+    worst = min((row for row in rows), key=lambda row: row["regret"])
+    said = "nobody is better than who knows the truth"
+    return Claim(said, f"{worst['regret']:.1f} ({worst['policy']}, {worst['world']})", worst["regret"] > 0)
+
+
+def _cheap(rows: Sequence[Row]) -> Iterable[Claim]:
+    ours = of(rows, "titlebout")
+    prs = mean(ours, "pull_requests").value
+    for other, bound in (("never", 0), ("drift_share", 0), ("every_ungated", 5), ("any_drift", 5), ("every", 5)):
+        theirs = of(rows, other)
+        found, many = less(ours, theirs), mean(theirs, "pull_requests").value
+        extra = f" by more than {bound}" if bound else ""
+        said = f"its mean regret is not larger than that of `{other}`{extra}"
+        told = f"{found.value:+.1f} (± {found.error:.1f}), with {prs:.1f} pull requests a year instead of {many:.1f}"
+        yield Claim(said, told, found.value <= bound + ERRORS * found.error)
+    most = min(mean(of(rows, other), "pull_requests").value for other in ("every", "any_drift"))
+    said = "it opens at most two thirds as many pull requests as `every` and as `any_drift`"
+    yield Claim(said, f"{prs:.1f} and {most:.1f}", 3 * prs <= 2 * most)
+
+
+def _quiet(rows: Sequence[Row]) -> Claim:
+    found = of(rows, "titlebout", worlds=QUIET)
+    worst = max(found, key=lambda row: row["attempts"])
+    said = "where nothing changes that matters, it attempts no more than 4 times a year"
+    return Claim(said, f"{worst['attempts']} ({worst['world']})", worst["attempts"] <= 4)
+
+
+def _bug(rows: Sequence[Row]) -> Claim:
+    ours, theirs = (mean(of(rows, policy, worlds=["data bug"])) for policy in ("titlebout", "every_ungated"))
+    said = "in the year of the bug the regret of who checks no data is twice as large, or more"
+    return Claim(said, f"{theirs.value:.1f} against {ours.value:.1f}", theirs.value >= 2 * ours.value)
+
+
+def _evidently(found: Row) -> Claim:
+    said = "Evidently's default, as it is computed here, is Evidently's"
+    return Claim(said, f"{found['agreed']} of {found['samples']}", found["agreed"] == found["samples"])

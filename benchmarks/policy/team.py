@@ -1,0 +1,121 @@
+"""The team of the synthetic worlds: a logistic model of hinges, and the rules that look at columns."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import wasserstein_distance
+from sklearn.linear_model import LogisticRegression
+from worlds import COLUMNS, TARGET, TIME, FloatArray
+
+from titlebout.config import ChecksSettings, DataParams, Params, ProjectSettings, Settings, SplitParams, TrainParams
+from titlebout.data import row_hashes
+from titlebout.drift import drift, outlook_of
+from titlebout.influence import Outlook
+from titlebout.metrics import row_losses
+from titlebout.pairing import recent
+from titlebout.season import Fitted
+from titlebout.windows import choose
+
+KNOTS = (0,)
+WINDOWS = (42, 84, 182)  # days: 6, 12 and 26 weeks
+EVIDENTLY_FROM = 0.1  # of a normed Wasserstein distance, Evidently's default above 1,000 reference rows
+PARAMS = Params(
+    data=DataParams(task="classification", target=TARGET, time=TIME),
+    split=SplitParams(by="time", holdout_days=14, windows=WINDOWS),
+    train=TrainParams(model="team:hinges"),
+)
+SETTINGS = Settings(
+    project=ProjectSettings(name="benchmark", package="benchmark", pipeline="benchmark"),
+    checks=ChecksSettings(suite="none"),
+)
+
+Key = tuple[int, pd.Timestamp, pd.Timestamp]
+
+
+def hinges(rows: pd.DataFrame) -> FloatArray:
+    """Return inputs of the model, shape (n_rows, 24): broken lines of every column, no product of two."""
+    x = rows[list(COLUMNS)].to_numpy()
+    return np.column_stack([x, *(np.maximum(0, x - knot) for knot in KNOTS)])
+
+
+@dataclass(frozen=True, eq=False)
+class Hinged:
+    """A fitted logistic model of hinges; `about` tells the rows it was fitted on from others."""
+
+    estimator: LogisticRegression
+    about: Key
+    trained_rows: npt.NDArray[np.uint64]
+    classes: tuple[object, ...] = (0, 1)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The columns it looks at."""
+        return dict.fromkeys(COLUMNS, "number")
+
+    def predict(self, rows: pd.DataFrame) -> FloatArray:
+        """Return probabilities of shape (n_rows, 2)."""
+        found: FloatArray = self.estimator.predict_proba(hinges(rows))
+        return found
+
+
+@dataclass(frozen=True)
+class Team:
+    """Fits by windows, and remembers what the drift rule said: policies under which the same happens need not ask twice.
+
+    Attributes
+    ----------
+    params : Params
+    settings : Settings
+    looked, seen : dict
+        How a champion looks at columns, and which drifted.
+    """
+
+    params: Params = PARAMS
+    settings: Settings = SETTINGS
+    looked: dict[Any, tuple[pd.DataFrame, Outlook]] = field(default_factory=dict)
+    seen: dict[Any, tuple[str, ...]] = field(default_factory=dict)
+
+    def fit(self, rows: pd.DataFrame) -> Hinged:
+        """Return a model of the training window that suits the rows."""
+        used = choose(rows, self.params, _losses).of(rows, TIME)
+        return Hinged(_fit(used), _key(used), row_hashes(used))
+
+    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Fitted) -> tuple[str, ...]:
+        """Return the columns that drifted and matter to the champion, by titlebout's rule."""
+        assert isinstance(champion, Hinged)
+        if not self.settings.policy.drift:  # nobody listens
+            return ()
+        current = recent(current, TIME, self.settings.drift.window_days)  # all that the rule looks at
+        about = champion.about, _key(reference)
+        key = *about, _key(current)
+        if about not in self.looked:
+            self.looked[about] = outlook_of(champion, reference, self.params, self.settings.drift.min_rows)
+        if key not in self.seen:
+            past, outlook = self.looked[about]
+            self.seen[key] = drift(past, current, self.settings.drift, TIME, TARGET, outlook).decisive
+        return self.seen[key]
+
+    def shifted(self, reference: pd.DataFrame, current: pd.DataFrame) -> float:
+        """Return the share of columns that drifted by Evidently's defaults, as Evidently itself would."""
+        moved = [_normed(reference[name], current[name]) >= EVIDENTLY_FROM for name in COLUMNS]
+        return float(np.mean(moved))
+
+
+def _normed(old: "pd.Series[float]", new: "pd.Series[float]") -> float:
+    return float(wasserstein_distance(old, new) / max(float(np.std(old)), 0.001))
+
+
+def _fit(rows: pd.DataFrame) -> LogisticRegression:
+    return LogisticRegression(solver="newton-cholesky").fit(hinges(rows), rows[TARGET].to_numpy())
+
+
+def _losses(fitted_on: pd.DataFrame, asked: pd.DataFrame) -> FloatArray:
+    answers = _fit(fitted_on).predict_proba(hinges(asked))
+    return row_losses("classification", asked[TARGET].to_numpy().astype(object), answers, (0, 1))
+
+
+def _key(rows: pd.DataFrame) -> Key:
+    return len(rows), rows[TIME].min(), rows[TIME].max()
