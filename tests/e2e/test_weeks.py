@@ -1,5 +1,6 @@
 """Seven weeks of real flights through the scheduled workflow, night by night: each test goes on where the last one ended."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,8 @@ def test_one_that_wins_is_one_pull_request_with_the_evidence_and_closes_the_issu
     assert won.passed, won.failure
     (pull,) = weeks.github.repository.pulls
     body = pull["body"]
+    if kept := os.environ.get("KEEP_BODY"):
+        Path(kept).write_text(body)
     decision = body.index("<details><summary>The decision and every signal</summary>")
     assert body.index("### Gate: promote") < decision < body.index("### Decision: retrain")
     assert body.index("<details><summary>Drift: what differs, and since when</summary>") < body.index(
@@ -99,7 +102,7 @@ def test_the_next_day_it_is_refreshed(weeks: Weeks) -> None:
 
     assert refreshed.passed, refreshed.failure
     assert refreshed.outputs["check"]["note"] == "the open proposal shows data up to 2013-04-18"
-    assert [pull["number"] for pull in weeks.github.repository.pulls] == [1]
+    assert len(weeks.github.repository.pulls) == 1
     assert weeks.heads[-1] not in weeks.heads[:-1]
     sample.git(weeks.root, "fetch", "--quiet", "origin", BRANCH)
     with Git(weeks.root).worktree("FETCH_HEAD") as tree:
@@ -120,5 +123,5 @@ def test_a_broken_batch_is_one_issue_and_nothing_is_trained_on_it(weeks: Weeks) 
     (told,) = (issue for issue in weeks.github.repository.issues if issue["state"] == "open")
     assert "'temp'" in told["body"]
     assert len(set(weeks.heads[-3:])) == 1, "nothing is trained on it"
-    assert [pull["number"] for pull in weeks.github.repository.pulls] == [1]
+    assert len(weeks.github.repository.pulls) == 1
     assert weeks.github.violations == []

@@ -15,7 +15,7 @@ from fakes.github_server import Fault, GithubServer, refusal
 from sample import Said
 from titlebout import handover, logbook, process, proposal, proposing, retraining
 from titlebout.__main__ import run
-from titlebout.errors import ConflictError, ExitCode, InconclusiveError, TitleboutError, UnsafeError
+from titlebout.errors import ConflictError, ExitCode, InconclusiveError, TemporaryError, TitleboutError, UnsafeError
 from titlebout.forge import Forge
 from titlebout.git import Git
 from titlebout.handover import Handed
@@ -495,6 +495,52 @@ def test_a_proposal_that_newer_data_does_not_bear_out_is_taken_back_until_one_wi
     propose(after, forge)
     assert "WARNING" not in github.repository.pulls[0]["body"]
     assert github.repository.statuses[-1]["state"] == "success"
+
+
+def test_what_was_not_told_is_told_by_the_next_run(
+    after: Project, forge: Forge, github: GithubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = lost(after, Attempt("2024-06-01", "drift", "lost"))
+    with monkeypatch.context() as patch:
+        patch.setattr(forge, "ensure_issue", _gone_for_now)
+        with pytest.raises(TemporaryError):
+            propose(after, forge, bundle)
+
+    propose(after, forge, bundle)
+
+    assert len(github.repository.issues) == 1
+    assert logs_at_origin(after) == [("drift", "lost")]
+
+
+def _gone_for_now(*_: object) -> None:
+    raise TemporaryError("the forge does not answer")
+
+
+@pytest.mark.parametrize(
+    ("decided", "shown"),
+    [
+        ({"action": "attempt", "reason": "drift", "at": "2024-06-10T14:00:00+00:00"}, True),
+        ({"action": "attempt", "reason": "drift", "at": "2024-06-11T14:00:00+00:00"}, True),
+        ({"action": "attempt", "reason": "drift", "at": "2024-06-09T14:00:00+00:00"}, False),
+        ({"action": "attempt", "reason": "age", "at": "2024-06-10T14:00:00+00:00"}, False),
+        ({"action": "wait", "reason": "drift", "at": "2024-06-10T14:00:00+00:00"}, False),
+        ({"action": "attempt", "reason": "drift", "at": ""}, False),
+        (None, False),
+    ],
+)
+def test_only_what_led_to_this_attempt_is_shown_as_its_evidence(
+    calm_project: Project, decided: dict[str, str] | None, shown: bool
+) -> None:
+    calm_project.reports.mkdir(exist_ok=True)
+    (calm_project.reports / "decide.md").write_text("### Decision: retrain\n", encoding="utf-8")
+    if decided is not None:
+        (calm_project.reports / "decide.json").write_text(json.dumps(decided), encoding="utf-8")
+
+    found = retraining._evidence(calm_project, "drift", "2024-06-10T14:00:00+00:00")
+
+    assert bool(found) == shown
+    assert ("### Decision: retrain" in found) == shown
+    assert "Drift" not in found, "there is no report of it"
 
 
 def test_a_forge_without_issues_stops_neither_the_log_nor_the_proposal(
