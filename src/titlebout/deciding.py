@@ -156,9 +156,8 @@ def render_decide(result: DecideResult) -> str:
     ]
     lines = [f"### Decision: {head}", "", f"{escape(result.reasons[0][0].upper() + result.reasons[0][1:])}.", ""]
     lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
-    known = f"{result.attempts} earlier attempts are known" + (
-        f" ({result.memory_problem})" if result.memory_problem else ""
-    )
+    counted = "1 earlier attempt is" if result.attempts == 1 else f"{result.attempts} earlier attempts are"
+    known = f"{counted} known" + (f" ({result.memory_problem})" if result.memory_problem else "")
     stands = f"The data stands at {policy.told(result.at)}. " if result.at else ""
     return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
 

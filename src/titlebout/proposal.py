@@ -157,7 +157,7 @@ def body(project: Project, why: Why, rows: int, gate: str) -> str:
         Markdown of the gate.
     """
     lines = [
-        f"The challenger won the title bout. Why it was trained: **{escape(why)}**, with {rows} new rows.",
+        f"The challenger won the title bout. Why it was trained: **{escape(why)}**, with {rows:,} new rows.",
         "",
         gate.strip(),
         "",

@@ -1,6 +1,5 @@
 """Seven weeks of real flights through the scheduled workflow, night by night: each test goes on where the last one ended."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,8 +84,6 @@ def test_one_that_wins_is_one_pull_request_with_the_evidence_and_closes_the_issu
     assert won.passed, won.failure
     (pull,) = weeks.github.repository.pulls
     body = pull["body"]
-    if kept := os.environ.get("KEEP_BODY"):
-        Path(kept).write_text(body)
     decision = body.index("<details><summary>The decision and every signal</summary>")
     assert body.index("### Gate: promote") < decision < body.index("### Decision: retrain")
     assert body.index("<details><summary>Drift: what differs, and since when</summary>") < body.index(
