@@ -38,8 +38,9 @@ class Weeks:
         return self.tonight()
 
     def tonight(self) -> WorkflowRun:
-        sample.commit(self.root, "What arrived")
-        sample.git(self.root, "push", "--quiet", "origin", "main")
+        if sample.git(self.root, "status", "--porcelain"):
+            sample.commit(self.root, "What arrived")
+            sample.git(self.root, "push", "--quiet", "origin", "main")
         ran = run(self.root, "drift.yml", "schedule", self.github)
         self.heads.append(sample.git(self.root, "ls-remote", "origin", f"refs/heads/{BRANCH}").partition("\t")[0])
         return ran

@@ -23,10 +23,12 @@ TRIGGERS = {
     "root/ci.yml": {"push", "pull_request", "workflow_dispatch"},
 }
 READS = {"contents": "read"}
-PROPOSES = {"contents": "write", "pull-requests": "write", "statuses": "write"}
+LOOKS = {"contents": "read", "pull-requests": "read"}
+TELLS = {"contents": "read", "issues": "write"}
+PROPOSES = {"contents": "write", "pull-requests": "write", "statuses": "write", "issues": "write"}
 PERMISSIONS = {
     "ci.yml": {"code": READS, "model": READS},
-    "drift.yml": {"check": READS, "retrain": PROPOSES},
+    "drift.yml": {"check": LOOKS, "tell": TELLS, "retrain": PROPOSES},
     "retrain.yml": {"train": READS, "propose": PROPOSES},
     "deliver.yml": {"package": READS},
     "root/ci.yml": {"check": READS},
@@ -64,7 +66,7 @@ def test_a_job_has_the_rights_listed_here_and_says_why(name: str) -> None:
     assert load(name)["permissions"] == {}
     assert {job: given["permissions"] for job, given in jobs(name).items()} == PERMISSIONS[name]
     lines = re.findall(
-        r"^ +(?:contents|pull-requests|statuses): (?:read|write).*$", WORKFLOWS[name].read_text(), re.MULTILINE
+        r"^ +(?:contents|pull-requests|statuses|issues): (?:read|write).*$", WORKFLOWS[name].read_text(), re.MULTILINE
     )
     assert lines
     assert all(re.search(r"# \w+", line) for line in lines)
@@ -136,11 +138,12 @@ def test_outputs_that_are_read_are_written(name: str) -> None:
 def test_a_token_that_can_write_reaches_one_step_that_trains_nothing(name: str) -> None:
     assert "secrets." not in WORKFLOWS[name].read_text("utf-8")
     holders = [job for job, given in jobs(name).items() if "github.token" in str(given)]
-    writers = [job for job in holders if jobs(name)[job]["permissions"] != READS]
-    assert holders == {"retrain.yml": ["propose"], "drift.yml": ["check"]}.get(name, [])
-    assert writers == (["propose"] if name == "retrain.yml" else [])
-    given = [step for step in steps(name) if "token" in step.get("with", {})]
-    assert all("from-bundle" in step["with"] or step["uses"] == "./.github/actions/decide" for step in given)
+    writers = [job for job in holders if "write" in jobs(name)[job]["permissions"].values()]
+    assert holders == {"retrain.yml": ["train", "propose"], "drift.yml": ["check", "tell"]}.get(name, [])
+    assert writers == {"retrain.yml": ["propose"], "drift.yml": ["tell"]}.get(name, [])
+    given = [step["with"] for job in writers for step in jobs(name)[job]["steps"] if "token" in step.get("with", {})]
+    assert all("from-bundle" in inputs or "from-reports" in inputs for inputs in given)
+    assert len(given) == len(writers)
 
 
 @every_workflow
