@@ -221,3 +221,10 @@ def test_this_interpreters_programs_come_first(tmp_path: Path) -> None:
 
 def test_a_child_runs_in_the_folder_it_was_given(tmp_path: Path) -> None:
     assert process.run(["pwd"], cwd=tmp_path).stdout.strip() == str(tmp_path)
+
+
+def test_the_token_reaches_no_child_which_may_run_the_teams_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITLEBOUT_TOKEN", "secret")
+    script = "import os; print(os.environ.get('TITLEBOUT_TOKEN'))"
+
+    assert process.run([sys.executable, "-c", script]).stdout == "None\n"
