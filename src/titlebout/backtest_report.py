@@ -18,7 +18,7 @@ SHOWN_REFUSED = 3  # periods
 _COLORS = {
     "never": "#cf222e",
     "every_ungated": "#9a6700",
-    "every": "#bf8700",
+    "every": "#1a7f37",
     "any_drift": "#8250df",
     "drift_share": "#57606a",
     "titlebout": "#0969da",

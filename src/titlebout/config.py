@@ -246,7 +246,7 @@ class PolicySettings(_Table):
         (4, 8), description="So long after a promotion for perf_decay it is tried again: there is more new data now."
     )
     drift: bool = Field(True, description="Whether confirmed drift starts an attempt.")
-    refresh_periods: float = Field(
+    renew_periods: float = Field(
         0, ge=0, description="An open proposal is tried again on data that is newer by so many periods; 0: by anything."
     )
     max_age_periods: int = Field(26, ge=0, description="Age at which a champion is challenged; 0: never.")

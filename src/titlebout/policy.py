@@ -14,7 +14,7 @@ from titlebout.config import PolicySettings
 Action = Literal["stop", "attempt", "wait", "nothing"]
 Outcome = Literal["won", "lost", "inconclusive", "refused"]
 
-REFRESH = "refresh"
+RENEWAL = "renewal"
 # How an attempt ended, by what the gate, or the data check, said.
 OUTCOMES: dict[str, Outcome] = {
     "promote": "won",
@@ -148,7 +148,7 @@ class Signal:
     Attributes
     ----------
     name : str
-        ``data``, ``refresh`` (of the open proposal), or a reason of a retraining.
+        ``data``, ``renewal`` (of the open proposal), or a reason of a retraining.
     value, threshold : float or None
         It fires from the threshold on. No value: it cannot be measured; no threshold: the policy does not listen to it.
     distance : float or None
@@ -228,7 +228,7 @@ def decide(
     if not free:
         return Decision("wait", f"{_words(fired)}: held back, {fired[0].held_back}", signals)
     first = free[0]
-    reason = measured.proposal.reason if measured.proposal and first.name == REFRESH else first.name
+    reason = measured.proposal.reason if measured.proposal and first.name == RENEWAL else first.name
     return Decision("attempt", f"{_words([first])}: {first.told}", signals, reason, first.told)
 
 
@@ -279,7 +279,7 @@ class _Case:
     def signals(self) -> list[Signal]:
         """Return all reasons in the order in which they count: first what says most about the model, last what says nothing."""
         asked = [self.volume(), self.manual(), self.schedule()]
-        measured = [self.perf_decay(), self.follow_up(), self.drift(), self.refresh(), self.age()]
+        measured = [self.perf_decay(), self.follow_up(), self.drift(), self.renewal(), self.age()]
         return [self.held(signal) for signal in (*measured, *asked)]
 
     def held(self, signal: Signal) -> Signal:
@@ -318,18 +318,21 @@ class _Case:
         drift = self.measured.drift
         return Signal("drift", drift.value, 1.0 if self.settings.drift else None, drift.told)
 
-    def refresh(self) -> Signal:
+    def renewal(self) -> Signal:
         """Keep what people are asked to merge true: evidence on older data, or against another champion, expires."""
-        shown = self.measured.proposal
+        shown, champion = self.measured.proposal, self.measured.champion
         if shown is None:
-            return Signal(REFRESH, None, None, "no proposal is open")
+            return Signal(RENEWAL, None, None, "no proposal is open")
         newer = self.clock.since(shown.at) or 0.0
-        if shown.champion != self.measured.champion:
-            return Signal(REFRESH, newer, min(newer, 0.0), "the open proposal challenges another champion")
-        if any(ago < newer and attempt.outcome != "won" for ago, attempt in self.past.attempts):
-            return Signal(REFRESH, newer, None, "a later attempt did not win: the proposal is overtaken")
+        against_another = shown.champion != champion
+        for ago, attempt in self.past.attempts:
+            since = ago < newer or (against_another and attempt.champion == champion and ago <= newer)
+            if since and attempt.outcome != "won":
+                return Signal(RENEWAL, newer, None, "a later attempt did not win: the proposal is overtaken")
+        if against_another:
+            return Signal(RENEWAL, newer, min(newer, 0.0), "the open proposal challenges another champion")
         words = f"the open proposal shows data up to {told(shown.at)}"
-        return Signal(REFRESH, newer or None, self.settings.refresh_periods, words)
+        return Signal(RENEWAL, newer or None, self.settings.renew_periods, words)
 
     def age(self) -> Signal:
         age = self.clock.since(self.measured.won_at)

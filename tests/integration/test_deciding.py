@@ -89,7 +89,7 @@ def decided(command: Command, *options: str) -> Any:
     said = command("decide", *options)
     document = said.document
     assert said.code == (ExitCode.DATA_REFUSED if document["action"] == "stop" else ExitCode.OK)
-    assert sorted(signal["name"] for signal in document["signals"]) == sorted(["data", "refresh", *REASONS])
+    assert sorted(signal["name"] for signal in document["signals"]) == sorted(["data", "renewal", *REASONS])
     assert json.loads(Path("reports/decide.json").read_text("utf-8")) == document
     assert Path("reports/decide.md").read_text("utf-8").startswith("### Decision: ")
     return document
@@ -136,10 +136,10 @@ def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
     assert shown["note"] == "the open proposal shows data up to 2024-06-09"
 
     logbook.write_down(Git(here), "ferries", Attempt("2024-06-10T14:00:00+00:00", "age", "lost", held, "def456"))
-    assert signal(decided(command, "--forge", "github"), "refresh")["told"].startswith("a later attempt did not win")
+    assert signal(decided(command, "--forge", "github"), "renewal")["told"].startswith("a later attempt did not win")
 
     github.repository.close_pull(pull["number"])
-    assert signal(decided(command, "--forge", "github"), "refresh")["told"] == "no proposal is open"
+    assert signal(decided(command, "--forge", "github"), "renewal")["told"] == "no proposal is open"
 
 
 def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, command: Command) -> None:
@@ -156,7 +156,7 @@ def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, c
     merged = deciding._proposed(Project.find(here), Git(here), None, logbook.read(Git(here), LOG).attempts, NEW)
     assert merged is None, "who holds the title is not proposed any more"
     sample.git(here, "branch", "--quiet", "-D", "retrain/ferries")
-    assert signal(decided(command), "refresh")["told"] == "no proposal is open"
+    assert signal(decided(command), "renewal")["told"] == "no proposal is open"
 
 
 def test_refused_data_is_told_in_one_issue_that_people_may_close(

@@ -85,14 +85,15 @@ SITUATIONS: dict[str, tuple[Measured, float, list[Attempt], dict[str, Any], tupl
     "no third follow-up": (replace(QUIET, decayed_at=week(1)), 25, [attempt(5, "follow_up"), attempt(9, "follow_up")], {}, ("nothing", "")),
     "follow-ups of an earlier decay do not count": (replace(QUIET, decayed_at=week(20)), 25, [attempt(5, "follow_up"), attempt(9, "follow_up")], {}, ("attempt", "follow_up")),
     "an open proposal and newer data": (replace(QUIET, proposal=PROPOSED), 5.2, [PROPOSED], {}, ("attempt", "drift")),
-    "newer data, but not by enough": (replace(QUIET, proposal=PROPOSED), 5.9, [PROPOSED], {"refresh_periods": 1}, ("nothing", "")),
-    "newer by enough": (replace(QUIET, proposal=PROPOSED), 6, [PROPOSED], {"refresh_periods": 1}, ("attempt", "drift")),
+    "newer data, but not by enough": (replace(QUIET, proposal=PROPOSED), 5.9, [PROPOSED], {"renew_periods": 1}, ("nothing", "")),
+    "newer by enough": (replace(QUIET, proposal=PROPOSED), 6, [PROPOSED], {"renew_periods": 1}, ("attempt", "drift")),
     "an open proposal of the same data": (replace(QUIET, proposal=PROPOSED), 5, [PROPOSED], {}, ("nothing", "")),
     "the proposal's own reason rests, and it is refreshed": (replace(DRIFTED, proposal=PROPOSED), 5.2, [PROPOSED], {}, ("attempt", "drift")),
     "decay says more than a refresh": (replace(DECAYED, proposal=PROPOSED), 5.2, [PROPOSED], {}, ("attempt", "perf_decay")),
     "a proposal that was overtaken": (replace(QUIET, proposal=PROPOSED), 6, [PROPOSED, attempt(5.2, "drift")], {}, ("nothing", "")),
     "a proposal that was refreshed": (replace(QUIET, proposal=PROPOSED), 6, [PROPOSED, attempt(5.2, "drift", "won")], {}, ("attempt", "drift")),
     "a proposal against the last champion": (replace(QUIET, proposal=replace(PROPOSED, champion="0ther.dir")), 5, [], {}, ("attempt", "drift")),
+    "the last champion's, and the new one has withstood": (replace(QUIET, proposal=replace(PROPOSED, champion="0ther.dir")), 5, [attempt(5, "age")], {}, ("nothing", "")),
     "a proposal that people declined": (QUIET, 5.2, [PROPOSED], {}, ("nothing", "")),
     "nobody holds the title": (replace(DRIFTED, champion="", won_at=""), 5, [], {}, ("attempt", "drift")),
 }  # fmt: skip
@@ -194,7 +195,7 @@ def test_every_record_names_every_signal_once_and_its_action_follows_from_them(
 ) -> None:
     found = decided(measured, now, *memory)
 
-    assert sorted(one.name for one in found.signals) == sorted(["data", "refresh", *REASONS])
+    assert sorted(one.name for one in found.signals) == sorted(["data", "renewal", *REASONS])
     free = [one.name for one in found.signals[1:] if one.fired and not one.held_back]
     if found.action == "attempt":
         assert found.reason == free[0]
