@@ -439,8 +439,10 @@ def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     bundle = lost(after, Attempt("2024-06-15", "drift", "won"), Attempt("2024-06-18", "schedule", "lost"))
 
     first = propose(after, forge, bundle)
+    asked = len(github.calls)
     second = propose(after, forge, bundle)
 
+    assert len(github.calls) == asked, "what was told is not told again"
     assert (first.passed, first.operation, first.verdict, first.reason) == (True, "none", "keep", "schedule")
     assert (second.passed, second.operation, second.verdict) == (True, "none", "")
     assert "nothing new" in retraining.render_retrain(second)
