@@ -472,6 +472,7 @@ def test_the_next_attempt_that_loses_refreshes_the_issue_and_one_that_wins_close
     (issue,) = github.repository.issues
     assert (issue["title"], issue["state"]) == ("Retraining ferries: no verdict", "open")
     assert "| 2024-06-08 | drift | inconclusive |" in issue["body"]
+    assert "| 2024-06-01 | drift | lost |" in issue["body"], "what origin knows is told, too"
 
     proposing.propose(after, forge, Handed(proposal_of_a_win or "", LOG), Git(after.root))
     assert [one["state"] for one in github.repository.issues] == ["closed"]
