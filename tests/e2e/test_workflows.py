@@ -88,10 +88,13 @@ def test_data_that_is_refused_stops_before_drift_is_even_measured(example: Path,
     pd.read_parquet(path).rename(columns={"temp": "temperature"}).to_parquet(path, index=False)
     sample.commit(example, "A batch with another column")
     ran = run(example, "drift.yml", "schedule", github)
-    assert ran.jobs == {"check": "failure"}, ran.failure
+    assert ran.jobs == {"check": "failure", "tell": "success"}, ran.failure
     assert ran.outputs["check"]["action"] == "stop"
     assert any("temperature" in summary for summary in ran.summaries)
-    assert github.calls == []
+    assert "### Drift" not in "".join(ran.summaries)
+    (issue,) = github.repository.issues
+    assert "'temperature'" in issue["body"]
+    assert (github.repository.pulls, github.repository.statuses, github.violations) == ([], [], [])
 
 
 def test_a_challenger_that_loses_may_be_merged_but_not_as_the_champion(example: Path, github: GithubServer) -> None:

@@ -53,7 +53,7 @@ def played(**losses: list[float]) -> BacktestResult:
 
 
 @given(
-    rows=st.integers(100, 900),
+    rows=st.integers(250, 900),  # of which 100 hours are played at least: three periods of 30
     every=st.sampled_from(["", "1d", "30h", "20", "7"]),
     start=st.floats(0.1, 0.6),
 )
