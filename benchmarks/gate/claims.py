@@ -5,25 +5,16 @@ its errors: with a hundred rates, two would fail a sound gate now and then.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from record import Claim
 
 ERRORS = 3
 WORLDS = ("two classes", "four classes", "values", "two classes, entities", "values, entities")
 MODES = ("superior", "non-inferior-and-ahead", "non-inferior")
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence, the figure that speaks most against it, and whether it holds."""
-
-    said: str
-    worst: str
-    holds: bool
 
 
 def check(results: Mapping[str, Any]) -> list[Claim]:

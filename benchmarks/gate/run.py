@@ -6,7 +6,6 @@ repetitions, and writes into ``build/benchmark-gate``.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -16,16 +15,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import agreement_and_time
-import claims
-import end_to_end
-import flights
-import tables
-import type_one
-
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))  # of what the measurements have in common
+
+import agreement_and_time  # noqa: E402
+import claims  # noqa: E402
+import end_to_end  # noqa: E402
+import flights  # noqa: E402
+import record  # noqa: E402
+import tables  # noqa: E402
+import type_one  # noqa: E402
+
 PAGE = HERE.parents[1] / "docs" / "explanation" / "error-rates-of-the-gate.md"
-BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
 
 @dataclass(frozen=True)
@@ -97,21 +98,6 @@ def _flights(name: str) -> dict[str, Any]:
         return flights.measure(flights.months(name == "all", Path(folder)))
 
 
-def write(folder: Path, results: Mapping[str, Any], found: Sequence[claims.Claim]) -> str:
-    """Write results and tables, and return the tables."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = tables.page(results, found)
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (folder / "tables.md").write_text(text, encoding="utf-8")
-    return text
-
-
-def into_page(page: Path, text: str) -> None:
-    """Put tables between the marks of a page."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    page.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2], encoding="utf-8")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
@@ -119,12 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     results = measure(given.seed, QUICK if given.quick else FULL, lambda line: print(line, file=sys.stderr, flush=True))
     found = claims.check(results)
-    text = write(Path("build/benchmark-gate") if given.quick else HERE, results, found)
+    text = tables.page(results, found)
+    record.write(Path("build/benchmark-gate") if given.quick else HERE, results, text)
     if not given.quick:
-        into_page(PAGE, text)
-    for claim in found:
-        print(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.said}: {claim.worst}")
-    return 0 if all(claim.holds for claim in found) else 1
+        record.into_page(PAGE, text)
+    return record.conclude(found)
 
 
 if __name__ == "__main__":

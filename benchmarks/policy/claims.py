@@ -5,20 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from record import Claim
 
 ERRORS = 3  # standard errors by which a mean may be beyond its bound
 QUIET = ("nothing", "5 harmless", "6 harmless")
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence, the figure that speaks most against it, and whether it holds."""
-
-    said: str
-    worst: str
-    holds: bool
 
 
 @dataclass(frozen=True)

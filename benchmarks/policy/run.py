@@ -6,7 +6,6 @@ three minutes: one seed of three worlds, written into ``build/benchmark-policy``
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +14,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import claims
-import seasons
-import tables
-import worlds
-
-from titlebout.project import Project
-
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))  # of what the measurements have in common
+
+import claims  # noqa: E402
+import record  # noqa: E402
+import seasons  # noqa: E402
+import tables  # noqa: E402
+import worlds  # noqa: E402
+
+from titlebout.project import Project  # noqa: E402
+
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "explanation" / "when-to-retrain.md"
 PICTURE = ROOT / "docs" / "images" / "policies.svg"
-BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 ALL = tuple(world.name for world in worlds.WORLDS)
 
 
@@ -73,34 +74,18 @@ def measure(size: Size, say: Callable[[str], None]) -> dict[str, Any]:
     return {"about": about, "years": rows, "evidently": evidently, "flights": flights}
 
 
-def write(folder: Path, results: Mapping[str, Any], found: Sequence[claims.Claim]) -> str:
-    """Write results and tables, and return the tables."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = tables.page(results, found)
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (folder / "tables.md").write_text(text, encoding="utf-8")
-    return text
-
-
-def into_page(page: Path, text: str) -> None:
-    """Put tables between the marks of a page."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    page.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2], encoding="utf-8")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one seed of three worlds")
     given = parser.parse_args(arguments)
     results = measure(QUICK if given.quick else FULL, lambda line: print(line, file=sys.stderr, flush=True))
     found = claims.check(results)
-    text = write(ROOT / "build" / "benchmark-policy" if given.quick else HERE, results, found)
+    text = tables.page(results, found)
+    record.write(ROOT / "build" / "benchmark-policy" if given.quick else HERE, results, text)
     if not given.quick:
-        into_page(PAGE, text)
+        record.into_page(PAGE, text)
         PICTURE.write_text(tables.picture(results["years"]), encoding="utf-8")
-    for claim in found:
-        print(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.said}: {claim.worst}")
-    return 0 if all(claim.holds for claim in found) else 1
+    return record.conclude(found)
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def evaluate_command(
       titlebout evaluate --base main
       titlebout evaluate --from-predictions reports/evaluate/predictions.parquet --margin 1%
     """  # noqa: D301, DOC501 - this is the help text
-    from titlebout import evaluation, gate_report
+    from titlebout import evaluation, gate_report, runner
 
     if margin is not None and from_predictions is None:
         fix = "for good, set gate.margin in titlebout.toml"
@@ -191,7 +191,7 @@ def evaluate_command(
     if from_predictions is not None:
         result = evaluation.evaluate_again(project, from_predictions, reason, margin)
     else:
-        result = evaluation.evaluate(project, base or _event_base(), only_promotions, reason)
+        result = evaluation.evaluate(project, base or runner.event_base(), only_promotions, reason)
     gate_report.draw(project.reports, result)
     lost = ExitCode.INCONCLUSIVE if result.verdict == "inconclusive" else ExitCode.CHALLENGER_LOST
     outputs = {"verdict": result.verdict, "promotion": result.promotion_requested} | _at(project, "evaluate")
@@ -289,18 +289,18 @@ def decide_command(pipeline: str | None, manual: bool, schedule: bool, forge: st
     \b
     Example:
       titlebout check-data --on current && titlebout drift --no-fail && titlebout decide
-    """  # noqa: D301, DOC501
-    from titlebout import deciding
+    """  # noqa: D301, DOC501 - this is the help text
+    from titlebout import deciding, runner
 
     if from_reports and forge != "github":
         raise click.UsageError("--from-reports needs --forge github")
     project = _project(pipeline)
     asked = frozenset(name for name, given in (("manual", manual), ("schedule", schedule)) if given)
-    at = _forge() if forge == "github" else None
+    at = runner.connected() if forge == "github" else None
     if at is not None and from_reports:
         result = deciding.tell_decision(project, at, from_reports)
     else:
-        result = deciding.decide(project, asked, _authorised(project), at)
+        result = deciding.decide(project, asked, runner.authorised(project.root), at)
     outputs = {key: getattr(result, key) for key in ("action", "reason", "note")}
     code = ExitCode.OK if result.passed else ExitCode.DATA_REFUSED
     return Report(result, deciding.render_decide(result), outputs | _at(project, "decide"), code)
@@ -336,20 +336,20 @@ def retrain_command(
       titlebout retrain --reason drift --note "March differs"
       titlebout retrain --forge github          # needs TITLEBOUT_TOKEN
     """  # noqa: D301, DOC501 - this is the help text
-    from titlebout import handover, logbook, proposing, retraining
+    from titlebout import handover, logbook, proposing, retraining, runner
     from titlebout.proposal import Why
 
     if from_bundle and forge != "github":
         raise click.UsageError("--from-bundle needs --forge github")
     project = _project(pipeline)
-    git, at = _authorised(project), _forge() if forge == "github" else None
+    git, at = runner.authorised(project.root), runner.connected() if forge == "github" else None
     if from_bundle:
         handed = handover.unpack(project, git, from_bundle)
     else:
         result = retraining.retrain(project, Why(reason, note), bundle, progress, git)
         handed = handover.Handed(result.commit, logbook.log_ref(project.pipeline), result.title, result.body)
     if at is not None:
-        proposed = proposing.propose(project, at, handed, git, _run_url())
+        proposed = proposing.propose(project, at, handed, git, runner.run_url())
         result = proposed if from_bundle or handed.commit else replace(result, url=proposed.url)
     outputs = {key: getattr(result, key) for key in ("operation", "verdict", "branch", "url")}
     outputs |= {"number": result.number or "", "head-sha": result.commit} | _at(project, "retrain")
@@ -455,14 +455,6 @@ def _selftest(project: "Project") -> Report:
     return Report(result, selftest.render_selftest(result), outputs, code)
 
 
-def _event_base() -> str | None:
-    """Return what the event measures against: after a push the main branch of origin is the pushed commit itself."""
-    from titlebout.ci import Ci
-
-    ci = Ci.from_environ()
-    return f"origin/{ci.base_ref}" if ci.base_ref else ci.before
-
-
 def _at(project: "Project", name: str) -> dict[str, str]:
     return {"report": (project.reports / f"{name}.md").relative_to(project.root).as_posix()}
 
@@ -474,26 +466,3 @@ def _check(project: "Project", on: str) -> Any:
     if on == "tracked":
         Dvc(project).pull_data()
     return checks.check_project(project, on)
-
-
-def _forge() -> Any:
-    from titlebout.ci import Ci
-    from titlebout.forge import Forge
-
-    ci = Ci.from_environ()
-    return Forge.connect(ci.api_url, ci.repository, ci.token)
-
-
-def _run_url() -> str | None:
-    from titlebout.ci import Ci
-
-    return Ci.from_environ().run_url
-
-
-def _authorised(project: "Project") -> Any:
-    """Return the repository, with the token of the environment if there is one."""
-    from titlebout.ci import Ci
-    from titlebout.git import Git
-
-    ci = Ci.from_environ()
-    return Git.authorised(Git.find(project.root).root, ci.server_url, ci.token)

@@ -39,7 +39,7 @@ class Team(Protocol):
         """
 
     def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Fitted, /) -> tuple[str, ...]:
-        """Return the columns that drifted by titlebout's rule.
+        """Return the columns that drifted by titlebout's rule and matter to the champion.
 
         Parameters
         ----------

@@ -15,6 +15,7 @@ from titlebout import logbook, notices, policy, proposal, registry
 from titlebout.config import Settings
 from titlebout.data import moment
 from titlebout.decay import decay
+from titlebout.drift_report import decisive
 from titlebout.errors import ConflictError
 from titlebout.forge import Forge
 from titlebout.git import Git
@@ -239,8 +240,7 @@ def _findings(project: Project) -> tuple[str, Reading]:
     if found.get("verdict") == "insufficient_data":
         return "", Reading(None, str(next(iter(found.get("reasons", [])), "")))
     # What the champion hardly looks at is told, but is no reason to train another.
-    decisive = [column for column in found["columns"] if column["status"] == "drift" and column["decides"]]
-    return "", drifted_in([str(column["name"]) for column in decisive])
+    return "", drifted_in(decisive(found["columns"]))
 
 
 def clock_of(known: pd.DataFrame, fresh: pd.DataFrame, time: str, settings: Settings) -> Clock:

@@ -6,7 +6,7 @@ standard deviation in 5,000) and it fails on columns without values, so it only 
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -74,9 +74,12 @@ class DriftResult(StepResult):
     @property
     def decisive(self) -> tuple[str, ...]:
         """Names of those that make the verdict *drift*, and start an attempt: they matter to the champion."""
-        return tuple(
-            str(column["name"]) for column in self.columns if column["status"] == "drift" and column["decides"]
-        )
+        return decisive(self.columns)
+
+
+def decisive(columns: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names of columns that drifted and matter to the champion, from a result or from its document."""
+    return tuple(str(column["name"]) for column in columns if column["status"] == "drift" and column["decides"])
 
 
 def render_drift(result: DriftResult) -> str:

@@ -55,7 +55,7 @@ class RetrainResult(StepResult):
     evaluation : dict or None
         The document of the gate.
     number, url : int or None, str
-        The pull request, when a forge was asked.
+        The pull request, when a forge was asked; without one, `url` is that of the issue that says why.
     """
 
     step: ClassVar[str] = "retrain"

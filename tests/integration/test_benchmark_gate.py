@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "gate"
-MODULES = ("worlds", "type_one", "end_to_end", "agreement_and_time", "flights", "claims", "tables", "run")
+MODULES = ("worlds", "type_one", "end_to_end", "agreement_and_time", "flights", "record", "claims", "tables", "run")
 
 
 @pytest.fixture(scope="module")
 def gate() -> Iterator[Mapping[str, ModuleType]]:
     """The modules of the benchmark, by name."""
-    sys.path.insert(0, str(FOLDER))
+    sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations of evidently's dependencies, at import
         modules = {name: importlib.import_module(name) for name in MODULES}
@@ -63,7 +63,8 @@ def test_a_small_run_gives_every_table_and_bears_the_claims_out(
 ) -> None:
     found = [claim for claim in gate["claims"].check(results) if "takes" not in claim.said]
 
-    text = gate["run"].write(tmp_path, results, found)
+    text = gate["tables"].page(results, found)
+    gate["record"].write(tmp_path, results, text)
 
     assert json.loads((tmp_path / "results.json").read_text("utf-8")) == results
     assert text.count("\n### ") == 6
@@ -105,12 +106,12 @@ def test_the_rule_of_evidently_is_the_one_of_the_library(gate: Mapping[str, Modu
 
 def test_tables_replace_the_former_ones_between_the_marks(gate: Mapping[str, ModuleType], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"above\n{gate['run'].BEGIN}old\n{gate['run'].END}below\n", encoding="utf-8")
+    page.write_text(f"above\n{gate['record'].BEGIN}old\n{gate['record'].END}below\n", encoding="utf-8")
 
-    gate["run"].into_page(page, "new\n")
-    gate["run"].into_page(page, "newer\n")
+    gate["record"].into_page(page, "new\n")
+    gate["record"].into_page(page, "newer\n")
 
-    assert page.read_text("utf-8") == f"above\n{gate['run'].BEGIN}\nnewer\n\n{gate['run'].END}below\n"
+    assert page.read_text("utf-8") == f"above\n{gate['record'].BEGIN}\nnewer\n\n{gate['record'].END}below\n"
 
 
 def test_the_committed_tables_are_those_of_the_page(gate: Mapping[str, ModuleType]) -> None:

@@ -95,6 +95,12 @@ def decided(command: Command, *options: str) -> Any:
     return document
 
 
+def holder(root: Path) -> str:
+    champion = champion_here(Project.find(root))
+    assert champion is not None
+    return champion.pointer.md5
+
+
 def signal(document: Any, name: str) -> Any:
     return next(one for one in document["signals"] if one["name"] == name)
 
@@ -126,7 +132,7 @@ def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
 ) -> None:
     arrive(here, crossings())
     looked(command)
-    held = champion_here(Project.find(here)).pointer.md5  # type: ignore[union-attr]
+    held = holder(here)
     won = Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123")
     logbook.write_down(Git(here), "ferries", won)
     pull = github.repository.add_pull("retrain/ferries", "main", body="<!-- titlebout: evidence abc123 -->\nIt won.")
@@ -145,7 +151,7 @@ def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
 def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
-    held = champion_here(Project.find(here)).pointer.md5  # type: ignore[union-attr]
+    held = holder(here)
     logbook.write_down(Git(here), "ferries", Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123"))
     sample.git(here, "checkout", "--quiet", "-b", "retrain/ferries")
     sample.edit(here / CHAMPION, held, NEW)

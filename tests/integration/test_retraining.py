@@ -1,9 +1,14 @@
 """A retraining attempt with the real tools: what it commits, what it never touches, and how it is proposed."""
 
 import json
+import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import numpy as np
@@ -304,6 +309,37 @@ def test_a_forge_that_cannot_be_asked_is_said_before_anything_is_trained(calm_pr
 
     assert run(["retrain", "--forge", "github", "--json"]) == ExitCode.USAGE
     assert logbook.read(Git(calm_project.root), LOG).attempts == ()
+
+
+class Closed(BaseHTTPRequestHandler):
+    """A private repository: it writes down who asks, and lets nobody in."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Authorization", ""))
+        self.send_error(HTTPStatus.FORBIDDEN)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_the_branch_of_a_private_repository_is_asked_for_with_the_token(
+    calm_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        sample.git(calm_project.root, "remote", "add", "origin", f"{url}/acme/ferries.git")
+        monkeypatch.setenv("GITHUB_SERVER_URL", url)
+        monkeypatch.setenv("TITLEBOUT_TOKEN", "secret-token")
+
+        code = run(["retrain", "--json"])
+        server.shutdown()
+
+    assert code == ExitCode.PERMISSION
+    expected = b64encode(b"x-access-token:secret-token").decode()
+    assert set(Closed.asked) == {f"Basic {expected}"}
 
 
 def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Project) -> None:

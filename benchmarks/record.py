@@ -1,0 +1,38 @@
+"""What the measurements have in common: claims, where results go, and how a run ends."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, the figure that speaks most against it, and whether it holds."""
+
+    said: str
+    worst: str
+    holds: bool
+
+
+def write(folder: Path, results: Mapping[str, Any], text: str) -> None:
+    """Write results and tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (folder / "tables.md").write_text(text, encoding="utf-8")
+
+
+def into_page(page: Path, text: str) -> None:
+    """Put tables between the marks of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    page.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+
+
+def conclude(found: Sequence[Claim]) -> int:
+    """Print every claim, and return the exit code: 1 when one does not hold."""
+    for claim in found:
+        print(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.said}: {claim.worst}")
+    return 0 if all(claim.holds for claim in found) else 1
