@@ -15,9 +15,10 @@ import numpy as np
 import worlds
 from sklearn.metrics import log_loss, roc_auc_score
 
+from titlebout.arrays import FloatArray
 from titlebout.bouts import Bout
 from titlebout.gate import decide
-from titlebout.inference import Difference, FloatArray
+from titlebout.inference import Difference
 from titlebout.scorers import find_metric
 
 ALPHA, DRAWS = 0.05, 1000

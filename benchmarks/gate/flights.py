@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titlebout.arrays import FloatArray
 from titlebout.bouts import Bout
 from titlebout.config import GateSettings, SlicesSettings
 from titlebout.gate import decide
 from titlebout.holdout import split, target_values
-from titlebout.inference import FloatArray
 from titlebout.metrics import losses_of, truth_of
 from titlebout.models import inputs, predict
 from titlebout.process import run

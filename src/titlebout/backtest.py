@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout import checks, drift, training
+from titlebout.arrays import FloatArray
 from titlebout.backtest_report import BacktestResult, Period, page, summaries, supported
 from titlebout.config import Params, Settings
 from titlebout.data import column_kind, conform, row_hashes, timestamps
@@ -22,7 +23,6 @@ from titlebout.drift_report import share_drifted
 from titlebout.errors import ConfigError, InconclusiveError
 from titlebout.fitted import Fitted
 from titlebout.holdout import labelled
-from titlebout.inference import FloatArray
 from titlebout.metrics import PRIMARY
 from titlebout.models import predict
 from titlebout.policy import DAY

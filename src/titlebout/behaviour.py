@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titlebout.arrays import FloatArray
 from titlebout.config import CostSettings
 from titlebout.distances import spread
 from titlebout.gate import Guard
-from titlebout.inference import FloatArray
 from titlebout.models import Model
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-8

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titlebout.arrays import FloatArray, IntArray
 from titlebout.errors import DataError, NotFoundError
 from titlebout.estimates import Truth
-from titlebout.inference import FloatArray, IntArray
 
 BOUT_VERSION = 1
 MODELS = ("challenger", "champion", "anchor", "dummy")

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from titlebout.arrays import FloatArray, IntArray
 from titlebout.config import CalibrationSettings
 from titlebout.estimates import SMALLEST, Truth
-from titlebout.inference import FloatArray, IntArray, from_influence
+from titlebout.inference import from_influence
 
 BINS = 10
 MORE = 1.25  # how much worse than a champion that is off already a challenger may be: two equal models are never equal

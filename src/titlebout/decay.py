@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titlebout.arrays import BoolArray, FloatArray
 from titlebout.config import Params, PolicySettings
 from titlebout.data import row_hashes, timestamps
 from titlebout.errors import ConfigError, DataError
 from titlebout.fitted import Fitted
-from titlebout.holdout import BoolArray, Split, split, target_values
-from titlebout.inference import FloatArray
+from titlebout.holdout import Split, split, target_values
 from titlebout.metrics import PRIMARY, row_losses
 from titlebout.models import Model
 from titlebout.pairing import recent

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from titlebout.inference import FloatArray, IntArray
+from titlebout.arrays import FloatArray, IntArray
 
 # A probability of exactly 0 for what happened would cost infinitely much; scikit-learn clips at the same place.
 SMALLEST = float(np.finfo(np.float64).eps)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.inference import FloatArray
+from titlebout.arrays import FloatArray
 
 
 class Fitted(Protocol):

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titlebout.arrays import BoolArray
 from titlebout.config import Params
 from titlebout.data import ROW_HASH_BITS, column_kind, conform, row_hashes, timestamps
 from titlebout.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.project import Project
 from titlebout.tables import read_tables
 
-BoolArray = npt.NDArray[np.bool_]
 HashArray = npt.NDArray[np.uint64]
 
 

@@ -9,10 +9,8 @@ rows of one entity belong together, influences are summed per entity first.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from titlebout.arrays import FloatArray, IntArray
 
 POWER = 0.8
 

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from titlebout import estimates
+from titlebout.arrays import FloatArray, IntArray
 from titlebout.errors import ConfigError, DataError
 from titlebout.estimates import Estimate, Truth, of_losses
-from titlebout.inference import Difference, FloatArray, IntArray, from_influence, from_replicates
+from titlebout.inference import Difference, from_influence, from_replicates
 
 Better = Literal["smaller", "larger"]
 

@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titlebout.arrays import FloatArray
 from titlebout.data import column_kind, conform
 from titlebout.errors import DataError, InconclusiveError, NotFoundError, UnsafeError
-from titlebout.inference import FloatArray
 from titlebout.project import Project
 from titlebout.results import read_json, write_json
 

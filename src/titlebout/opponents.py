@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout import registry
+from titlebout.arrays import FloatArray, IntArray
 from titlebout.bouts import Bout
 from titlebout.config import GateSettings, Params
 from titlebout.data import row_hashes
@@ -16,7 +17,6 @@ from titlebout.errors import ConfigError, DataError, InconclusiveError, NotFound
 from titlebout.estimates import Truth
 from titlebout.git import Git
 from titlebout.holdout import Split, labelled, require_no_overlap, split, target_values
-from titlebout.inference import FloatArray, IntArray
 from titlebout.metrics import aligned, truth_of
 from titlebout.models import Model, load_model_of
 from titlebout.pointers import folder_digest

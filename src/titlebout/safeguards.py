@@ -6,11 +6,12 @@ from typing import Literal
 
 import numpy as np
 
+from titlebout.arrays import FloatArray
 from titlebout.bouts import MODELS, Bout
 from titlebout.calibration import Calibration, calibration, faults
 from titlebout.config import GateSettings
 from titlebout.estimates import Estimate
-from titlebout.inference import Difference, FloatArray, holm
+from titlebout.inference import Difference, holm
 from titlebout.metrics import Metric, losses_of
 from titlebout.scorers import find_metric
 from titlebout.slices import Slice, examine

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from titlebout.arrays import FloatArray, IntArray
 from titlebout.errors import ConfigError
 from titlebout.estimates import Estimate, Truth, of_losses
-from titlebout.inference import FloatArray, IntArray
 from titlebout.metrics import ABSOLUTE_MARGIN, RELATIVE_MARGIN, Metric, built_in
 
 BLOCKS = 50

@@ -25,8 +25,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
+from titlebout.arrays import FloatArray
 from titlebout.guard import PREDICT, Guard, without_values
-from titlebout.inference import FloatArray
 from titlebout.models import Model, load_model
 from titlebout.results import read_json
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from titlebout.arrays import FloatArray, IntArray
 from titlebout.bouts import Bout
 from titlebout.config import SlicesSettings
 from titlebout.errors import ConfigError
-from titlebout.inference import Difference, FloatArray, IntArray, from_influence, holm
+from titlebout.inference import Difference, from_influence, holm
 
 FIVE, MANY = 5, 20  # a column of more than MANY different numbers is cut in FIVE
 NAMED = 10  # slices with too few rows that are named, per column

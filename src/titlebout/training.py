@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from titlebout import models
+from titlebout.arrays import FloatArray
 from titlebout.data import column_kind, timestamps
 from titlebout.errors import ExitCode, InconclusiveError
 from titlebout.holdout import labelled, require_no_overlap, split, target_values
-from titlebout.inference import FloatArray
 from titlebout.metrics import row_losses, scores
 from titlebout.project import Project
 from titlebout.results import SCHEMA_VERSION, StepResult, read_json, write_json

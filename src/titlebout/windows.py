@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titlebout.arrays import FloatArray
 from titlebout.config import Params
 from titlebout.data import timestamps
 from titlebout.errors import InconclusiveError
-from titlebout.inference import FloatArray
 
 MIN_ROWS = 30  # to compare on; with fewer the question is not asked
 

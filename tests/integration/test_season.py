@@ -10,10 +10,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from titlebout import policy, season
+from titlebout.arrays import FloatArray
 from titlebout.config import Params, Settings
 from titlebout.contenders import CONTENDERS, Contender, Standing
 from titlebout.errors import InconclusiveError
-from titlebout.inference import FloatArray
 from titlebout.policy import Decision, Measured
 from titlebout.reasons import POLICIES
 from titlebout.season import Arrived, Season, Turn, play

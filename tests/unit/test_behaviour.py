@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from titlebout.arrays import FloatArray
 from titlebout.behaviour import Behaviour, behaviour, shown_slower
 from titlebout.config import CostSettings
-from titlebout.inference import FloatArray
 from titlebout.models import Model
 
 SETTINGS = CostSettings(latency_free_ms=5, latency_pairs=10, size_free_mb=0.001)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from made_bouts import CLASSES, classification, pair, regression, sigmoid
+from titlebout.arrays import FloatArray
 from titlebout.calibration import Calibration, calibration, faults
 from titlebout.config import CalibrationSettings
 from titlebout.estimates import SMALLEST, Truth
-from titlebout.inference import FloatArray
 
 ALPHA = 0.05
 SETTINGS = CalibrationSettings()

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from titlebout import estimates
+from titlebout.arrays import FloatArray
 from titlebout.estimates import Estimate, Truth
-from titlebout.inference import FloatArray, from_influence
+from titlebout.inference import from_influence
 from titlebout.metrics import built_in
 
 ROWS = 40

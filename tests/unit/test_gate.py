@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_bouts import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
+from titlebout.arrays import FloatArray
 from titlebout.bouts import Bout
 from titlebout.config import GateSettings, RulesSettings
 from titlebout.errors import ConfigError
 from titlebout.estimates import Truth
 from titlebout.gate import Decision, Guard, decide
-from titlebout.inference import FloatArray
 from titlebout.metrics import aligned, truth_of
 
 PLAIN = gate()

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from titlebout.arrays import FloatArray
 from titlebout.bouts import Bout
 from titlebout.config import GateSettings, SlicesSettings
 from titlebout.estimates import Truth
 from titlebout.evaluation import EvaluateResult, _result
 from titlebout.gate import Guard, decide
 from titlebout.gate_report import draw, render_evaluate
-from titlebout.inference import FloatArray
 from titlebout.results import to_json
 
 SETTINGS = GateSettings(min_rows=100, slices=SlicesSettings(columns=("harbour",)))

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from titlebout.inference import Difference, FloatArray, from_influence, from_replicates, holm, quantile
+from titlebout.arrays import FloatArray
+from titlebout.inference import Difference, from_influence, from_replicates, holm, quantile
 
 seeds = st.integers(0, 999)
 

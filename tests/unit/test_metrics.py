@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from titlebout.arrays import FloatArray
 from titlebout.errors import DataError
 from titlebout.estimates import Estimate
-from titlebout.metrics import Better, FloatArray, Metric, aligned, row_losses, scores, truth_of, unsound
+from titlebout.metrics import Better, Metric, aligned, row_losses, scores, truth_of, unsound
 
 LABELS = ("early", "late", "on time")
 

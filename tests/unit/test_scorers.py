@@ -10,8 +10,9 @@ from sklearn import metrics as reference
 from sklearn.metrics import get_scorer_names
 
 from made_bouts import classification, grouped, regression
+from titlebout.arrays import FloatArray
 from titlebout.errors import ConfigError
-from titlebout.inference import FloatArray, from_replicates
+from titlebout.inference import from_replicates
 from titlebout.metrics import built_in
 from titlebout.scorers import BLOCKS, blocked, find_metric
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from made_bouts import classification, grouped, pair, sliced, with_answers
+from titlebout.arrays import FloatArray
 from titlebout.bouts import Bout
 from titlebout.config import SlicesSettings
 from titlebout.errors import ConfigError
 from titlebout.estimates import log_losses
-from titlebout.inference import FloatArray
 from titlebout.slices import NAMED, OTHER, Slice, examine
 
 ALPHA = 0.05
