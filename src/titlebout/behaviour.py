@@ -11,9 +11,9 @@ import pandas as pd
 
 from titlebout.arrays import FloatArray
 from titlebout.config import CostSettings
-from titlebout.distances import spread
 from titlebout.gate import Guard
 from titlebout.models import Model
+from titlebout.sampling import evenly_spaced
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-8
 ASKED_ROWS = 256
@@ -51,7 +51,7 @@ def behaviour(challenger: Model, champion: Model | None, rows: pd.DataFrame, set
         Rows to ask, for example the holdout; up to 256 of them are taken.
     settings : CostSettings
     """
-    asked = rows.iloc[spread(len(rows), ASKED_ROWS)]
+    asked = rows.iloc[evenly_spaced(len(rows), ASKED_ROWS)]
     models = {"challenger": challenger} | ({"champion": champion} if champion else {})
     seconds = _timed(models, asked.head(1), settings.latency_pairs)
     latency = {who: float(np.median(taken)) * 1e3 for who, taken in seconds.items()}

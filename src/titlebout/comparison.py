@@ -27,10 +27,10 @@ from titlebout.distances import (
     clumping,
     distance,
     null_share,
-    spread,
     usual,
 )
 from titlebout.pairing import Pair
+from titlebout.sampling import evenly_spaced
 
 MIN_NULL_DELTA = 0.05  # a smaller change of the share of missing values does not count
 LEAST_SHOWN = 10  # rows; a level that is rarer could be one person, so it is not named
@@ -163,7 +163,7 @@ def _distance(column: Pair, now: Values, in_time: bool) -> Distance:
 
 
 def _sample(values: Values) -> Values:
-    return values[spread(len(values), SAMPLE)]
+    return values[evenly_spaced(len(values), SAMPLE)]
 
 
 def _record(column: Pair, judged: _Judged, status: str) -> dict[str, Any]:

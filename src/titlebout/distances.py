@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from titlebout.sampling import evenly_spaced
+
 Kind = Literal["number", "level"]
 # Numbers, or levels coded as 0, 1, 2, ...; missing values are NaN.
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -141,7 +143,7 @@ def usual(kind: Kind, reference: Values, length: int) -> Usual:
     count = len(reference) // length
     if count < LEAST_WINDOWS:
         return Usual()
-    starts = spread(count, MOST_WINDOWS) * length
+    starts = evenly_spaced(count, MOST_WINDOWS) * length
     windows = [reference[start : start + length] for start in starts]
     rest = len(reference) / (len(reference) - length)  # the rest differs from a window by that much more than all
     gaps = [abs(null_share(window) - null_share(reference)) * rest for window in windows]
@@ -172,11 +174,6 @@ def clumping(kind: Kind, values: Values, blocks: int, *, in_time: bool = True) -
         bins = present.astype(np.int64)
     ordered = kind == "number"
     return Clumping(_excess(bins, blocks, ordered, in_time), _excess(gaps, blocks, False, in_time))
-
-
-def spread(n_rows: int, most: int) -> npt.NDArray[np.int64]:
-    """Return up to `most` positions spread evenly over the rows, the same ones every time."""
-    return np.linspace(0, n_rows - 1, min(n_rows, most)).astype(np.int64)
 
 
 def _present(values: Values) -> Values:
@@ -216,7 +213,7 @@ def _effects_within(kind: Kind, reference: Values, windows: list[Values], rest: 
         total = np.bincount(every.astype(np.int64))
         counts = [np.bincount(_present(window).astype(np.int64), minlength=len(total)) for window in windows]
         return [_jensen_shannon(_common(np.array([total - one, one]))) if one.any() else 0.0 for one in counts]
-    grid = np.unique(np.sort(every)[spread(len(every), _GRID)])
+    grid = np.unique(np.sort(every)[evenly_spaced(len(every), _GRID)])
     share = _shares_below(grid, every)
     steps = np.diff(grid) / robust_scale(every)
     found = [np.abs(_shares_below(grid, _present(window)) - share) for window in windows]

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from titlebout.arrivals import told
-from titlebout.distances import robust_scale, spread
+from titlebout.distances import robust_scale
 from titlebout.pairing import Pair
 from titlebout.plots import change_svg
 from titlebout.reporting import Markdown, code, cut, escape, number, table
 from titlebout.results import StepResult, write_text_atomically
+from titlebout.sampling import evenly_spaced
 from titlebout.suites import canonical
 
 REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
@@ -236,7 +237,7 @@ def _drawn(columns: Sequence[Pair], side: str) -> pd.DataFrame:
     drawn: dict[str, Any] = {}
     for column in columns:
         values = getattr(column, side)
-        values = values[spread(len(values), REPORT_ROWS)]
+        values = values[evenly_spaced(len(values), REPORT_ROWS)]
         labels = np.array([*map(_inert, column.labels), None], dtype=object)
         known = np.where(np.isfinite(values), values, -1).astype(np.int64) if column.method == "level" else None
         kept = np.where(np.isfinite(values), values, np.nan) if known is None else labels[known]

@@ -9,12 +9,12 @@ import pandas as pd
 
 from titlebout.config import Params
 from titlebout.data import row_hashes
-from titlebout.distances import spread
 from titlebout.errors import InconclusiveError
 from titlebout.fitted import Documented, Fitted
 from titlebout.holdout import target_values
 from titlebout.metrics import row_losses
 from titlebout.pairing import Pair, levels
+from titlebout.sampling import evenly_spaced
 
 ROWS = 2_000  # that importance is measured on; every column costs one more prediction of them
 PREDICTION = "champion's prediction"
@@ -91,7 +91,7 @@ def importances(model: Documented, rows: pd.DataFrame, params: Params) -> dict[s
         0 for columns that the model does not look at; empty when no column matters, so that nothing is known.
     """
     known = rows[rows[params.data.target].notna()]
-    sample = known.iloc[spread(len(known), ROWS)]
+    sample = known.iloc[evenly_spaced(len(known), ROWS)]
     y = target_values(sample, params)
     base = row_losses(params.data.task, y, model.predict(sample), model.classes)
     order = np.random.default_rng(0).permutation(len(sample))

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from titlebout.comparison import CONFIRMING
-from titlebout.distances import LEAST_BLOCKS, Values, clumping, spread
+from titlebout.distances import LEAST_BLOCKS, Values, clumping
 from titlebout.pairing import Pair
+from titlebout.sampling import evenly_spaced
 
 ROWS = 2_000  # per side
 LEAST_AUC, LEAST_Z = 0.55, 3.0
@@ -59,7 +60,7 @@ def _separation(old: Values, new: Values) -> tuple[float, float]:
     """Return the AUC between two samples of shape (n, n_columns), and how many standard errors it is above 0.5."""
     from sklearn.metrics import roc_auc_score
 
-    old, new = (side[spread(len(side), ROWS)] for side in (old, new))
+    old, new = (side[evenly_spaced(len(side), ROWS)] for side in (old, new))
     sides = np.concatenate([np.zeros(len(old)), np.ones(len(new))])
     scores = _scores(np.where(np.isfinite(rows := np.concatenate([old, new])), rows, np.nan), sides)
     auc = float(roc_auc_score(sides, scores))

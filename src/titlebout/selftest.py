@@ -12,11 +12,11 @@ import pandas as pd
 from titlebout.comparison import compare
 from titlebout.config import DriftSettings
 from titlebout.data import timestamps
-from titlebout.distances import spread
 from titlebout.errors import InconclusiveError
 from titlebout.pairing import Pair, one_per_group, pairs
 from titlebout.reporting import code, number, table
 from titlebout.results import StepResult
+from titlebout.sampling import evenly_spaced
 
 RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
 PROMISES = {"random rows": 0.01, "consecutive rows": 0.10}
@@ -76,7 +76,7 @@ def selftest(
     rows = one_per_group(reference, settings.group) if settings.group else reference
     if time:
         rows = rows.iloc[np.argsort(timestamps(rows, time).to_numpy(), kind="stable")]
-    rows = rows.iloc[spread(len(rows), MOST_ROWS)]
+    rows = rows.iloc[evenly_spaced(len(rows), MOST_ROWS)]
     window = len(rows) // _SHARE
     if window < settings.min_rows:
         raise InconclusiveError(
@@ -127,7 +127,7 @@ def render_selftest(result: SelftestResult) -> str:
 
 def _windows(rows: int, window: int) -> dict[str, list[Positions]]:
     random = np.random.default_rng(0)
-    starts = spread(rows - window + 1, CONSECUTIVE_RUNS)
+    starts = evenly_spaced(rows - window + 1, CONSECUTIVE_RUNS)
     return {
         "random rows": [np.sort(random.permutation(rows)[:window]) for _ in range(RANDOM_RUNS)],
         "consecutive rows": [np.arange(start, start + window) for start in starts],
