@@ -11,11 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from worlds import COLUMNS, TARGET, TIME, FloatArray
 
 from titlebout.config import ChecksSettings, DataParams, Params, ProjectSettings, Settings, SplitParams, TrainParams
-from titlebout.data import row_hashes
+from titlebout.data import recent, row_hashes
 from titlebout.drift import drift, outlook_of
 from titlebout.influence import Outlook
 from titlebout.metrics import row_losses
-from titlebout.pairing import recent
 from titlebout.season import Fitted
 from titlebout.windows import choose
 

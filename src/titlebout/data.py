@@ -204,3 +204,14 @@ def _as_boolean(column: Column) -> Column:
     if mapped.isna().sum() > column.isna().sum():
         raise ValueError("values other than true and false")
     return mapped.astype("float64")
+
+
+def recent(frame: pd.DataFrame, time: str, days: int) -> pd.DataFrame:
+    """Return the rows of the last `days` days in order of time; all rows as they are without a time column."""
+    if not time or frame.empty:
+        return frame
+    stamps = timestamps(frame, time)
+    order = np.argsort(stamps.to_numpy(), kind="stable")
+    kept = (stamps > stamps.max() - pd.Timedelta(days=days)).to_numpy()
+    rows: pd.DataFrame = frame.iloc[order[kept[order]]]
+    return rows

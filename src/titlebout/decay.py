@@ -8,13 +8,12 @@ import pandas as pd
 
 from titlebout.arrays import BoolArray, FloatArray
 from titlebout.config import Params, PolicySettings
-from titlebout.data import row_hashes, timestamps
+from titlebout.data import recent, row_hashes, timestamps
 from titlebout.errors import ConfigError, DataError
 from titlebout.fitted import Fitted
 from titlebout.holdout import Split, split, target_values
 from titlebout.metrics import PRIMARY, row_losses
 from titlebout.models import Model
-from titlebout.pairing import recent
 from titlebout.policy import Reading
 from titlebout.project import Project
 from titlebout.registry import Champion

@@ -10,7 +10,7 @@ import pandas as pd
 
 from titlebout.comparison import compare
 from titlebout.config import DriftSettings, Params
-from titlebout.data import timestamps
+from titlebout.data import recent, timestamps
 from titlebout.drift_report import DriftResult, write_reports
 from titlebout.errors import ConfigError
 from titlebout.fitted import Documented
@@ -18,7 +18,7 @@ from titlebout.influence import NOTHING_KNOWN, PREDICTION, Outlook, importances,
 from titlebout.joint import tell_apart
 from titlebout.models import load_model_of
 from titlebout.onset import onset
-from titlebout.pairing import Pair, one_per_group, pairs, recent, structure
+from titlebout.pairing import Pair, one_per_group, pairs, structure
 from titlebout.project import Project
 from titlebout.reporting import cut, number
 from titlebout.sources import arrived

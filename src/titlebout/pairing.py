@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from titlebout.data import Column, column_kind, conform, timestamps
+from titlebout.data import Column, column_kind, conform
 from titlebout.distances import Kind, Values
 from titlebout.errors import DataError
 from titlebout.suites import canonical
@@ -51,17 +51,6 @@ class Pair:
     reference: Values
     current: Values
     labels: tuple[str, ...] = ()
-
-
-def recent(frame: pd.DataFrame, time: str, days: int) -> pd.DataFrame:
-    """Return the rows of the last `days` days in order of time; all rows as they are without a time column."""
-    if not time or frame.empty:
-        return frame
-    stamps = timestamps(frame, time)
-    order = np.argsort(stamps.to_numpy(), kind="stable")
-    kept = (stamps > stamps.max() - pd.Timedelta(days=days)).to_numpy()
-    rows: pd.DataFrame = frame.iloc[order[kept[order]]]
-    return rows
 
 
 def one_per_group(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:

@@ -8,8 +8,9 @@ import pytest
 
 from titlebout.comparison import compare
 from titlebout.config import DriftSettings
+from titlebout.data import recent
 from titlebout.distances import Kind, Values
-from titlebout.pairing import Pair, one_per_group, recent
+from titlebout.pairing import Pair, one_per_group
 
 SETTINGS = DriftSettings()
 Sample = dict[str, tuple[Kind, Values]]
