@@ -17,13 +17,14 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
+from titlebout.canonical import canonical, canonical_kwargs
 from titlebout.errors import TitleboutError
 from titlebout.findings import Answer, findings, reasons, verdict
 from titlebout.project import Project
 from titlebout.reporting import code, escape, number, table
 from titlebout.results import StepResult
 from titlebout.sources import Current, asks_a_database, read_current
-from titlebout.suites import ROW_COUNT, Expectation, SuiteError, canonical, canonical_kwargs, load_suite
+from titlebout.suites import ROW_COUNT, Expectation, SuiteError, load_suite
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc
 

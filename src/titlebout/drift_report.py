@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from titlebout.arrivals import told
+from titlebout.canonical import canonical
 from titlebout.distances import robust_scale
 from titlebout.pairing import Pair
 from titlebout.plots import change_svg
 from titlebout.reporting import Markdown, code, cut, escape, number, table
 from titlebout.results import StepResult, write_text_atomically
 from titlebout.sampling import evenly_spaced
-from titlebout.suites import canonical
 
 REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
 SHOWN_COLUMNS = 30

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from titlebout.canonical import canonical
 from titlebout.data import Column, column_kind, conform
 from titlebout.distances import Kind, Values
 from titlebout.errors import DataError
-from titlebout.suites import canonical
 
 Role = Literal["input", "target", "prediction"]
 

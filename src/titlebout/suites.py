@@ -1,11 +1,10 @@
-"""Expectation suites as files: read strictly, scaffolded from data, and compared on one dtype per kind of column.
+"""Expectation suites as files: read strictly, and scaffolded from data.
 
 The file is Great Expectations' own JSON, so that its documentation and tools apply; nothing here imports it.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from titlebout.canonical import CANONICAL_TYPES
 from titlebout.config import DataParams
 from titlebout.data import Column, column_kind
 from titlebout.errors import ConfigError
@@ -31,14 +31,6 @@ _NEEDS_DATABASE = {
     "unexpected_rows_expectation",
     "expect_query_results_to_match_comparison",
     "expect_table_row_count_to_equal_other_table",
-}
-# Whole numbers with gaps arrive as floats, and pandas 2 and 3 name text differently.
-_TYPES = {
-    "integer": ["int64", "float64"],
-    "number": ["int64", "float64"],
-    "boolean": ["bool"],
-    "datetime": ["datetime64[ns]"],
-    "text": ["str", "object"],
 }
 _LEVELS, _FEW_LEVELS = 50, 20
 _BATCH = 500  # rows of the smallest batch that scaffolded rules are made for
@@ -131,36 +123,6 @@ def load_suite(path: Path) -> tuple[Expectation, ...]:
     return suite.expectations
 
 
-def canonical(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give every column the one dtype of its kind: int8 and int64 mean the same, and only some dtypes are fast.
-
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_columns)
-        Without repeated column names.
-
-    Returns
-    -------
-    DataFrame of shape (n_rows, n_columns)
-        int64 or, with missing values, float64; bool; datetime64[ns] in UTC; object for text, for columns without any
-        value, and for boolean columns with missing ones. Other dtypes are kept.
-    """
-    return pd.DataFrame({name: _canonical_column(frame[name]) for name in frame.columns}, index=frame.index)
-
-
-def canonical_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate the type names and times of an expectation the way :func:`canonical` translates columns."""
-    changed = dict(kwargs)
-    for key in ("min_value", "max_value"):
-        if isinstance(changed.get(key), str):
-            changed[key] = _canonical_time(changed[key])
-    if isinstance(changed.get("type_list"), list):
-        changed["type_list"] = list(dict.fromkeys(_canonical_type(name) for name in changed["type_list"]))
-    if "type_" in changed:
-        changed["type_"] = _canonical_type(changed["type_"])
-    return changed
-
-
 def scaffold_suite(frame: pd.DataFrame, params: DataParams, name: str) -> dict[str, Any]:
     """Write down what a table looks like, wide enough for the next batch of it to pass.
 
@@ -204,54 +166,6 @@ def _problem(expectation: Expectation) -> str | None:
     return "it needs a database" if expectation.type in _NEEDS_DATABASE else None
 
 
-def _canonical_column(column: Column) -> Column:
-    if column.isna().all():
-        return pd.Series([None] * len(column), index=column.index, dtype=object)
-    if isinstance(column.dtype, pd.CategoricalDtype | pd.ArrowDtype):
-        column = column.astype(object).where(column.notna(), None)
-    column = column.infer_objects()
-    kind = column_kind(column)
-    if kind in {"integer", "number"}:
-        whole = kind == "integer" and not column.hasnans and column.max() < 2**63
-        return column.astype("int64" if whole else "float64")
-    if kind == "datetime":
-        return _naive_utc(column)
-    if kind == "boolean" and not column.hasnans:
-        return column.astype(bool)
-    textual = kind == "boolean" or pd.api.types.is_string_dtype(column.dtype)
-    return column.astype(object).where(column.notna(), None) if textual else column
-
-
-def _naive_utc(column: Column) -> Column:
-    """Return times in UTC without a zone, the one form that has a name in Great Expectations' type lists."""
-    aware = isinstance(column.dtype, pd.DatetimeTZDtype)  # then to_datetime would only look for repeated values
-    naive = (column.dt.tz_convert("UTC") if aware else pd.to_datetime(column, utc=True)).dt.tz_localize(None)
-    try:
-        return naive.astype("datetime64[ns]")
-    except pd.errors.OutOfBoundsDatetime:  # such as the year 9999: just as right, only slower to compare
-        return naive
-
-
-def _canonical_time(text: str) -> str:
-    """Return a time in UTC without zone, a date as its midnight: Great Expectations cannot compare a bare date."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return (moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment).isoformat()
-
-
-def _canonical_type(name: str) -> str:
-    try:
-        dtype = pd.api.types.pandas_dtype(name)
-    except (TypeError, ValueError):
-        return name  # a Python type, such as Timestamp
-    kind = column_kind(pd.Series(dtype=dtype))
-    if kind == "text":
-        return "str" if isinstance(dtype, pd.StringDtype) else name
-    return "float64" if kind == "number" else _TYPES[kind][0]
-
-
 def _about_column(column: Column, params: DataParams) -> Iterator[dict[str, Any]]:
     """Yield the expectations about one column; about one without any value there is nothing to say."""
     present = column.dropna()
@@ -262,9 +176,9 @@ def _about_column(column: Column, params: DataParams) -> Iterator[dict[str, Any]
         yield _entry(TYPE_LIST, column=column.name, type_list=types)
     yield from _about_gaps(column, required=column.name in {params.target, params.time})
     is_label = column.name == params.target and params.task == "classification"
-    if is_label or types == _TYPES["text"]:
+    if is_label or types == CANONICAL_TYPES["text"]:
         yield from _about_levels(column.name, present)
-    elif types == _TYPES["number"]:
+    elif types == CANONICAL_TYPES["number"]:
         yield from _about_range(column.name, present)
 
 
@@ -272,10 +186,10 @@ def _types_of(present: Column, *, is_time: bool) -> list[str]:
     """Return the canonical types to expect; none for objects that are neither text nor numbers."""
     kind = column_kind(present)
     if is_time:  # a CSV file has times as text
-        return [*_TYPES["datetime"], *_TYPES["text"]]
+        return [*CANONICAL_TYPES["datetime"], *CANONICAL_TYPES["text"]]
     if kind == "text" and pd.api.types.infer_dtype(present) not in {"string", "categorical"}:
         return []
-    return _TYPES[kind]
+    return CANONICAL_TYPES[kind]
 
 
 def _about_gaps(column: Column, *, required: bool) -> Iterator[dict[str, Any]]:

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 from titlebout import checks
+from titlebout.canonical import canonical
 from titlebout.checks import CheckResult, check_data, check_project, render_check
 from titlebout.config import DataParams
 from titlebout.errors import TitleboutError
 from titlebout.project import Project
 from titlebout.results import read_json, to_json
-from titlebout.suites import SuiteError, canonical, scaffold_suite
+from titlebout.suites import SuiteError, scaffold_suite
 
 ROOT = Path(__file__).parents[2]
 ROLES = DataParams(task="classification", target="late", time="when")

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from titlebout.canonical import canonical, canonical_kwargs
 from titlebout.config import DataParams
 from titlebout.errors import ConfigError, DataError, NotFoundError
-from titlebout.suites import Expectation, canonical, canonical_kwargs, load_suite, scaffold_suite
+from titlebout.suites import Expectation, load_suite, scaffold_suite
 
 ROLES = DataParams(task="classification", target="late", time="when")
 
