@@ -24,7 +24,7 @@ from titlebout.models import load_model_of
 from titlebout.opponents import Meeting, Opponents, meet, opponents
 from titlebout.pointers import Pointer
 from titlebout.project import Project
-from titlebout.proposal import foreign_paths
+from titlebout.registry import foreign_paths
 from titlebout.results import StepResult
 from titlebout.slices import Slice
 from titlebout.tracking import Dvc

@@ -12,7 +12,7 @@ from titlebout.errors import ConflictError, UnsafeError
 from titlebout.git import Git
 from titlebout.pointers import parse_yaml
 from titlebout.project import Project
-from titlebout.registry import champion_path
+from titlebout.registry import allowed_paths, champion_path, foreign_paths
 from titlebout.reporting import escape, score
 
 TRAILER = "Titlebout-Retrain"
@@ -39,19 +39,6 @@ class Why:
 
     def __str__(self) -> str:
         return f"{self.reason.replace('_', ' ')}{f', {self.note}' if self.note else ''}"
-
-
-def allowed_paths(project: Project) -> tuple[str, ...]:
-    """Return the only paths a retrain commit may touch: never code, workflows or policy."""
-    pipeline = project.pipeline_dir.relative_to(project.root).as_posix()
-    return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
-
-
-def foreign_paths(project: Project, git: Git, base: str, *commit: str) -> list[str]:
-    """Return what differs between `base` and a commit (or the work tree) that no retraining may touch."""
-    allowed = allowed_paths(project)
-    touched = git.output("diff", "--no-renames", "--name-only", base, *commit).splitlines()
-    return [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
 
 
 def require_sound(project: Project, git: Git, base: str, commit: str) -> None:

@@ -56,6 +56,19 @@ def champion_path(project: Project) -> str:
     return (project.pipeline_dir / POINTER_FILE).relative_to(project.root).as_posix()
 
 
+def allowed_paths(project: Project) -> tuple[str, ...]:
+    """Return the only paths a retrain commit may touch: never code, workflows or policy."""
+    pipeline = project.pipeline_dir.relative_to(project.root).as_posix()
+    return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
+
+
+def foreign_paths(project: Project, git: Git, base: str, *commit: str) -> list[str]:
+    """Return what differs between `base` and a commit (or the work tree) that no retraining may touch."""
+    allowed = allowed_paths(project)
+    touched = git.output("diff", "--no-renames", "--name-only", base, *commit).splitlines()
+    return [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
+
+
 def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
     """Return who holds the title at a revision, or None when nobody does.
 

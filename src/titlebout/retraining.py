@@ -23,7 +23,7 @@ from titlebout.git import Git
 from titlebout.policy import OUTCOMES, Attempt, position
 from titlebout.project import Project
 from titlebout.proposal import Why
-from titlebout.registry import champion_here, crown
+from titlebout.registry import allowed_paths, champion_here, crown
 from titlebout.reporting import escape
 from titlebout.results import StepResult, read_json
 from titlebout.sources import new_rows, read_current
@@ -164,7 +164,7 @@ def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: O
     body = proposal.body(work, why, rows, _report(work, "evaluate"))
     commit = tree.commit(
         proposal.message(title, body, why.reason, key),
-        [path for path in proposal.allowed_paths(work) if (work.root / path).exists()],
+        [path for path in allowed_paths(work) if (work.root / path).exists()],
     )
     return RetrainResult(
         passed=True,
