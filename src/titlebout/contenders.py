@@ -9,11 +9,11 @@ import pandas as pd
 from titlebout import policy
 from titlebout.config import Params, Settings
 from titlebout.decay import growth
-from titlebout.deciding import clock_of, decayed_at, drifted_in
 from titlebout.fitted import Fitted
 from titlebout.holdout import Split
 from titlebout.policy import Attempt, Decision, Measured
 from titlebout.registry import Champion, decayed_before
+from titlebout.signals import clock_of, decayed_at, drifted_in
 
 HALF = 0.5  # of the columns: from that share on Evidently calls a table drifted
 

@@ -12,24 +12,20 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from titlebout import logbook, notices, policy, proposal, registry
-from titlebout.config import Settings
-from titlebout.data import moment
 from titlebout.decay import decay
 from titlebout.drift_report import decisive
 from titlebout.errors import ConflictError
 from titlebout.forge import Forge
 from titlebout.git import Git
 from titlebout.models import load_model_of
-from titlebout.policy import DAY, Attempt, Clock, Measured, Reading
+from titlebout.policy import Attempt, Clock, Measured, Reading
 from titlebout.project import Project
-from titlebout.registry import Champion
 from titlebout.reporting import escape, table
 from titlebout.results import StepResult, read_json
+from titlebout.signals import clock_of, decayed_at, drifted_in
 from titlebout.sources import arrived
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc
-
-SHOWN_COLUMNS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,42 +239,9 @@ def _findings(project: Project) -> tuple[str, Reading]:
     return "", drifted_in(decisive(found["columns"]))
 
 
-def clock_of(known: pd.DataFrame, fresh: pd.DataFrame, time: str, settings: Settings) -> Clock:
-    """Return the data's own clock.
-
-    Parameters
-    ----------
-    known, fresh : DataFrame
-        The tracked rows and those that came after them; at least one must have a row.
-    time : str
-        Time column; empty when rows have no order.
-    settings : Settings
-    """
-    days, rows = settings.policy.period_days, settings.retrain.min_new_rows
-    return Clock(moment(known, fresh, time), float(days * DAY if time else rows))
-
-
-def drifted_in(names: Sequence[str]) -> Reading:
-    """Return how many columns drifted, and which, as what a decision rests on."""
-    shown = ", ".join(names[:SHOWN_COLUMNS])
-    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
-    return Reading(float(len(names)), f"in {shown}{more}" if names else "")
-
-
 def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tracked rows and those that arrived since."""
     Dvc(project).pull_data()
     known = read_tables(project.root, "data")
     fresh = arrived(project, known).rows
     return known, known.iloc[:0] if fresh.empty else fresh
-
-
-def decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> str:
-    """Return where the data stood when a champion won after a decay: the log knows it, or the end of what it won on tells.
-
-    The latter is earlier by as much as labels come late.
-    """
-    if champion is None:
-        return ""
-    won = [attempt.at for attempt in attempts if (attempt.reason, attempt.outcome) == ("perf_decay", "won")]
-    return won[-1] if won else str((champion.meta.get("holdout") or {}).get("end") or "")

@@ -17,7 +17,7 @@ from sample import Said
 from titlebout import deciding, logbook, process
 from titlebout.arrivals import Rule, what_is_new
 from titlebout.decay import decay, welch
-from titlebout.deciding import DecideResult, decayed_at, render_decide
+from titlebout.deciding import DecideResult, render_decide
 from titlebout.errors import ExitCode
 from titlebout.git import Git
 from titlebout.models import load_model_of
@@ -25,6 +25,7 @@ from titlebout.policy import Attempt
 from titlebout.project import Project
 from titlebout.reasons import REASONS
 from titlebout.registry import champion_here
+from titlebout.signals import decayed_at
 from titlebout.tables import read_tables
 from titlebout.tracking import Dvc
 
