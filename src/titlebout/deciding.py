@@ -17,7 +17,7 @@ from titlebout.drift_report import decisive
 from titlebout.errors import ConflictError
 from titlebout.forge import Forge
 from titlebout.git import Git
-from titlebout.models import load_model_of
+from titlebout.loading import load_model_of
 from titlebout.policy import Attempt, Clock, Measured, Reading
 from titlebout.project import Project
 from titlebout.reporting import escape, table

@@ -33,7 +33,8 @@ from titlebout.decay import losses
 from titlebout.demo_report import DemoResult, Period
 from titlebout.errors import ConflictError, NotFoundError
 from titlebout.git import Git
-from titlebout.models import Model, load_model_of
+from titlebout.loading import load_model_of
+from titlebout.models import Model
 from titlebout.process import run
 from titlebout.project import Project
 from titlebout.proposal import Why

@@ -16,7 +16,7 @@ from titlebout.errors import ConfigError
 from titlebout.fitted import Documented
 from titlebout.influence import NOTHING_KNOWN, PREDICTION, Outlook, importances, trained_on
 from titlebout.joint import tell_apart
-from titlebout.models import load_model_of
+from titlebout.loading import load_model_of
 from titlebout.onset import onset
 from titlebout.pairing import Pair, one_per_group, pairs, structure
 from titlebout.project import Project

@@ -19,8 +19,8 @@ from titlebout.config import GateSettings, with_margin
 from titlebout.errors import ExitCode, TitleboutError, UnsafeError
 from titlebout.gate import Decision, Guard, MetricLine, decide
 from titlebout.git import Git
+from titlebout.loading import load_model_of
 from titlebout.metrics import PRIMARY
-from titlebout.models import load_model_of
 from titlebout.opponents import Meeting, Opponents, meet, opponents
 from titlebout.pointers import Pointer
 from titlebout.project import Project

@@ -27,7 +27,6 @@ import pandas as pd
 from titlebout.arrays import FloatArray
 from titlebout.data import column_kind, conform
 from titlebout.errors import DataError, InconclusiveError, NotFoundError, UnsafeError
-from titlebout.project import Project
 from titlebout.results import read_json, write_json
 
 GOLDEN_ROWS = 256
@@ -238,12 +237,6 @@ def load_model(folder: Path, package: str) -> Model:
             why=f"{type(error).__name__}: {error}",
             fix=f"keep the functions and classes it was trained with in src/{package}, or check out the commit it was trained at",
         ) from error
-
-
-def load_model_of(project: Project, folder: Path) -> Model:
-    """Load a model of a project, whose own code may be part of it; raises what :func:`load_model` raises."""
-    project.import_code()
-    return load_model(folder, project.settings.project.package)
 
 
 def to_records(frame: pd.DataFrame, kinds: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -17,8 +17,9 @@ from titlebout.errors import ConfigError, DataError, InconclusiveError, NotFound
 from titlebout.estimates import Truth
 from titlebout.git import Git
 from titlebout.holdout import Split, labelled, require_no_overlap, split, target_values
+from titlebout.loading import load_model_of
 from titlebout.metrics import aligned, truth_of
-from titlebout.models import Model, load_model_of
+from titlebout.models import Model
 from titlebout.pointers import folder_digest
 from titlebout.project import Project
 from titlebout.registry import Champion

@@ -17,8 +17,8 @@ from typing import ClassVar
 import yaml
 
 from titlebout.errors import NotFoundError
+from titlebout.loading import load_model_of
 from titlebout.locked import LOCK, serving_requirements
-from titlebout.models import load_model_of
 from titlebout.process import run
 from titlebout.project import Project
 from titlebout.replay import Replay, replay, serve

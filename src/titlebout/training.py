@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from titlebout import models
+from titlebout import loading, models
 from titlebout.arrays import FloatArray
 from titlebout.data import column_kind, timestamps
 from titlebout.errors import ExitCode, InconclusiveError
@@ -172,7 +172,7 @@ def score(project: Project) -> dict[str, Any]:
     """Stage ``evaluate``: the challenger's own scores on the holdout, in ``reports/metrics.json``."""
     frame = labelled(project)
     divided = split(frame, project.params)
-    model = models.load_model_of(project, project.model_dir)
+    model = loading.load_model_of(project, project.model_dir)
     require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, "challenger")
     held = frame[divided.holdout]
     y = target_values(held, project.params)

@@ -20,7 +20,7 @@ from titlebout.decay import decay, welch
 from titlebout.deciding import DecideResult, render_decide
 from titlebout.errors import ExitCode
 from titlebout.git import Git
-from titlebout.models import load_model_of
+from titlebout.loading import load_model_of
 from titlebout.policy import Attempt
 from titlebout.project import Project
 from titlebout.reasons import REASONS

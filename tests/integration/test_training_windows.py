@@ -9,7 +9,7 @@ import pytest
 import sample
 from titlebout import process
 from titlebout.errors import ConfigError
-from titlebout.models import load_model_of
+from titlebout.loading import load_model_of
 from titlebout.project import Project
 
 PIPELINE = Path("pipelines/ferries")
