@@ -21,7 +21,7 @@ setup: .venv/.ready  ## Make the virtual environment (.venv) from the lock, hash
 	@touch $@
 
 demo: setup  ## Replay a year of flights through the loop (about 8 minutes); ARGS=--full uses all flights
-	@$(BIN)/titlebout demo $(ARGS)
+	@$(BIN)/python -m demo $(ARGS)
 
 test: setup  ## Run every test that this machine can run
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)

@@ -27,7 +27,6 @@ from titlebout import backtest_report, errors
 from titlebout.calibration import Calibration
 from titlebout.cli import OUTPUTS, cli
 from titlebout.config import Params, Settings, settings_schema
-from titlebout.demo_report import Period
 from titlebout.doctor import Finding
 from titlebout.policy import Signal
 from titlebout.results import StepResult
@@ -58,7 +57,6 @@ NESTED: dict[str, tuple[type, ...]] = {
     "backtest": (backtest_report.Period, backtest_report.Policy, Turn),
     "decide": (Signal,),
     "doctor": (Finding,),
-    "demo": (Period,),
     "evaluate": (MetricLine, Guard, Slice, Calibration),
 }
 LIMITS = {"gt": "> {}", "ge": "≥ {}", "lt": "< {}", "le": "≤ {}"}

@@ -17,13 +17,16 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], command: click.Command = cli, name: str = "titlebout") -> int:
     """Run one command and return its exit code; never raises for what a user can meet.
 
     Parameters
     ----------
     arguments : list of str
         What stands after ``titlebout`` on the command line.
+    command : click.Command
+    name : str
+        What the help calls the program.
 
     Raises
     ------
@@ -32,7 +35,7 @@ def run(arguments: list[str]) -> int:
     """
     as_json = "--json" in arguments
     try:
-        return int(cli.main(arguments, prog_name="titlebout", standalone_mode=False) or ExitCode.OK)
+        return int(command.main(arguments, prog_name=name, standalone_mode=False) or ExitCode.OK)
     except click.ClickException as error:
         return _usage(error, as_json)
     except (click.Abort, KeyboardInterrupt):

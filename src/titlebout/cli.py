@@ -407,25 +407,6 @@ def doctor_command() -> Report:
     return Report(result, doctor.render_doctor(result), exit_code=ExitCode.OK if result.passed else ExitCode.USAGE)
 
 
-@step(cli, "demo", in_project=False)
-@click.option(
-    "--output-dir", type=click.Path(path_type=Path, file_okay=False), default="build/demo", help="Folder for the demo."
-)
-@click.option("--full", is_flag=True, help="Use all flights of 2013 instead of the sample.")
-@click.option("--months", type=click.IntRange(1, 10), help="Stop after so many months of production data.")
-def demo_command(output_dir: Path, full: bool, months: int | None) -> Report:
-    """Generate a repository and replay a year of flights through the loop.
-
-    \b
-    Example:
-      titlebout demo
-    """  # noqa: D301
-    from titlebout import demo, demo_report
-
-    result = demo.demo(output_dir, full, months, progress)
-    return Report(result, demo_report.render_demo(result), is_markdown=False)
-
-
 @cli.command("stage", hidden=True)
 @click.argument("name", type=click.Choice(["check-data", "prepare", "train", "evaluate"]))
 @click.option("--pipeline", metavar="NAME", required=True, help="Pipeline that the stage belongs to.")

