@@ -7,8 +7,8 @@ import click
 
 from demo.replay import demo
 from demo.report import render_demo
-from titlebout.__main__ import run
-from titlebout.console import Report, progress, step
+from titlebout.cli.console import Report, progress, step
+from titlebout.cli.main import run
 
 
 @click.group()

@@ -16,32 +16,29 @@ import pandas as pd
 
 from demo import report
 from demo.report import DemoResult, Period
-from titlebout import (
-    act,
-    backtest,
-    backtest_report,
-    checks,
-    deciding,
-    drift,
-    evaluation,
-    packaging,
-    retraining,
-    scaffold,
-    training,
-)
-from titlebout.backtest_report import BacktestResult
-from titlebout.decay import losses
-from titlebout.errors import ConflictError
-from titlebout.git import Git
-from titlebout.loading import load_model_of
-from titlebout.models import Model
-from titlebout.process import run
-from titlebout.project import Project
-from titlebout.proposal import Why
-from titlebout.registry import promote
-from titlebout.results import write_json, write_text_atomically
-from titlebout.tables import read_table
-from titlebout.tracking import Dvc
+from titlebout.backtest.backtest import PAGE, Plan, compare
+from titlebout.backtest.report import BacktestResult, page
+from titlebout.checks.check import check_project
+from titlebout.core.errors import ConflictError
+from titlebout.core.process import run
+from titlebout.core.results import write_json, write_text_atomically
+from titlebout.data.tables import read_table
+from titlebout.drift.measure import measure
+from titlebout.forge import act
+from titlebout.gate.evaluate import evaluate
+from titlebout.models.artifact import Model
+from titlebout.models.champion import promote
+from titlebout.models.loading import load_model_of
+from titlebout.policy.performance import losses
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
+from titlebout.retraining.decide import decide
+from titlebout.retraining.reason import Why
+from titlebout.retraining.retrain import retrain
+from titlebout.scaffold.generate import Request, new
+from titlebout.serving.package import package
+from titlebout.training.train import train
 
 HOME = Path(__file__).parents[1]
 NAME = "flights-delay"
@@ -89,7 +86,7 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
         backtest=compared,
     )
     write_text_atomically(output_dir / "report.html", report.page(result, periods))
-    write_text_atomically(output_dir / backtest.PAGE, backtest_report.page(compared))
+    write_text_atomically(output_dir / PAGE, page(compared))
     return result
 
 
@@ -140,7 +137,7 @@ def _clear(output_dir: Path) -> None:
 def _first_push(output_dir: Path, months: tuple[Path, ...], say: Say) -> tuple[Project, str]:
     """Generate the repository with the first months as its data and no champion, commit, and run its CI."""
     say("1/5 generate a repository from the template")
-    scaffold.new(scaffold.Request(NAME, output_dir), ask=False)
+    new(Request(NAME, output_dir), ask=False)
     project = Project.find(output_dir / NAME)
     # Inside another repository, as here, `new` leaves git to its user.
     run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=project.root)
@@ -195,12 +192,12 @@ def _run_ci(project: Project, say: Say) -> str:
 def _first_champion(project: Project, say: Say) -> None:
     """Train, evaluate, promote and package the first champion, as a team does once on a laptop."""
     say("3/5 the first champion: train on January and February, evaluate, promote, package")
-    training.train(project, say)
-    result = evaluation.evaluate(project, base="HEAD")
+    train(project, say)
+    result = evaluate(project, base="HEAD")
     promote(project, Dvc(project).pull_challenger(), result.to_dict())
     Dvc(project).push()
     commit(project, "Promote the first champion")
-    packaged = packaging.package(project, Dvc(project).pull_model("champion"), image=False)
+    packaged = package(project, Dvc(project).pull_model("champion"), image=False)
     say(f"    {packaged.reasons[0]}")
 
 
@@ -220,18 +217,18 @@ def _replay(project: Project, months: tuple[Path, ...], say: Say) -> list[Period
 
 def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Period:
     """Do what drift.yml does: check, measure drift, decide, retrain; and merge what the gate promotes."""
-    checked = checks.check_project(project, "current")
+    checked = check_project(project, "current")
     write_json(project.reports / "check-data.json", checked.to_dict())
     period = Period(name, rows, checked.verdict, "-", "stop", loss)
     if checked.passed:
-        measured = drift.measure(project)
+        measured = measure(project)
         write_json(project.reports / "drift.json", measured.to_dict())
         period = replace(period, drift=measured.verdict)
-    decided = deciding.decide(project)
+    decided = decide(project)
     period = replace(period, decision=decided.action)
     if decided.action != "attempt":
         return period
-    attempt = retraining.retrain(project, Why(decided.reason, decided.note))
+    attempt = retrain(project, Why(decided.reason, decided.note))
     bout: Mapping[str, Any] = attempt.evaluation or {}
     if attempt.verdict == "promote":
         Git(project.root).run(
@@ -255,7 +252,7 @@ def _backtest(project: Project, months: tuple[Path, ...], say: Say) -> BacktestR
     say("5/5 the same months under other policies")
     tables = [(month.stem, read_table(month)) for month in months]
     start = pd.concat([rows for _, rows in tables[:FIRST_MONTHS]], ignore_index=True)
-    return backtest.compare(project, start, tables[FIRST_MONTHS:], backtest.Plan(), say)
+    return compare(project, start, tables[FIRST_MONTHS:], Plan(), say)
 
 
 def commit(project: Project, message: str) -> None:

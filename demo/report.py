@@ -9,10 +9,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from titlebout import pages
-from titlebout.backtest_report import BacktestResult, overview
-from titlebout.reporting import score
-from titlebout.results import StepResult
+from titlebout.backtest.report import BacktestResult, overview
+from titlebout.core import html
+from titlebout.core.markdown import score
+from titlebout.core.results import StepResult
 
 NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s"}
 # Policies beside the loop in the plot: what they are called there, and their colour.
@@ -137,10 +137,10 @@ def told(period: Period) -> str:
 def page(result: DemoResult, periods: list[Period]) -> str:
     """Return the HTML report: the year as a plot and as a table."""
     lines = [
-        pages.Line(f"titlebout's loop (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")
+        html.Line(f"titlebout's loop (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")
     ]
     lines += [
-        pages.Line(
+        html.Line(
             f"{SHOWN[one.name][0]} (mean {one.mean_loss:.4f})",
             [turn.loss for turn in one.turns],
             SHOWN[one.name][1],
@@ -153,22 +153,20 @@ def page(result: DemoResult, periods: list[Period]) -> str:
         "challenger promoted": [(0, i) for i, p in enumerate(periods) if p.verdict == "promote"],
         "challenger refused": [(0, i) for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
     }
-    plot = pages.line_plot(
+    plot = html.line_plot(
         [p.name[5:] for p in periods], lines, "log loss on the month's flights (smaller is better)", marked
     )
     headers, rows = _rows(result.periods)
-    return pages.page(
+    return html.page(
         "A year of flights through the loop",
         "Will a flight from New York arrive more than 15 minutes late? 2013, month by month.",
-        pages.paragraph(" ".join(map(_sentence, result.reasons))),
-        pages.figure(
+        html.paragraph(" ".join(map(_sentence, result.reasons))),
+        html.figure(
             plot,
             "Each point scores the model that was in service when the month's flights arrived, before any of them was trained on.",
         ),
-        pages.table(headers, rows, [p.verdict for p in periods]),
-        pages.paragraph(
-            "Champion and challenger: log loss on the same held-out flights, which neither was trained on."
-        ),
-        pages.paragraph("The same months under other policies are in backtest.html beside this page."),
-        pages.paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
+        html.table(headers, rows, [p.verdict for p in periods]),
+        html.paragraph("Champion and challenger: log loss on the same held-out flights, which neither was trained on."),
+        html.paragraph("The same months under other policies are in backtest.html beside this page."),
+        html.paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
     )

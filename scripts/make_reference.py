@@ -23,17 +23,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from titlebout import backtest_report, errors
-from titlebout.calibration import Calibration
-from titlebout.cli import OUTPUTS, cli
-from titlebout.config import Params, Settings, settings_schema
+from titlebout.backtest.report import Period, Policy
+from titlebout.backtest.simulation import Turn
+from titlebout.cli.commands import OUTPUTS, cli
+from titlebout.core import errors
+from titlebout.core.results import StepResult
 from titlebout.doctor import Finding
-from titlebout.policy import Signal
-from titlebout.results import StepResult
-from titlebout.roles import Roles
-from titlebout.safeguards import Guard, MetricLine
-from titlebout.season import Turn
-from titlebout.slices import Slice
+from titlebout.gate.calibration import Calibration
+from titlebout.gate.guardrails import Guard, MetricLine
+from titlebout.gate.slices import Slice
+from titlebout.policy.rules import Signal
+from titlebout.scaffold.columns import Roles
+from titlebout.settings.config import Params, Settings, settings_schema
 
 WRITING = {*OUTPUTS, "backtest"}  # commands that leave their result in reports/
 ROOT = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ JSON_TYPES = {
 }
 NESTED: dict[str, tuple[type, ...]] = {
     "adopt": (Roles,),
-    "backtest": (backtest_report.Period, backtest_report.Policy, Turn),
+    "backtest": (Period, Policy, Turn),
     "decide": (Signal,),
     "doctor": (Finding,),
     "evaluate": (MetricLine, Guard, Slice, Calibration),
@@ -232,10 +233,10 @@ def _command(kind: type[StepResult]) -> str:
 
 def result_types() -> list[type[StepResult]]:
     """Return the results of all commands."""
-    sources = sorted((ROOT / "src" / "titlebout").glob("*.py"))
-    for path in sources:
+    library = ROOT / "src"
+    for path in sorted((library / "titlebout").rglob("*.py")):
         if "(StepResult)" in path.read_text(encoding="utf-8"):
-            importlib.import_module(f"titlebout.{path.stem}")
+            importlib.import_module(".".join(path.relative_to(library).with_suffix("").parts))
     return StepResult.__subclasses__()
 
 

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from titlebout.process import run
-from titlebout.scaffold import Request, new
+from titlebout.core.process import run
+from titlebout.scaffold.generate import Request, new
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "cookiecutter" / "{{cookiecutter.project_slug}}"

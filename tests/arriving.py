@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 import sample
-from titlebout.project import Project
+from titlebout.repository.project import Project
 
 ARRIVED = sample.crossings(300, start="2024-04-20", seed=3)  # the tracked rows end on that day
 

@@ -13,8 +13,8 @@ import pytest
 import sample
 import titlebout
 from sample import Said
-from titlebout.__main__ import run
-from titlebout.project import Project
+from titlebout.cli.main import run
+from titlebout.repository.project import Project
 
 GITCONFIG = "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
 # .ci/run sets it; read before the tests clear the environment.

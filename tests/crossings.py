@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titlebout.data import conform
-from titlebout.models import Trained, save_model
+from titlebout.data.columns import conform
+from titlebout.models.artifact import Trained, save_model
 
 ROWS = 400
 KINDS = {

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titlebout.arrays import FloatArray, IntArray
-from titlebout.bouts import Bout
-from titlebout.config import GateSettings
-from titlebout.estimates import Truth
+from titlebout.core.arrays import FloatArray, IntArray
+from titlebout.gate.predictions import Bout
+from titlebout.metrics.estimates import Truth
+from titlebout.settings.config import GateSettings
 
 CLASSES = ("no", "yes")
 SPREAD = 1.3

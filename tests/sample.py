@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titlebout import process
+from titlebout.core import process
 
 NAME = "ferries"
 ROWS = 600  # one crossing every two hours, 50 days; the last 14 days are 168 rows

@@ -7,10 +7,10 @@ from pathlib import Path
 import yaml
 
 import sample
-from titlebout import process
-from titlebout.pointers import Pointer
-from titlebout.project import Project
-from titlebout.tracking import Dvc
+from titlebout.core import process
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.project import Project
 
 PIPELINE = Path("pipelines") / "ferries"
 PARAMS, LOCK, CHAMPION = PIPELINE / "params.yaml", PIPELINE / "dvc.lock", PIPELINE / "champion.dvc"

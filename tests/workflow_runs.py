@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sample
 from fakes.github_server import GithubServer
-from titlebout.act import WorkflowRun, run_workflow
+from titlebout.forge.act import WorkflowRun, run_workflow
 
 REPOSITORY = "acme/flights-delay"
 TOKEN = "ghs_canary0123456789"

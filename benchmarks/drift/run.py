@@ -19,9 +19,9 @@ import peers
 import world
 from scipy.stats import binomtest
 
-from titlebout.comparison import compare
-from titlebout.config import DriftSettings
-from titlebout.drift import drift
+from titlebout.drift.measure import drift
+from titlebout.drift.rule import compare
+from titlebout.settings.config import DriftSettings
 
 HERE = Path(__file__).parent
 SETTINGS = DriftSettings()

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.pairing import Pair
+from titlebout.drift.alignment import Pair
 
 Random = np.random.Generator
 Array = npt.NDArray[np.float64]

@@ -15,11 +15,11 @@ import numpy as np
 import worlds
 from sklearn.metrics import log_loss, roc_auc_score
 
-from titlebout.arrays import FloatArray
-from titlebout.bouts import Bout
-from titlebout.gate import decide
-from titlebout.inference import Difference
-from titlebout.scorers import find_metric
+from titlebout.core.arrays import FloatArray
+from titlebout.gate.decision import decide
+from titlebout.gate.predictions import Bout
+from titlebout.metrics.inference import Difference
+from titlebout.metrics.scorers import find_metric
 
 ALPHA, DRAWS = 0.05, 1000
 METRICS = ("log_loss", "brier", "accuracy", "roc_auc", "mae")

@@ -18,11 +18,11 @@ import worlds
 from evidently import BinaryClassification, DataDefinition, Dataset, Report
 from evidently.metrics import Accuracy, LogLoss, RocAuc
 
-from titlebout.bouts import Bout
-from titlebout.config import GateSettings, SlicesSettings
-from titlebout.gate import Decision, decide
-from titlebout.metrics import losses_of
-from titlebout.scorers import find_metric
+from titlebout.gate.decision import Decision, decide
+from titlebout.gate.predictions import Bout
+from titlebout.metrics.catalogue import losses_of
+from titlebout.metrics.scorers import find_metric
+from titlebout.settings.config import GateSettings, SlicesSettings
 
 SETTINGS = GateSettings(slices=SlicesSettings(columns=("slice",)))
 MODES = {"superior": "change", "non-inferior-and-ahead": "drift", "non-inferior": "age"}

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titlebout.arrays import FloatArray
-from titlebout.bouts import Bout
-from titlebout.config import GateSettings, SlicesSettings
-from titlebout.gate import decide
-from titlebout.holdout import split, target_values
-from titlebout.metrics import losses_of, truth_of
-from titlebout.models import inputs, predict
-from titlebout.process import run
-from titlebout.project import Project
-from titlebout.tables import read_table
-from titlebout.tracking import Dvc
-from titlebout.training import fit_estimator
+from titlebout.core.arrays import FloatArray
+from titlebout.core.process import run
+from titlebout.data.holdout import split, target_values
+from titlebout.data.tables import read_table
+from titlebout.gate.decision import decide
+from titlebout.gate.predictions import Bout
+from titlebout.metrics.catalogue import losses_of, truth_of
+from titlebout.models.artifact import inputs, predict
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.project import Project
+from titlebout.settings.config import GateSettings, SlicesSettings
+from titlebout.training.train import fit_estimator
 
 ROOT = Path(__file__).parents[2]
 FIRST_MONTHS = 2

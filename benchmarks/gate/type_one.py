@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import worlds
 
-from titlebout.bouts import Bout
-from titlebout.scorers import find_metric
+from titlebout.gate.predictions import Bout
+from titlebout.metrics.scorers import find_metric
 
 ALPHA = 0.05
 BINARY = ("log_loss", "brier", "accuracy", "f1", "roc_auc", "average_precision")

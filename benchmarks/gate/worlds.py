@@ -16,9 +16,9 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from titlebout.arrays import FloatArray, IntArray
-from titlebout.bouts import Bout
-from titlebout.estimates import Truth
+from titlebout.core.arrays import FloatArray, IntArray
+from titlebout.gate.predictions import Bout
+from titlebout.metrics.estimates import Truth
 
 BASE_RATE = 0.19
 SEPARATION = 1.263  # between the classes' mean signals, in sds of the common noise: AUC 0.81

@@ -23,7 +23,7 @@ import seasons  # noqa: E402
 import tables  # noqa: E402
 import worlds  # noqa: E402
 
-from titlebout.project import Project  # noqa: E402
+from titlebout.repository.project import Project  # noqa: E402
 
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "explanation" / "when-to-retrain.md"

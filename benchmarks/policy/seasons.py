@@ -10,12 +10,12 @@ import pandas as pd
 import worlds
 from team import Team
 
-from titlebout.backtest import Plan, compare
-from titlebout.drift_report import share_drifted
-from titlebout.project import Project
-from titlebout.season import CONTENDERS, Contender, Season, play
-from titlebout.tables import read_table
-from titlebout.tracking import Dvc
+from titlebout.backtest.backtest import Plan, compare
+from titlebout.backtest.simulation import CONTENDERS, Contender, Season, play
+from titlebout.data.tables import read_table
+from titlebout.drift.report import share_drifted
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.project import Project
 
 DELAY = 4  # weeks until labels are known
 TITLEBOUT = CONTENDERS[-1]

@@ -8,7 +8,7 @@ import seasons
 import worlds
 from claims import Claim, Row, less, mean, of
 
-from titlebout.season import CONTENDERS
+from titlebout.backtest.simulation import CONTENDERS
 
 POLICIES = [contender.name for contender in CONTENDERS]
 OURS = POLICIES[-1]

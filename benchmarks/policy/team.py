@@ -10,13 +10,21 @@ from scipy.stats import wasserstein_distance
 from sklearn.linear_model import LogisticRegression
 from worlds import COLUMNS, TARGET, TIME, FloatArray
 
-from titlebout.config import ChecksSettings, DataParams, Params, ProjectSettings, Settings, SplitParams, TrainParams
-from titlebout.data import recent, row_hashes
-from titlebout.drift import drift, outlook_of
-from titlebout.influence import Outlook
-from titlebout.metrics import row_losses
-from titlebout.season import Fitted
-from titlebout.windows import choose
+from titlebout.backtest.simulation import Fitted
+from titlebout.data.columns import recent, row_hashes
+from titlebout.drift.importance import Outlook
+from titlebout.drift.measure import drift, outlook_of
+from titlebout.metrics.catalogue import row_losses
+from titlebout.settings.config import (
+    ChecksSettings,
+    DataParams,
+    Params,
+    ProjectSettings,
+    Settings,
+    SplitParams,
+    TrainParams,
+)
+from titlebout.training.window import choose
 
 KNOTS = (0,)
 WINDOWS = (42, 84, 182)  # days: 6, 12 and 26 weeks

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.season import Arrived
+from titlebout.backtest.simulation import Arrived
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
 CRON = {"daily": "17 3 * * *", "weekly": "17 3 * * 1", "monthly": "17 3 1 * *"}
-LINKED = (".github/actions/setup/setup.sh", "vendor/titlebout/src/titlebout/cli.py", "requirements.lock")
+LINKED = (".github/actions/setup/setup.sh", "vendor/titlebout/src/titlebout/cli/main.py", "requirements.lock")
 
 
 def require_links() -> None:
@@ -41,7 +41,7 @@ def adopt() -> None:
     command = [sys.executable, "-m", "titlebout", "adopt", "--data", ANSWERS["data_file"]]
     command += ["--target", ANSWERS["target"], "--task", ANSWERS["task"]]
     environment = os.environ | {"PYTHONPATH": str(Path("vendor/titlebout/src").resolve())}
-    probe = "import titlebout.cli, titlebout.scaffold, titlebout.checks, pandas, dvc"
+    probe = "import titlebout.cli.commands, titlebout.scaffold.generate, titlebout.checks.check, pandas, dvc"
     if subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, check=False).returncode != 0:
         sys.exit(
             "titlebout: your own table needs pandas and DVC, which this cookiecutter's Python does not have; "

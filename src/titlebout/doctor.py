@@ -10,14 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from titlebout import process, registry, sources
-from titlebout.errors import ConfigError, NotFoundError, TitleboutError
-from titlebout.git import Git
-from titlebout.pointers import Pointer, remote_url
-from titlebout.project import Project
-from titlebout.reporting import code, table
-from titlebout.results import StepResult, read_json
-from titlebout.tracking import Dvc
+from titlebout.core import process
+from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
+from titlebout.core.markdown import code, table
+from titlebout.core.results import StepResult, read_json
+from titlebout.data.current import look_at
+from titlebout.models.champion import champion_here
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.dvc_files import Pointer, remote_url
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
 
 LARGEST_REMOTE = 100_000_000  # bytes; what a clone should not have to download
 WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")
@@ -174,7 +176,7 @@ def _data(project: Project) -> str:
 
 
 def _champion(project: Project) -> str:
-    champion = registry.champion_here(project)
+    champion = champion_here(project)
     if champion is None:
         raise NotFoundError(
             "nobody holds the title yet", fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`"
@@ -242,7 +244,7 @@ _PROJECT: tuple[_Check, ...] = (
     ("suite", True, _suite),
     ("lock", False, _lock),
     ("data", True, _data),
-    ("current data", False, sources.look_at),
+    ("current data", False, look_at),
     ("remote size", False, _remote_size),
     ("champion", False, _champion),
     ("workflows", False, _workflows),

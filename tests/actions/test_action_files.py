@@ -11,7 +11,7 @@ import click
 import pytest
 import yaml
 
-from titlebout.cli import OUTPUTS, cli
+from titlebout.cli.commands import OUTPUTS, cli
 
 ROOT = Path(__file__).parents[2]
 ACTIONS = ROOT / ".github" / "actions"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from titlebout import process
-from titlebout.act import STANDINS
+from titlebout.core import process
+from titlebout.forge.act import STANDINS
 
 # Its documentation: "If a wildcard pattern is used, the path hierarchy will be preserved after the first wildcard";
 # of several paths "the least common ancestor of all the search paths will be used as the root directory".

@@ -10,7 +10,7 @@ import pytest
 
 import sample
 from sample import Said
-from titlebout.__main__ import run
+from titlebout.cli.main import run
 
 Command = Callable[..., Said]
 Change = Callable[[Path], object]

@@ -10,14 +10,14 @@ import click
 import pytest
 
 from sample import Said
-from titlebout import errors
-from titlebout.__main__ import run
-from titlebout.cli import OUTPUTS, cli
-from titlebout.console import ANSWERS, Report, step
-from titlebout.errors import ExitCode, TitleboutError
-from titlebout.process import Completed, ProcessError
-from titlebout.results import StepResult
-from titlebout.tracking import StageFailedError
+from titlebout.cli.commands import OUTPUTS, cli
+from titlebout.cli.console import ANSWERS, Report, step
+from titlebout.cli.main import run
+from titlebout.core import errors
+from titlebout.core.errors import ExitCode, TitleboutError
+from titlebout.core.process import Completed, ProcessError
+from titlebout.core.results import StepResult
+from titlebout.repository.dvc import StageFailedError
 
 CODES = {
     "BUG": 1,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import click
 import pytest
 
-from titlebout import process
-from titlebout.__main__ import run
-from titlebout.cli import cli
+from titlebout.cli.commands import cli
+from titlebout.cli.main import run
+from titlebout.core import process
 
 COMMANDS = [name for name, command in cli.commands.items() if not command.hidden]
 HEAVY = {
@@ -100,7 +100,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     script = f"""
 import json, sys
-from titlebout.__main__ import run
+from titlebout.cli.main import run
 run({arguments!r})
 print()
 print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))

@@ -11,7 +11,7 @@ from subprocess import Popen
 import pytest
 
 import sample
-from titlebout import process
+from titlebout.core import process
 
 # In the place of a stage that takes long: it writes down its id and sleeps.
 SLOW = "sh -c 'mkdir -p ../../build && echo $$ > ../../build/pid && exec sleep 60'"

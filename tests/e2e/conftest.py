@@ -1,4 +1,4 @@
-"""End to end: whole workflows, run by act through titlebout.act (the harness; stand-ins are in src/titlebout/standins)."""
+"""End to end: whole workflows, run by act through titlebout.forge.act (the harness; stand-ins are in src/titlebout/standins)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 import sample
 from fakes.github_server import GithubServer
-from titlebout.scaffold import Request, new
+from titlebout.scaffold.generate import Request, new
 from workflow_runs import REPOSITORY, with_origin
 
 

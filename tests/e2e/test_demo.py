@@ -10,7 +10,7 @@ import pytest
 
 import sample
 import titlebout
-from titlebout import process
+from titlebout.core import process
 
 HOME = Path(titlebout.__file__).parents[2]
 

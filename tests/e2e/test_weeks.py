@@ -9,11 +9,11 @@ import pytest
 
 import sample
 from fakes.github_server import GithubServer
-from titlebout.act import WorkflowRun
-from titlebout.git import Git
-from titlebout.project import Project
-from titlebout.tables import read_tables
-from titlebout.tracking import Dvc
+from titlebout.data.tables import read_tables
+from titlebout.forge.act import WorkflowRun
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
 from workflow_runs import REPOSITORY, run, with_origin
 
 HOME = Path(__file__).parents[2]

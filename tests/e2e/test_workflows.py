@@ -8,8 +8,8 @@ import yaml
 
 import sample
 from fakes.github_server import GithubServer
-from titlebout import process
-from titlebout.act import run_workflow
+from titlebout.core import process
+from titlebout.forge.act import run_workflow
 from workflow_runs import run
 
 BRANCH = "retrain/flights-delay"

@@ -13,8 +13,8 @@ from email.utils import formatdate
 import httpx
 
 from fakes.github_server import Fault, InProcess, Kind, Reply, Repository, StandIn, refusal
-from titlebout.errors import ConflictError, TemporaryError
-from titlebout.forge import TIMEOUT_SECONDS, Forge, PullRequest
+from titlebout.core.errors import ConflictError, TemporaryError
+from titlebout.forge.client import TIMEOUT_SECONDS, Forge, PullRequest
 
 MOST_CALLS = 12
 SHA = "0123456789" * 4

@@ -12,14 +12,15 @@ import pytest
 
 import sample
 from sample import Said
-from titlebout import backtest, process
-from titlebout.backtest import Plan
-from titlebout.backtest_report import BacktestResult
-from titlebout.drift_report import share_drifted
-from titlebout.errors import ExitCode
-from titlebout.project import Project
-from titlebout.reasons import POLICIES
-from titlebout.tables import read_tables
+from titlebout.backtest import backtest as backtest_backtest
+from titlebout.backtest.backtest import Plan
+from titlebout.backtest.report import BacktestResult
+from titlebout.core import process
+from titlebout.core.errors import ExitCode
+from titlebout.core.names import POLICIES
+from titlebout.data.tables import read_tables
+from titlebout.drift.report import share_drifted
+from titlebout.repository.project import Project
 
 Command = Callable[..., Said]
 SIX = ["--every", "4d", "--start", "0.5"]
@@ -97,7 +98,7 @@ def test_the_result_is_written_read_again_and_drawn(played: tuple[Path, dict[str
     assert json.loads((root / "reports" / "backtest.json").read_text("utf-8")) == document
     assert BacktestResult.from_dict(document).step == "backtest"
     assert (root / "reports" / "backtest.md").read_text("utf-8").startswith("### Backtest\n")
-    page = (root / "reports" / backtest.PAGE).read_text("utf-8")
+    page = (root / "reports" / backtest_backtest.PAGE).read_text("utf-8")
     assert page.count("<svg") == 2
     assert set(re.findall(r'(?:href|src)="(.)', page)) == {"#"}
 
@@ -129,7 +130,7 @@ def test_the_season_decides_and_ends_as_the_real_loop_does(
     command("drift")
     decided = command("decide", "--schedule").document
     periods, known = [("May", fresh), ("June", fresh)], read_tables(root, "data")
-    result = backtest.compare(Project.find(root), known, periods, Plan(policies=("titlebout",)), print)
+    result = backtest_backtest.compare(Project.find(root), known, periods, Plan(policies=("titlebout",)), print)
 
     turn = result.policies[1].turns[0]
     assert (turn.decision, turn.reason, turn.told) == (decided["action"], decided["reason"], decided["reasons"][0])
@@ -178,7 +179,9 @@ def test_a_period_that_the_check_refuses_is_named_and_stops_the_checked(root: Pa
     torn = frame.iloc[400:450].assign(wind=np.nan)
     periods = [("one", frame.iloc[350:400]), ("two", torn), ("three", frame.iloc[450:500])]
 
-    result = backtest.compare(project, frame.iloc[:350], periods, Plan(policies=("every", "every_ungated")), print)
+    result = backtest_backtest.compare(
+        project, frame.iloc[:350], periods, Plan(policies=("every", "every_ungated")), print
+    )
 
     assert ["wind" in period.refused for period in result.periods] == [False, True, False]
     _, ungated, every = result.policies
@@ -190,7 +193,7 @@ def test_a_column_that_stops_arriving_is_refused_though_no_rule_of_the_suite_ask
     project, frame = Project.find(root), read_tables(root, "data")
     start, silent = frame.iloc[:350], frame.iloc[350:400].assign(passengers=np.nan)
 
-    assert backtest._refused(project, start, "one", silent) == "column 'passengers': has no values any more"
+    assert backtest_backtest._refused(project, start, "one", silent) == "column 'passengers': has no values any more"
 
 
 def test_rows_without_a_time_are_cut_by_their_number(root: Path, command: Command) -> None:

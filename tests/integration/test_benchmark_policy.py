@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from titlebout.checks import check_data
-from titlebout.metrics import row_losses
+from titlebout.checks.check import check_data
+from titlebout.metrics.catalogue import row_losses
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "policy"
 MODULES = ("worlds", "team", "seasons", "record", "claims", "tables", "run")

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titlebout import checks
-from titlebout.canonical import canonical
-from titlebout.checks import CheckResult, check_data, check_project, render_check
-from titlebout.config import DataParams
-from titlebout.errors import TitleboutError
-from titlebout.project import Project
-from titlebout.results import read_json, to_json
-from titlebout.suites import SuiteError, scaffold_suite
+from titlebout.checks import check as checks_check
+from titlebout.checks.check import CheckResult, check_data, check_project, render_check
+from titlebout.checks.suites import SuiteError, scaffold_suite
+from titlebout.core.errors import TitleboutError
+from titlebout.core.results import read_json, to_json
+from titlebout.data.canonical import canonical
+from titlebout.repository.project import Project
+from titlebout.settings.config import DataParams
 
 ROOT = Path(__file__).parents[2]
 ROLES = DataParams(task="classification", target="late", time="when")
@@ -209,7 +209,7 @@ def test_what_cannot_be_evaluated_has_failed(
         result = checked(ferries(), one(tmp_path, kind, **kwargs))
     assert not result.passed
     assert "could not be evaluated" in result.failures[0]["message"]
-    assert {record.name for record in caplog.records} == {"titlebout.checks"}
+    assert {record.name for record in caplog.records} == {"titlebout.checks.check"}
     assert "expectation 0 ended in an exception" in caplog.text
 
 
@@ -217,8 +217,8 @@ def test_an_answer_that_vanishes_is_no_pass(suite: Path, monkeypatch: pytest.Mon
     def forgetful(frame: pd.DataFrame, configurations: dict[int, Any]) -> dict[int, Any]:
         return {index: result for index, result in validate(frame, configurations).items() if index != 7}
 
-    validate = checks._validate
-    monkeypatch.setattr(checks, "_validate", forgetful)
+    validate = checks_check._validate
+    monkeypatch.setattr(checks_check, "_validate", forgetful)
     with pytest.raises(TitleboutError, match="answered 24 of 25"):
         check_data(ferries(), suite, "incoming")
 
@@ -306,7 +306,7 @@ def test_nothing_is_printed_and_no_file_written(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    checks._library.cache_clear()
+    checks_check._library.cache_clear()
     with caplog.at_level(logging.DEBUG):
         checked(ferries().assign(wind="x"), suite)
     assert not [record for record in caplog.records if record.name.startswith("great_expectations")]

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titlebout.comparison import compare
-from titlebout.config import DriftSettings
-from titlebout.data import recent
-from titlebout.distances import Kind, Values
-from titlebout.pairing import Pair, one_per_group
+from titlebout.data.columns import recent
+from titlebout.drift.alignment import Pair, one_per_group
+from titlebout.drift.distances import Kind, Values
+from titlebout.drift.rule import compare
+from titlebout.settings.config import DriftSettings
 
 SETTINGS = DriftSettings()
 Sample = dict[str, tuple[Kind, Values]]

@@ -14,20 +14,22 @@ from scipy.stats import ttest_ind
 import sample
 from fakes.github_server import GithubServer
 from sample import Said
-from titlebout import deciding, logbook, process
-from titlebout.arrivals import Rule, what_is_new
-from titlebout.decay import decay, welch
-from titlebout.deciding import DecideResult, render_decide
-from titlebout.errors import ExitCode
-from titlebout.git import Git
-from titlebout.loading import load_model_of
-from titlebout.policy import Attempt
-from titlebout.project import Project
-from titlebout.reasons import REASONS
-from titlebout.registry import champion_here
-from titlebout.signals import decayed_at
-from titlebout.tables import read_tables
-from titlebout.tracking import Dvc
+from titlebout.core import process
+from titlebout.core.errors import ExitCode
+from titlebout.core.names import REASONS
+from titlebout.data.new_rows import Rule, what_is_new
+from titlebout.data.tables import read_tables
+from titlebout.models.champion import champion_here
+from titlebout.models.loading import load_model_of
+from titlebout.policy import attempts
+from titlebout.policy.performance import decay, welch
+from titlebout.policy.rules import Attempt
+from titlebout.policy.signals import decayed_at
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
+from titlebout.retraining import decide as retraining_decide
+from titlebout.retraining.decide import DecideResult, render_decide
 
 Command = Callable[..., Said]
 CHAMPION = Path("pipelines/ferries/champion.dvc")
@@ -135,14 +137,14 @@ def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
     looked(command)
     held = holder(here)
     won = Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123")
-    logbook.write_down(Git(here), "ferries", won)
+    attempts.write_down(Git(here), "ferries", won)
     pull = github.repository.add_pull("retrain/ferries", "main", body="<!-- titlebout: evidence abc123 -->\nIt won.")
 
     shown = decided(command, "--forge", "github")
     assert (shown["action"], shown["reason"]) == ("attempt", "age")
     assert shown["note"] == "the open proposal shows data up to 2024-06-09"
 
-    logbook.write_down(Git(here), "ferries", Attempt("2024-06-10T14:00:00+00:00", "age", "lost", held, "def456"))
+    attempts.write_down(Git(here), "ferries", Attempt("2024-06-10T14:00:00+00:00", "age", "lost", held, "def456"))
     assert signal(decided(command, "--forge", "github"), "renewal")["told"].startswith("a later attempt did not win")
 
     github.repository.close_pull(pull["number"])
@@ -153,14 +155,16 @@ def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, c
     arrive(here, crossings())
     looked(command)
     held = holder(here)
-    logbook.write_down(Git(here), "ferries", Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123"))
+    attempts.write_down(Git(here), "ferries", Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123"))
     sample.git(here, "checkout", "--quiet", "-b", "retrain/ferries")
     sample.edit(here / CHAMPION, held, NEW)
     sample.git(here, "commit", "--quiet", "--all", "-m", "Retrain\n\nTitlebout-Retrain: age\nTitlebout-Inputs: abc123")
     sample.git(here, "checkout", "--quiet", "main")
 
     assert (decided(command)["action"], decided(command)["reason"]) == ("attempt", "age")
-    merged = deciding._proposed(Project.find(here), Git(here), None, logbook.read(Git(here), LOG).attempts, NEW)
+    merged = retraining_decide._proposed(
+        Project.find(here), Git(here), None, attempts.read(Git(here), LOG).attempts, NEW
+    )
     assert merged is None, "who holds the title is not proposed any more"
     sample.git(here, "branch", "--quiet", "-D", "retrain/ferries")
     assert signal(decided(command), "renewal")["told"] == "no proposal is open"
@@ -256,7 +260,7 @@ def test_drift_starts_an_attempt_once_per_cool_down(here: Path, command: Command
     first = decided(command)
     assert (first["action"], first["reason"], first["note"]) == ("attempt", "drift", "in champion's prediction, wind")
     tried = Attempt(first["at"], "drift", "lost", first["champion"], "abc")
-    logbook.write_down(Git(here), "ferries", tried)
+    attempts.write_down(Git(here), "ferries", tried)
 
     second = decided(command)
 
@@ -274,10 +278,10 @@ def test_what_another_clone_tried_is_known_through_origin(here: Path, command: C
     sample.git(tmp_path, "clone", "--quiet", "origin.git", "other")
     sample.git(here, "remote", "add", "origin", str(tmp_path / "origin.git"))
     other = Git(tmp_path / "other")
-    logbook.write_down(other, "ferries", Attempt(first["at"], "drift", "lost", first["champion"], "abc"))
+    attempts.write_down(other, "ferries", Attempt(first["at"], "drift", "lost", first["champion"], "abc"))
     assert decided(command)["action"] == "attempt"
 
-    logbook.hand_in(other, "ferries", logbook.log_ref("ferries"))
+    attempts.hand_in(other, "ferries", attempts.log_ref("ferries"))
 
     assert decided(command)["action"] == "wait"
 

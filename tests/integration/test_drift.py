@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 
 import sample
-from titlebout import drift as drift_step
-from titlebout import process
-from titlebout.checks import check_project
-from titlebout.config import DriftSettings
-from titlebout.drift import drift
-from titlebout.drift_report import DriftResult, _has_values, render_drift, write_reports
-from titlebout.errors import ConfigError, DataError, InconclusiveError
-from titlebout.influence import Outlook
-from titlebout.pairing import Pair
-from titlebout.project import Project
-from titlebout.results import to_json
+from titlebout.checks.check import check_project
+from titlebout.core import process
+from titlebout.core.errors import ConfigError, DataError, InconclusiveError
+from titlebout.core.results import to_json
+from titlebout.drift import measure as drift_measure
+from titlebout.drift.alignment import Pair
+from titlebout.drift.importance import Outlook
+from titlebout.drift.measure import drift
+from titlebout.drift.report import DriftResult, _has_values, render_drift, write_reports
+from titlebout.repository.project import Project
+from titlebout.settings.config import DriftSettings
 
 SETTINGS = DriftSettings(min_rows=100)
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -343,7 +343,7 @@ def test_the_report_shows_columns_without_their_markup(
     nasty = "</script><script>alert(1)</script>"
     old = reference.assign(**{nasty: reference["country"]})
     new = current.assign(**{nasty: np.where(current.index % 2, "<img src=x onerror=alert(2)>", "no")})
-    result, columns = drift_step._examine(old, new, SETTINGS, "when", "returned")
+    result, columns = drift_measure._examine(old, new, SETTINGS, "when", "returned")
     result = write_reports(tmp_path, result, columns)
     html = (tmp_path / "drift.html").read_text(encoding="utf-8")
     assert result.report_error == ""
@@ -362,7 +362,7 @@ def test_the_report_is_drawn_for_awkward_columns(
     extra = {"void": np.nan, "late": [f"{i}" for i in range(480)], "gap": np.where(current.index % 2, np.inf, 1.5)}
     new = HARMLESS[case](current).assign(**extra)
     old = reference.assign(void=np.nan, late=[f"{i}" for i in range(1000)], gap=np.arange(1000) / 7)
-    result, columns = drift_step._examine(old, new, SETTINGS, "when", "returned")
+    result, columns = drift_measure._examine(old, new, SETTINGS, "when", "returned")
     assert write_reports(tmp_path, result, columns).report_error == ""
     assert (tmp_path / "drift.html").stat().st_size > 1_000_000
     assert "void" not in {c.name for c in columns if _has_values(c)}
@@ -371,7 +371,7 @@ def test_the_report_is_drawn_for_awkward_columns(
 def test_a_report_that_fails_does_not_cost_the_decision(
     reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path
 ) -> None:
-    result, columns = drift_step._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
+    result, columns = drift_measure._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     (tmp_path / "occupied").write_text("", encoding="utf-8")
     failed = write_reports(tmp_path / "occupied", result, columns)
     assert failed.verdict == "drift"
@@ -382,7 +382,7 @@ def test_a_report_that_fails_does_not_cost_the_decision(
 
 def test_plots_are_the_same_bytes_every_time(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
     current = current.assign(price=current["price"] + 5, country="$x$ <b> 航空")
-    result, columns = drift_step._examine(reference, current, SETTINGS, "when", "returned")
+    result, columns = drift_measure._examine(reference, current, SETTINGS, "when", "returned")
     first, second = (drawn(tmp_path / name, result, columns) for name in "ab")
     assert [path.name for path in first] == ["drift-01.svg", "drift-02.svg"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
@@ -393,9 +393,9 @@ def test_plots_are_the_same_bytes_every_time(reference: pd.DataFrame, current: p
 
 
 def test_drawings_of_an_earlier_run_are_removed(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
-    result, columns = drift_step._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
+    result, columns = drift_measure._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     assert len(drawn(tmp_path, result, columns)) == 1
-    result, columns = drift_step._examine(reference, current.head(5), SETTINGS, "when", "returned")
+    result, columns = drift_measure._examine(reference, current.head(5), SETTINGS, "when", "returned")
     write_reports(tmp_path, result, columns)
     assert list(tmp_path.iterdir()) == []
 
@@ -411,7 +411,7 @@ def test_the_table_names_only_what_differs(reference: pd.DataFrame, current: pd.
 
 def test_levels_of_few_rows_are_not_told(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
     names = current["country"].where(current.index % 2 == 0, [f"person {i}" for i in range(480)])
-    result, columns = drift_step._examine(reference, current.assign(country=names), SETTINGS, "when", "returned")
+    result, columns = drift_measure._examine(reference, current.assign(country=names), SETTINGS, "when", "returned")
     assert statuses(result)["country"] == "drift"
     (plot,) = drawn(tmp_path, result, columns)
     assert "person" not in to_json(result.to_dict()) + render_drift(result) + plot.read_text(encoding="utf-8")
@@ -422,7 +422,7 @@ def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None
     (root / "incoming").mkdir()
     arrived.assign(wind=arrived["wind"] + 6).to_parquet(root / "incoming" / "may.parquet", index=False)
     project = Project.find(root)
-    result = drift_step.measure(project)
+    result = drift_measure.measure(project)
     assert result.verdict == "drift"
     assert statuses(result)["wind"] == "drift"
     assert (result.new_rows, result.reference["rows"]) == (400, sample.ROWS)
@@ -437,7 +437,7 @@ def test_measure_asks_the_champion_what_it_makes_of_the_columns(root: Path) -> N
     moved = arrived.assign(wind=arrived["wind"] + 6, passengers=arrived["passengers"] + 200)
     moved.to_parquet(root / "incoming" / "may.parquet", index=False)
     project = Project.find(root)
-    result = drift_step.measure(project)
+    result = drift_measure.measure(project)
     found = {column["name"]: column for column in result.columns}
     assert result.verdict == "drift"
     assert found["wind"]["importance"] > 0.5
@@ -459,16 +459,16 @@ def test_the_selftest_is_a_command(
 def test_measure_takes_only_rows_that_are_new(root: Path) -> None:
     (root / "incoming").mkdir()
     sample.crossings().to_parquet(root / "incoming" / "again.parquet", index=False)
-    assert drift_step.measure(Project.find(root)).verdict == "insufficient_data"
+    assert drift_measure.measure(Project.find(root)).verdict == "insufficient_data"
     sample.crossings(300, start="2024-05-01").assign(note="x").to_parquet(
         root / "incoming" / "again.parquet", index=False
     )
-    assert drift_step.measure(Project.find(root)).verdict == "structural"
+    assert drift_measure.measure(Project.find(root)).verdict == "structural"
 
 
 def test_nothing_arrived_is_no_error(root: Path) -> None:
     (root / "incoming").mkdir()
-    result = drift_step.measure(Project.find(root))
+    result = drift_measure.measure(Project.find(root))
 
     assert (result.verdict, result.reasons) == ("insufficient_data", ("nothing has arrived yet",))
     assert "nothing has arrived yet" in render_drift(result)
@@ -484,4 +484,4 @@ def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:
     sample.crossings(300, start="2024-05-01", seed=8).to_parquet(root / "incoming" / "new.parquet", index=False)
 
     with pytest.raises(InconclusiveError, match="none of the tracked rows"):
-        drift_step.measure(Project.find(root))
+        drift_measure.measure(Project.find(root))

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titlebout.config import DriftSettings
-from titlebout.drift import drift
-from titlebout.drift_report import DriftResult
-from titlebout.results import to_json
+from titlebout.core.results import to_json
+from titlebout.drift.measure import drift
+from titlebout.drift.report import DriftResult
+from titlebout.settings.config import DriftSettings
 
 ROWS_OLD, ROWS_NEW = 1000, 500
 Frames = tuple[pd.DataFrame, pd.DataFrame]

@@ -14,7 +14,7 @@ import pytest
 from fakes import github_server
 from fakes.forge_matrix import LOST, MOST_CALLS, SECONDARY, SHA, FakeTime
 from fakes.github_server import ROOTS, Fault, GithubServer, Reply, gitea_refusal, refusal
-from titlebout.errors import (
+from titlebout.core.errors import (
     ConfigError,
     ConflictError,
     ExitCode,
@@ -22,7 +22,7 @@ from titlebout.errors import (
     TemporaryError,
     TitleboutError,
 )
-from titlebout.forge import BODY_LIMIT, Forge, IssueOutcome, PullRequest, PullRequestOutcome
+from titlebout.forge.client import BODY_LIMIT, Forge, IssueOutcome, PullRequest, PullRequestOutcome
 
 WANTED = PullRequest(
     head="ct/flights", base="main", title="Retrain flights", body="It wins.\n\nBy a margin.", labels=("retrain",)

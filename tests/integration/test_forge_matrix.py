@@ -8,7 +8,7 @@ import pytest
 from fakes import forge_matrix
 from fakes.forge_matrix import DISTINCT, KINDS, STARTS, Case, pairs, play, singles
 from fakes.github_server import ROOTS
-from titlebout.forge import Forge
+from titlebout.forge.client import Forge
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,9 +10,9 @@ import pytest
 import sample
 from sample import Said
 from states import CHAMPION, LOCK, PARAMS, challenger, fetch_objects, give_title
-from titlebout.pointers import Pointer, folder_digest
-from titlebout.project import Project
-from titlebout.tracking import Dvc
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.dvc_files import Pointer, folder_digest
+from titlebout.repository.project import Project
 
 Command = Callable[..., Said]
 

@@ -14,11 +14,11 @@ import pytest
 
 import crossings
 import titlebout
-from titlebout import packaging
-from titlebout.models import load_model
-from titlebout.process import run
-from titlebout.project import Project
-from titlebout.replay import replay
+from titlebout.core.process import run
+from titlebout.models.artifact import load_model
+from titlebout.repository.project import Project
+from titlebout.serving import package as serving_package
+from titlebout.serving.smoke_test import replay
 
 TOOLS = ("buildah", "podman", "runc", "debootstrap")
 BASE = "localhost/titlebout-test-base"
@@ -72,8 +72,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def image(containers: None, project: Project, tmp_path_factory: pytest.TempPathFactory) -> str:
     _make_base(project, tmp_path_factory.mktemp("base"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packaging, "BUILDERS", ("podman",))
-        result = packaging.package(project, project.model_dir, image=True, base=BASE)
+        patch.setattr(serving_package, "BUILDERS", ("podman",))
+        result = serving_package.package(project, project.model_dir, image=True, base=BASE)
     assert result.image_note == f"built with podman on {BASE}"
     assert result.image is not None
     return result.image
@@ -83,7 +83,7 @@ def _make_base(project: Project, folder: Path) -> None:
     """Make an image of a small Debian that has the locked packages as files, so that nothing is fetched in a build."""
     system = folder / "system"
     run(["debootstrap", "--variant=minbase", "--include=python3,python3-venv", "bookworm", str(system)])
-    (folder / "requirements.txt").write_text(packaging.serving_requirements(project.root))
+    (folder / "requirements.txt").write_text(serving_package.serving_requirements(project.root))
     run([sys.executable, "-m", "venv", str(folder / "venv")])
     fetch = [str(folder / "venv" / "bin" / "pip"), "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     run([*fetch, "--require-hashes", "-d", str(system / "wheels"), "-r", str(folder / "requirements.txt")])

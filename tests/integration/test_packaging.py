@@ -17,13 +17,14 @@ import httpx
 import pytest
 
 import crossings
-from titlebout import packaging, replay
-from titlebout.errors import UnsafeError
-from titlebout.guard import MAX_BODY_BYTES
-from titlebout.process import run, start
-from titlebout.project import Project
-from titlebout.results import read_json
-from titlebout.serving import MAX_ROWS
+from titlebout.core.errors import UnsafeError
+from titlebout.core.process import run, start
+from titlebout.core.results import read_json
+from titlebout.repository.project import Project
+from titlebout.serving import package as serving_package
+from titlebout.serving import smoke_test
+from titlebout.serving.middleware import MAX_BODY_BYTES
+from titlebout.serving.service import MAX_ROWS
 
 SECRET = "4111-1111-1111-1111"
 ROW = {
@@ -39,7 +40,7 @@ ROW = {
 @dataclass(frozen=True)
 class Packaged:
     project: Project
-    result: packaging.PackageResult
+    result: serving_package.PackageResult
     scratch: Path
 
     @property
@@ -70,7 +71,7 @@ def packaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / "scratch").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder / "scratch"))
-        result = packaging.package(project, project.model_dir, image=True)
+        result = serving_package.package(project, project.model_dir, image=True)
     yield Packaged(project, result, folder / "scratch")
     sys.path[:] = path
 
@@ -78,7 +79,7 @@ def packaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def service(packaged: Packaged, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home = tmp_path_factory.mktemp("served")
-    with replay.serve(packaged.bento, packaging._environment(home)) as client:
+    with smoke_test.serve(packaged.bento, serving_package._environment(home)) as client:
         yield client
 
 
@@ -110,14 +111,14 @@ def test_the_result_says_what_was_packaged_and_that_it_answered_alike(packaged: 
     assert result.golden_rows == 256
     assert result.max_difference < 1e-12
     assert result.size_bytes == (packaged.project.root / result.archive).stat().st_size
-    assert packaging.PackageResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert serving_package.PackageResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 def test_the_bento_holds_model_code_and_packages_but_no_training_rows(packaged: Packaged) -> None:
     package = packaged.project.settings.project.package
     names = {path.name for path in packaged.source.iterdir()}
     assert names == {"model", "titlebout", package, "service.py", "requirements.txt", "bentofile.yaml"}
-    assert {path.name for path in (packaged.source / "model").iterdir()} == set(packaging.MODEL_FILES)
+    assert {path.name for path in (packaged.source / "model").iterdir()} == set(serving_package.MODEL_FILES)
     assert not list(packaged.bento.rglob("__pycache__"))
     assert f"model_sha256: {packaged.result.model_sha256}" in (packaged.bento / "bento.yaml").read_text()
 
@@ -130,7 +131,7 @@ def test_the_bento_keeps_numpy_to_one_thread(packaged: Packaged) -> None:
 
 def test_bentoml_reports_its_use_to_nobody(tmp_path: Path) -> None:
     # with this switch BentoML logs what it would send, and sends nothing
-    env = packaging._environment(tmp_path) | {"__BENTOML_DEBUG_USAGE": "True"}
+    env = serving_package._environment(tmp_path) | {"__BENTOML_DEBUG_USAGE": "True"}
     command = [sys.executable, "-m", "bentoml", "list"]
     assert "Tracking Payload" in run(command, env=env | {"BENTOML_DO_NOT_TRACK": "False"}).stdout
     assert "Tracking Payload" not in run(command, env=env).stdout
@@ -162,8 +163,8 @@ def test_nothing_is_left_of_building_and_serving(packaged: Packaged) -> None:
 
 def test_the_same_model_gives_the_same_bytes(packaged: Packaged, tmp_path: Path) -> None:
     project, result = packaged.project, packaged.result
-    bento = packaging._build_bento(project, project.model_dir, result.tag, result.model_sha256, tmp_path)
-    again = packaging._pack(bento, tmp_path / "again.bento")
+    bento = serving_package._build_bento(project, project.model_dir, result.tag, result.model_sha256, tmp_path)
+    again = serving_package._pack(bento, tmp_path / "again.bento")
     with tarfile.open(project.root / result.archive) as first, tarfile.open(again) as second:
         assert first.getnames() == second.getnames()
     assert again.read_bytes() == (project.root / result.archive).read_bytes()
@@ -308,17 +309,17 @@ def test_an_unknown_path_makes_no_metric(service: httpx.Client) -> None:
 def test_a_port_that_another_program_takes_meanwhile_is_no_failure(
     packaged: Packaged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = replay._free_port
+    free = smoke_test._free_port
     with socket.create_server(("127.0.0.1", 0)) as other:
         ports = iter([other.getsockname()[1], free()])
-        monkeypatch.setattr(replay, "_free_port", lambda: next(ports))
-        with replay.serve(packaged.bento, packaging._environment(tmp_path)) as client:
+        monkeypatch.setattr(smoke_test, "_free_port", lambda: next(ports))
+        with smoke_test.serve(packaged.bento, serving_package._environment(tmp_path)) as client:
             assert client.get("/readyz").is_success
 
 
 @pytest.mark.parametrize("packaged", ["classification"], indirect=True)
 def test_the_servers_log_has_one_line_per_request_and_nothing_that_was_sent(packaged: Packaged, tmp_path: Path) -> None:
-    port = replay._free_port()
+    port = smoke_test._free_port()
     command = [
         sys.executable,
         "-m",
@@ -331,10 +332,10 @@ def test_the_servers_log_has_one_line_per_request_and_nothing_that_was_sent(pack
         str(port),
     ]
     with (
-        start(command, cwd=tmp_path, env=packaging._environment(tmp_path)) as server,
+        start(command, cwd=tmp_path, env=serving_package._environment(tmp_path)) as server,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
-        replay._until(lambda: replay._is_ready(client), 90)
+        smoke_test._until(lambda: smoke_test._is_ready(client), 90)
         predict(client, ROW | {"distance": SECRET})
         predict(client, ROW | {"carrier": SECRET})
         client.get(f"/{SECRET}%0aforged")
@@ -356,7 +357,7 @@ def test_a_tampered_model_is_not_packaged(packaged: Packaged, copied: Project) -
     path.write_bytes(weights)
     shutil.rmtree(copied.root / "build")
     with pytest.raises(UnsafeError, match="not the one its manifest describes"):
-        packaging.package(copied, copied.model_dir)
+        serving_package.package(copied, copied.model_dir)
     assert not (copied.root / "build").exists()
 
 
@@ -372,7 +373,7 @@ def test_a_model_that_answers_otherwise_than_it_did_keeps_the_old_package_in_pla
     golden["answers"][0] = [first[0] * (1 + 1e-5), *first[1:]]
     path.write_text(json.dumps(golden), encoding="utf-8")
     with pytest.raises(UnsafeError, match="golden rows differ") as caught:
-        packaging.package(copied, copied.model_dir)
+        serving_package.package(copied, copied.model_dir)
     assert caught.value.exit_code == 7
     assert (copied.root / "build" / "bento" / "crossings" / "src" / "model" / "golden.json").read_bytes() == before
     assert processes_below(tmp_path) == []
@@ -388,12 +389,12 @@ def test_code_that_is_not_in_the_bento_is_missed_before_anybody_serves_it(
     features.write_text("import elsewhere\n" + features.read_text(encoding="utf-8"), encoding="utf-8")
     (copied.root / "src" / "elsewhere.py").touch()
     with pytest.raises(UnsafeError, match="does not become ready") as caught:
-        packaging.package(copied, copied.model_dir)
+        serving_package.package(copied, copied.model_dir)
     assert "No module named 'elsewhere'" in str(caught.value.why)
     assert processes_below(tmp_path) == []
 
 
 def test_the_report_shows_the_model_and_why_there_is_no_image(packaged: Packaged) -> None:
-    text = packaging.render_package(packaged.result)
+    text = serving_package.render_package(packaged.result)
     assert f"`{packaged.result.model_sha256}`" in text
     assert "no image was built" in text

@@ -16,10 +16,10 @@ from states import (
     clone,
     objects,
 )
-from titlebout.__main__ import run
-from titlebout.pointers import folder_digest
-from titlebout.project import Project
-from titlebout.tracking import Dvc
+from titlebout.cli.main import run
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.dvc_files import folder_digest
+from titlebout.repository.project import Project
 
 Command = Callable[..., Said]
 

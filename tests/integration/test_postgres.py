@@ -14,13 +14,15 @@ import pytest
 
 import sample
 from arriving import ARRIVED, configure, same_rows
-from titlebout import databases, drift, retraining
-from titlebout.addresses import address
-from titlebout.checks import check_project
-from titlebout.databases import Query, read_rows
-from titlebout.errors import ConfigError, DataError, PermissionRefusedError, TemporaryError, TitleboutError
-from titlebout.proposal import Why
-from titlebout.sources import read_current
+from titlebout.checks.check import check_project
+from titlebout.core.errors import ConfigError, DataError, PermissionRefusedError, TemporaryError, TitleboutError
+from titlebout.data import database as data_database
+from titlebout.data.current import read_current
+from titlebout.data.database import Query, read_rows
+from titlebout.drift import measure as drift_measure
+from titlebout.retraining import retrain as retraining_retrain
+from titlebout.retraining.reason import Why
+from titlebout.settings.addresses import address
 
 BINARIES = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
 PASSWORD = "p@ss/w:rd%41"  # what a URL would misread
@@ -109,11 +111,11 @@ def test_the_whole_loop_runs_on_a_database(root: Path, base: "psycopg.Connection
     insert(base, sample.crossings(500, start="2024-01-01", seed=9))
     project = configure(root, URL, query=QUERY, late_days=14)
 
-    checked, measured = check_project(project, "current"), drift.measure(project)
+    checked, measured = check_project(project, "current"), drift_measure.measure(project)
     assert checked.passed
     assert checked.rows == measured.arrival["read"] < 500, "what can not be new is not asked for"
     assert (measured.arrival["new"], measured.arrival["late"]) == (360, 60)
-    result = retraining.retrain(project, Why("manual"))
+    result = retraining_retrain.retrain(project, Why("manual"))
     assert (result.new_rows, result.arrival["ready"]) == (360, 360)
 
 
@@ -123,7 +125,7 @@ def test_labels_may_be_a_column_that_is_filled_later(root: Path, base: "psycopg.
     waiting = int((ARRIVED["departure"] > "2024-05-01").sum())
 
     assert check_project(project, "current").passed
-    measured = drift.measure(project)
+    measured = drift_measure.measure(project)
     assert (measured.arrival["waiting"], measured.arrival["ready"]) == (waiting, 300 - waiting)
 
 
@@ -140,7 +142,7 @@ def test_ids_of_64_bits_join_exactly(root: Path, base: "psycopg.Connection[Any]"
 def test_a_chunk_without_values_does_not_change_a_column(
     root: Path, base: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "CHUNK", 10)
+    monkeypatch.setattr(data_database, "CHUNK", 10)
     query = "SELECT n AS whole, CASE WHEN n > 15 THEN n END AS some, CASE WHEN n > 15 THEN now() END AS at, NULL::text AS none FROM generate_series(1, 30) AS n"
     found = read_rows(address(URL, "x"), Query(query), root)
 

@@ -18,16 +18,28 @@ import pytest
 import sample
 from fakes.github_server import Fault, GithubServer, refusal
 from sample import Said
-from titlebout import handover, logbook, process, proposal, proposing, retraining
-from titlebout.__main__ import run
-from titlebout.errors import ConflictError, ExitCode, InconclusiveError, TemporaryError, TitleboutError, UnsafeError
-from titlebout.forge import Forge
-from titlebout.git import Git
-from titlebout.handover import Handed
-from titlebout.policy import Attempt
-from titlebout.project import Project
-from titlebout.proposal import Why
-from titlebout.registry import allowed_paths, champion_at
+from titlebout.cli.main import run
+from titlebout.core import process
+from titlebout.core.errors import (
+    ConflictError,
+    ExitCode,
+    InconclusiveError,
+    TemporaryError,
+    TitleboutError,
+    UnsafeError,
+)
+from titlebout.forge.client import Forge
+from titlebout.models.champion import allowed_paths, champion_at
+from titlebout.policy import attempts as policy_attempts
+from titlebout.policy.rules import Attempt
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
+from titlebout.retraining import bundle as retraining_bundle
+from titlebout.retraining import propose as retraining_propose
+from titlebout.retraining import retrain as retraining_retrain
+from titlebout.retraining import retrain_commit
+from titlebout.retraining.bundle import Handed
+from titlebout.retraining.reason import Why
 
 BRANCH, LOG = "retrain/ferries", "refs/titlebout/log/ferries"
 
@@ -38,15 +50,17 @@ def origin_of(project: Project) -> Path:
 
 def logs_at_origin(project: Project) -> list[tuple[str, str]]:
     """Return reason and outcome of what the log at origin holds."""
-    return [(one.reason, one.outcome) for one in logbook.read(Git(origin_of(project)), LOG).attempts]
+    return [(one.reason, one.outcome) for one in policy_attempts.read(Git(origin_of(project)), LOG).attempts]
 
 
-def propose(project: Project, forge: Forge, bundle: Path | None = None) -> retraining.RetrainResult:
+def propose(project: Project, forge: Forge, bundle: Path | None = None) -> retraining_retrain.RetrainResult:
     """Propose what a bundle holds, else the local branch."""
     git = Git(project.root)
     if bundle is None:
-        return proposing.propose(project, forge, Handed(git.resolve(f"refs/heads/{BRANCH}") or "", LOG), git)
-    return proposing.propose(project, forge, handover.unpack(project, git, bundle), git, "https://forge.example/run/7")
+        return retraining_propose.propose(project, forge, Handed(git.resolve(f"refs/heads/{BRANCH}") or "", LOG), git)
+    return retraining_propose.propose(
+        project, forge, retraining_bundle.unpack(project, git, bundle), git, "https://forge.example/run/7"
+    )
 
 
 def stormy(rows: int, start: str = "2024-04-21", seed: int = 1) -> pd.DataFrame:
@@ -77,7 +91,7 @@ def calm(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, retraining.RetrainResult]:
+def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, retraining_retrain.RetrainResult]:
     """A repository after an attempt that was promoted, and what it said; not to be changed."""
     folder = tmp_path_factory.mktemp("attempted")
     origin = folder / "origin.git"
@@ -88,7 +102,7 @@ def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (root / "notes.txt").write_text("not committed yet\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        result = retraining.retrain(Project.find(root), Why("drift"), root / "build" / "retrain.bundle")
+        result = retraining_retrain.retrain(Project.find(root), Why("drift"), root / "build" / "retrain.bundle")
     return root, result
 
 
@@ -100,7 +114,7 @@ def calm_project(calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def after(attempted: tuple[Path, retraining.RetrainResult], tmp_path: Path) -> Project:
+def after(attempted: tuple[Path, retraining_retrain.RetrainResult], tmp_path: Path) -> Project:
     """A copy of the repository after the attempt, with an origin of its own."""
     root = sample.copy(attempted[0], tmp_path / "after")
     origin = tmp_path / "origin.git"
@@ -122,7 +136,7 @@ def forge(github: GithubServer) -> Forge:
 
 
 def test_a_better_challenger_becomes_one_commit_on_one_branch(
-    attempted: tuple[Path, retraining.RetrainResult],
+    attempted: tuple[Path, retraining_retrain.RetrainResult],
 ) -> None:
     root, result = attempted
     project, git = Project.find(root), Git(root)
@@ -137,7 +151,7 @@ def test_a_better_challenger_becomes_one_commit_on_one_branch(
     assert {"data.dvc", "pipelines/ferries/dvc.lock", "pipelines/ferries/champion.dvc"} <= set(touched)
 
 
-def test_the_users_files_stay_as_they_were(attempted: tuple[Path, retraining.RetrainResult]) -> None:
+def test_the_users_files_stay_as_they_were(attempted: tuple[Path, retraining_retrain.RetrainResult]) -> None:
     root, _ = attempted
 
     assert sample.git(root, "status", "--porcelain").splitlines() == ["?? incoming/", "?? notes.txt"]
@@ -147,7 +161,7 @@ def test_the_users_files_stay_as_they_were(attempted: tuple[Path, retraining.Ret
 
 
 def test_a_fresh_clone_of_the_branch_has_data_and_champion_without_any_secret(
-    attempted: tuple[Path, retraining.RetrainResult], tmp_path: Path
+    attempted: tuple[Path, retraining_retrain.RetrainResult], tmp_path: Path
 ) -> None:
     root, _ = attempted
     clone = tmp_path / "clone"
@@ -159,53 +173,57 @@ def test_a_fresh_clone_of_the_branch_has_data_and_champion_without_any_secret(
     assert (clone / "pipelines/ferries/champion/model.skops").is_file()
 
 
-def test_the_commit_message_is_the_pull_requests_text(attempted: tuple[Path, retraining.RetrainResult]) -> None:
+def test_the_commit_message_is_the_pull_requests_text(attempted: tuple[Path, retraining_retrain.RetrainResult]) -> None:
     root, result = attempted
 
     message = Git(root).message(result.commit)
 
-    assert proposal.split_message(message) == (result.title, result.body)
-    assert proposal.trailer(message, proposal.TRAILER) == "drift"
+    assert retrain_commit.split_message(message) == (result.title, result.body)
+    assert retrain_commit.trailer(message, retrain_commit.TRAILER) == "drift"
     assert result.title.startswith("Retrain ferries: log loss 0.")
     assert "### Gate: promote" in result.body
     assert "620 new rows" in result.body
 
 
-def test_an_attempt_is_written_down_with_how_it_ended(attempted: tuple[Path, retraining.RetrainResult]) -> None:
+def test_an_attempt_is_written_down_with_how_it_ended(attempted: tuple[Path, retraining_retrain.RetrainResult]) -> None:
     root, result = attempted
     champion = champion_at(Project.find(root), Git(root), "main")
     assert champion is not None
 
-    memory = logbook.read(Git(root), LOG)
+    memory = policy_attempts.read(Git(root), LOG)
 
-    key = proposal.trailer(Git(root).message(result.commit), proposal.INPUTS_TRAILER)
+    key = retrain_commit.trailer(Git(root).message(result.commit), retrain_commit.INPUTS_TRAILER)
     assert memory.attempts == (Attempt("2024-06-11T14:00:00+00:00", "drift", "won", champion.pointer.md5, key or ""),)
 
 
 def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
-    after: Project, attempted: tuple[Path, retraining.RetrainResult]
+    after: Project, attempted: tuple[Path, retraining_retrain.RetrainResult]
 ) -> None:
     said: list[str] = []
 
-    again = retraining.retrain(after, Why("drift"), on_line=said.append)
+    again = retraining_retrain.retrain(after, Why("drift"), on_line=said.append)
 
     assert (again.operation, again.commit) == ("unchanged", attempted[1].commit)
     assert (again.title, again.body) == (attempted[1].title, attempted[1].body)
     assert said == []
-    assert len(logbook.read(Git(after.root), LOG).attempts) == 1
+    assert len(policy_attempts.read(Git(after.root), LOG).attempts) == 1
 
 
-def test_more_data_refreshes_the_one_branch(after: Project, attempted: tuple[Path, retraining.RetrainResult]) -> None:
+def test_more_data_refreshes_the_one_branch(
+    after: Project, attempted: tuple[Path, retraining_retrain.RetrainResult]
+) -> None:
     arrive(after.root, stormy(60, start="2024-06-12", seed=2), "2024-06")
 
-    again = retraining.retrain(after, Why("drift"))
+    again = retraining_retrain.retrain(after, Why("drift"))
 
     assert again.operation == "committed"
     assert again.commit != attempted[1].commit
     assert Git(after.root).commits_between("main", BRANCH) == (again.commit,)
 
 
-def test_the_evidence_of_an_attempt_outlives_its_worktree(attempted: tuple[Path, retraining.RetrainResult]) -> None:
+def test_the_evidence_of_an_attempt_outlives_its_worktree(
+    attempted: tuple[Path, retraining_retrain.RetrainResult],
+) -> None:
     root, result = attempted
     reports = root / "reports"
 
@@ -239,7 +257,7 @@ def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> No
     sample.git(after.root, "checkout", "--quiet", "main")
 
     with pytest.raises(ConflictError, match="somebody else committed"):
-        retraining.retrain(after, Why("drift"))
+        retraining_retrain.retrain(after, Why("drift"))
 
     assert Git(after.root).resolve(BRANCH) == mine
 
@@ -247,14 +265,14 @@ def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> No
 def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) -> None:
     arrive(calm_project.root, sample.crossings(240, start="2024-04-21", seed=5), "2024-05")
 
-    result = retraining.retrain(calm_project, Why("schedule"))
+    result = retraining_retrain.retrain(calm_project, Why("schedule"))
 
     assert result.verdict in {"keep", "inconclusive"}
     assert (result.operation, result.commit, result.passed) == ("none", "", False)
     assert Git(calm_project.root).resolve(BRANCH) is None
     assert result.evaluation is not None
     assert result.evaluation["gain_lower"] <= 0
-    (written,) = logbook.read(Git(calm_project.root), LOG).attempts
+    (written,) = policy_attempts.read(Git(calm_project.root), LOG).attempts
     assert (written.reason, written.outcome) == ("schedule", {"keep": "lost"}.get(result.verdict, result.verdict))
 
 
@@ -264,9 +282,9 @@ def test_an_attempt_is_of_the_moment_at_which_the_data_stands_though_the_last_ro
     rows = sample.crossings(300, start="2024-04-21", seed=5)
     arrive(calm_project.root, rows.assign(late=rows["late"].astype("float64").where(rows.index < 240)), "2024-05")
 
-    result = retraining.retrain(calm_project, Why("schedule"))
+    result = retraining_retrain.retrain(calm_project, Why("schedule"))
 
-    (written,) = logbook.read(Git(calm_project.root), LOG).attempts
+    (written,) = policy_attempts.read(Git(calm_project.root), LOG).attempts
     assert written.at == rows["departure"].max().isoformat()
     assert result.arrival["waiting"] == 60
 
@@ -280,7 +298,7 @@ def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.
     assert code == ExitCode.DATA_REFUSED
     assert (said["verdict"], said["operation"], said["evaluation"]) == ("data_refused", "none", None)
     assert Git(calm_project.root).resolve(BRANCH) is None
-    assert [written.outcome for written in logbook.read(Git(calm_project.root), LOG).attempts] == ["refused"]
+    assert [written.outcome for written in policy_attempts.read(Git(calm_project.root), LOG).attempts] == ["refused"]
 
 
 def test_with_a_forge_an_attempt_that_ended_without_a_commit_is_handed_in_and_told(
@@ -308,7 +326,7 @@ def test_a_forge_that_cannot_be_asked_is_said_before_anything_is_trained(calm_pr
     arrive(calm_project.root, stormy(200), "2024-05")
 
     assert run(["retrain", "--forge", "github", "--json"]) == ExitCode.USAGE
-    assert logbook.read(Git(calm_project.root), LOG).attempts == ()
+    assert policy_attempts.read(Git(calm_project.root), LOG).attempts == ()
 
 
 class Closed(BaseHTTPRequestHandler):
@@ -346,29 +364,29 @@ def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Proj
     arrive(calm_project.root, stormy(49), "2024-05")
 
     with pytest.raises(InconclusiveError, match="49 new rows are too few"):
-        retraining.retrain(calm_project, Why("drift"))
+        retraining_retrain.retrain(calm_project, Why("drift"))
 
     assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
-    assert logbook.read(Git(calm_project.root), LOG).attempts == (), "what was never trained was never tried"
+    assert policy_attempts.read(Git(calm_project.root), LOG).attempts == (), "what was never trained was never tried"
 
 
 def test_late_rows_of_a_period_that_is_tracked_overwrite_nothing(calm_project: Project) -> None:
     rows = stormy(120)
-    path = retraining._new_file(calm_project, rows)
+    path = retraining_retrain._new_file(calm_project, rows)
     path.parent.mkdir(exist_ok=True)
     rows.to_parquet(path)
 
-    other = retraining._new_file(calm_project, rows.assign(late=0))
+    other = retraining_retrain._new_file(calm_project, rows.assign(late=0))
     assert path.name == "2024-04-21_2024-04-30.parquet"
     assert other.name.startswith("2024-04-21_2024-04-30_")
-    assert other == retraining._new_file(calm_project, rows.sample(frac=1, random_state=0).assign(late=0))
+    assert other == retraining_retrain._new_file(calm_project, rows.sample(frac=1, random_state=0).assign(late=0))
 
 
 def test_rows_without_labels_wait(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(200).drop(columns="late"), "2024-05")
 
     with pytest.raises(InconclusiveError, match="has no late"):
-        retraining.retrain(calm_project, Why("drift"))
+        retraining_retrain.retrain(calm_project, Why("drift"))
 
 
 def test_a_failing_stage_passes_on_its_words_and_leaves_nothing(calm_project: Project) -> None:
@@ -377,7 +395,7 @@ def test_a_failing_stage_passes_on_its_words_and_leaves_nothing(calm_project: Pr
     arrive(calm_project.root, stormy(200), "2024-05")
 
     with pytest.raises(TitleboutError, match="has no fit and predict") as raised:
-        retraining.retrain(calm_project, Why("drift"))
+        retraining_retrain.retrain(calm_project, Why("drift"))
 
     assert raised.value.exit_code == ExitCode.USAGE
     assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
@@ -409,7 +427,7 @@ def test_the_local_branch_is_pushed_and_its_pull_request_carries_the_evidence(
 
     message = Git(after.root).message(result.commit)
     assert Git(after.root).remote_branch(BRANCH) == result.commit
-    evidence = proposal.trailer(message, proposal.INPUTS_TRAILER)
+    evidence = retrain_commit.trailer(message, retrain_commit.INPUTS_TRAILER)
     assert github.repository.pulls[0]["body"].startswith(f"<!-- titlebout: evidence {evidence} -->\n")
 
 
@@ -435,7 +453,7 @@ def test_new_evidence_is_proposed_after_the_old_was_declined(
 ) -> None:
     github.repository.close_pull(propose(after, forge).number or 0)
     arrive(after.root, stormy(60, start="2024-06-12", seed=2), "2024-06")
-    assert retraining.retrain(after, Why("drift")).operation == "committed"
+    assert retraining_retrain.retrain(after, Why("drift")).operation == "committed"
 
     again = propose(after, forge)
 
@@ -451,7 +469,7 @@ def test_a_decline_is_remembered_when_main_moves_on_elsewhere(
     sample.git(after.root, "add", "README.md")
     sample.git(after.root, "commit", "--quiet", "-m", "News on main")
     sample.git(after.root, "push", "--quiet", "origin", "main")
-    assert retraining.retrain(after, Why("drift")).operation == "committed"
+    assert retraining_retrain.retrain(after, Why("drift")).operation == "committed"
 
     assert propose(after, forge).operation == "declined"
     assert len(github.repository.pulls) == 1
@@ -462,8 +480,10 @@ def lost(project: Project, *attempts: Attempt, title: str = "Retraining ferries:
     git, bundle = Git(project.root), project.root / "build" / "lost.bundle"
     git.run("update-ref", "-d", LOG)
     for attempt in attempts:
-        logbook.write_down(git, "ferries", attempt)
-    handover.pack(project, git, bundle, git.output("rev-parse", "main"), Handed("", LOG, title, "### Gate: keep\n"))
+        policy_attempts.write_down(git, "ferries", attempt)
+    retraining_bundle.pack(
+        project, git, bundle, git.output("rev-parse", "main"), Handed("", LOG, title, "### Gate: keep\n")
+    )
     git.run("update-ref", "-d", LOG)
     return bundle
 
@@ -481,7 +501,7 @@ def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     assert len(github.calls) == asked, "what was told is not told again"
     assert (first.passed, first.operation, first.verdict, first.reason) == (True, "none", "keep", "schedule")
     assert (second.passed, second.operation, second.verdict) == (True, "none", "")
-    assert "nothing new" in retraining.render_retrain(second)
+    assert "nothing new" in retraining_retrain.render_retrain(second)
     assert logs_at_origin(after) == [("drift", "won"), ("schedule", "lost")]
     assert Git(after.root).remote_branch(BRANCH) is None
     state = httpx.get(f"{github.url}/_stand-in/state").json()
@@ -510,7 +530,7 @@ def test_the_next_attempt_that_loses_refreshes_the_issue_and_one_that_wins_close
     assert "| 2024-06-08 | drift | inconclusive |" in issue["body"]
     assert "| 2024-06-01 | drift | lost |" in issue["body"], "what origin knows is told, too"
 
-    proposing.propose(after, forge, Handed(proposal_of_a_win or "", LOG), Git(after.root))
+    retraining_propose.propose(after, forge, Handed(proposal_of_a_win or "", LOG), Git(after.root))
     assert [one["state"] for one in github.repository.issues] == ["closed"]
 
 
@@ -575,7 +595,7 @@ def test_only_what_led_to_this_attempt_is_shown_as_its_evidence(
     if decided is not None:
         (calm_project.reports / "decide.json").write_text(json.dumps(decided), encoding="utf-8")
 
-    found = retraining._evidence(calm_project, "drift", "2024-06-10T14:00:00+00:00")
+    found = retraining_retrain._evidence(calm_project, "drift", "2024-06-10T14:00:00+00:00")
 
     assert bool(found) == shown
     assert ("### Decision: retrain" in found) == shown
@@ -596,15 +616,15 @@ def test_a_forge_without_issues_stops_neither_the_log_nor_the_proposal(
 def test_a_log_that_was_tampered_with_reaches_origin_without_what_is_no_attempt(after: Project, forge: Forge) -> None:
     git = Git(after.root)
     good = json.dumps(asdict(Attempt("2024-06-11", "age", "lost")))
-    commit = git.commit_file(logbook.FILE, f'{good}\n{{"at": "$(touch x)"}}\n', "Tampered", None)
+    commit = git.commit_file(policy_attempts.FILE, f'{good}\n{{"at": "$(touch x)"}}\n', "Tampered", None)
     git.run("update-ref", LOG, commit)
     bundle = after.root / "build" / "tampered.bundle"
-    handover.pack(after, git, bundle, git.output("rev-parse", "main"), Handed("", LOG))
+    retraining_bundle.pack(after, git, bundle, git.output("rev-parse", "main"), Handed("", LOG))
 
     propose(after, forge, bundle)
 
     assert logs_at_origin(after) == [("age", "lost")]
-    assert "touch" not in sample.git(origin_of(after), "show", f"{LOG}:{logbook.FILE}")
+    assert "touch" not in sample.git(origin_of(after), "show", f"{LOG}:{policy_attempts.FILE}")
     assert commit not in sample.git(origin_of(after), "rev-list", "--all")
 
 

@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from titlebout import policy, season
-from titlebout.arrays import FloatArray
-from titlebout.config import Params, Settings
-from titlebout.contenders import CONTENDERS, Contender, Standing
-from titlebout.errors import InconclusiveError
-from titlebout.policy import Decision, Measured
-from titlebout.reasons import POLICIES
-from titlebout.season import Arrived, Season, Turn, play
+from titlebout.backtest import simulation as backtest_simulation
+from titlebout.backtest.simulation import Arrived, Season, Turn, play
+from titlebout.backtest.strategies import CONTENDERS, Contender, Standing
+from titlebout.core.arrays import FloatArray
+from titlebout.core.errors import InconclusiveError
+from titlebout.core.names import POLICIES
+from titlebout.policy import rules as policy_rules
+from titlebout.policy.rules import Decision, Measured
+from titlebout.settings.config import Params, Settings
 
 NAMES = list(POLICIES)
 WEEK, WEEKS = 210, 8  # rows of a week, and weeks that arrive
@@ -103,11 +104,11 @@ SHIFTED = arriving(shift=lambda at: 0.0 if at < 3 else 3.0)
 
 
 def timeless(season: Season) -> tuple[Turn, ...]:
-    return tuple(replace(turn, seconds=0.0) for turn in season.turns)
+    return tuple(replace(turn, seconds=0.0) for turn in backtest_simulation.turns)
 
 
 def decisions(season: Season) -> list[str]:
-    return [turn.decision for turn in season.turns]
+    return [turn.decision for turn in backtest_simulation.turns]
 
 
 def refused(periods: list[Arrived], at: int) -> list[Arrived]:
@@ -265,13 +266,13 @@ def test_titlebout_rests_in_calm_weeks_and_answers_a_turn_of_the_world() -> None
 
 def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Measured, Decision]] = []
-    shipped = policy.decide
+    shipped = policy_rules.decide
 
     def noted(measured: Measured, *others: Any) -> Decision:
         asked.append((measured, shipped(measured, *others)))
         return asked[-1][1]
 
-    monkeypatch.setattr(policy, "decide", noted)
+    monkeypatch.setattr(policy_rules, "decide", noted)
     found = play(START, TURNED, BY["titlebout"], Made())
 
     assert [(decision.action, decision.reason, decision.sentence) for _, decision in asked] == [
@@ -308,14 +309,14 @@ def test_attempts_that_were_refused_are_remembered_by_the_cool_down() -> None:
 
 def test_the_rule_of_the_gate_is_that_of_the_reason() -> None:
     rules: list[tuple[str, int]] = []
-    shipped = season.gate.decide
+    shipped = backtest_simulation.gate.decide
 
     def noted(bout: Any, settings: Any, reason: str, uses: int) -> Any:
         rules.append((reason, uses))
         return shipped(bout, settings, reason, uses)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(season.gate, "decide", noted)
+        patch.setattr(backtest_simulation.gate, "decide", noted)
         play(START, SHIFTED, BY["every"], Made())
         play(START, SHIFTED, BY["any_drift"], Made())
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titlebout import selftest as module
-from titlebout.config import DriftSettings
-from titlebout.errors import InconclusiveError
-from titlebout.results import to_json
-from titlebout.selftest import SelftestResult, render_selftest, selftest
+from titlebout.core.errors import InconclusiveError
+from titlebout.core.results import to_json
+from titlebout.drift import false_alarms
+from titlebout.drift.false_alarms import SelftestResult, render_selftest, selftest
+from titlebout.settings.config import DriftSettings
 
 SETTINGS = DriftSettings()
 
@@ -35,7 +35,7 @@ def test_a_quiet_reference_keeps_the_promise() -> None:
     result = selftest(crossings(1200), SETTINGS, "when", "late")
     assert (result.passed, result.verdict, result.rows, result.window) == (True, "kept", 1200, 300)
     assert rates(result)["random rows"] <= 0.02
-    assert [trial["runs"] for trial in result.trials] == [module.RANDOM_RUNS, module.CONSECUTIVE_RUNS]
+    assert [trial["runs"] for trial in result.trials] == [false_alarms.RANDOM_RUNS, false_alarms.CONSECUTIVE_RUNS]
     assert all(trial["low"] <= trial["rate"] <= trial["high"] for trial in result.trials)
     assert "promise kept" in render_selftest(result)
     assert json.loads(to_json(result.to_dict()))["step"] == "drift-selftest"

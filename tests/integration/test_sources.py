@@ -20,12 +20,8 @@ import pytest
 
 import sample
 from arriving import ARRIVED, configure, same_rows
-from titlebout import databases, drift, drift_report, retraining
-from titlebout.addresses import address
-from titlebout.checks import check_project
-from titlebout.databases import Query, read_rows
-from titlebout.doctor import doctor
-from titlebout.errors import (
+from titlebout.checks.check import check_project
+from titlebout.core.errors import (
     ConfigError,
     DataError,
     InconclusiveError,
@@ -35,9 +31,16 @@ from titlebout.errors import (
     TitleboutError,
     UnsafeError,
 )
-from titlebout.project import Project
-from titlebout.proposal import Why
-from titlebout.sources import read_current
+from titlebout.data import database as data_database
+from titlebout.data.current import read_current
+from titlebout.data.database import Query, read_rows
+from titlebout.doctor import doctor
+from titlebout.drift import measure as drift_measure
+from titlebout.drift import report as drift_report
+from titlebout.repository.project import Project
+from titlebout.retraining import retrain as retraining_retrain
+from titlebout.retraining.reason import Why
+from titlebout.settings.addresses import address
 
 BUCKET = "acme-data"
 
@@ -67,7 +70,7 @@ def test_a_torn_line_is_counted_in_every_result_and_one_in_the_middle_is_refused
     log, project = root / "incoming" / "log.jsonl", Project.find(root)
     log.write_bytes(as_lines(ARRIVED)[:-9])
 
-    checked, measured = check_project(project, "current"), drift.measure(project)
+    checked, measured = check_project(project, "current"), drift_measure.measure(project)
     assert checked.rows == 299
     assert "unfinished last line of 1 files" in checked.reasons[-1]
     assert (measured.arrival["read"], measured.arrival["unfinished"]) == (299, 1)
@@ -86,9 +89,9 @@ def test_only_logs_that_have_just_begun_mean_that_nothing_has_arrived(root: Path
     project = Project.find(root)
 
     assert check_project(project, "current").reasons == ("nothing has arrived yet",)
-    assert drift.measure(project).arrival["unfinished"] == 1
+    assert drift_measure.measure(project).arrival["unfinished"] == 1
     with pytest.raises(InconclusiveError, match="nothing has arrived yet"):
-        retraining.retrain(project, Why("manual"))
+        retraining_retrain.retrain(project, Why("manual"))
 
 
 def test_tracked_files_are_not_read_as_logs(root: Path, tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_the_whole_loop_runs_on_a_bucket(root: Path, bucket: Callable[[str, byte
 
     assert check_project(project, "current").rows == 300
     assert check_project(project, "current").passed
-    result = drift.measure(project)
+    result = drift_measure.measure(project)
     assert (result.new_rows, result.arrival["ready"], result.arrival["read"]) == (300, 300, 300)
 
 
@@ -309,7 +312,7 @@ def test_a_query_of_a_database_gives_the_rows(root: Path, base: sqlite3.Connecti
 
     same_rows(read_current(project).frame)
     assert check_project(project, "current").passed
-    result = drift.measure(project)
+    result = drift_measure.measure(project)
     assert (result.new_rows, result.arrival["ready"]) == (300, 300)
 
 
@@ -320,9 +323,9 @@ def test_a_table_is_read_by_its_name_in_chunks(
     base.commit()
     whole = read_current(configure(root, "sqlite:///store/log.db", query="crossings")).frame
     sizes: list[int] = []
-    frame_of = databases._frame
-    monkeypatch.setattr(databases, "_frame", lambda rows, names: sizes.append(len(rows)) or frame_of(rows, names))
-    monkeypatch.setattr(databases, "CHUNK", 7)
+    frame_of = data_database._frame
+    monkeypatch.setattr(data_database, "_frame", lambda rows, names: sizes.append(len(rows)) or frame_of(rows, names))
+    monkeypatch.setattr(data_database, "CHUNK", 7)
     chunks = read_current(configure(root, "sqlite:///store/log.db", query="main.crossings;")).frame
 
     assert sizes == [7] * 42 + [6]
@@ -342,7 +345,7 @@ def test_only_rows_that_can_be_new_are_asked_for(root: Path, base: sqlite3.Conne
     assert len(read_current(project).frame) == 900
     assert len(found) == 300 + (known["departure"] >= oldest).sum()
     assert check_project(project, "current").rows == len(found)
-    assert drift.measure(project).arrival["new"] == 300
+    assert drift_measure.measure(project).arrival["new"] == 300
 
 
 @pytest.mark.parametrize(
@@ -366,9 +369,9 @@ def test_what_is_not_one_select_is_refused_and_changes_nothing(
 
 
 def test_the_connection_itself_cannot_write(root: Path, base: sqlite3.Connection) -> None:
-    engine = databases.open_engine(address("sqlite:///store/log.db", "x"), root)
+    engine = data_database.open_engine(address("sqlite:///store/log.db", "x"), root)
     with engine.connect() as connection:
-        databases._forbid_writing(connection)
+        data_database._forbid_writing(connection)
         with pytest.raises(Exception, match="readonly database"):
             connection.exec_driver_sql("DELETE FROM crossings")
 
@@ -407,7 +410,7 @@ def test_an_empty_table_means_that_nothing_has_arrived(root: Path, base: sqlite3
     base.execute("DELETE FROM crossings")
     base.commit()
 
-    assert drift.measure(configure(root, "sqlite:///store/log.db", query="crossings")).reasons == (
+    assert drift_measure.measure(configure(root, "sqlite:///store/log.db", query="crossings")).reasons == (
         "nothing has arrived yet",
     )
 
@@ -437,26 +440,26 @@ def test_labels_arrive_on_their_own_and_late(
     memory.mkdir("/labels")
     project = configure(root, "incoming", id=["id"], labels="memory://labels")
 
-    measured = drift.measure(project)
+    measured = drift_measure.measure(project)
     assert (measured.new_rows, measured.arrival["ready"], measured.arrival["waiting"]) == (300, 0, 300)
     assert {column["name"] for column in measured.columns}.isdisjoint({"late", "id"})
     with pytest.raises(InconclusiveError, match="0 new rows are too few") as caught:
-        retraining.retrain(project, Why("manual"))
+        retraining_retrain.retrain(project, Why("manual"))
     assert "300 wait for their labels" in str(caught.value.why)
 
     some = with_ids[["id", "late"]].iloc[:200]
     memory.pipe_file(
         "/labels/a.csv", pd.concat([some, some, pd.DataFrame({"id": [9999], "late": [1]})]).to_csv(index=False).encode()
     )
-    checked, measured = check_project(project, "current"), drift.measure(project)
+    checked, measured = check_project(project, "current"), drift_measure.measure(project)
     assert checked.passed
     assert "1 labels are of rows that are not there" in checked.reasons[-1]
     assert (measured.arrival["ready"], measured.arrival["waiting"], measured.arrival["unknown_labels"]) == (200, 100, 1)
 
-    result = retraining.retrain(project, Why("manual"))
+    result = retraining_retrain.retrain(project, Why("manual"))
     assert result.new_rows == 200
     assert result.arrival["waiting"] == 100
-    assert "300 new (" in retraining.render_retrain(result)
+    assert "300 new (" in retraining_retrain.render_retrain(result)
 
     memory.pipe_file(
         "/labels/b.csv", with_ids[["id", "late"]].assign(late=lambda f: 1 - f["late"]).to_csv(index=False).encode()
@@ -469,7 +472,7 @@ def test_labels_need_ids_and_ids_have_to_be_tracked(root: Path, base: sqlite3.Co
     with pytest.raises(ConfigError, match="no column says whose they are"):
         read_current(configure(root, "sqlite:///store/log.db", query="crossings", labels="incoming"))
     with pytest.raises(ConfigError, match=r"sources\.id names 'id', which the tracked data has not"):
-        drift.measure(configure(root, "sqlite:///store/log.db", query="crossings", id=["id"]))
+        drift_measure.measure(configure(root, "sqlite:///store/log.db", query="crossings", id=["id"]))
 
 
 def test_a_label_column_that_a_database_has_not_is_an_error(
@@ -496,7 +499,7 @@ def test_late_rows_are_taken_in_and_counted(root: Path) -> None:
     )
     project = Project.find(root)
 
-    counts = drift.measure(project).arrival
+    counts = drift_measure.measure(project).arrival
     assert (counts["read"], counts["new"], counts["late"], counts["repeated"], counts["too_late"]) == (
         425,
         360,
@@ -504,7 +507,7 @@ def test_late_rows_are_taken_in_and_counted(root: Path) -> None:
         60,
         5,
     )
-    result = retraining.retrain(project, Why("manual"))
+    result = retraining_retrain.retrain(project, Why("manual"))
     assert (result.new_rows, result.arrival["late"], result.arrival["too_late"]) == (360, 60, 5)
     assert counts["watermark"] == sample.crossings()["departure"].max().isoformat()
 

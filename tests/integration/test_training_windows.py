@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import sample
-from titlebout import process
-from titlebout.errors import ConfigError
-from titlebout.loading import load_model_of
-from titlebout.project import Project
+from titlebout.core import process
+from titlebout.core.errors import ConfigError
+from titlebout.models.loading import load_model_of
+from titlebout.repository.project import Project
 
 PIPELINE = Path("pipelines/ferries")
 

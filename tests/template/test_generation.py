@@ -120,7 +120,7 @@ def test_the_teams_tests_are_green_from_the_first_push(project: Path) -> None:
 
 
 def test_every_command_that_the_readme_and_makefile_name_exists(project: Path) -> None:
-    from titlebout.cli import cli
+    from titlebout.cli.commands import cli
 
     named = set()
     for name in ("README.md", "Makefile"):

@@ -12,9 +12,9 @@ import click
 import pytest
 import yaml
 
-from titlebout.cli import cli
-from titlebout.config import Params, settings_schema
-from titlebout.errors import ExitCode
+from titlebout.cli.commands import cli
+from titlebout.core.errors import ExitCode
+from titlebout.settings.config import Params, settings_schema
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

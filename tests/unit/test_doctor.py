@@ -8,7 +8,7 @@ import pytest
 
 import sample
 from titlebout.doctor import LARGEST_REMOTE, doctor, render_doctor
-from titlebout.git import Git
+from titlebout.repository.git import Git
 
 ADVICE_OF_THE_SAMPLE = {"lock", "champion", "workflows", "current data"}
 

@@ -1,0 +1,1 @@
+"""A team's past data under several retraining strategies."""

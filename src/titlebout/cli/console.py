@@ -1,0 +1,129 @@
+"""How every command reports: its result to files, to the workflow and to the terminal. The only module that prints."""
+
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import click
+
+from titlebout.core.errors import ExitCode, TitleboutError
+
+if TYPE_CHECKING:
+    from titlebout.core.results import StepResult
+
+P = ParamSpec("P")
+
+ANSWERS = (ExitCode.DATA_REFUSED, ExitCode.CHALLENGER_LOST, ExitCode.DRIFT_FOUND)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command hands to the reporter.
+
+    Attributes
+    ----------
+    result : StepResult
+        Becomes ``reports/<step>.json``.
+    markdown : str
+        What people read: the job summary, ``reports/<step>.md``, the terminal.
+    outputs : mapping
+        What a workflow reads.
+    exit_code : ExitCode
+    is_markdown : bool
+        False for text that is laid out for a terminal already.
+    """
+
+    result: "StepResult"
+    markdown: str
+    outputs: Mapping[str, object] = field(default_factory=dict)
+    exit_code: ExitCode = ExitCode.OK
+    is_markdown: bool = True
+
+
+class Group(click.Group):
+    """Commands in the order they are used in, not in alphabetical order."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the commands as they were defined."""
+        return list(self.commands)
+
+
+def step(
+    group: click.Group, name: str, *, in_project: bool = True
+) -> Callable[[Callable[P, Report]], Callable[..., None]]:
+    """Make a function that returns a `Report` into a command with the options that every step has."""
+
+    def decorate(function: Callable[P, Report]) -> Callable[..., None]:
+        @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+        @click.option(
+            "--no-fail", is_flag=True, help="Exit 0 on a refusal (codes 10 to 12): the verdict is in the result."
+        )
+        @functools.wraps(function)
+        def command(as_json: bool, no_fail: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+            report = function(*args, **kwargs)
+            _deliver(report, as_json)
+            refused = report.exit_code in ANSWERS or report.exit_code is ExitCode.INCONCLUSIVE
+            click.get_current_context().exit(int(ExitCode.OK if no_fail and refused else report.exit_code))
+
+        wrapped: Callable[..., None] = command
+        if in_project:
+            wrapped = click.option(
+                "--pipeline", metavar="NAME", help="Pipeline to use; by default the one in titlebout.toml."
+            )(wrapped)
+        return group.command(name)(wrapped)
+
+    return decorate
+
+
+def say_error(error: TitleboutError, as_json: bool, code: ExitCode | None = None) -> None:
+    """Tell one failure: to people on standard error, to programs as JSON, to a workflow as an annotation."""
+    from titlebout.forge.actions import Ci, annotation, defang
+
+    parts = [("where", error.where), ("why", error.why), ("fix", error.fix), ("state", error.state)]
+    text = "\n".join([f"error: {error.what}", *(f"  {name}: {value}" for name, value in parts if value)])
+    click.echo(defang(text), err=True)
+    if as_json:
+        click.echo(_json({"error": error.to_dict() | ({"exit_code": int(code)} if code else {})}), nl=False)
+    ci = Ci.from_environ()
+    if ci.on_actions:
+        click.echo(annotation("error", f"{error.what}. {error.fix or ''}".strip(), title="titlebout"), err=True)
+
+
+def _deliver(report: Report, as_json: bool) -> None:
+    """Write the result to its files, to the workflow and to the terminal."""
+    from titlebout.core.results import write_json, write_text_atomically
+    from titlebout.forge.actions import Ci, defang
+    from titlebout.repository.project import Project
+
+    document = report.result.to_dict()
+    if report.outputs:
+        folder = Project.find(Path.cwd()).reports
+        write_json(folder / f"{report.result.step}.json", document)
+        write_text_atomically(folder / f"{report.result.step}.md", report.markdown)
+    ci = Ci.from_environ()
+    ci.write_outputs(report.outputs)
+    ci.write_summary(report.markdown)
+    if not as_json and sys.stdout.isatty() and report.is_markdown:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(report.markdown))
+    else:
+        click.echo(_json(document) if as_json else defang(report.markdown), nl=False)
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    from titlebout.core.results import to_json
+
+    # A runner reads ##[...] anywhere in a line as a command; as an escape it is the same JSON.
+    return to_json(document).replace("##[", "\\u0023#[")
+
+
+def progress(line: str) -> None:
+    """Show one line of progress on standard error; it may come from a child process."""
+    from titlebout.forge.actions import defang
+
+    click.echo(defang(line), err=True)

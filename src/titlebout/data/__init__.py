@@ -1,0 +1,1 @@
+"""Tables, columns, new rows and the holdout."""

@@ -1,0 +1,1 @@
+"""Reference data against current data."""

@@ -1,0 +1,174 @@
+"""Two tables, side by side: which columns can be compared, and each of them coded as the distances want it.
+
+Kinds are decided by the reference alone, so that how a column is compared never changes with what arrives.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from titlebout.core.errors import DataError
+from titlebout.data.canonical import canonical
+from titlebout.data.columns import Column, column_kind, conform
+from titlebout.drift.distances import Kind, Values
+
+Role = Literal["input", "target", "prediction"]
+
+_FEW_LEVELS, _FEW_CLASSES = 2, 20
+_CERTAIN = 1e-6
+# Kinds that a column of a kind may arrive as; whether its values fit is for `conform` to say.
+_ARRIVES_AS = {
+    "number": {"number", "integer", "boolean"},
+    "integer": {"number", "integer", "boolean"},
+    "boolean": {"number", "integer", "boolean", "text"},
+    "text": {"text"},
+    "datetime": {"datetime", "text"},
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One column on both sides, coded as the distances want it.
+
+    Attributes
+    ----------
+    name, kind : str
+        Column, and its kind in the reference.
+    role : {"input", "target", "prediction"}
+    method : {"number", "level"}
+    reference, current : ndarray of shape (n_reference,) and (n_current,), dtype float64
+    labels : tuple of str
+        What the codes of levels stand for; empty for numbers.
+    """
+
+    name: str
+    kind: str
+    role: Role
+    method: Kind
+    reference: Values
+    current: Values
+    labels: tuple[str, ...] = ()
+
+
+def one_per_group(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
+    """Return one row of every group, drawn with a fixed seed, in the order in which they came.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    group : sequence of str
+        Columns whose values together name the group; a row that lacks one of them stands for itself.
+    """
+    drawn = np.random.default_rng(0).permutation(len(frame))
+    keys = frame[list(group)].iloc[drawn]
+    kept = ~keys.astype(str).duplicated().to_numpy() | keys.isna().any(axis=1).to_numpy()
+    rows: pd.DataFrame = frame.iloc[np.sort(drawn[kept])]
+    return rows
+
+
+def structure(
+    reference: pd.DataFrame, current: pd.DataFrame, time: str, target: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the columns that cannot be compared: no distance means anything for them.
+
+    Parameters
+    ----------
+    reference, current : DataFrame
+        Without the columns that are ignored.
+    time : str
+        Time column, of kind datetime even where a file has it as text; may be empty.
+    target : str, optional
+        Column that `current` may lack.
+
+    Yields
+    ------
+    dict
+        name, kind (in the reference), status: ``repeated``, ``missing``, ``new``, ``retyped`` or ``empty``.
+    """
+    for side in (current, reference):
+        for name in side.columns[side.columns.duplicated()].unique():
+            yield {"name": str(name), "kind": "", "status": "repeated"}
+    kinds = kinds_of(reference.loc[:, ~reference.columns.duplicated()]) | (
+        {time: "datetime"} if time in reference.columns else {}
+    )
+    for name in sorted(set(current.columns) - set(kinds), key=str):
+        yield {"name": str(name), "kind": "", "status": "new"}
+    for name, kind in kinds.items():
+        if name not in current.columns:
+            if name != target:
+                yield {"name": str(name), "kind": kind, "status": "missing"}
+        elif max(list(side.columns).count(name) for side in (current, reference)) == 1:
+            status = _column_status(reference[name], current[name], kind)
+            if status:
+                yield {"name": str(name), "kind": kind, "status": status}
+
+
+def kinds_of(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the kind of every column, whatever dtype it is stored as."""
+    plain = _plain(frame)
+    return {name: column_kind(plain[name]) for name in plain.columns}
+
+
+def pairs(reference: pd.DataFrame, current: pd.DataFrame, names: Sequence[str], target: str | None) -> Iterator[Pair]:
+    """Yield the columns to compare; how is decided by the reference alone, so that it never changes with what arrives."""
+    kinds = kinds_of(reference[list(names)])
+    for name, kind in kinds.items():
+        old, new = _as_kind(reference[name], kind), _as_kind(current[name], kind)
+        role: Role = "target" if name == target else "input"
+        few = _FEW_CLASSES if role == "target" else _FEW_LEVELS
+        if kind in {"text", "boolean"} or old.nunique() <= few:
+            yield levels(str(name), kind, role, old, new)
+        else:
+            yield Pair(str(name), kind, role, "number", _numbers(old), _numbers(new))
+
+
+def _column_status(reference: Column, current: Column, kind: str) -> str:
+    """Return ``empty`` when values stopped arriving, ``retyped`` when they are of another kind, else an empty text."""
+    if current.isna().all():
+        by_chance = float(reference.isna().mean()) ** len(current)
+        return "empty" if by_chance < _CERTAIN else ""
+    if reference.isna().all():
+        return ""
+    if column_kind(_plain(current.to_frame()).iloc[:, 0]) not in _ARRIVES_AS[kind]:
+        return "retyped"
+    try:
+        _as_kind(current, kind)
+    except DataError:
+        return "retyped"
+    return ""
+
+
+def _as_kind(column: Column, kind: str) -> Column:
+    """Return values of a kind, as `conform` does, but keep what it refuses: infinite numbers, lists in cells."""
+    plain = _plain(column.to_frame("column"))
+    if kind in {"number", "integer"}:
+        return plain.iloc[:, 0].astype("float64")
+    if kind == "text":
+        return plain.iloc[:, 0].map(str, na_action="ignore")
+    return conform(plain, {"column": kind})["column"]
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with few dtypes; differences of times as seconds."""
+    plain = canonical(frame)
+    spans = plain.select_dtypes("timedelta").columns
+    return plain.assign(**{name: plain[name].dt.total_seconds() for name in spans}) if len(spans) else plain
+
+
+def levels(name: str, kind: str, role: Role, old: Column, new: Column) -> Pair:
+    """Code the levels of both sides of a column, in the order in which they occur."""
+    codes, labels = pd.factorize(pd.concat([old, new], ignore_index=True))
+    values = np.where(codes < 0, np.nan, codes.astype(np.float64))
+    named = {0.0: "False", 1.0: "True"} if kind == "boolean" else {}
+    shown = tuple(named.get(label, f"{label:g}" if isinstance(label, float) else str(label)) for label in labels)
+    return Pair(name, kind, role, "level", values[: len(old)], values[len(old) :], shown)
+
+
+def _numbers(column: Column) -> Values:
+    """Return numbers, or times as seconds since 1970."""
+    if column_kind(column) == "datetime":
+        column = (column - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    return column.to_numpy(dtype=np.float64)

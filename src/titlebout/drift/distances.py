@@ -1,0 +1,309 @@
+"""How far two samples of a column are apart: a distance with a unit, its p-value, and what is usual for the column.
+
+A p-value alone calls every difference significant once there are rows enough, and a distance alone calls every small
+sample different. Drift takes both, and a distance larger than between the column's own past windows.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from titlebout.data.sampling import evenly_spaced
+
+Kind = Literal["number", "level"]
+# Numbers, or levels coded as 0, 1, 2, ...; missing values are NaN.
+Values: TypeAlias = npt.NDArray[np.float64]
+Counts: TypeAlias = npt.NDArray[np.int64]
+
+SAMPLE = 20_000  # rows per side; more would cost time and only make smaller differences significant
+LEAST_WINDOWS, MOST_WINDOWS = 8, 16
+USUAL_SDS = 4
+LEAST_BLOCKS, MOST_BLOCKS = 16, 64
+
+_MOST_LEVELS = 50
+_BLOCK_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_SORTED = 3  # times; blocks four times as long that differ so much more are sorted rows, not rows that come in groups
+_LEAST_EXPECTED = 5  # rows of a level in the smaller sample, the usual condition for chi-square
+_IQR_OF_NORMAL = 1.349
+_LARGEST, _SMALLEST_SCALE = 1e150, 1e-150  # their squares are still floats
+_NEGLIGIBLE = 1e-12
+_GRID = 2_000  # values of the reference at which its windows are compared
+_MOST_EFFECT = 1e6  # sds; beyond it a number tells no more
+
+
+@dataclass(frozen=True)
+class Distance:
+    """What separates two samples of one column.
+
+    Attributes
+    ----------
+    effect : float
+        Wasserstein distance in robust standard deviations of the reference, or Jensen-Shannon distance (nats).
+    p : float
+        Probability of such a difference without drift, for independent rows (Kolmogorov-Smirnov, chi-square).
+    null_delta : float
+        Share of missing values in current minus share in reference.
+    null_p : float
+        Probability of such a difference of the shares without drift.
+    """
+
+    effect: float
+    p: float
+    null_delta: float
+    null_p: float
+
+
+@dataclass(frozen=True)
+class Usual:
+    """The largest effect and difference of null shares (absolute) that the reference shows within itself."""
+
+    effect: float = 0.0
+    null_delta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Clumping:
+    """How many rows of a column tell as much as one independent row (its design effect), for values and for gaps."""
+
+    values: float = 1.0
+    gaps: float = 1.0
+
+    def at_least(self, other: "Clumping") -> "Clumping":
+        """Return the larger of both."""
+        return Clumping(max(self.values, other.values), max(self.gaps, other.gaps))
+
+
+def distance(
+    kind: Kind, reference: Values, current: Values, old: Clumping = Clumping(), new: Clumping = Clumping()
+) -> Distance:
+    """Compare two samples of a column.
+
+    Parameters
+    ----------
+    kind : {"number", "level"}
+    reference, current : ndarray of shape (n_reference,) and (n_current,), n >= 1, dtype float64
+        Numbers or codes of levels; NaN and infinite values count as missing.
+    old, new : Clumping
+        Of `reference` and of `current`; by default rows are independent.
+    """
+    past, now = _present(reference), _present(current)
+    gaps = np.array([[len(past), len(reference) - len(past)], [len(now), len(current) - len(now)]])
+    null_delta = null_share(current) - null_share(reference)
+    null_p = _independence(gaps, (old.gaps, new.gaps))
+    if len(past) == 0 or len(now) == 0:
+        return Distance(0.0, 1.0, null_delta, null_p)
+    clumps = (old.values, new.values)
+    p = _kolmogorov_smirnov(past, now, clumps) if kind == "number" else _independence(_level_counts(past, now), clumps)
+    return Distance(effect(kind, reference, current), p, null_delta, null_p)
+
+
+def effect(kind: Kind, reference: Values, current: Values) -> float:
+    """Return only the distance of :func:`distance`; 0 when a side has no values."""
+    old, new = _present(reference), _present(current)
+    if len(old) == 0 or len(new) == 0:
+        return 0.0
+    if kind == "level":
+        return _jensen_shannon(_level_counts(old, new))
+    return min(_wasserstein(old, new) / robust_scale(old), _MOST_EFFECT)
+
+
+def null_share(values: Values) -> float:
+    """Return the share of missing values."""
+    return 1 - len(_present(values)) / len(values)
+
+
+def robust_scale(values: Values) -> float:
+    """Return the standard deviation or, if smaller, the one that the interquartile range suggests: outliers inflate the first."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    sd = float(np.std(values))
+    scale = min(sd, float(high - low) / _IQR_OF_NORMAL) if high > low else sd or 1.0
+    return max(scale, _SMALLEST_SCALE)
+
+
+def usual(kind: Kind, reference: Values, length: int) -> Usual:
+    """Return how far windows of a reference are from the rest of it: mean and four standard deviations.
+
+    This is what seasons, bursts and rows that come in groups do to a column without drift.
+
+    Parameters
+    ----------
+    kind : {"number", "level"}
+    reference : ndarray of shape (n_reference,), dtype float64
+        In order of time, all of it.
+    length : int
+        Rows of the sample that will be compared with the reference.
+
+    Returns
+    -------
+    Usual
+        Zeros when the reference has fewer than eight such windows.
+    """
+    count = len(reference) // length
+    if count < LEAST_WINDOWS:
+        return Usual()
+    starts = evenly_spaced(count, MOST_WINDOWS) * length
+    windows = [reference[start : start + length] for start in starts]
+    rest = len(reference) / (len(reference) - length)  # the rest differs from a window by that much more than all
+    gaps = [abs(null_share(window) - null_share(reference)) * rest for window in windows]
+    found = np.column_stack([_effects_within(kind, reference, windows, rest), gaps])
+    limits = found.mean(axis=0) + USUAL_SDS * found.std(axis=0, ddof=1)
+    return Usual(*limits.tolist())
+
+
+def clumping(kind: Kind, values: Values, blocks: int, *, in_time: bool = True) -> Clumping:
+    """Return how much more blocks of consecutive rows differ than blocks of independent rows would (variances).
+
+    Rows that come in groups, or depend on what happened before, tell less than as many independent ones.
+
+    Parameters
+    ----------
+    kind : {"number", "level"}
+    values : ndarray of shape (n_rows,), dtype float64
+        In the order in which they came.
+    blocks : int
+    in_time : bool
+        False when nothing says that the order is one of time: then rows that are sorted count as independent.
+    """
+    present = values[np.isfinite(values)]
+    gaps = np.isfinite(values).astype(np.int64)
+    if kind == "number" and len(present):
+        bins = np.searchsorted(np.unique(np.quantile(present, _BLOCK_QUANTILES)), present)
+    else:
+        bins = present.astype(np.int64)
+    ordered = kind == "number"
+    return Clumping(_excess(bins, blocks, ordered, in_time), _excess(gaps, blocks, False, in_time))
+
+
+def _present(values: Values) -> Values:
+    return np.clip(values[np.isfinite(values)], -_LARGEST, _LARGEST)
+
+
+def _excess(bins: Counts, blocks: int, ordered: bool, in_time: bool) -> float:
+    """Return the variance between blocks over the one of independent rows; 1 when that could be chance."""
+    found = _dispersion(bins, blocks, ordered)
+    if found <= 1 + 2 / np.sqrt(blocks - 1):
+        return 1.0
+    if in_time:
+        return found
+    return 1.0 if _dispersion(bins, blocks // 4, ordered) > _SORTED * found else found
+
+
+def _dispersion(bins: Counts, blocks: int, ordered: bool) -> float:
+    blocks = min(blocks, len(bins) // 2)
+    if blocks < 2:
+        return 1.0
+    size = int(bins.max()) + 1
+    block = np.arange(len(bins)) * blocks // len(bins)
+    counts = np.bincount(block * size + bins, minlength=blocks * size).reshape(blocks, size)
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = counts.cumsum(axis=1) / rows if ordered else counts / rows
+    overall = np.average(shares, axis=0, weights=rows[:, 0])
+    expected = (blocks - 1) * float((overall * (1 - overall)).sum())
+    return float((rows * (shares - overall) ** 2).sum()) / expected if expected > _NEGLIGIBLE else 1.0
+
+
+def _effects_within(kind: Kind, reference: Values, windows: list[Values], rest: float) -> list[float]:
+    """Return the effect of every window against the rest of the reference, by counting on one grid for all."""
+    every = _present(reference)
+    if len(every) == 0:
+        return [0.0] * len(windows)
+    if kind == "level":
+        total = np.bincount(every.astype(np.int64))
+        counts = [np.bincount(_present(window).astype(np.int64), minlength=len(total)) for window in windows]
+        return [_jensen_shannon(_common(np.array([total - one, one]))) if one.any() else 0.0 for one in counts]
+    grid = np.unique(np.sort(every)[evenly_spaced(len(every), _GRID)])
+    share = _shares_below(grid, every)
+    steps = np.diff(grid) / robust_scale(every)
+    found = [np.abs(_shares_below(grid, _present(window)) - share) for window in windows]
+    return [min(float(gaps[:-1] @ steps) * rest, _MOST_EFFECT) for gaps in found]
+
+
+def _shares_below(grid: Values, values: Values) -> Values:
+    """Return the empirical distribution function at every point of a grid; zeros without values."""
+    position = np.minimum(np.searchsorted(grid, values), len(grid) - 1)
+    shares: Values = np.cumsum(np.bincount(position, minlength=len(grid))) / max(len(values), 1)
+    return shares
+
+
+def _kolmogorov_smirnov(old: Values, new: Values, clumps: tuple[float, float]) -> float:
+    """Return the p-value from the limiting distribution: good from a hundred rows on, and defined for one."""
+    from scipy.special import kolmogorov
+
+    _, gaps = _distribution_gaps(old, new)
+    variance = clumps[0] / len(old) + clumps[1] / len(new)
+    return float(kolmogorov(gaps.max() / np.sqrt(variance)))
+
+
+def _wasserstein(old: Values, new: Values) -> float:
+    """Return the area between the two empirical distribution functions."""
+    grid, gaps = _distribution_gaps(old, new)
+    return float(np.sum(gaps[:-1] * np.diff(grid)))
+
+
+def _distribution_gaps(old: Values, new: Values) -> tuple[Values, Values]:
+    """Return all values in order, and the difference of the empirical distribution functions at each."""
+    old, new = np.sort(old), np.sort(new)
+    grid = np.sort(np.concatenate([old, new]), kind="stable")
+    shares = [np.searchsorted(side, grid, side="right") / len(side) for side in (old, new)]
+    return grid, np.abs(shares[0] - shares[1])
+
+
+def _level_counts(old: Values, new: Values) -> Counts:
+    """Count the levels of both samples.
+
+    Returns
+    -------
+    ndarray of shape (2, n_levels), dtype int64
+        See :func:`_common`.
+    """
+    size = int(max(old.max(), new.max())) + 1
+    return _common(np.array([np.bincount(codes.astype(np.int64), minlength=size) for codes in (old, new)]))
+
+
+def _common(counts: Counts) -> Counts:
+    """Keep the counts of frequent levels, and put all others together in the last column.
+
+    What is frequent is decided on both samples together, so that the choice favours neither.
+    """
+    both, rows = counts.sum(axis=0), counts.sum(axis=1)
+    frequent = both * rows.min() / rows.sum() >= _LEAST_EXPECTED
+    frequent[np.argsort(-both, kind="stable")[_MOST_LEVELS:]] = False
+    return np.column_stack([counts[:, frequent], counts[:, ~frequent].sum(axis=1)])
+
+
+def _jensen_shannon(counts: Counts) -> float:
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    middle = shares.mean(axis=0)
+    ratios = np.divide(shares, middle, out=np.ones_like(shares), where=shares > 0)
+    return float(np.sqrt(max(0.0, (shares * np.log(ratios)).sum() / 2)))
+
+
+def _independence(counts: Counts, clumps: tuple[float, float]) -> float:
+    """Return the p-value of two rows of counts coming from the same distribution.
+
+    Chi-square on as many rows as are worth independent ones, with its condition kept: too rare a last column is tested
+    exactly and on its own, which is what finds a handful of rows with a level that was never seen.
+    """
+    from scipy.stats import fisher_exact
+
+    worth = counts[:, counts.any(axis=0)] / np.array(clumps)[:, np.newaxis]
+    if worth.shape[1] < 2:
+        return 1.0
+    expected = worth.sum(axis=0) * worth.sum(axis=1).min() / worth.sum()
+    rare = expected < _LEAST_EXPECTED
+    if not rare.any():
+        return _chi_square(worth)
+    split = np.column_stack([worth[:, rare].sum(axis=1), worth[:, ~rare].sum(axis=1)])
+    exact = float(fisher_exact(np.rint(split).astype(np.int64)).pvalue)
+    if (~rare).sum() < 2:
+        return exact
+    return min(1.0, 2 * exact, 2 * _chi_square(worth[:, ~rare]))
+
+
+def _chi_square(counts: npt.NDArray[np.float64]) -> float:
+    from scipy.special import chdtrc
+
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
+    return float(chdtrc(counts.shape[1] - 1, ((counts - expected) ** 2 / expected).sum()))

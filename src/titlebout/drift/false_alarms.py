@@ -1,0 +1,168 @@
+"""Drift on trial: the rule is run on the reference itself, where nothing drifts, and its false alarms are counted."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from titlebout.core.errors import InconclusiveError
+from titlebout.core.markdown import code, number, table
+from titlebout.core.results import StepResult
+from titlebout.data.columns import timestamps
+from titlebout.data.sampling import evenly_spaced
+from titlebout.drift.alignment import Pair, one_per_group, pairs
+from titlebout.drift.rule import compare
+from titlebout.settings.config import DriftSettings
+
+RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
+PROMISES = {"random rows": 0.01, "consecutive rows": 0.10}
+MOST_ROWS = 10_000  # of the reference; more would take minutes and say the same
+
+_SHARE = 4  # the window is at most this part of the reference
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelftestResult(StepResult):
+    """How often the rule of ``titlebout drift`` says *drift* where there is none.
+
+    Attributes
+    ----------
+    passed : bool
+        True when no rate is above its promise by more than chance.
+    verdict : str
+        ``kept`` or ``broken``: the promise.
+    rows, window : int
+        Rows of the reference, and of each window that was taken out of it and compared with the rest.
+    trials : tuple of dict
+        Per way to choose the window: windows (``random rows``, ``consecutive rows``), runs, alarms, rate, low, high (95 %
+        interval, exact), promise, kept.
+    alarms : dict
+        Columns that drifted in some run, and in how many.
+    """
+
+    step: ClassVar[str] = "drift-selftest"
+    verdict: str
+    rows: int
+    window: int
+    trials: tuple[dict[str, Any], ...]
+    alarms: dict[str, int] = field(default_factory=dict)
+
+
+def selftest(
+    reference: pd.DataFrame, settings: DriftSettings, time: str = "", target: str | None = None
+) -> SelftestResult:
+    """Take windows out of the reference, compare each with the rest, and count the alarms.
+
+    Parameters
+    ----------
+    reference : DataFrame of shape (n_rows, n_columns)
+    settings : DriftSettings
+    time : str
+        Column that gives the order; empty: the order the rows are in.
+    target : str, optional
+        Column to predict.
+
+    Raises
+    ------
+    InconclusiveError
+        If the reference is too short to take windows out of it.
+    """
+    rows = one_per_group(reference, settings.group) if settings.group else reference
+    if time:
+        rows = rows.iloc[np.argsort(timestamps(rows, time).to_numpy(), kind="stable")]
+    rows = rows.iloc[evenly_spaced(len(rows), MOST_ROWS)]
+    window = len(rows) // _SHARE
+    if window < settings.min_rows:
+        raise InconclusiveError(
+            f"the reference has {len(rows)} rows, too few to take windows of {settings.min_rows} out of it",
+            where="titlebout.toml: drift.min_rows",
+            fix=f"gather {_SHARE * settings.min_rows} rows first",
+        )
+    names = [name for name in rows.columns if name not in {time, *settings.group, *settings.ignore}]
+    columns = list(pairs(rows, rows.head(1), names, target))
+    alarms: Counter[str] = Counter()
+    trials = []
+    for which, chosen in _windows(len(rows), window).items():
+        seen = [_drifted(columns, one, settings, in_time=bool(time)) for one in chosen]
+        alarms.update(name for names in seen for name in names)
+        trials.append(_trial(which, sum(map(bool, seen)), len(seen)))
+    return SelftestResult(
+        passed=all(trial["kept"] for trial in trials),
+        reasons=tuple(_reasons(trials)),
+        verdict="kept" if all(trial["kept"] for trial in trials) else "broken",
+        rows=len(rows),
+        window=window,
+        trials=tuple(trials),
+        alarms=dict(alarms.most_common()),
+    )
+
+
+def render_selftest(result: SelftestResult) -> str:
+    """Return the Markdown fragment: the rates beside their promises, and the columns that gave alarms."""
+    headers = ["windows", "runs", "alarms", "rate", "95 % interval", "promise"]
+    rows = [
+        (
+            *(trial["windows"], trial["runs"], trial["alarms"], _percent(trial["rate"])),
+            f"{_percent(trial['low'])} to {_percent(trial['high'])}",
+            f"at most {_percent(trial['promise'])}",
+        )
+        for trial in result.trials
+    ]
+    lines = [f"### Drift selftest: promise {result.verdict}", ""]
+    lines += [f"Windows of {number(result.window)} out of {number(result.rows)} reference rows.", ""]
+    lines += [table(headers, rows)]
+    if result.alarms:
+        told = ", ".join(f"{code(name)} ({times})" for name, times in list(result.alarms.items())[:10])
+        lines += [f"Columns that gave alarms, and how often: {told}"]
+    if not result.passed:
+        lines += ["", "Name whom rows are about in `drift.group`, or columns that change by season in `drift.ignore`."]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _windows(rows: int, window: int) -> dict[str, list[Positions]]:
+    random = np.random.default_rng(0)
+    starts = evenly_spaced(rows - window + 1, CONSECUTIVE_RUNS)
+    return {
+        "random rows": [np.sort(random.permutation(rows)[:window]) for _ in range(RANDOM_RUNS)],
+        "consecutive rows": [np.arange(start, start + window) for start in starts],
+    }
+
+
+def _drifted(columns: Sequence[Pair], window: Positions, settings: DriftSettings, *, in_time: bool) -> list[str]:
+    """Return the columns in which the rule sees drift between a window and the rest."""
+    rest = np.delete(np.arange(len(columns[0].reference)), window)
+    sides = [replace(one, reference=one.reference[rest], current=one.reference[window]) for one in columns]
+    return [found["name"] for found in compare(sides, settings, in_time=in_time) if found["status"] == "drift"]
+
+
+def _trial(windows: str, alarms: int, runs: int) -> dict[str, Any]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(alarms, runs).proportion_ci(0.95, method="exact")
+    promise = PROMISES[windows]
+    return {
+        "windows": windows,
+        "runs": runs,
+        "alarms": alarms,
+        "rate": alarms / runs,
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "promise": promise,
+        "kept": bool(interval.low <= promise),
+    }
+
+
+def _reasons(trials: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for trial in sorted(trials, key=lambda one: one["kept"]):
+        promise = f"promised: at most {_percent(trial['promise'])}"
+        yield f"{trial['alarms']} false alarms in {trial['runs']} windows of {trial['windows']} ({promise})"
+
+
+def _percent(share: float) -> str:
+    return f"{number(100 * share)} %"

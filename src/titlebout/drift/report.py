@@ -1,0 +1,249 @@
+"""The drift result, and how it is shown: a table, a small picture per column, and Evidently's report.
+
+Evidently's own verdict depends on how many rows there are (it fires on most quiet windows of 100 rows and misses half a
+standard deviation in 5,000) and it fails on columns without values, so it only renders what was decided.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from titlebout.core.markdown import Markdown, code, cut, escape, number, table
+from titlebout.core.results import StepResult, write_text_atomically
+from titlebout.data.canonical import canonical
+from titlebout.data.new_rows import told
+from titlebout.data.sampling import evenly_spaced
+from titlebout.drift.alignment import Pair
+from titlebout.drift.distances import robust_scale
+from titlebout.drift.figures import change_svg
+
+REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
+SHOWN_COLUMNS = 30
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftResult(StepResult):
+    """How what arrived differs from the reference.
+
+    Attributes
+    ----------
+    passed : bool
+        True when the verdict is ``stable`` or ``suspect``.
+    verdict : str
+        ``stable``, ``suspect`` (not confirmed yet, or only in columns that hardly matter), ``drift``, ``structural`` (other columns or types: a data
+        problem, no reason to retrain), ``insufficient_data``.
+    columns : tuple of dict
+        Per column what :func:`titlebout.drift.rule.compare` says, with `importance` (share in the champion's, null when
+        unknown), `decides` (false when that is too small to count) and `since` (ISO 8601, from which time on it looks
+        changed; empty when stable or without a time column); for structural problems name, kind and status only.
+    rows, new_rows : int
+        Rows that were compared, and rows that are new.
+    arrival : dict
+        watermark (the newest tracked time, ISO 8601) and counts of rows: read = seen (tracked already) + repeated +
+        too_late + new; of the new ones late (not newer than the watermark), waiting (for their label) and ready
+        (with one); relabelled (tracked with another label); unknown_labels (of rows that are not there); unfinished
+        (files whose last line is still being written). `read` and the last two only when the columns do not fit.
+    window, reference : dict
+        start, end (ISO 8601; empty without a time column) and, for the reference, rows.
+    report_error : str
+        Why the drawings are incomplete; empty when they are not, or were not asked for.
+    """
+
+    step: ClassVar[str] = "drift"
+    verdict: str
+    columns: tuple[dict[str, Any], ...] = ()
+    rows: int = 0
+    new_rows: int = 0
+    arrival: dict[str, Any] = field(default_factory=dict)
+    window: dict[str, str] = field(default_factory=dict)
+    reference: dict[str, Any] = field(default_factory=dict)
+    report_error: str = ""
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Names of the columns that drifted."""
+        return tuple(str(column["name"]) for column in self.columns if column["status"] == "drift")
+
+    @property
+    def decisive(self) -> tuple[str, ...]:
+        """Names of those that make the verdict *drift*, and start an attempt: they matter to the champion."""
+        return decisive(self.columns)
+
+
+def decisive(columns: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names of columns that drifted and matter to the champion, from a result or from its document."""
+    return tuple(str(column["name"]) for column in columns if column["status"] == "drift" and column["decides"])
+
+
+def render_drift(result: DriftResult) -> str:
+    """Return the Markdown fragment of the step: what drifted, and how many columns did not."""
+    head = {
+        "stable": "none",
+        "suspect": "suspected, not confirmed yet",
+        "drift": "found",
+        "structural": "not measured, the columns are not the expected ones",
+        "insufficient_data": "not measured, too few rows",
+    }[result.verdict]
+    lines = [f"### Drift: {head}", "", _compared(result), ""]
+    differing = [column for column in result.columns if column["status"] in {"drift", "suspect"}]
+    if differing:
+        headers = [
+            *("column", "status", "since", "importance"),
+            *("reference", "current", "distance", "counts from", "missing"),
+        ]
+        lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
+        lines += [f"{escape(result.reasons[-1])}. Suspect: not seen in both halves of the window."]
+        lines += ["", "Importance: the column's share in what the champion loses when columns are shuffled."]
+    else:
+        lines += [f"- {escape(reason)}" for reason in result.reasons[:SHOWN_COLUMNS]]
+    if result.report_error:
+        lines += ["", f"The drawings are incomplete: {escape(result.report_error)}"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> DriftResult:
+    """Draw what was compared; the decision stands whatever happens to the drawings.
+
+    Parameters
+    ----------
+    folder : Path
+        ``drift-01.svg`` and so on are small pictures of the columns that drifted, in the order of the result;
+        ``drift.html`` is Evidently's report, self-contained, some 4 MB, with the data's own words in it: to be
+        downloaded, not to be published. Those of an earlier run are removed.
+    result : DriftResult
+    columns : sequence of Pair
+        The columns that were compared.
+
+    Returns
+    -------
+    DriftResult
+        The same result, with `report_error` when something could not be drawn.
+    """
+    try:
+        for old in (*folder.glob("drift-*.svg"), *folder.glob("drift.html")):
+            old.unlink()
+        by_name = {column.name: column for column in columns}
+        for position, name in enumerate(result.drifted, start=1):
+            write_text_atomically(folder / f"drift-{position:02d}.svg", change_svg(by_name[name]))
+        drawn = [column for column in columns if _has_values(column)]
+        if drawn:
+            write_text_atomically(folder / "drift.html", _evidently_html(drawn, result))
+    except Exception as error:
+        logger.debug("the drift reports could not be drawn", exc_info=True)
+        return replace(result, report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
+    return result
+
+
+def share_drifted(reference: pd.DataFrame, current: pd.DataFrame) -> float:
+    """Return the share of columns that drifted by Evidently's defaults: what many loops listen to, ours does not.
+
+    Parameters
+    ----------
+    reference, current : DataFrame
+        Columns that have values on one side only are left out: Evidently fails on them.
+    """
+    names = [
+        name for name in reference if name in current and all(side[name].notna().any() for side in (reference, current))
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from evidently import Dataset, Report
+        from evidently.metrics import DriftedColumnsCount
+
+        sides = [Dataset.from_pandas(canonical(side[names])) for side in (current, reference)]
+        (found,) = Report([DriftedColumnsCount()]).run(*sides).dict()["metrics"]
+    return float(found["value"]["share"])
+
+
+def _compared(result: DriftResult) -> str:
+    said = told(result.arrival) if "new" in result.arrival else ""
+    if not result.rows:
+        return f"{said or f'{number(result.new_rows)} rows arrived'}."
+    compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference['rows'], result.reference)}."
+    return f"{compared} {said}." if said else compared
+
+
+def _side(rows: int, period: Mapping[str, Any]) -> str:
+    when = f" from {escape(period['start'][:10])} to {escape(period['end'][:10])}" if period["start"] else ""
+    return f"{number(rows)} rows{when}"
+
+
+def _row(column: Mapping[str, Any]) -> tuple[object, ...]:
+    sides = [_describe(column[side]) for side in ("reference", "current")]
+    missing = " → ".join(f"{number(100 * column[side]['missing'])} %" for side in ("reference", "current"))
+    name = Markdown(f"{code(column['name'])} (label)") if column["role"] == "target" else code(column["name"])
+    weight = "-" if column["importance"] is None else f"{number(100 * column['importance'])} %"
+    about = name, column["status"], column["since"][:10] or "-", weight
+    return *about, *sides, column["effect"], column["threshold"], missing
+
+
+def _describe(summary: Mapping[str, Any]) -> str:
+    if "levels" not in summary:
+        mean = summary["mean"]
+        return f"mean {mean if isinstance(mean, str) else number(mean)}"
+    return ", ".join(f"{cut(label, 30)} {number(100 * share)} %" for label, share in summary["levels"].items())
+
+
+def _has_values(column: Pair) -> bool:
+    return bool(np.isfinite(column.reference).any() and np.isfinite(column.current).any())
+
+
+def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
+    """Return Evidently's report; its page shows names and levels unescaped, so they come without angle brackets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations of its dependencies at import, of pandas and numpy while it runs
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
+
+        thresholds = {column["name"]: column["threshold"] for column in result.columns}
+        names = {column.name: _inert(column.name) for column in columns}
+        by_method = {
+            method: [names[one.name] for one in columns if one.method == method] for method in ("number", "level")
+        }
+        definition = DataDefinition(numerical_columns=by_method["number"], categorical_columns=by_method["level"])
+        preset = DataDriftPreset(
+            columns=list(names.values()),
+            num_method="wasserstein",
+            cat_method="jensenshannon",
+            drift_share=1 / len(names)
+            if result.verdict == "drift"
+            else 1.0,  # so that its headline says what was decided
+            per_column_threshold={names[one.name]: _in_evidently_units(one, thresholds[one.name]) for one in columns},
+        )
+        sides = [
+            Dataset.from_pandas(_drawn(columns, side), data_definition=definition) for side in ("current", "reference")
+        ]
+        return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))
+
+
+def _in_evidently_units(column: Pair, threshold: float) -> float:
+    """Translate a threshold: Evidently divides by the standard deviation, but never by less than a thousandth."""
+    if column.method == "level":
+        return threshold
+    past = column.reference[np.isfinite(column.reference)]
+    return threshold * robust_scale(past) / max(float(np.std(past)), 0.001)
+
+
+def _drawn(columns: Sequence[Pair], side: str) -> pd.DataFrame:
+    """Return up to 5,000 rows of one side as Evidently wants them; a shorter column ends in gaps, which it leaves out."""
+    drawn: dict[str, Any] = {}
+    for column in columns:
+        values = getattr(column, side)
+        values = values[evenly_spaced(len(values), REPORT_ROWS)]
+        labels = np.array([*map(_inert, column.labels), None], dtype=object)
+        known = np.where(np.isfinite(values), values, -1).astype(np.int64) if column.method == "level" else None
+        kept = np.where(np.isfinite(values), values, np.nan) if known is None else labels[known]
+        drawn[_inert(column.name)] = pd.Series(kept)
+    return pd.DataFrame(drawn)
+
+
+def _inert(text: str) -> str:
+    return text.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")

@@ -1,0 +1,1 @@
+"""GitHub, GitHub Enterprise Server, Gitea and Forgejo, and the files of a workflow run."""

@@ -1,0 +1,357 @@
+"""The gate: champion and challenger on the same holdout rows, and a verdict that is one of three.
+
+This step brings a bout about: it finds who holds the title, fetches the models, makes sure that neither was trained on
+the rows that decide, and asks both. What the answers show is the engine's to say (:mod:`titlebout.gate.decision`).
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from titlebout.core.errors import ExitCode, TitleboutError, UnsafeError
+from titlebout.core.results import StepResult
+from titlebout.gate.calibration import Calibration
+from titlebout.gate.candidates import Meeting, Opponents, meet, opponents
+from titlebout.gate.decision import Decision, Guard, MetricLine, decide
+from titlebout.gate.holdout_usage import challengers, note
+from titlebout.gate.operational import Behaviour, behaviour
+from titlebout.gate.predictions import Bout, read_bout, write_bout
+from titlebout.gate.slices import Slice
+from titlebout.metrics.catalogue import PRIMARY
+from titlebout.models.champion import Champion, champion_at, champion_here, foreign_paths, held_before
+from titlebout.models.loading import load_model_of
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
+from titlebout.repository.subcommand import run_step
+from titlebout.settings.config import GateSettings, with_margin
+
+PREDICTIONS = "evaluate/predictions.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateResult(StepResult):
+    """The verdict and what it rests on.
+
+    Attributes
+    ----------
+    verdict : {"promote", "keep", "inconclusive", "unchanged"}
+    reason : str
+        Why the challenger was trained (``change``, ``drift``, ``schedule``, ...), ``first`` when nobody holds the title,
+        ``rollback`` when a former champion comes back, ``none`` when there is nothing to compare.
+    rule : {"first", "superior", "non-inferior-and-ahead", "non-inferior", "none"}
+        What the challenger had to show.
+    metric : str
+        The primary metric.
+    challenger, champion : str
+        Content hashes of the models; empty when there is none.
+    challenger_score, champion_score, dummy_score : float or None
+        The primary metric on the holdout.
+    gain, gain_lower, gain_upper : float or None
+        How much better the challenger is than the champion in the primary metric, and its one-sided bounds at level
+        `alpha`.
+    alpha : float
+        Level of the bounds; tightened when the holdout was used often.
+    margin : float or None
+        Smallest gain worth a promotion and largest loss of a refresh, in units of the metric.
+    power : dict
+        ``rows`` (at hand), ``resolves`` (distance of a bound from the gain) and ``needed`` (rows like them with which
+        a gain as large as the margin is shown in 80 of 100 cases).
+    over_dummy, over_anchor : dict or None
+        ``gain``, ``lower`` and ``upper`` of the challenger over the two.
+    metrics : tuple of MetricLine
+        All metrics of all models, the primary one first.
+    guards : tuple of Guard
+        Conditions beside the primary metric.
+    slices : tuple of Slice
+        The worst first.
+    untested_slices : dict
+        Per column, how many levels have too few rows to be tested.
+    calibration : dict
+        A Calibration by model.
+    churn : dict
+        Of classes: in how many rows the decision ``changed``, and in how many ``both_right``, ``both_wrong``,
+        ``only_challenger_right``, ``only_champion_right``. Of values: ``challenger_nearer``, ``champion_nearer``, and the
+        ``median_move`` of the answers.
+    latency_ms, size_bytes : dict
+        Median time of an answer to one row, and size of the weights, by model.
+    holdout : dict or None
+        ``rows``, ``fingerprint``, ``start``, ``end``, and ``uses``: how many challengers met on it.
+    promotion_requested : bool
+        True when this commit changes ``champion.dvc``.
+    predictions : str
+        The file of all answers, relative to ``reports/``: ``titlebout evaluate --from-predictions`` decides on it again.
+    """
+
+    step: ClassVar[str] = "evaluate"
+    verdict: str
+    reason: str
+    rule: str = "none"
+    metric: str
+    challenger: str
+    champion: str = ""
+    challenger_score: float | None = None
+    champion_score: float | None = None
+    dummy_score: float | None = None
+    gain: float | None = None
+    gain_lower: float | None = None
+    gain_upper: float | None = None
+    alpha: float = 0.05
+    margin: float | None = None
+    power: Mapping[str, float] | None = None
+    over_dummy: Mapping[str, float] | None = None
+    over_anchor: Mapping[str, float] | None = None
+    metrics: tuple[MetricLine, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    untested_slices: Mapping[str, int] | None = None
+    calibration: Mapping[str, Calibration] | None = None
+    churn: Mapping[str, Any] | None = None
+    latency_ms: Mapping[str, float] | None = None
+    size_bytes: Mapping[str, int] | None = None
+    holdout: Mapping[str, Any] | None = None
+    promotion_requested: bool = False
+    predictions: str = ""
+
+
+def evaluate(
+    project: Project, base: str | None = None, only_promotions: bool = False, reason: str | None = None
+) -> EvaluateResult:
+    """Let the challenger of ``dvc.lock`` meet the champion of the base branch.
+
+    Parameters
+    ----------
+    project : Project
+    base : str, optional
+        Git revision whose champion counts; by default the remote's main branch.
+    only_promotions : bool
+        A lost bout fails only when this commit asks for a promotion.
+    reason : str, optional
+        Why the challenger was trained, which chooses the rule; by default what ``champion.dvc`` says, when nothing but
+        data and models changed, else ``change``.
+
+    Raises
+    ------
+    UnsafeError
+        If a model was trained on holdout rows, or ``champion.dvc`` was changed to anything but the model trained here.
+    InconclusiveError
+        If the champion cannot be asked: nothing can be said about it.
+    ConfigError
+        If the team's own code in the challenger fails, or the configuration names what is not there.
+    """
+    git = Git.find(project.root)
+    revision = git.commit_of(base) if base else git.base_commit(project.settings.retrain.base)
+    dvc = Dvc(project)
+    challenger = dvc.pull_challenger()
+    champion = champion_at(project, git, revision)
+    fork = git.fork_of(revision)
+    requested = _promotion_requested(project, challenger, champion_at(project, git, fork))
+    if champion is not None and champion.pointer == challenger:
+        return _unbeaten(project, challenger, champion, "unchanged", requested)
+    if champion is not None and requested and held_before(project, git, revision, challenger):
+        return _unbeaten(project, challenger, champion, "promote", requested)
+    dvc.pull_data()
+    told = reason or _recorded_reason(project, git, fork, requested)
+    asking = _Asking(project, git, told, requested, only_promotions)
+    with tempfile.TemporaryDirectory(prefix="titlebout-bout-") as folder:
+        return asking.decided(challenger, champion, opponents(project, git, revision, champion, Path(folder)))
+
+
+def evaluate_again(
+    project: Project, predictions: Path, reason: str | None = None, margin: str | None = None
+) -> EvaluateResult:
+    """Decide once more on answers that were kept, under today's settings; nothing is trained and no model is asked.
+
+    Parameters
+    ----------
+    project : Project
+    predictions : Path
+        What :func:`evaluate` wrote.
+    reason : str, optional
+        Another reason, and so another rule.
+    margin : str, optional
+        Another margin: a number, or a share such as ``2 %``.
+
+    Raises
+    ------
+    NotFoundError, DataError
+        If the file is not there, or is not one.
+    ConfigError
+        If the margin is none, or a column or metric of the settings does not exist.
+    """
+    bout = read_bout(predictions)
+    facts = {**bout.facts, "reason": reason or bout.facts["reason"]}
+    settings = project.settings.gate if margin is None else with_margin(project.settings.gate, margin)
+    project.import_code()  # a metric may be the team's own
+    guards = [Guard(**guard) for guard in facts["guards"]]
+    decision = _decided(bout, settings, facts, guards)
+    return _result(facts, decision, passed=decision.verdict == "promote")
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """What was asked for, and where."""
+
+    project: Project
+    git: Git
+    reason: str
+    requested: bool
+    only_promotions: bool
+
+    def decided(self, challenger: Pointer, champion: Champion | None, against: Opponents) -> EvaluateResult:
+        """Let the models meet, decide, and keep the answers."""
+        model = load_model_of(self.project, self.project.model_dir)
+        meeting = meet(self.project, model, against)
+        measured = behaviour(model, against.champion, meeting.rows, self.project.settings.gate.cost)
+        facts = self._facts(challenger, champion, meeting, measured)
+        settings = self.project.settings.gate
+        guards = [*measured.guards]
+        decision = _decided(meeting.bout, settings, facts, guards)
+        if decision.verdict == "promote" and settings.serving:
+            guards.append(_served(self.project))
+            decision = decision.guarded(guards[-1:])
+        facts["guards"] = [asdict(guard) for guard in guards]
+        write_bout(self.project.reports / PREDICTIONS, replace(meeting.bout, facts=facts))
+        passed = decision.verdict == "promote" or (self.only_promotions and not self.requested)
+        return _result(facts, decision, passed)
+
+    def _facts(
+        self, challenger: Pointer, champion: Champion | None, meeting: Meeting, measured: Behaviour
+    ) -> dict[str, Any]:
+        fingerprint = meeting.split.fingerprint
+        note(self.git, fingerprint, challenger.md5)
+        return {
+            "reason": self.reason,
+            "challenger": challenger.md5,
+            "champion": champion.pointer.md5 if champion else "",
+            "promotion_requested": self.requested,
+            "anchor_missing": meeting.missing,
+            "latency_ms": measured.latency_ms,
+            "size_bytes": measured.size_bytes,
+            "holdout": {
+                "rows": len(meeting.rows),
+                "fingerprint": fingerprint,
+                "start": meeting.split.start,
+                "end": meeting.split.end,
+                "uses": len(challengers(self.project, self.git, fingerprint)),
+            },
+        }
+
+
+def _decided(bout: Bout, settings: GateSettings, facts: Mapping[str, Any], guards: Sequence[Guard]) -> Decision:
+    """Decide under the rule of the reason; an anchor that cannot be asked is missed only where the rule asks for it."""
+    decision = decide(bout, settings, facts["reason"], facts["holdout"]["uses"])
+    missed = facts["anchor_missing"] if settings.anchor and decision.rule not in {"first", "superior"} else ""
+    return decision.guarded([*guards, *([Guard("anchor", "untested", missed)] if missed else [])])
+
+
+def _recorded_reason(project: Project, git: Git, fork: str, requested: bool) -> str:
+    """Return why the model that asks for the title was trained.
+
+    ``champion.dvc`` says it. But a rule that is easier to pass than that of a change is only for what a retraining
+    may do: other data, the same code, parameters and policy.
+    """
+    here = champion_here(project)
+    refreshed = requested and here is not None and not foreign_paths(project, git, fork)
+    return str(here.meta.get("reason", "change")) if refreshed and here else "change"
+
+
+def _served(project: Project) -> Guard:
+    """Package the challenger and ask the running service for the golden rows.
+
+    Raises
+    ------
+    TitleboutError
+        If that ends in anything but a yes or a no.
+    """
+    try:
+        packaged = run_step(project, None, "package", "--model", "challenger")
+    except TitleboutError as error:
+        if error.exit_code is ExitCode.UNSAFE:
+            return Guard("serving", "failed", f"{error.what} ({error.why})" if error.why else error.what)
+        raise
+    told = f"{packaged['golden_rows']} golden rows over HTTP, largest difference {packaged['max_difference']:.2g}"
+    return Guard("serving", "passed", told)
+
+
+def _result(facts: Mapping[str, Any], decision: Decision, passed: bool) -> EvaluateResult:
+    primary = decision.metrics[0] if decision.metrics else None
+    against_champion = primary if primary and facts["champion"] else None
+    return EvaluateResult(
+        passed=passed,
+        reasons=decision.reasons,
+        verdict=decision.verdict,
+        reason=facts["reason"] if facts["champion"] else "first",
+        rule=decision.rule,
+        metric=decision.metric,
+        challenger=facts["challenger"],
+        champion=facts["champion"],
+        challenger_score=primary.challenger if primary else None,
+        champion_score=primary.champion if primary else None,
+        dummy_score=primary.dummy if primary else None,
+        gain=against_champion.gain if against_champion else None,
+        gain_lower=against_champion.lower if against_champion else None,
+        gain_upper=against_champion.upper if against_champion else None,
+        alpha=decision.alpha,
+        margin=decision.margin,
+        power=decision.power,
+        over_dummy=decision.over_dummy,
+        over_anchor=decision.over_anchor,
+        metrics=decision.metrics,
+        guards=decision.guards,
+        slices=decision.slices,
+        untested_slices=decision.untested_slices,
+        calibration=decision.calibration,
+        churn=decision.churn,
+        latency_ms=facts["latency_ms"],
+        size_bytes=facts["size_bytes"],
+        holdout=facts["holdout"],
+        promotion_requested=facts["promotion_requested"],
+        predictions=PREDICTIONS,
+    )
+
+
+def _unbeaten(
+    project: Project, challenger: Pointer, champion: Champion, verdict: str, requested: bool
+) -> EvaluateResult:
+    """Return a verdict that needs no bout: nothing changed, or a former champion is brought back.
+
+    A rollback is a person's decision about a model that won before; it must not wait for rows on which it can win again.
+    """
+    told = {
+        "unchanged": "the challenger is the champion: nothing changed since it won the title",
+        "promote": "a former champion takes the title back: it won it before, so there is no new bout",
+    }
+    return EvaluateResult(
+        passed=True,
+        reasons=(told[verdict],),
+        verdict=verdict,
+        reason="none" if verdict == "unchanged" else "rollback",
+        metric=project.settings.gate.primary or PRIMARY[project.params.data.task],
+        challenger=challenger.md5,
+        champion=champion.pointer.md5,
+        promotion_requested=requested,
+    )
+
+
+def _promotion_requested(project: Project, challenger: Pointer, before: Champion | None) -> bool:
+    """Return whether this branch changes the title; `before` is who held it where the branch began.
+
+    Raises
+    ------
+    UnsafeError
+        If it is changed to anything but the challenger.
+    """
+    here = champion_here(project)
+    if (here and here.pointer) == (before and before.pointer):
+        return False
+    if here is None or here.pointer != challenger:
+        raise UnsafeError(
+            "champion.dvc asks to promote a model that dvc.lock did not train",
+            why=f"champion.dvc {f'names {here.pointer.short}' if here else 'is gone'}, dvc.lock names {challenger.short}",
+            fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`, and commit all their files together",
+        )
+    return True

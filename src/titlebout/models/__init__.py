@@ -1,0 +1,1 @@
+"""A model on disk, and which one is the champion."""

@@ -1,0 +1,1 @@
+"""When a retraining is worth an attempt."""

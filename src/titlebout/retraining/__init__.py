@@ -1,0 +1,1 @@
+"""Decide, retrain, and propose one pull request."""

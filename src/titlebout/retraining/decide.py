@@ -1,0 +1,251 @@
+"""Decide: is a retraining worth an attempt now, and for which reason? One record per run says what it rests on.
+
+Two steps before this one have looked at what arrived, and left their results in ``reports/``. Here the champion is asked
+about the new labels, the log of attempts is read, and :mod:`titlebout.policy.rules` decides.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from titlebout.core.errors import ConflictError
+from titlebout.core.markdown import escape, table
+from titlebout.core.results import StepResult, read_json
+from titlebout.data.current import arrived
+from titlebout.data.tables import read_tables
+from titlebout.drift.report import decisive
+from titlebout.forge.client import Forge
+from titlebout.models.champion import champion_at, champion_here, followed_up
+from titlebout.models.loading import load_model_of
+from titlebout.policy import rules as policy_rules
+from titlebout.policy.attempts import recall
+from titlebout.policy.performance import decay
+from titlebout.policy.rules import Attempt, Clock, Measured, Reading
+from titlebout.policy.signals import clock_of, decayed_at, drifted_in
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
+from titlebout.retraining.messages import data_topic, refused_body, refused_title
+from titlebout.retraining.retrain_commit import INPUTS_TRAILER, tip_of, trailer
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecideResult(StepResult):
+    """What the loop does next, and why: one record per run.
+
+    Attributes
+    ----------
+    passed : bool
+        False when the data is refused.
+    action : {"stop", "attempt", "wait", "nothing"}
+        Stop: the data is refused. Wait: a signal fires, but an attempt would be too early.
+    reason, note : str
+        For ``titlebout retrain``; empty without an attempt.
+    at : str
+        Where the data stands: its newest time, or its number of rows. All times in the record are of this kind.
+    champion : str
+        Content hash of the model that holds the title.
+    new_rows : int
+        New rows with a label.
+    signals : tuple of dict
+        Every signal: name, value, threshold, distance, fired, told, held_back, until.
+    attempts : int
+        How many attempts are remembered.
+    memory_problem : str
+        Why the memory is empty, or not all of it.
+    url : str
+        The issue that tells of refused data, when a forge was asked to have one.
+    """
+
+    step: ClassVar[str] = "decide"
+    action: str
+    reason: str = ""
+    note: str = ""
+    at: str = ""
+    champion: str = ""
+    new_rows: int = 0
+    signals: tuple[dict[str, Any], ...] = ()
+    attempts: int = 0
+    memory_problem: str = ""
+    url: str = ""
+
+
+def decide(
+    project: Project, asked: frozenset[str] = frozenset(), git: Git | None = None, forge: Forge | None = None
+) -> DecideResult:
+    """Decide whether a retraining is worth an attempt.
+
+    Parameters
+    ----------
+    project : Project
+        ``reports/check-data.json`` and ``reports/drift.json`` tell about what arrived.
+    asked : frozenset of str
+        ``manual`` when a person asks for an attempt, ``schedule`` when the calendar started this run.
+    git : Git, optional
+        A repository that may read origin.
+    forge : Forge, optional
+        Knows whether the proposal is still open; without it, one is until it is merged or its branch is deleted.
+
+    Raises
+    ------
+    NotFoundError
+        If a step before this one was not run, or there is no data.
+    ConflictError
+        If the data check was one of the tracked data.
+    DataError
+        If a file cannot be read.
+    """
+    git = git or Git.find(project.root)
+    memory = recall(git, project.pipeline)
+    measured, clock = _measure(project, git, asked, memory.attempts)
+    measured = replace(measured, proposal=_proposed(project, git, forge, memory.attempts, measured.champion))
+    wanted = project.settings.retrain.min_new_rows
+    decision = policy_rules.decide(measured, memory.attempts, project.settings.policy, wanted, clock)
+    return DecideResult(
+        passed=decision.action != "stop",
+        reasons=(decision.sentence,),
+        action=decision.action,
+        reason=decision.reason,
+        note=decision.note,
+        at=clock.at,
+        champion=measured.champion,
+        new_rows=measured.new_rows,
+        signals=tuple(asdict(signal) for signal in decision.signals),
+        attempts=len(memory.attempts),
+        memory_problem=memory.problem,
+    )
+
+
+def tell_decision(project: Project, forge: Forge, folder: Path) -> DecideResult:
+    """Tell people of a decision that another job made: refused data is told in one issue, anything else needs no words.
+
+    Parameters
+    ----------
+    project : Project
+    forge : Forge
+    folder : Path
+        Reports of the job that decided. It read the data, so nothing but text is taken from them.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no decision in the folder.
+    """
+    decided = read_json(folder / "decide.json")
+    reasons = tuple(str(reason) for reason in decided.get("reasons", []))[:1] or ("no reason was given",)
+    if decided.get("action") != "stop":
+        return DecideResult(passed=True, reasons=(*reasons, "nothing to tell"), action=str(decided.get("action")))
+    checked = read_json(folder / "check-data.json")
+    step = "drift" if checked.get("passed") is True else "check-data"
+    report = (folder / f"{step}.md").read_text(encoding="utf-8")
+    body = refused_body(reasons[0], project.settings.drift.current, report)
+    issue = forge.ensure_issue(data_topic(project.pipeline), refused_title(project.pipeline), body)
+    told = f"issue {issue.number} was {issue.operation}"
+    return DecideResult(passed=False, reasons=(*reasons, told), action="stop", url=issue.url)
+
+
+def render_decide(result: DecideResult) -> str:
+    """Return the Markdown fragment of the step: what is done, and every signal."""
+    heads = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}
+    head = heads.get(result.action, "unknown")
+    rows = [
+        (signal["name"].replace("_", " "), signal["value"], signal["threshold"], signal["distance"], *_state(signal))
+        for signal in result.signals
+    ]
+    lines = [f"### Decision: {head}", "", f"{escape(result.reasons[0][0].upper() + result.reasons[0][1:])}.", ""]
+    lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
+    counted = "1 earlier attempt is" if result.attempts == 1 else f"{result.attempts} earlier attempts are"
+    known = f"{counted} known" + (f" ({result.memory_problem})" if result.memory_problem else "")
+    stands = f"The data stands at {policy_rules.told(result.at)}. " if result.at else ""
+    return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
+
+
+def _state(signal: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a signal's state and what there is to say about it."""
+    if signal["held_back"]:
+        return "held back", f"{signal['told']}; {signal['held_back']}"
+    if signal["threshold"] is None:
+        return "off", signal["told"]
+    state = "fires" if signal["fired"] else "quiet"
+    return ("not measured" if signal["value"] is None else state), signal["told"]
+
+
+def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequence[Attempt]) -> tuple[Measured, Clock]:
+    """Return what there is to decide on, and the data's clock."""
+    refused, drift = _findings(project)
+    if refused:  # then nothing is read from it, not even the time
+        return Measured(refused=refused, asked=asked), Clock("", 1.0)
+    known, fresh = _rows(project)
+    target = project.params.data.target
+    clock = clock_of(known, fresh, project.params.data.time, project.settings)
+    labelled = fresh[fresh[target].notna()] if target in fresh.columns else fresh.iloc[:0]
+    measured = Measured(new_rows=len(labelled), drift=drift, asked=asked)
+    champion = champion_here(project)
+    if champion is None:
+        return replace(measured, decay=Reading(None, "nobody holds the title")), clock
+    model = load_model_of(project, Dvc(project).pull_model("champion"))
+    held = champion.meta.get("holdout") or {}
+    return replace(
+        measured,
+        decay=decay(project, champion, model, known, labelled),
+        won_at=held.get("end") or str(len(model.trained_rows) + held.get("rows", 0)),
+        decayed_at=decayed_at(followed_up(project, git, "HEAD"), attempts),
+        champion=champion.pointer.md5,
+    ), clock
+
+
+def _proposed(
+    project: Project, git: Git, forge: Forge | None, attempts: Sequence[Attempt], champion: str
+) -> Attempt | None:
+    """Return the attempt that people are asked to merge, if there is one."""
+    branch, base = project.retrain_branch, project.settings.retrain.base
+    if forge is not None:
+        opened = forge.find_open(branch, base)
+        evidence = opened.evidence if opened else ""
+    else:
+        tip = tip_of(git, branch)
+        held = champion_at(project, git, tip) if tip else None
+        merged = held is None or held.pointer.md5 == champion
+        evidence = "" if tip is None or merged else trailer(git.message(tip), INPUTS_TRAILER) or ""
+    shown = [attempt for attempt in attempts if evidence and attempt.inputs == evidence and attempt.outcome == "won"]
+    return shown[-1] if shown else None
+
+
+def _findings(project: Project) -> tuple[str, Reading]:
+    """Return why the data is refused, or nothing, and what the drift step found.
+
+    Raises
+    ------
+    NotFoundError
+        If a step was not run.
+    ConflictError
+        If the data check was one of other data.
+    """
+    checked = read_json(project.reports / "check-data.json")
+    if checked.get("source") != project.settings.drift.current:
+        raise ConflictError(
+            "the last data check was not one of what arrived",
+            where="reports/check-data.json",
+            why=f"it was of {checked.get('source')!r}",
+            fix="run `titlebout check-data --on current`, `titlebout drift` and this command, one after the other",
+        )
+    if checked.get("passed") is not True:
+        return str(next(iter(checked.get("reasons", [])), "the data check did not pass")), Reading(None)
+    found = read_json(project.reports / "drift.json")
+    if found.get("verdict") == "structural":
+        return str(next(iter(found.get("reasons", [])), "other columns")), Reading(None)
+    if found.get("verdict") == "insufficient_data":
+        return "", Reading(None, str(next(iter(found.get("reasons", [])), "")))
+    # What the champion hardly looks at is told, but is no reason to train another.
+    return "", drifted_in(decisive(found["columns"]))
+
+
+def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tracked rows and those that arrived since."""
+    Dvc(project).pull_data()
+    known = read_tables(project.root, "data")
+    fresh = arrived(project, known).rows
+    return known, known.iloc[:0] if fresh.empty else fresh

@@ -1,0 +1,1 @@
+"""A model as a bento: service, package, smoke test."""

@@ -1,0 +1,281 @@
+"""Package a model as a bento that needs nothing but its locked packages, and see that it answers like the model.
+
+A bento is a folder: the model, this library, the team's code, the locked packages, a service, and a Containerfile.
+It is built and tried in a scratch folder; only one that answered takes its place under ``build/``.
+"""
+
+import logging
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import yaml
+
+from titlebout.core.errors import NotFoundError
+from titlebout.core.markdown import code, escape, number, table
+from titlebout.core.process import run
+from titlebout.core.results import StepResult
+from titlebout.models.loading import load_model_of
+from titlebout.repository.project import Project
+from titlebout.serving.library import copy_library
+from titlebout.serving.requirements import LOCK, serving_requirements
+from titlebout.serving.smoke_test import Replay, replay, serve
+
+logger = logging.getLogger(__name__)
+
+DIGITS = 12
+BUILDERS = ("docker", "podman", "buildah")
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+BASE_IMAGE = f"docker.io/library/python:{PYTHON}-slim"
+MODEL_FILES = ("model.skops", "manifest.json", "golden.json")
+
+SERVICE = '''"""What BentoML serves; see titlebout/serving/service.py."""
+
+from pathlib import Path
+
+from titlebout.serving.service import make_service
+
+service = make_service(Path(__file__).parent / "model", name="{name}", package="{package}")
+'''
+
+README = """\
+# {tag}
+
+Packaged by titlebout. In this folder: `BENTOML_DO_NOT_TRACK=True bentoml serve .` (without the variable, BentoML
+reports its use to its makers), or `docker build .` for an image. `/schema.json` describes requests and answers.
+"""
+
+CONTAINERFILE = """\
+# docker build --tag {tag} --build-arg BASE=<an image with Python {python} and its venv module> .
+ARG BASE=docker.io/library/python:{python}-slim
+FROM ${{BASE}} AS packages
+COPY src/requirements.txt /app/requirements.txt
+RUN python3 -m venv /app/.venv \\
+ && /app/.venv/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement /app/requirements.txt
+
+FROM ${{BASE}}
+LABEL org.opencontainers.image.title="{name}" \\
+      org.opencontainers.image.version="{version}" \\
+      titlebout.model.sha256="{sha256}"
+ENV PATH=/app/.venv/bin:$PATH \\
+    BENTOML_HOME=/tmp/bentoml \\
+    BENTOML_DO_NOT_TRACK=True \\
+    PYTHONDONTWRITEBYTECODE=1
+COPY --from=packages /app/.venv /app/.venv
+COPY . /app/bento
+USER 10001
+WORKDIR /app/bento
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \\
+    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:3000/readyz', timeout=2)"]
+CMD ["bentoml", "serve", "/app/bento", "--host", "0.0.0.0", "--port", "3000"]
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageResult(StepResult):
+    """What was packaged, and how it answered.
+
+    Attributes
+    ----------
+    tag : str
+        ``<name>:<first 12 digits of the model's SHA-256>``.
+    model_sha256 : str
+    bento, archive : str
+        The bento as a folder and as one file, relative to the repository.
+    size_bytes : int
+        Of the archive.
+    golden_rows : int
+    max_difference : float
+        Largest absolute difference of an answer over HTTP from the model's own.
+    image : str or None
+        Reference of the container image.
+    image_note : str
+        How the image was built, or why none was.
+    """
+
+    step: ClassVar[str] = "package"
+    tag: str
+    model_sha256: str
+    bento: str
+    archive: str
+    size_bytes: int
+    golden_rows: int
+    max_difference: float
+    image: str | None
+    image_note: str
+
+
+def package(project: Project, model_folder: Path, *, image: bool = False, base: str = BASE_IMAGE) -> PackageResult:
+    """Build a bento, ask it over HTTP for the model's golden rows, and put it under ``build/``.
+
+    Parameters
+    ----------
+    project : Project
+    model_folder : Path
+        See :mod:`titlebout.models.artifact`.
+    image : bool
+        Also build a container image, when there is a builder and a ``requirements.lock``.
+    base : str
+        Image that the container image is built on.
+
+    Raises
+    ------
+    UnsafeError
+        If the model is not the one its manifest describes, or the bento does not start or answers otherwise.
+    ProcessError
+        If BentoML or the image builder fails.
+    """
+    project.import_code()
+    model = load_model_of(project, model_folder)
+    sha256 = model.manifest["sha256"]
+    name, build = _name(project), project.root / "build"
+    tag = f"{name}:{sha256[:DIGITS]}"
+    build.mkdir(exist_ok=True)
+    logger.info("packaging %s", tag)
+    # not below the repository, which may lie in a hidden folder: BentoML builds nothing there
+    with tempfile.TemporaryDirectory(prefix="titlebout-package-") as scratch:
+        built = _build_bento(project, model_folder, tag, sha256, Path(scratch))
+        with serve(built, _environment(Path(scratch))) as client:
+            answered = replay(client, model)
+        archive = _pack(built, build / f"{name}-{sha256[:DIGITS]}.bento")
+        bento = _put(built, build / "bento" / name)
+    reference, note = _build_image(project, bento, tag, base if image else "")
+    return PackageResult(
+        passed=True,
+        reasons=_reasons(tag, answered, note),
+        tag=tag,
+        model_sha256=sha256,
+        bento=bento.relative_to(project.root).as_posix(),
+        archive=archive.relative_to(project.root).as_posix(),
+        size_bytes=archive.stat().st_size,
+        golden_rows=answered.rows,
+        max_difference=answered.max_difference,
+        image=reference,
+        image_note=note,
+    )
+
+
+def render_package(result: PackageResult) -> str:
+    """Return the Markdown report."""
+    rows = [
+        ("Bento", code(result.bento)),
+        ("One file", escape(f"{result.archive} ({number(result.size_bytes / 1e3)} kB)")),
+        ("Model (SHA-256)", code(result.model_sha256)),
+        ("Golden rows", result.golden_rows),
+        ("Largest difference", result.max_difference),
+        ("Image", code(result.image) if result.image else escape(result.image_note)),
+    ]
+    return f"### Package: {escape(result.tag)}\n\n{escape(result.reasons[0])}.\n\n{table(('', ''), rows)}"
+
+
+def _name(project: Project) -> str:
+    """Return the service's name: the repository's, and that of the pipeline where it is not the default one."""
+    named = project.settings.project
+    return named.name if project.pipeline == named.pipeline else f"{named.name}-{project.pipeline}"
+
+
+def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, scratch: Path) -> Path:
+    stage, package = scratch / "stage", project.settings.project.package
+    (stage / "model").mkdir(parents=True)
+    for file in MODEL_FILES:
+        shutil.copy(model_folder / file, stage / "model" / file)
+    compiled = shutil.ignore_patterns("__pycache__", "*.pyc")
+    copy_library(stage)
+    shutil.copytree(project.root / "src" / package, stage / package, ignore=compiled)
+    name, version = tag.split(":")
+    (stage / "service.py").write_text(SERVICE.format(name=name, package=package), encoding="utf-8")
+    (stage / "requirements.txt").write_text(serving_requirements(project.root), encoding="utf-8")
+    recipe = {
+        "service": "service:service",
+        "name": name,
+        "description": README.format(tag=tag),
+        "labels": {"model_sha256": sha256},
+        "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
+    }
+    (stage / "bentofile.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    command = [sys.executable, "-m", "bentoml", "build", "--version", version, str(stage)]
+    run(command, cwd=scratch, env=_environment(scratch))
+    bento = scratch / "bentoml" / "bentos" / name / version
+    bento.chmod(0o755)
+    _forget_time(bento / "bento.yaml")
+    container = CONTAINERFILE.format(tag=tag, name=name, version=version, sha256=sha256, python=PYTHON)
+    (bento / "Containerfile").write_text(container, encoding="utf-8")
+    return bento
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """Return what keeps BentoML to itself: its store in the scratch folder, no telemetry, no code but the bento's."""
+    return {
+        "BENTOML_HOME": str(scratch / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": "",
+    }
+
+
+def _forget_time(path: Path) -> None:
+    """Give every bento of one model the same bytes."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        re.sub("(?m)^creation_time: .*$", "creation_time: '1980-01-01T00:00:00+00:00'", text), encoding="utf-8"
+    )
+
+
+def _pack(folder: Path, archive: Path) -> Path:
+    """Write a folder as one file that ``bentoml import`` reads; the same folder gives the same bytes."""
+
+    def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.mtime = member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+        return member
+
+    partial = archive.with_suffix(".part")
+    with tarfile.open(partial, "w:xz") as tar:
+        for path in sorted(folder.rglob("*")):
+            tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=anonymous)
+    return partial.replace(archive)
+
+
+def _put(folder: Path, target: Path) -> Path:
+    target.parent.mkdir(exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)
+    return Path(shutil.move(folder, target))
+
+
+def _build_image(project: Project, bento: Path, tag: str, base: str) -> tuple[str | None, str]:
+    """Return the reference of the image and how it was built, or None and why there is none."""
+    if not base:
+        return None, "no image was built: none was asked for"
+    if not (project.root / LOCK).is_file():
+        return None, f"no image was built: without {LOCK} there are no hashes to install its packages by"
+    builder = next((name for name in BUILDERS if _works(name)), None)
+    if builder is None:
+        return None, f"no image was built: none of {', '.join(BUILDERS)} works here"
+    registry = project.settings.package.registry
+    reference = f"{registry}/{tag}" if registry else tag
+    # the OCI format has no health check
+    form = [] if builder == "docker" else ["--format", "docker"]
+    arguments = ["--file", "Containerfile", "--build-arg", f"BASE={base}", "--tag", reference, *form]
+    run([builder, "build", *arguments, "."], cwd=bento)
+    return reference, f"built with {builder} on {base}"
+
+
+def _works(builder: str) -> bool:
+    """Tell a builder that can build from a client whose daemon is not running."""
+    try:
+        return run([builder, "info"], check=False, timeout=30).returncode == 0
+    except NotFoundError:
+        return False
+
+
+def _reasons(tag: str, answered: Replay, note: str) -> tuple[str, ...]:
+    alike = f"{tag} answers {answered.rows} golden rows like the model and refuses {answered.refused} malformed ones"
+    return alike, note

@@ -1,0 +1,1 @@
+"""titlebout.toml and params.yaml, read and checked."""

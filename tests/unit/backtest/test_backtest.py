@@ -1,0 +1,201 @@
+"""A backtest's parts: how the past is cut, what a difference is worth, and what is said about it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlebout.backtest.backtest import Plan, cut
+from titlebout.backtest.report import BacktestResult, Period, page, paired, render_backtest, summaries, supported
+from titlebout.backtest.simulation import CONTENDERS, Season, Turn
+from titlebout.core.errors import ConfigError, InconclusiveError
+from titlebout.settings.config import Settings
+
+SETTINGS = Settings.model_validate(
+    {
+        "project": {"name": "made-up", "package": "made_up", "pipeline": "made-up"},
+        "checks": {"suite": "none.json"},
+        "retrain": {"min_new_rows": 50},
+    }
+)
+BY = {contender.name: contender for contender in CONTENDERS}
+NASTY = "<script>alert(1)</script> | [x](http://example.org) @all"
+
+
+def hourly(rows: int, shuffled: bool = False) -> pd.DataFrame:
+    frame = pd.DataFrame({"at": pd.date_range("2024-01-01", periods=rows, freq="h", tz="UTC"), "y": np.arange(rows)})
+    return frame.sample(frac=1, random_state=0) if shuffled else frame
+
+
+def season(name: str, losses: list[float], rows: int = 100, attempts: int = 0) -> Season:
+    turns = [
+        Turn(f"week {at}", rows, loss, "attempt" if at < attempts else "nothing") for at, loss in enumerate(losses)
+    ]
+    return Season(name, tuple(turns))
+
+
+def played(**losses: list[float]) -> BacktestResult:
+    attempts = {"never": 0, "every": 6, "titlebout": 2, "any_drift": 4}
+    found = summaries([(BY[name], season(name, given, attempts=attempts[name])) for name, given in losses.items()])
+    periods = tuple(Period(turn.name, turn.rows) for turn in found[0].turns)
+    return BacktestResult(
+        passed=True,
+        reasons=supported(found, "log_loss"),
+        loss="log_loss",
+        start_rows=1000,
+        label_delay=0,
+        periods=periods,
+        policies=found,
+    )
+
+
+@given(
+    rows=st.integers(250, 900),  # of which 100 hours are played at least: three periods of 30
+    every=st.sampled_from(["", "1d", "30h", "20", "7"]),
+    start=st.floats(0.1, 0.6),
+)
+def test_every_row_is_in_the_start_or_in_one_period_and_none_is_before_the_start(
+    rows: int, every: str, start: float
+) -> None:
+    known, periods = cut(hourly(rows, shuffled=True), "at", Plan(every=every, start=start), SETTINGS)
+
+    parts = [known, *(part for _, part in periods)]
+    assert pd.concat(parts)["y"].tolist() == list(range(rows))  # in order of time, each once
+    assert len(known) >= start * rows - 1
+    assert len({name for name, _ in periods}) == len(periods) >= 3
+
+
+def test_all_periods_are_of_one_length_and_end_with_the_newest_row() -> None:
+    known, periods = cut(hourly(500), "at", Plan(every="2d", start=0.2), SETTINGS)
+
+    assert {len(part) for _, part in periods} == {48}
+    assert periods[-1][1]["y"].iloc[-1] == 499
+    assert len(known) == 500 - 48 * len(periods)
+    assert periods[0][0] == f"{periods[0][1]['at'].iloc[0]:%Y-%m-%d}"
+
+
+def test_a_number_of_rows_is_a_length_too_with_and_without_time() -> None:
+    for time in ("at", ""):
+        _, periods = cut(hourly(500), time, Plan(every="60", start=0.5), SETTINGS)
+        assert [len(part) for _, part in periods] == [60] * 4
+        assert periods[-1][0] == "rows 441 to 500"
+
+
+@pytest.mark.parametrize(
+    ("rows", "time", "length"),
+    [(24 * 100, "at", 7 * 24), (24 * 28, "at", 78), (24 * 1000, "at", 4 * 7 * 24), (1000, "", 50), (300, "", 35)],
+)
+def test_the_usual_length_is_the_policys_unless_that_makes_too_few_or_too_many(
+    rows: int, time: str, length: int
+) -> None:
+    _, periods = cut(hourly(rows), time, Plan(), SETTINGS)
+
+    assert 6 <= len(periods) <= 26
+    assert abs(len(periods[0][1]) - length) <= 1
+
+
+def test_a_period_without_rows_is_none() -> None:
+    frame = hourly(500)
+    _, periods = cut(frame[(frame["y"] < 300) | (frame["y"] > 400)], "at", Plan(every="1d", start=0.2), SETTINGS)
+
+    assert all(len(part) for _, part in periods)
+    assert len(periods) == 13
+
+
+def test_too_few_periods_are_inconclusive_and_say_what_to_do() -> None:
+    with pytest.raises(InconclusiveError, match="2 periods are too few") as caught:
+        cut(hourly(500), "at", Plan(every="6d"), SETTINGS)
+
+    assert "--every" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize(("every", "time"), [("a month", "at"), ("0d", "at"), ("-3", "at"), ("7 d", "at"), ("7d", "")])
+def test_a_length_that_cannot_be_used_is_a_usage_error(every: str, time: str) -> None:
+    with pytest.raises(ConfigError):
+        cut(hourly(500), time, Plan(every=every), SETTINGS)
+
+
+def test_a_paired_difference_has_the_standard_error_of_a_mean() -> None:
+    one, other = [0.5, 0.7, 0.4, 0.6], [0.6, 0.65, 0.55, 0.62]
+    mean, se = paired(season("a", one).turns, season("b", other).turns)
+
+    difference = np.subtract(one, other)
+    assert mean == pytest.approx(difference.mean())
+    assert se == pytest.approx(difference.std(ddof=1) / 2)
+
+
+def test_a_period_of_many_rows_counts_more() -> None:
+    one, other = season("a", [0.5, 0.7]).turns, season("b", [0.6, 0.6]).turns
+    one, other = ((replace(turns[0], rows=300), turns[1]) for turns in (one, other))
+
+    assert paired(one, other)[0] == pytest.approx((3 * -0.1 + 0.1) / 4)
+
+
+def test_what_is_shown_worse_is_named_and_the_least_work_among_the_others() -> None:
+    base = [0.60, 0.61, 0.59, 0.62, 0.60, 0.61]
+    better = [loss - 0.1 + wobble for loss, wobble in zip(base, [0.001, -0.001, 0.002, 0, 0, 0.001], strict=True)]
+    same = [loss - 0.1 + wobble for loss, wobble in zip(base, [0, 0.002, -0.001, 0.001, 0, 0.002], strict=True)]
+    first, least, caution = played(never=base, every=better, titlebout=same).reasons
+
+    assert first.startswith(
+        "the smallest mean log loss, 0.5055, is that of 'every'; shown worse over 6 periods: 'never' (0.09"
+    )
+    assert first.endswith("not told apart from it: 'titlebout'")
+    assert least == "of those that are not shown worse, 'titlebout' took the fewest attempts: 2"
+    assert "one past" in caution
+
+
+def test_policies_that_chance_could_explain_are_not_told_apart() -> None:
+    noise = [0.5, 0.7, 0.6, 0.4]
+    first, least, _ = played(never=noise, every=[0.6, 0.55, 0.7, 0.3]).reasons
+
+    assert "4 periods cannot tell the policies apart" in first
+    assert least.endswith("'never' took the fewest attempts: 0")
+
+
+def test_policies_that_did_the_same_are_not_told_apart() -> None:
+    losses = [0.5, 0.7, 0.6, 0.4]
+
+    assert "cannot tell the policies apart: even 'never' (0.0000 more" in played(never=losses, every=losses).reasons[0]
+    assert played(never=losses).reasons[0] == "the smallest mean log loss, 0.5500, is that of 'never'"
+
+
+def test_one_period_has_no_error_and_tells_nothing_apart() -> None:
+    result = played(never=[0.5], every=[0.4])
+
+    assert [one.se for one in result.policies] == [None, None]
+    assert (
+        "1 period cannot tell the policies apart: even 'never' (0.1000 more, nobody knows how certain)"
+        in result.reasons[0]
+    )
+    assert "| `every` | 1 | 0 | 0.4000 | -0.1000 |" in render_backtest(result)
+
+
+def test_the_table_has_a_line_per_policy() -> None:
+    text = render_backtest(played(never=[0.5, 0.7, 0.6], every=[0.4, 0.6, 0.51]))
+
+    assert "3 periods, week 0 to week 2, after a start of 1,000 rows." in text
+    assert "| `never` | 0 | 0 | 0.6000 | - | week 1: 0.7000 | 0.0 |" in text
+    assert "| `every` | 3 | 0 | 0.5033 | -0.0967 ± 0.0033 | week 1: 0.6000 | 0.0 |" in text
+
+
+def test_names_from_the_data_do_nothing_on_the_page_or_in_the_table() -> None:
+    result = played(never=[0.5, 0.7, 0.6], titlebout=[0.4, 0.6, 0.5])
+    nasty = replace(result, periods=(replace(result.periods[0], name=NASTY, refused=NASTY), *result.periods[1:]))
+
+    whole, text = page(nasty), render_backtest(nasty)
+    assert "<script" not in whole
+    assert "&lt;script&gt;" in whole
+    assert text.count("\\<script\\>") == 3
+    assert text.count("\\[x\\](http\\:") == 3
+
+
+def test_the_page_is_one_file_that_loads_nothing() -> None:
+    whole = page(played(never=[0.5, 0.7, 0.6], titlebout=[0.4, 0.6, 0.5]))
+
+    assert whole.count("<svg") == 2
+    for mark in ("src=", 'href="http', "url(http", "<script", "<link", "@import"):
+        assert mark not in whole

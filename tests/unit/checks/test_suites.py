@@ -1,0 +1,192 @@
+"""Suites as files: what is refused on reading, what is scaffolded, and one dtype per kind of column."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from titlebout.checks.suites import Expectation, load_suite, scaffold_suite
+from titlebout.core.errors import ConfigError, DataError, NotFoundError
+from titlebout.data.canonical import canonical, canonical_kwargs
+from titlebout.settings.config import DataParams
+
+ROLES = DataParams(task="classification", target="late", time="when")
+
+
+def written(folder: Path, *expectations: dict[str, Any], **more: Any) -> Path:
+    path = folder / "suite.json"
+    path.write_text(json.dumps({"name": "s", "expectations": expectations, **more}), encoding="utf-8")
+    return path
+
+
+def about(kind: str, **kwargs: Any) -> dict[str, Any]:
+    return {"type": f"expect_column_values_to_{kind}", "kwargs": {"column": "x", **kwargs}}
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a misspelt field": (about("not_be_null") | {"severty": "warning"}, "severty"),
+    "a severity that does not exist": (about("not_be_null") | {"severity": "fatal"}, "severity"),
+    "no arguments": ({"type": "expect_column_values_to_not_be_null"}, "kwargs"),
+    "bounds the wrong way round": (about("be_between", min_value=2, max_value=1), "min_value 2 is greater"),
+    "an empty set": (about("be_in_set", value_set=[]), "value_set is empty"),
+    "an empty name": (about("not_be_null", column=""), "column is empty"),
+    "a share of nothing": (about("not_be_null", mostly=0), "always passes"),
+    "a database": ({"type": "unexpected_rows_expectation", "kwargs": {"unexpected_rows_query": "x"}}, "database"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_expectation_that_says_nothing_is_refused_by_file_and_index(tmp_path: Path, case: str) -> None:
+    bad, why = REFUSED[case]
+    path = written(tmp_path, about("not_be_null"), bad)
+    with pytest.raises(ConfigError) as caught:
+        load_suite(path)
+    assert why in f"{caught.value.what} {caught.value.where}"
+    assert str(path) in str(caught.value.where)
+    assert "expectations.1" in str(caught.value.where)
+
+
+@pytest.mark.parametrize("more", [{"expectation": []}, {"expectations": []}, {"name": 3}, {"expectations": "all"}])
+def test_a_suite_that_is_none_is_refused(tmp_path: Path, more: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"suite\.json is not valid"):
+        load_suite(written(tmp_path, about("not_be_null"), **more))
+
+
+def test_a_suite_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        load_suite(tmp_path / "suite.json")
+    (tmp_path / "suite.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="not valid JSON"):
+        load_suite(tmp_path / "suite.json")
+
+
+def test_fields_that_great_expectations_writes_are_read(tmp_path: Path) -> None:
+    item = about("not_be_null") | {"id": "1", "meta": {"a": 1}, "notes": "n", "description": "d", "severity": "info"}
+    (read,) = load_suite(written(tmp_path, item, id="2", meta={}, notes=None))
+    assert (read.columns, read.severity) == (("x",), "info")
+
+
+def test_a_column_can_be_taken_out_of_a_suite() -> None:
+    columns = Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": ["x", "y"]})
+    both = Expectation(type="expect_compound_columns_to_be_unique", kwargs={"column_list": ["x", "y"]})
+    kept = columns.without("y")
+    assert kept is not None
+    assert kept.kwargs == {"column_set": ["x"]}
+    assert both.columns == ("x", "y")
+    assert both.without("y") is None
+    assert both.without("z") == both
+
+
+DTYPES: dict[str, tuple[Any, str]] = {
+    "int8": (pd.array([1, 2], dtype="int8"), "int64"),
+    "Int64": (pd.array([1, 2], dtype="Int64"), "int64"),
+    "Int64 with a gap": (pd.array([1, None], dtype="Int64"), "float64"),
+    "uint64 beyond int64": (np.array([1, 2**64 - 1], dtype="uint64"), "float64"),
+    "float32": (np.array([1.5, np.nan], dtype="float32"), "float64"),
+    "pyarrow": (pd.array([1, 2], dtype="int32[pyarrow]"), "int64"),
+    "pyarrow with a gap": (pd.array([1, None], dtype="int32[pyarrow]"), "float64"),
+    "pyarrow text": (pd.array(["a", None], dtype="string[pyarrow]"), "object"),
+    "text": (["a", None], "object"),
+    "category of text": (pd.Categorical(["a", None]), "object"),
+    "category of numbers": (pd.Categorical([1, 2]), "int64"),
+    "switch": ([True, False], "bool"),
+    "switch with a gap": (pd.array([True, None], dtype="boolean"), "object"),
+    "nothing": ([None, np.nan], "object"),
+    "decimals": ([Decimal("1.5"), None], "float64"),
+    "time": (pd.to_datetime(["2024-01-01", None], utc=True).astype("datetime64[ms, UTC]"), "datetime64[ns]"),
+    "time without zone": (pd.to_datetime(["2024-01-01"] * 2), "datetime64[ns]"),
+    "times far away": (np.array(["9999-12-31"] * 2, dtype="datetime64[s]"), "datetime64[s]"),
+    "differences": (pd.to_timedelta([1, 2]), "timedelta64[ns]"),
+}
+
+
+@pytest.mark.parametrize("case", DTYPES)
+def test_every_kind_has_one_dtype(case: str) -> None:
+    values, dtype = DTYPES[case]
+    frame = canonical(pd.DataFrame({"x": pd.Series(values)}))
+    assert str(frame["x"].dtype) == dtype
+    assert frame["x"].isna().tolist() == pd.Series(values).isna().tolist()
+
+
+def test_times_are_compared_in_utc() -> None:
+    frame = canonical(pd.DataFrame({"x": pd.to_datetime(["2024-01-01T01:00+01:00"])}))
+    assert frame["x"][0] == pd.Timestamp("2024-01-01")
+    bounds = {"min_value": "2024-01-01", "max_value": "2024-01-01T01:00:00+01:00"}
+    assert canonical_kwargs(bounds) == {"min_value": "2024-01-01T00:00:00", "max_value": "2024-01-01T00:00:00"}
+    assert canonical_kwargs({"min_value": "later", "max_value": 3}) == {"min_value": "later", "max_value": 3}
+
+
+def test_type_names_are_translated_like_columns() -> None:
+    names = ["int8", "Int64", "float32", "bool", "boolean", "string", "str", "object", "datetime64[ms, UTC]", "Decimal"]
+    assert canonical_kwargs({"type_list": names})["type_list"] == [
+        "int64", "float64", "bool", "str", "object", "datetime64[ns]", "Decimal",
+    ]  # fmt: skip
+    assert canonical_kwargs({"type_": "Float32"}) == {"type_": "float64"}
+
+
+def flights(rows: int = 600, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "when": pd.date_range("2024-01-01", periods=rows, freq="h", tz="UTC"),
+            "carrier": random.choice(["AA", "BB"], rows),
+            "gate": random.choice([f"G{i}" for i in range(30)], rows),
+            "code": [f"{seed}-{i}" for i in range(rows)],
+            "temp": np.where(random.random(rows) < 0.04, np.nan, random.normal(10, 5, rows)),
+            "empty": np.nan,
+            "constant": 7,
+            "cell": [[1]] * rows,
+            "late": random.choice([0, 1], rows),
+        }
+    )
+
+
+def rules(suite: dict[str, Any], column: str) -> dict[str, dict[str, Any]]:
+    return {
+        f"{item['type'].removeprefix('expect_column_')} {item['severity']}": item["kwargs"]
+        for item in suite["expectations"]
+        if item["kwargs"].get("column") == column
+    }
+
+
+def test_a_scaffold_says_what_belongs_to_each_kind(tmp_path: Path) -> None:
+    frame = flights()
+    suite = scaffold_suite(frame, ROLES, "flights")
+    assert len(load_suite(written(tmp_path, **suite))) == len(suite["expectations"])
+    assert suite["expectations"][1]["kwargs"] == {"column_set": list(frame.columns), "exact_match": True}
+    assert rules(suite, "carrier")["values_to_be_in_set critical"]["value_set"] == ["AA", "BB"]
+    assert len(rules(suite, "gate")["values_to_be_in_set warning"]["value_set"]) == 30
+    assert list(rules(suite, "code")) == [
+        "values_to_be_in_type_list critical", "values_to_not_be_null critical", "values_to_not_be_null warning",
+    ]  # fmt: skip
+    assert rules(suite, "late")["values_to_be_in_set critical"]["value_set"] == [0, 1]
+    assert rules(suite, "empty") == {}
+    assert "mean_to_be_between warning" not in rules(suite, "constant")
+    assert "values_to_be_in_type_list critical" not in rules(suite, "cell")
+
+
+def test_a_scaffold_gives_times_no_range() -> None:
+    when = rules(scaffold_suite(flights(), ROLES, "flights"), "when")
+    assert when == {
+        "values_to_be_in_type_list critical": {"column": "when", "type_list": ["datetime64[ns]", "str", "object"]},
+        "values_to_not_be_null critical": {"column": "when"},
+    }
+
+
+def test_a_scaffold_leaves_room_for_the_next_batch() -> None:
+    frame = flights()
+    temp = rules(scaffold_suite(frame, ROLES, "flights"), "temp")
+    share = frame["temp"].isna().mean()
+    low, high = frame["temp"].quantile([0.001, 0.999])
+    mean, half = frame["temp"].mean(), frame["temp"].std() / 2
+    assert temp["values_to_not_be_null critical"]["mostly"] == pytest.approx(0.9 - share, abs=1e-4)
+    assert 1 - share - 0.06 < temp["values_to_not_be_null warning"]["mostly"] < 1 - share - 0.04
+    assert temp["values_to_be_between warning"] == {
+        "column": "temp", "min_value": pytest.approx(low), "max_value": pytest.approx(high), "mostly": 0.99,
+    }  # fmt: skip
+    bounds = temp["mean_to_be_between warning"]
+    assert (bounds["min_value"], bounds["max_value"]) == pytest.approx((mean - half, mean + half), rel=1e-3)

@@ -1,0 +1,230 @@
+"""Child processes: told as they were, and never outliving the command that started them."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from titlebout.core import process
+from titlebout.core.errors import NotFoundError, TemporaryError
+
+# A parent that starts a child of its own, which ignores polite requests; both write their ids down.
+FAMILY = """
+import os, pathlib, signal, subprocess, sys, time
+grandchild = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", grandchild], stdout=subprocess.PIPE if len(sys.argv) > 2 else None)
+if child.stdout: child.stdout.readline()
+pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {child.pid}")
+time.sleep(0 if sys.argv[-1] == "leave" else 60)
+"""
+PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
+
+
+def python(script: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", script, *arguments]
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs; one that is dead and only waits to be buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def family(path: Path, patience: float = 10) -> list[int]:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if path.exists() and (pids := path.read_text().split()):
+            return [int(pid) for pid in pids]
+        time.sleep(0.02)
+    raise AssertionError("the child did not start")
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "GRACE_SECONDS", 0.3)
+
+
+def test_output_and_errors_come_back_apart() -> None:
+    completed = process.run(python("import sys; print('out'); print('err', file=sys.stderr)"))
+
+    assert (completed.returncode, completed.stdout, completed.stderr) == (0, "out\n", "err\n")
+
+
+def test_no_shell_reads_the_arguments() -> None:
+    nasty = "$(touch pwned); `touch pwned` && > pwned"
+    completed = process.run(python("import sys; print(sys.argv[1])", nasty))
+
+    assert completed.stdout == nasty + "\n"
+
+
+def test_a_failure_is_told_with_its_command_its_code_and_its_last_lines() -> None:
+    script = "import sys; [print(i, file=sys.stderr) for i in range(100)]; sys.exit(3)"
+
+    with pytest.raises(process.ProcessError, match="ended with exit code 3") as caught:
+        process.run(python(script))
+
+    assert str(caught.value.where).startswith(sys.executable)
+    assert str(caught.value.why).splitlines() == [str(i) for i in range(80, 100)]
+    assert caught.value.completed.returncode == 3
+
+
+def test_a_silent_failure_says_that_it_was_silent() -> None:
+    with pytest.raises(process.ProcessError) as caught:
+        process.run(["false"])
+
+    assert caught.value.why == "it said nothing"
+
+
+def test_without_check_a_failure_is_only_a_return_code() -> None:
+    assert process.run(["false"], check=False).returncode == 1
+
+
+def test_a_program_that_is_not_there_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match="cannot start titlebout-no-such-program"):
+        process.run(["titlebout-no-such-program"])
+
+
+def test_bytes_that_are_no_utf8_are_shown_and_not_fatal() -> None:
+    script = "import sys; sys.stdout.buffer.write(b'caf\\xe9\\n'); sys.stderr.buffer.write(b'\\xff\\n')"
+    completed = process.run(python(script))
+
+    assert (completed.stdout, completed.stderr) == ("caf\N{REPLACEMENT CHARACTER}\n", "\N{REPLACEMENT CHARACTER}\n")
+
+
+def test_children_speak_utf8_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+
+    assert process.run(python("print('Ålesund')")).stdout == "Ålesund\n"
+
+
+@pytest.mark.parametrize(("option", "stream"), [("on_line", "stderr"), ("on_output", "stdout")])
+def test_lines_arrive_while_the_child_runs(option: str, stream: str) -> None:
+    script = (
+        f"import sys, time\nfor word in ('one', 'two'): print(word, file=sys.{stream}, flush=True); time.sleep(0.5)"
+    )
+    heard: list[tuple[str, float]] = []
+    watch: dict[str, Any] = {option: lambda line: heard.append((line, time.monotonic()))}
+
+    completed = process.run(python(script), **watch)
+
+    (first, at), (second, later) = heard
+    assert (first, second) == ("one", "two")
+    assert later - at > 0.3
+    assert getattr(completed, stream) == "one\ntwo\n"
+
+
+def test_a_watcher_that_fails_does_not_stop_the_child(caplog: pytest.LogCaptureFixture) -> None:
+    def broken_pipe(line: str) -> None:
+        raise BrokenPipeError(f"nobody reads {line!r}")
+
+    script = "import sys\nfor i in range(50_000): print('a long enough line', file=sys.stderr)"
+    completed = process.run(python(script), on_line=broken_pipe, timeout=30)
+
+    assert len(completed.stderr.splitlines()) == 50_000
+    assert len(caplog.records) == 1
+
+
+def test_much_output_on_both_streams_does_not_block() -> None:
+    script = "import sys\nfor i in range(20_000): print('x' * 50); print('y' * 50, file=sys.stderr)"
+    completed = process.run(python(script), timeout=30)
+
+    assert len(completed.stdout) == len(completed.stderr) == 51 * 20_000
+
+
+def test_a_child_waits_for_no_input() -> None:
+    reading, writing = os.pipe()
+    saved = os.dup(0)
+    os.dup2(reading, 0)  # as at a terminal where nobody types
+    try:
+        completed = process.run(python("import sys; print(repr(sys.stdin.read()))"), timeout=10)
+    finally:
+        os.dup2(saved, 0)
+        for descriptor in (reading, writing, saved):
+            os.close(descriptor)
+
+    assert completed.stdout == "''\n"
+
+
+def test_what_takes_too_long_is_ended_with_all_its_descendants(tmp_path: Path) -> None:
+    with pytest.raises(TemporaryError, match="did not end within 1 seconds") as caught:
+        process.run(python(FAMILY, str(tmp_path / "pids"), "quiet", "stay"), timeout=1)
+
+    assert caught.value.exit_code == 75
+    assert not any(alive(pid) for pid in family(tmp_path / "pids"))
+
+
+def test_an_interrupt_ends_all_descendants(tmp_path: Path) -> None:
+    path = tmp_path / "pids"
+    threading.Thread(target=lambda: (family(path), os.kill(os.getpid(), signal.SIGINT))).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        process.run(python(FAMILY, str(path), "quiet", "stay"))
+
+    assert not any(alive(pid) for pid in family(path))
+
+
+def test_an_error_while_a_child_runs_ends_all_descendants(tmp_path: Path) -> None:
+    path = tmp_path / "pids"
+
+    def fail() -> None:
+        with process.start(python(FAMILY, str(path), "quiet", "stay")):
+            family(path)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert not any(alive(pid) for pid in family(path))
+
+
+def test_a_descendant_that_outlives_its_parent_is_ended_too(tmp_path: Path) -> None:
+    """It holds the pipes open: whoever waits for their end would wait for it."""
+    began = time.monotonic()
+    completed = process.run(python(FAMILY, str(tmp_path / "pids"), "leave"), timeout=20)
+
+    assert completed.returncode == 0
+    assert time.monotonic() - began < 10
+    assert not any(alive(pid) for pid in family(tmp_path / "pids"))
+
+
+def test_dead_descendants_that_nobody_buries_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container the first process is often one that does not care for orphans."""
+    monkeypatch.setattr(process, "GRACE_SECONDS", 20.0)
+    script = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
+    become_first = ctypes.CDLL(None).prctl
+    become_first(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        began = time.monotonic()
+        orphan = int(process.run(python(script)).stdout)
+
+        assert time.monotonic() - began < 10
+        assert os.waitpid(orphan, os.WNOHANG) == (orphan, signal.SIGTERM)  # it lay there all the time
+    finally:
+        become_first(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def test_this_interpreters_programs_come_first(tmp_path: Path) -> None:
+    environment = process.child_environment({"EXTRA": "1"})
+
+    assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    assert environment["EXTRA"] == "1"
+    assert process.run(python("import os; print(os.environ['EXTRA'])"), env={"EXTRA": "2"}).stdout == "2\n"
+
+
+def test_a_child_runs_in_the_folder_it_was_given(tmp_path: Path) -> None:
+    assert process.run(["pwd"], cwd=tmp_path).stdout.strip() == str(tmp_path)
+
+
+def test_the_token_reaches_no_child_which_may_run_the_teams_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITLEBOUT_TOKEN", "secret")
+    script = "import os; print(os.environ.get('TITLEBOUT_TOKEN'))"
+
+    assert process.run([sys.executable, "-c", script]).stdout == "None\n"

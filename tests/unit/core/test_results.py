@@ -1,0 +1,202 @@
+"""What steps hand over: one strict JSON document, written whole or not at all."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlebout.core import process
+from titlebout.core.errors import DataError, DiskError, NotFoundError
+from titlebout.core.results import StepResult, read_json, to_json, write_json, write_text_atomically
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchResult(StepResult):
+    """A step of the tests' own."""
+
+    step: ClassVar[str] = "launch"
+    stages: tuple[str, ...] = ()
+    height: float | None = None
+
+
+@given(document=st.dictionaries(st.text(), JSON))
+def test_what_is_written_is_what_is_read(document: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("json") / "deep" / "result.json"
+
+    assert read_json(write_json(path, document)) == json.loads(json.dumps(document))
+
+
+@given(
+    passed=st.booleans(),
+    reasons=st.lists(st.text()).map(tuple),
+    stages=st.lists(st.text()).map(tuple),
+    height=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_a_result_survives_its_document(
+    passed: bool, reasons: tuple[str, ...], stages: tuple[str, ...], height: float | None
+) -> None:
+    result = LaunchResult(passed=passed, reasons=reasons, stages=stages, height=height)
+
+    assert LaunchResult.from_dict(json.loads(to_json(result.to_dict()))) == result
+
+
+def test_a_document_names_its_step_and_its_schema() -> None:
+    assert LaunchResult(passed=True).to_dict() == {
+        "schema_version": 1,
+        "step": "launch",
+        "passed": True,
+        "reasons": (),
+        "stages": (),
+        "height": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"schema_version": 1, "step": "landing", "passed": True},
+        {"schema_version": 2, "step": "launch", "passed": True},
+        {},
+    ],
+)
+def test_a_document_of_another_step_or_schema_is_refused(document: dict[str, object]) -> None:
+    with pytest.raises(DataError, match="not a launch result of schema version 1") as caught:
+        LaunchResult.from_dict(document)
+
+    assert "titlebout launch" in str(caught.value.fix)
+
+
+def test_a_document_without_a_required_key_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match="lacks a key") as caught:
+        LaunchResult.from_dict({"schema_version": 1, "step": "launch"})
+
+    assert "'passed'" in str(caught.value.why)
+
+
+def test_keys_of_a_newer_patch_are_ignored() -> None:
+    document = {"schema_version": 1, "step": "launch", "passed": True, "weather": "clear"}
+
+    assert LaunchResult.from_dict(document) == LaunchResult(passed=True)
+
+
+def test_values_of_the_fields_libraries_become_plain_json() -> None:
+    values = {
+        "integer": np.int64(3),
+        "number": np.float32(0.5),
+        "flag": np.True_,
+        "moment": pd.Timestamp("2024-03-01", tz="UTC"),
+        "path": Path("data") / "a.csv",
+    }
+
+    assert json.loads(to_json(values)) == {
+        "integer": 3,
+        "number": 0.5,
+        "flag": True,
+        "moment": "2024-03-01T00:00:00+00:00",
+        "path": "data/a.csv",
+    }
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float64("-inf")])
+def test_what_json_cannot_say_is_never_written(value: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "result.json", {"score": value})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_type_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="cannot write set as JSON"):
+        write_json(tmp_path / "result.json", {"score": {1, 2}})
+
+
+@given(old=st.text(), new=st.text())
+def test_a_write_replaces_the_whole_file_and_leaves_no_other(
+    old: str, new: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("text") / "report.md"
+    for text in (old, new):
+        write_text_atomically(path, text)
+
+    assert path.read_bytes() == new.encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_everybody_may_read_what_was_written(tmp_path: Path) -> None:
+    assert write_text_atomically(tmp_path / "report.md", "text").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
+    path = write_text_atomically(tmp_path / "report.txt", "a" * 300_000)
+    writer = (
+        "import itertools, pathlib, titlebout.core.results as r\n"
+        "for letter in itertools.islice(itertools.cycle('ab'), 60):\n"
+        f"    r.write_text_atomically(pathlib.Path({str(path)!r}), letter * 300_000)\n"
+    )
+    seen = set()
+    with process.start(["python", "-c", writer]) as child:
+        while child.poll() is None:
+            text = path.read_text()
+            seen.add((len(text), len(set(text))))
+        assert child.returncode == 0
+
+    assert seen == {(300_000, 1)}
+
+
+def test_a_failed_write_keeps_the_old_content_and_says_where(tmp_path: Path) -> None:
+    path = write_text_atomically(tmp_path / "report.md", "old")
+    # The only size limit that a process can set on its own writes.
+    script = (
+        "import pathlib, resource, signal, sys, titlebout.core.results as r\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        f"    r.write_text_atomically(pathlib.Path({str(path)!r}), 'new' * 1000)\n"
+        "except r.DiskError as error:\n"
+        "    sys.exit(f'{error.where}: {error.why}')\n"
+    )
+    completed = process.run(["python", "-c", script], check=False)
+
+    assert "File too large" in completed.stderr
+    assert str(path) in completed.stderr
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_the_way_of_a_folder_is_a_disk_error(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("a file")
+
+    with pytest.raises(DiskError) as caught:
+        write_json(tmp_path / "reports" / "train.json", {})
+
+    assert caught.value.exit_code == 74
+
+
+def test_a_missing_document_says_which_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"train\.json is not there") as caught:
+        read_json(tmp_path / "train.json")
+
+    assert "run the step" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe{}", b"{'a': 1}"])
+def test_what_is_no_json_object_is_refused(raw: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_bytes(raw)
+
+    with pytest.raises(DataError) as caught:
+        read_json(path)
+
+    assert caught.value.where == str(path)

@@ -1,0 +1,870 @@
+"""The rule of the gate: every verdict of every rule, what bad input leads to, and how often it errs."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from made_bouts import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
+from titlebout.core.arrays import FloatArray
+from titlebout.core.errors import ConfigError
+from titlebout.gate.decision import Decision, Guard, decide
+from titlebout.gate.predictions import Bout
+from titlebout.metrics.catalogue import aligned, truth_of
+from titlebout.metrics.estimates import Truth
+from titlebout.settings.config import GateSettings, RulesSettings
+
+PLAIN = gate()
+BETTER = {"challenger": 0.3, "champion": 1.5}
+WORSE = {"challenger": 1.5, "champion": 0.3}
+EQUAL = {"challenger": 0.6, "champion": 0.6}
+REASON = {"superior": "change", "non-inferior": "age", "non-inferior-and-ahead": "drift"}
+
+
+def status(decision: Decision, name: str) -> str:
+    return {guard.name: guard.status for guard in decision.guards}[name]
+
+
+def identical(rows: int = 2000, **more: Any) -> Bout:
+    bout = classification(rows, noise=EQUAL, **more)
+    return with_answers(bout, champion=bout.predicted["challenger"].copy())
+
+
+# The three rules and their three verdicts
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows", "noise", "verdict", "told"),
+    [
+        ("superior", 2000, BETTER, "promote", "the challenger is better: log_loss 0."),
+        ("superior", 2000, WORSE, "keep", "the challenger is worse than the champion: log_loss 0."),
+        (
+            "superior",
+            20_000,
+            EQUAL,
+            "keep",
+            "the challenger is not better by as much as the margin, 0.012: log_loss 0.",
+        ),
+        ("superior", 300, EQUAL, "inconclusive", "these rows cannot tell"),
+        ("non-inferior", 2000, BETTER, "promote", "the challenger is better than the champion: log_loss 0."),
+        (
+            "non-inferior",
+            20_000,
+            EQUAL,
+            "promote",
+            "the challenger is no worse than the champion by the margin, 0.012: log_loss 0.",
+        ),
+        ("non-inferior", 2000, WORSE, "keep", "the challenger is worse than the champion: log_loss 0."),
+        ("non-inferior", 300, EQUAL, "inconclusive", "these rows cannot tell whether it is worse than the champion"),
+        ("non-inferior-and-ahead", 2000, BETTER, "promote", "the challenger is better than the champion: log_loss 0."),
+        ("non-inferior-and-ahead", 2000, WORSE, "keep", "the challenger is worse than the champion: log_loss 0."),
+        ("non-inferior-and-ahead", 300, EQUAL, "inconclusive", "these rows cannot tell whether it is worse"),
+    ],
+)
+def test_a_rule_has_three_verdicts(rule: str, rows: int, noise: dict[str, float], verdict: str, told: str) -> None:
+    found = decide(classification(rows, seed=5, noise=noise), PLAIN, REASON[rule])
+
+    assert (found.verdict, found.rule) == (verdict, rule)
+    assert told in found.reasons[0]
+    assert "a gain of" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("behind", "verdict"), [("challenger", "keep"), ("champion", "promote")])
+def test_no_worse_and_ahead_needs_both(behind: str, verdict: str) -> None:
+    bout = classification(20_000, noise=EQUAL)
+    gain = decide(bout, PLAIN, "age").metrics[0].gain
+    assert gain is not None
+    if (gain > 0) == (behind == "challenger"):
+        bout = with_answers(bout, challenger=bout.predicted["champion"], champion=bout.predicted["challenger"])
+    found = decide(bout, PLAIN, "drift")
+
+    assert found.verdict == verdict
+    assert ("not ahead either" in found.reasons[0]) == (verdict == "keep")
+
+
+def test_a_gain_worth_a_promotion_is_ruled_out_more_strictly_than_one_is_shown() -> None:
+    bout = classification(2000, seed=5, noise=EQUAL)
+    line, half = decide(bout, PLAIN, "change").metrics[0], decide(bout, PLAIN, "change").power["resolves"]
+    assert line.gain is not None
+    at_5, at_1 = line.gain + half, line.gain + half * 2.328 / 1.6456
+
+    assert decide(bout, gate(margin=(at_5 + at_1) / 2), "change").verdict == "inconclusive"
+    assert decide(bout, gate(margin=at_1 + (at_1 - at_5) / 2), "change").verdict == "keep"
+
+
+@pytest.mark.parametrize(
+    ("reason", "rule"),
+    [
+        *RulesSettings().model_dump().items(),
+        ("first", "superior"),
+        ("rollback", "superior"),
+        ("copy", "superior"),
+        ("", "superior"),
+    ],
+)
+def test_the_reason_chooses_the_rule_and_an_unknown_one_the_hardest(reason: str, rule: str) -> None:
+    assert decide(classification(300), PLAIN, reason).rule == rule
+
+
+def test_the_rule_of_a_reason_can_be_set() -> None:
+    assert decide(classification(300), gate(rules={"change": "non-inferior"}), "change").rule == "non-inferior"
+
+
+def knows_nothing(bout: Bout) -> FloatArray:
+    """The challenger's answers to other rows."""
+    return np.roll(bout.predicted["challenger"], 1, axis=0)
+
+
+def test_the_first_model_has_to_beat_one_that_knows_nothing() -> None:
+    bout = classification(noise={"challenger": 0.5})
+    good, bad = (decide(one, PLAIN, "change") for one in (bout, with_answers(bout, challenger=knows_nothing(bout))))
+
+    assert (good.verdict, good.rule, good.margin) == ("promote", "first", None)
+    assert "nobody holds the title yet" in good.reasons[0]
+    assert good.over_dummy is not None
+    assert good.metrics[0].gain == good.over_dummy["gain"]
+    assert (bad.verdict, bad.rule) == ("keep", "first")
+    assert "not shown to be better than a model that knows nothing" in bad.reasons[0]
+
+
+def test_better_than_a_bad_champion_is_not_enough() -> None:
+    bout = classification(noise=EQUAL)
+    worst = pair(np.where(bout.truth.y == 1, 0.01, 0.99))
+    found = decide(with_answers(bout, challenger=knows_nothing(bout), champion=worst), PLAIN, "change")
+
+    assert found.metrics[0].lower is not None
+    assert found.metrics[0].lower > 1
+    assert found.verdict == "keep"
+
+
+@pytest.mark.parametrize("rule", REASON)
+def test_identical_models_are_promoted_only_where_no_worse_is_enough(rule: str) -> None:
+    found = decide(identical(), PLAIN, REASON[rule])
+
+    assert found.verdict == ("promote" if rule == "non-inferior" else "keep")
+    assert found.metrics[0].gain == found.metrics[0].lower == found.metrics[0].upper == 0
+    assert found.churn["changed"] == 0
+
+
+@pytest.mark.parametrize("rule", REASON)
+def test_models_that_say_the_same_of_every_row_are_never_promoted(rule: str) -> None:
+    """Ties everywhere: neither knows anything."""
+    nothing = pair(np.full(2000, 0.5))
+    found = decide(with_answers(classification(), challenger=nothing, champion=nothing), PLAIN, REASON[rule])
+
+    assert found.verdict == "keep"
+    assert "knows nothing" in found.reasons[0]
+
+
+@pytest.mark.parametrize("noise", [BETTER, WORSE, EQUAL])
+def test_values_are_decided_by_their_absolute_error(noise: dict[str, float]) -> None:
+    bout = regression(noise=noise)
+    found = decide(bout, PLAIN, "change")
+    mae = {who: float(np.abs(bout.truth.y - given_).mean()) for who, given_ in bout.predicted.items()}
+
+    assert (found.metric, found.metrics[0].champion, found.metrics[0].challenger) == (
+        "mae",
+        pytest.approx(mae["champion"]),
+        pytest.approx(mae["challenger"]),
+    )
+    assert found.margin == pytest.approx(0.02 * mae["champion"])
+    assert (found.verdict == "promote") == (noise == BETTER)
+    assert [guard.name for guard in found.guards] == ["rmse", "calibration"]
+
+
+# The anchor
+
+
+def crept(rows: int = 4000) -> Bout:
+    """A champion that lost a little to the anchor, and a challenger that lost as little to the champion."""
+    bout = classification(rows, noise={"challenger": 0.5})
+    best = bout.predicted["challenger"]
+    return with_answers(
+        bout, anchor=best, champion=more_sure(bout, "challenger", 0.8), challenger=more_sure(bout, "challenger", 0.75)
+    )
+
+
+LENIENT = {"calibration": {"min_slope": 0.1, "max_slope": 10}}
+
+
+def test_what_creeps_away_from_the_anchor_is_not_promoted() -> None:
+    bout = crept()
+    free = decide(with_answers(bout, anchor=None), gate(margin=0.005, **LENIENT), "age")
+    held = decide(bout, gate(margin=0.005, **LENIENT), "age")
+
+    assert free.verdict == "promote"
+    assert held.verdict != "promote"
+    assert "worse than the anchor" in held.reasons[0]
+    assert held.over_anchor is not None
+    assert held.over_anchor["gain"] < 0
+
+
+def test_an_anchor_does_not_count_where_better_is_asked_for_or_nobody_asks_for_it() -> None:
+    bout = classification(5000, noise={"challenger": 0.8, "champion": 2.0, "anchor": 0.0})
+
+    assert decide(bout, PLAIN, "change").verdict == "promote"
+    assert decide(bout, PLAIN, "age").verdict == "keep"
+    unasked = decide(crept(), gate(margin=0.005, anchor=False, **LENIENT), "age")
+    assert unasked == decide(with_answers(crept(), anchor=None), gate(margin=0.005, anchor=False, **LENIENT), "age")
+
+
+def test_an_anchor_that_is_reached_changes_nothing() -> None:
+    bout = classification(20_000, noise={**EQUAL, "anchor": 0.6})
+    found = decide(bout, PLAIN, "age")
+
+    assert found.verdict == "promote"
+    assert found.metrics[0].anchor is not None
+
+
+# Bad input
+
+
+def spoilt(bout: Bout, who: str, value: float) -> Bout:
+    given_ = bout.predicted[who].copy()
+    given_[3] = value
+    return with_answers(bout, **{who: given_})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", [classification, regression])
+@pytest.mark.parametrize(
+    ("who", "verdict"), [("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")]
+)
+def test_a_prediction_that_is_no_number_never_promotes(
+    who: str, verdict: str, kind: Callable[..., Bout], value: float
+) -> None:
+    bout = kind(noise={**BETTER, "anchor": 0.6})
+    found = decide(spoilt(bout, who, value), PLAIN, "age")
+
+    assert (found.verdict, found.reasons) == (verdict, (f"the {who}'s 1 of 2000 predictions are not finite",))
+
+
+def test_who_is_better_than_the_champion_need_not_be_compared_with_the_anchor() -> None:
+    bout = classification(noise={**BETTER, "anchor": 0.6})
+    found = decide(spoilt(bout, "anchor", np.nan), PLAIN, "change")
+
+    assert (found.verdict, found.over_anchor) == ("promote", None)
+
+
+@pytest.mark.parametrize("row", [[-0.1, 1.1], [0.5, 0.6], [0.0, 0.0], [1.0, 1.0]])
+@pytest.mark.parametrize(("who", "verdict"), [("challenger", "keep"), ("champion", "inconclusive")])
+def test_what_are_no_probabilities_never_promotes(who: str, verdict: str, row: list[float]) -> None:
+    bout = classification(noise=BETTER)
+    given_ = bout.predicted[who].copy()
+    given_[7] = row
+    found = decide(with_answers(bout, **{who: given_}), PLAIN, "change")
+
+    assert found.verdict == verdict
+    assert "outside [0, 1] or do not sum to 1" in found.reasons[0]
+
+
+@pytest.mark.parametrize("shape", [(1999, 2), (2000, 3), (2000,)])
+def test_answers_to_other_rows_never_promote(shape: tuple[int, ...]) -> None:
+    found = decide(with_answers(classification(), challenger=np.ones(shape)), PLAIN, "change")
+
+    assert found.verdict == "keep"
+    assert "predictions have the shape" in found.reasons[0]
+
+
+def test_probabilities_that_a_float32_has_rounded_are_probabilities() -> None:
+    bout = classification(noise=BETTER)
+    rounded = {who: given_.astype(np.float32).astype(np.float64) for who, given_ in bout.predicted.items()}
+
+    assert decide(replace(bout, predicted=rounded), PLAIN, "change").verdict == "promote"
+
+
+def test_a_label_that_no_model_has_seen_costs_both_as_much_as_one_they_ruled_out() -> None:
+    bout = classification(noise=BETTER)
+    y = bout.truth.labels
+    y[:5] = "maybe"
+    truth = truth_of("classification", y, bout.truth.classes)
+    wide = {who: aligned(given_, bout.truth.classes, truth) for who, given_ in bout.predicted.items()}
+    found = decide(Bout(truth, wide), PLAIN, "change")
+    cost = -np.log(np.finfo(float).eps)
+    kept = decide(
+        Bout(bout.truth.take(np.arange(5, 2000)), {w: g[5:] for w, g in bout.predicted.items()}), PLAIN, "change"
+    )
+
+    assert truth.classes == ("no", "yes", "maybe")
+    assert kept.metrics[0].champion is not None
+    assert found.metrics[0].champion == pytest.approx((kept.metrics[0].champion * 1995 + cost * 5) / 2000)
+    assert found.verdict == "promote"
+
+
+def test_one_row_of_an_unseen_label_does_not_stop_the_gate_for_good() -> None:
+    bout = classification(noise=BETTER)
+    y = bout.truth.labels
+    y[0] = "maybe"
+    truth = truth_of("classification", y, bout.truth.classes)
+    wide = {who: aligned(given_, bout.truth.classes, truth) for who, given_ in bout.predicted.items()}
+
+    assert decide(Bout(truth, wide), PLAIN, "change").verdict == "promote"
+
+
+def one_class() -> Bout:
+    """Only what did not happen is known; the challenger expected it less."""
+    random = np.random.default_rng(0)
+    truth = Truth("classification", np.zeros(500, dtype=np.int64), ("no", "yes"))
+    return Bout(
+        truth,
+        {
+            "challenger": pair(random.uniform(0.1, 0.2, 500)),
+            "champion": pair(random.uniform(0.3, 0.4, 500)),
+            "dummy": pair(np.full(500, 0.5)),
+        },
+    )
+
+
+def test_a_holdout_of_one_class_has_a_loss_but_no_area_under_the_curve_and_promotes_nobody() -> None:
+    found = decide(one_class(), gate(calibration={"bias": 0.5}), "change")
+
+    assert found.verdict == "inconclusive"
+    assert found.reasons[0] == "roc_auc: it is not defined on this holdout"
+    assert "the challenger is better" in found.reasons[1]
+    assert (status(found, "roc_auc"), status(found, "accuracy")) == ("untested", "passed")
+    assert decide(one_class(), gate(guards=[], calibration={"bias": 0.5}), "change").verdict == "promote"
+
+
+@pytest.mark.parametrize("margin", [None, "2 %", 0.01])
+def test_a_primary_metric_that_is_not_defined_is_inconclusive(margin: str | float | None) -> None:
+    found = decide(one_class(), gate(primary="roc_auc", margin=margin), "age")
+
+    assert (found.verdict, found.metrics[0].champion, found.metrics[0].gain) == ("inconclusive", None, None)
+    assert "the primary metric, or how well it is known, is not defined on this holdout" in found.reasons
+    assert plain(found)
+
+
+def test_a_primary_metric_whose_error_is_not_known_is_inconclusive() -> None:
+    y = np.zeros(500, dtype=np.int64)
+    y[7] = 1
+    bout = one_class()
+    bout = replace(bout, truth=Truth("classification", y, bout.truth.classes))
+    found = decide(bout, gate(primary="roc_auc_ovr", guards=[]), "change")
+
+    assert found.verdict == "inconclusive"
+    assert "how well it is known, is not defined on this holdout" in found.reasons[0]
+    assert found.power == {}
+
+
+def test_a_guard_whose_error_is_not_known_is_untested() -> None:
+    bout = classification(400, noise=BETTER)
+    y = np.zeros(400, dtype=np.int64)
+    y[7] = 1
+    found = decide(
+        replace(bout, truth=Truth("classification", y, bout.truth.classes)), gate(guards=["roc_auc_ovr"]), "age"
+    )
+
+    assert status(found, "roc_auc_ovr") == "untested"
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 199])
+@pytest.mark.parametrize("kind", [classification, regression])
+def test_too_few_rows_are_inconclusive_with_what_to_do(kind: Callable[..., Bout], rows: int) -> None:
+    bout = kind(200, noise=BETTER)
+    few = Bout(bout.truth.take(np.arange(rows)), {who: given_[:rows] for who, given_ in bout.predicted.items()})
+    found = decide(few, PLAIN, "change")
+
+    assert found.verdict == "inconclusive"
+    assert found.reasons[0].startswith(f"{rows} holdout rows are too few to decide; the rule asks for 200: ")
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, 10])
+@pytest.mark.parametrize("kind", [classification, regression])
+def test_a_handful_of_rows_breaks_nothing_where_the_configuration_allows_it(
+    kind: Callable[..., Bout], rows: int
+) -> None:
+    found = [decide(kind(rows, seed=seed, noise=EQUAL), gate(min_rows=2), "change") for seed in range(50)]
+
+    assert sum(one.verdict == "promote" for one in found) <= 5
+    assert all(plain(one) for one in found)
+
+
+def test_rows_of_one_entity_are_inconclusive() -> None:
+    found = decide(grouped(classification(noise=BETTER), np.zeros(2000, dtype=np.int64)), PLAIN, "change")
+
+    assert found.verdict == "inconclusive"
+    assert "all holdout rows belong to one entity" in found.reasons[0]
+
+
+def test_entities_make_a_gain_less_certain() -> None:
+    small = classification(300, noise={"challenger": 0.6, "champion": 0.9})
+    copies = np.repeat(np.arange(300), 20)
+    bout = Bout(small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()})
+    alone, rowwise, together = (decide(one, PLAIN, "change") for one in (small, bout, grouped(bout, copies)))
+
+    assert rowwise.power["resolves"] < together.power["resolves"] / 4
+    assert together.power["rows"] == 6000
+    assert together.power["needed"] == pytest.approx(20 * alone.power["needed"], rel=0.01)
+    assert together.metrics[0].lower == pytest.approx(alone.metrics[0].lower)
+    assert together.verdict == alone.verdict
+    bounds = [
+        (one.calibration["challenger"].slope_lower, one.calibration["challenger"].bias_lower)
+        for one in (alone, together)
+    ]
+    assert bounds[1] == pytest.approx(bounds[0])
+
+
+@pytest.mark.parametrize(
+    "settings_", [{"primary": "no_such_metric"}, {"guards": ["no_such_metric"]}, {"floors": {"mae": 1}}]
+)
+def test_a_metric_that_does_not_exist_or_fit_is_refused(settings_: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        decide(classification(300), gate(**settings_), "change")
+
+
+def test_a_champion_that_never_errs_is_not_told_as_an_undefined_metric() -> None:
+    bout = regression(noise=BETTER)
+    found = decide(with_answers(bout, champion=np.array(bout.truth.y, dtype=np.float64)), PLAIN, "change")
+
+    assert (found.verdict, found.margin) == ("keep", 0)
+    assert "worse than the champion" in found.reasons[0]
+    both = with_answers(
+        bout, champion=np.array(bout.truth.y, dtype=np.float64), challenger=bout.truth.y.astype(np.float64)
+    )
+    assert decide(both, PLAIN, "change").verdict != "promote"
+
+
+def test_a_share_of_nothing_is_no_margin() -> None:
+    """A champion that never says yes has an F1 of 0, and 2 % of that is 0."""
+    bout = classification(400, noise={"challenger": 1.0})
+    never = bout.predicted["challenger"] * 0 + [0.9, 0.1]
+    timid = never.copy()
+    timid[np.flatnonzero(bout.truth.y)[:2]] = [0.1, 0.9]
+    found = decide(
+        with_answers(bout, champion=never, challenger=timid, dummy=never),
+        gate(primary="f1", margin="2 %", guards=[]),
+        "change",
+    )
+
+    assert (found.margin, found.verdict) == (0, "keep")
+    assert plain(found)
+
+
+# Reuse of the holdout
+
+
+@pytest.mark.parametrize(("uses", "alpha"), [(1, 0.05), (10, 0.05), (11, 0.01), (30, 0.01)])
+def test_a_holdout_that_was_used_often_has_a_tighter_level(uses: int, alpha: float) -> None:
+    once, often = (decide(classification(noise=BETTER), PLAIN, "change", used) for used in (1, uses))
+
+    assert often.alpha == alpha
+    assert often.metrics[0].lower is not None
+    assert once.metrics[0].lower is not None
+    assert (often.metrics[0].lower < once.metrics[0].lower) == (alpha < 0.05)
+
+
+def test_a_tighter_level_is_never_a_wider_one() -> None:
+    assert decide(classification(300), gate(alpha=0.001), "change", 20).alpha == 0.001
+
+
+def test_a_holdout_that_is_used_up_promotes_nobody() -> None:
+    found = decide(classification(noise=BETTER), PLAIN, "change", 31)
+
+    assert found.verdict == "inconclusive"
+    assert "31 challengers met on it, the rule allows 30" in found.reasons[0]
+
+
+def test_one_gain_is_enough_for_the_first_use_and_not_for_the_eleventh() -> None:
+    verdicts = [
+        (decide(bout, PLAIN, "change").verdict, decide(bout, PLAIN, "change", 11).verdict)
+        for bout in (classification(600, seed, {"challenger": 0.6, "champion": 0.8}) for seed in range(20))
+    ]
+
+    assert ("promote", "inconclusive") in verdicts
+    assert ("inconclusive", "promote") not in verdicts
+
+
+# Guards, floors, slices, calibration
+
+
+@pytest.mark.parametrize(("floor", "held"), [(0.6, True), (0.99, False)])
+def test_a_floor_of_a_rate_is_what_it_must_reach(floor: float, held: bool) -> None:
+    found = decide(classification(noise=BETTER), gate(floors={"accuracy": floor}), "change")
+
+    assert (found.verdict, status(found, "floor of accuracy")) == (
+        ("promote", "passed") if held else ("keep", "failed")
+    )
+    assert held or found.reasons[0].startswith("floor of accuracy: 0.")
+
+
+@pytest.mark.parametrize(("floor", "held"), [(0.6, True), (0.1, False)])
+def test_a_floor_of_a_loss_is_what_it_must_not_exceed_and_counts_for_the_first_model_too(
+    floor: float, held: bool
+) -> None:
+    found = decide(classification(noise={"challenger": 0.3}), gate(floors={"log_loss": floor, "brier": 1.0}), "change")
+
+    assert found.verdict == ("promote" if held else "keep")
+    assert [(line.name, line.role) for line in found.metrics] == [
+        ("log_loss", "primary"),
+        ("roc_auc", "guard"),
+        ("accuracy", "guard"),
+        ("brier", "floor"),
+    ]
+
+
+def test_a_floor_of_what_is_not_defined_is_untested() -> None:
+    found = decide(one_class(), gate(guards=[], floors={"roc_auc": 0.5}, calibration={"bias": 0.5}), "change")
+
+    assert (found.verdict, status(found, "floor of roc_auc")) == ("inconclusive", "untested")
+
+
+def test_a_guard_that_got_clearly_worse_keeps_the_champion() -> None:
+    """Better probabilities on the whole, and more wrong decisions: many rows just on the other side of one half."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 2000)
+    timid = np.where(random.random(2000) < 0.9, 0.505, 0.495)
+    sure = np.where(random.random(2000) < 0.6, 0.95, 0.49)
+    champion, challenger = (np.where(y == 1, p, 1 - p) for p in (timid, sure))
+    bout = Bout(
+        Truth("classification", y, ("no", "yes")),
+        {"challenger": pair(challenger), "champion": pair(champion), "dummy": pair(np.full(2000, 0.5))},
+    )
+    found = decide(bout, gate(guards=["accuracy"]), "change")
+
+    assert found.verdict == "keep"
+    assert found.reasons[0].startswith("accuracy: worse: 0.9")
+    assert "the challenger is better" in found.reasons[1]
+
+
+def test_a_guard_may_lose_what_chance_can_explain() -> None:
+    """Two wrong decisions more in 150 rows are 0.013, more than the tolerance, and nothing."""
+    bout = classification(150, seed=1, noise={"challenger": 0.3, "champion": 0.3})
+    given_ = bout.predicted["champion"].copy()
+    right = np.flatnonzero(given_.argmax(axis=1) == bout.truth.y)[:2]
+    given_[right] = given_[right][:, ::-1]
+    found = decide(with_answers(bout, challenger=given_), gate(guards=["accuracy"], min_rows=100), "age")
+
+    assert found.metrics[1].gain == pytest.approx(-2 / 150)
+    assert status(found, "accuracy") == "passed"
+
+
+def test_a_guard_may_lose_what_its_tolerance_allows_however_sure_that_is() -> None:
+    """About 0.004 of accuracy, shown beyond doubt by 50,000 rows that are else the same."""
+    bout = classification(50_000, noise={"challenger": 0.3, "champion": 0.3})
+    given_ = bout.predicted["champion"].copy()
+    right = np.flatnonzero((given_.argmax(axis=1) == bout.truth.y) & (np.abs(given_[:, 1] - 0.5) < 0.02))[:200]
+    given_[right] = given_[right][:, ::-1]
+    found = decide(with_answers(bout, challenger=given_), gate(guards=["accuracy"]), "age")
+
+    assert found.metrics[1].upper is not None
+    assert found.metrics[1].upper < 0
+    assert (status(found, "accuracy"), found.verdict) == ("passed", "promote")
+
+
+CARRIER = np.tile(["a", "b", "c", "d"], 500)
+
+
+def lost_in_one_slice() -> Bout:
+    bout = sliced(classification(noise={"challenger": 0.0, "champion": 2.5}), carrier=CARRIER)
+    given_ = bout.predicted["challenger"].copy()
+    given_[CARRIER == "c"] = 0.5
+    return with_answers(bout, challenger=given_)
+
+
+def test_a_slice_that_is_lost_keeps_the_champion() -> None:
+    found = decide(
+        lost_in_one_slice(), gate(slices={"columns": ["carrier"]}, calibration=LENIENT["calibration"]), "change"
+    )
+
+    assert (found.verdict, status(found, "slices")) == ("keep", "failed")
+    assert found.reasons[0].startswith("slices: worse in 1: carrier = c (+")
+    assert found.slices[0].level == "c"
+    assert decide(lost_in_one_slice(), gate(calibration=LENIENT["calibration"]), "change").verdict == "promote"
+
+
+def test_slices_of_a_rank_metric_are_told_by_the_default_loss() -> None:
+    settings_ = gate(primary="roc_auc", guards=[], slices={"columns": ["carrier"]}, calibration=LENIENT["calibration"])
+    other = gate(slices={"columns": ["carrier"]})
+
+    found, expected = (decide(lost_in_one_slice(), one, "change").slices for one in (settings_, other))
+    assert [one.status for one in found] == [one.status for one in expected]
+    assert [one.change for one in found] == pytest.approx([one.change for one in expected])
+
+
+def test_slices_of_a_loss_are_told_by_that_loss() -> None:
+    found = decide(lost_in_one_slice(), gate(primary="brier", slices={"columns": ["carrier"]}), "change")
+    bout = lost_in_one_slice()
+    inside = CARRIER == "c"
+
+    assert found.slices[0].challenger == pytest.approx(0.25)
+    assert found.slices[0].champion == pytest.approx(
+        ((bout.predicted["champion"][inside, 1] - bout.truth.y[inside]) ** 2).mean()
+    )
+
+
+def test_slices_that_are_all_too_small_promote_nobody() -> None:
+    bout = sliced(classification(290, noise={"challenger": 0.0, "champion": 3.0}), customer=np.arange(290).astype(str))
+    found = decide(bout, gate(slices={"columns": ["customer"], "min_rows": 1000}), "change")
+
+    assert (found.verdict, status(found, "slices")) == ("inconclusive", "untested")
+    assert found.reasons[0] == "slices: no slice has enough rows to be tested"
+    assert found.untested_slices == {"customer": 290}
+
+
+def test_a_slice_column_that_is_missing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no column 'region'"):
+        decide(sliced(classification(300), carrier=["a"] * 300), gate(slices={"columns": ["region"]}), "change")
+
+
+def test_an_overconfident_challenger_keeps_the_champion_and_a_first_one_is_warned_about() -> None:
+    bout = classification(4000, noise=EQUAL)
+    bout = with_answers(bout, challenger=more_sure(bout, "challenger", 1.6))
+    against = decide(bout, gate(margin=1.0, guards=[]), "age")
+    first = decide(with_answers(bout, champion=None), PLAIN, "change")
+
+    assert (against.verdict, status(against, "calibration")) == ("keep", "failed")
+    assert against.reasons[0].startswith("calibration: overconfident: calibration slope 0.")
+    assert "the challenger is no worse" in against.reasons[1]
+    assert (first.verdict, status(first, "calibration")) == ("promote", "warning")
+
+
+@pytest.mark.parametrize(("metric", "verdict"), [("log_loss", "promote"), ("brier", "promote"), ("accuracy", "keep")])
+def test_a_metric_that_counts_calibration_decides_about_it_too(metric: str, verdict: str) -> None:
+    bout = classification(4000, noise={"challenger": 0.1, "champion": 2.5})
+    bout = with_answers(bout, challenger=more_sure(bout, "challenger", 1.6))
+    found = decide(bout, gate(primary=metric, guards=[]), "change")
+
+    assert (found.verdict, status(found, "calibration")) == (verdict, "warning" if verdict == "promote" else "failed")
+
+
+@pytest.mark.parametrize("factor", [3.0, 10.0, 100.0])
+def test_the_more_overconfident_the_surer_it_is_found(factor: float) -> None:
+    bout = classification(1000, noise=EQUAL)
+    found = decide(with_answers(bout, challenger=more_sure(bout, "challenger", factor)), PLAIN, "age")
+
+    assert (found.verdict, status(found, "calibration")) == ("keep", "failed")
+
+
+@pytest.mark.parametrize(
+    ("before", "given_", "after", "told"),
+    [
+        ("promote", "passed", "promote", ["primary"]),
+        ("promote", "warning", "promote", ["primary"]),
+        ("promote", "untested", "inconclusive", ["cost: slow", "primary"]),
+        ("promote", "failed", "keep", ["cost: slow", "primary"]),
+        ("inconclusive", "warning", "inconclusive", ["primary"]),
+        ("inconclusive", "untested", "inconclusive", ["primary", "cost: slow"]),
+        ("inconclusive", "failed", "keep", ["cost: slow", "primary"]),
+        ("keep", "untested", "keep", ["primary", "cost: slow"]),
+        ("keep", "failed", "keep", ["primary", "cost: slow"]),
+    ],
+)
+def test_a_guard_can_only_take_away(before: Any, given_: Any, after: str, told: list[str]) -> None:
+    decision = Decision(before, "superior", ("primary",), "log_loss", 0.05, guards=(Guard("x", "passed", "y"),))
+    found = decision.guarded([Guard("cost", given_, "slow")])
+
+    assert (found.verdict, list(found.reasons)) == (after, told)
+    assert [guard.name for guard in found.guards] == ["x", "cost"]
+
+
+# What is told
+
+
+def plain(decision: Decision) -> str:
+    """The decision as the result file holds it: strict JSON."""
+    return json.dumps(asdict(decision), allow_nan=False)
+
+
+@pytest.mark.parametrize("kind", [classification, regression])
+@pytest.mark.parametrize("noise", [{"challenger": 0.5}, EQUAL, {**BETTER, "anchor": 0.5}])
+def test_a_decision_is_strict_json(kind: Callable[..., Bout], noise: dict[str, float]) -> None:
+    bout = sliced(kind(noise=noise), carrier=CARRIER)
+
+    assert '"verdict"' in plain(decide(bout, gate(slices={"columns": ["carrier"]}), "change"))
+
+
+def test_churn_tells_whose_answers_changed_and_who_is_right() -> None:
+    truth = Truth("classification", np.array([0, 0, 0, 1] * 50), ("no", "yes"))
+    sure = {0: [0.9, 0.1], 1: [0.1, 0.9]}
+    bout = Bout(
+        truth,
+        {
+            "champion": np.array([sure[one] for one in (0, 1, 0, 0)] * 50),
+            "challenger": np.array([sure[one] for one in (0, 0, 1, 0)] * 50),
+            "dummy": pair(np.full(200, 0.5)),
+        },
+    )
+
+    assert decide(bout, PLAIN, "change").churn == {
+        "changed": 100,
+        "both_right": 50,
+        "both_wrong": 50,
+        "only_challenger_right": 50,
+        "only_champion_right": 50,
+    }
+
+
+def test_churn_of_values_tells_who_is_nearer_and_how_far_they_moved() -> None:
+    bout = regression(400, noise=EQUAL)
+    y = np.asarray(bout.truth.y, dtype=np.float64)
+    off = np.tile([1.0, 1.0, 1.0, 3.0], 100)
+    found = decide(with_answers(bout, challenger=y + off, champion=y + 2.0 * (off > 0)), PLAIN, "change")
+
+    assert found.churn == {"challenger_nearer": 300, "champion_nearer": 100, "median_move": pytest.approx(1)}
+
+
+def test_the_power_line_says_what_these_rows_resolve_and_how_many_are_needed() -> None:
+    found = decide(classification(noise=EQUAL), PLAIN, "change")
+    line = found.metrics[0]
+    assert line.gain is not None
+    assert line.lower is not None
+    assert found.margin is not None
+
+    assert found.power["rows"] == 2000
+    assert found.power["resolves"] == pytest.approx(line.gain - line.lower)
+    se = found.power["resolves"] / 1.6456
+    assert found.power["needed"] == pytest.approx(2000 * ((1.6456 + 0.8418) * se / found.margin) ** 2, rel=1e-3)
+
+
+def test_a_metric_whose_error_comes_from_blocks_counts_rows_and_not_blocks() -> None:
+    closed, blocks = (
+        decide(classification(noise=EQUAL), gate(primary=primary, guards=[]), "change").power
+        for primary in ("accuracy", "recall_micro")
+    )
+
+    assert (closed["rows"], blocks["rows"]) == (2000, 2000)
+    assert blocks["needed"] == pytest.approx(closed["needed"], rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("margin", "primary", "size"),
+    [
+        (None, "log_loss", lambda champion: 0.02 * champion),
+        (None, "brier", lambda _: 0.01),
+        (None, "roc_auc", lambda _: 0.01),
+        (0.003, "log_loss", lambda _: 0.003),
+        ("5 %", "roc_auc", lambda champion: 0.05 * champion),
+        (None, "neg_brier_score", lambda champion: 0.02 * -champion),
+    ],
+)
+def test_a_margin_is_in_units_of_the_metric(margin: Any, primary: str, size: Callable[[float], float]) -> None:
+    found = decide(classification(noise=EQUAL), gate(margin=margin, primary=primary), "change")
+
+    assert found.metrics[0].champion is not None
+    assert found.margin == pytest.approx(size(found.metrics[0].champion))
+
+
+@pytest.mark.parametrize("primary", ["log_loss", "brier", "accuracy", "f1", "roc_auc", "average_precision", "recall"])
+def test_whatever_the_metric_a_gain_is_positive_when_the_challenger_is_better(primary: str) -> None:
+    better, worse = (
+        decide(classification(4000, noise=noise), gate(primary=primary), "change") for noise in (BETTER, WORSE)
+    )
+
+    assert (better.verdict, worse.verdict) == ("promote", "keep")
+    assert better.metrics[0].gain is not None
+    assert worse.metrics[0].gain is not None
+    assert better.metrics[0].gain > 0 > worse.metrics[0].gain
+
+
+# Invariants
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 999), reason=st.sampled_from(["change", "age", "drift"]))
+def test_the_same_rows_in_another_order_give_the_same_verdict(seed: int, reason: str) -> None:
+    bout = sliced(classification(400, seed, EQUAL), carrier=CARRIER[:400])
+    order = np.random.default_rng(seed).permutation(400)
+    shuffled = Bout(
+        bout.truth.take(order),
+        {who: given_[order] for who, given_ in bout.predicted.items()},
+        pd.DataFrame(bout.columns.iloc[order]).reset_index(drop=True),
+    )
+    found, other = (decide(one, gate(slices={"columns": ["carrier"]}), reason) for one in (bout, shuffled))
+
+    assert other.verdict == found.verdict
+    assert [guard.status for guard in other.guards] == [guard.status for guard in found.guards]
+    assert other.metrics[0].lower == pytest.approx(found.metrics[0].lower)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 999), scale=st.sampled_from([1e-6, 0.1, 1000.0, 1e9]))
+def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None:
+    bout = regression(300, seed, EQUAL)
+    scaled = Bout(
+        Truth("regression", bout.truth.y * scale), {who: given_ * scale for who, given_ in bout.predicted.items()}
+    )
+    found, other = decide(bout, PLAIN, "age"), decide(scaled, PLAIN, "age")
+
+    assert (other.verdict, [guard.status for guard in other.guards]) == (
+        found.verdict,
+        [guard.status for guard in found.guards],
+    )
+    assert other.power["needed"] == pytest.approx(found.power["needed"], abs=1)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 999))
+def test_who_is_better_by_a_rule_is_never_better_both_ways(seed: int) -> None:
+    bout = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
+    turned = with_answers(bout, challenger=bout.predicted["champion"], champion=bout.predicted["challenger"])
+
+    assert [decide(one, PLAIN, "change").verdict for one in (bout, turned)].count("promote") <= 1
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 999), reason=st.sampled_from(["change", "age", "drift"]))
+def test_a_smaller_alpha_never_promotes_more(seed: int, reason: str) -> None:
+    bout = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
+    strict = decide(bout, gate(alpha=0.01, guards=[], **LENIENT), reason)
+
+    assert strict.verdict != "promote" or decide(bout, gate(guards=[], **LENIENT), reason).verdict == "promote"
+
+
+# How often it errs
+
+
+def promoted(make: Callable[[int], Bout], settings_: GateSettings, reason: str, runs: int = 200) -> float:
+    return float(np.mean([decide(make(seed), settings_, reason).verdict == "promote" for seed in range(runs)]))
+
+
+def test_an_equal_model_is_rarely_called_better() -> None:
+    assert promoted(lambda seed: classification(500, seed, EQUAL), PLAIN, "change") <= 0.1
+
+
+def test_an_equal_model_is_rarely_called_better_where_rows_belong_together() -> None:
+    """Ten rows of each of 100 entities, about which either model errs alike."""
+
+    def make(seed: int) -> Bout:
+        random = np.random.default_rng(seed)
+        units = np.repeat(np.arange(100), 10)
+        signal = random.normal(0, 3, 1000)
+        y = signal + random.normal(0, 0.3, 1000)
+        wrong: dict[str, FloatArray] = {who: random.normal(0, 1, 100)[units] for who in ("challenger", "champion")}
+        predicted = {who: signal + error for who, error in wrong.items()}
+        return Bout(Truth("regression", y), {**predicted, "dummy": np.zeros(1000)}, entities=units)
+
+    aware = promoted(make, gate(guards=[], **LENIENT), "change")
+    blind = promoted(lambda seed: replace(make(seed), entities=None), gate(guards=[], **LENIENT), "change")
+
+    assert aware <= 0.1
+    assert blind > 0.15
+
+
+def test_a_model_that_is_worse_by_the_margin_is_rarely_called_no_worse() -> None:
+    """Errors of the champion, all of them made larger by the margin on average, with noise between the two."""
+
+    def make(seed: int) -> Bout:
+        random = np.random.default_rng(seed)
+        bout = regression(500, seed, {"champion": 0.0})
+        y = np.asarray(bout.truth.y, dtype=np.float64)
+        error = y - bout.predicted["champion"]
+        margin = 0.02 * np.abs(error).mean()
+        worse = np.abs(error) + margin + random.normal(0, 0.1, 500)
+        return with_answers(bout, challenger=y - np.sign(error) * worse)
+
+    rate = promoted(make, gate(guards=[], **LENIENT), "age")
+
+    assert 0 < rate <= 0.1
+
+
+def test_a_much_better_model_usually_wins() -> None:
+    assert (
+        promoted(lambda seed: classification(1000, seed, {"challenger": 0.4, "champion": 1.2}), PLAIN, "change", 50)
+        > 0.9
+    )

@@ -1,0 +1,158 @@
+"""The gate's report: one screen for every verdict, safe Markdown, pictures that say what the numbers say."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from titlebout.core.arrays import FloatArray
+from titlebout.core.results import to_json
+from titlebout.gate.decision import Guard, decide
+from titlebout.gate.evaluate import EvaluateResult, _result
+from titlebout.gate.predictions import Bout
+from titlebout.gate.report import draw, render_evaluate
+from titlebout.metrics.estimates import Truth
+from titlebout.settings.config import GateSettings, SlicesSettings
+
+SETTINGS = GateSettings(min_rows=100, slices=SlicesSettings(columns=("harbour",)))
+HOLDOUT = {"rows": 900, "fingerprint": "f" * 64, "start": "2024-04-06T00:00", "end": "2024-04-19T22:00", "uses": 1}
+FACTS = {
+    "reason": "drift",
+    "challenger": "0123456789abcdef.dir",
+    "champion": "fedcba9876543210.dir",
+    "promotion_requested": True,
+    "latency_ms": {"challenger": 2.0, "champion": 3.0},
+    "size_bytes": {"challenger": 2000, "champion": 3000},
+    "holdout": HOLDOUT,
+}
+
+
+def bout(noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south"), rows: int = 900) -> Bout:
+    """Models that see the truth through noise of their own; the dummy sees nothing."""
+    random = np.random.default_rng(1)
+    logit = random.normal(0, 1.5, rows)
+    y = (random.random(rows) < 1 / (1 + np.exp(-logit))).astype(np.int64)
+
+    def answers(amount: float) -> FloatArray:
+        late = 1 / (1 + np.exp(-(logit + random.normal(0, amount, rows)) / (1 + amount**2 / 4)))
+        return np.column_stack([1 - late, late])
+
+    predicted = {who: answers(amount) for who, amount in noise.items()} | {"dummy": np.full((rows, 2), 0.5)}
+    return Bout(Truth("classification", y, (0, 1)), predicted, pd.DataFrame({"harbour": np.resize(harbours, rows)}))
+
+
+def result(noise: dict[str, float], reason: str = "drift", **facts: Any) -> EvaluateResult:
+    about = {**FACTS, "reason": reason, **facts}
+    if "champion" not in noise:
+        about["champion"] = ""
+    return _result(about, decide(bout(noise), SETTINGS, reason, about["holdout"]["uses"]), passed=True)
+
+
+def test_a_reviewer_reads_the_verdict_the_evidence_and_what_to_do_next() -> None:
+    text = render_evaluate(result({"challenger": 0.3, "champion": 1.2}))
+
+    assert text.startswith("### Gate: promote\n\n**The challenger is better than the champion: log")
+    assert "Why it ran: **drift**. To win, it has to be ahead" in text
+    for expected in (
+        "| **log\\_loss (smaller is better)** | ",
+        "to show a gain of the margin",
+        "| ✓ | calibration |",
+        "Slices: 2 not worse",
+        "    predicted  ▁",
+        "| challenger right |",
+        "900 rows, 2024-04-06 to 2024-04-19",
+        "1 challenger has met on it",
+        "Challenger `0123456789ab`, champion `fedcba987654`",
+        "--from-predictions reports/evaluate/predictions.parquet",
+    ):
+        assert expected in text
+    assert len(text.splitlines()) < 60
+
+
+def test_a_slice_that_got_worse_is_named_in_red_with_its_numbers() -> None:
+    one = bout({"challenger": 0.3, "champion": 1.2})
+    worse = one.predicted["challenger"].copy()
+    south = (one.columns["harbour"] == "south").to_numpy()
+    worse[south] = 0.5
+    broken = Bout(one.truth, {**one.predicted, "challenger": worse}, one.columns)
+    text = render_evaluate(_result(FACTS, decide(broken, SETTINGS, "change"), passed=False))
+
+    assert text.startswith("### Gate: keep the champion")
+    assert "Slices: worse in 1: harbour = south" in text
+    assert "| `harbour = south` | 450 |" in text
+    assert "| worse |" in text
+
+
+def test_the_first_model_is_compared_with_the_one_that_knows_nothing() -> None:
+    first = result({"challenger": 0.3})
+    text = render_evaluate(first)
+
+    assert (first.reason, first.rule, first.champion_score, first.gain) == ("first", "first", None, None)
+    assert "Nobody holds the title yet" in text
+    assert "champion none yet" in text
+    assert "To win, it has to be better than a model that knows nothing" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"), [("unchanged", "### Gate: nothing to decide"), ("promote", "### Gate: promote")]
+)
+def test_a_verdict_without_a_bout_is_one_sentence(verdict: str, said: str, tmp_path: Path) -> None:
+    short = EvaluateResult(
+        passed=True, reasons=("a former champion",), verdict=verdict, reason="none", metric="log_loss", challenger="0"
+    )
+
+    assert render_evaluate(short) == f"{said}\n\n**A former champion.**\n"
+    assert draw(tmp_path, short) == ()
+
+
+def test_words_of_others_stay_words() -> None:
+    told = result({"challenger": 0.3, "champion": 1.2}, reason="<script>@everyone | `x`")
+    text = render_evaluate(told)
+
+    assert "<script>" not in text
+    assert "@everyone" not in text
+
+
+def test_a_result_is_strict_json_with_everything_the_report_shows() -> None:
+    document = json.loads(to_json(result({"challenger": 0.3, "champion": 1.2, "anchor": 1.0}).to_dict()))
+
+    assert document["step"] == "evaluate"
+    assert {guard["name"] for guard in document["guards"]} == {"roc_auc", "accuracy", "slices", "calibration"}
+    assert document["over_anchor"]["lower"] < document["over_anchor"]["gain"] < document["over_anchor"]["upper"]
+    assert {one["level"] for one in document["slices"]} == {"north", "south"}
+    assert document["metrics"][0]["role"] == "primary"
+    assert document["gain_lower"] == document["metrics"][0]["lower"]
+
+
+def test_a_guard_that_fails_afterwards_leads_the_reasons() -> None:
+    won = decide(bout({"challenger": 0.3, "champion": 1.2}), SETTINGS, "change")
+    text = render_evaluate(
+        _result(FACTS, won.guarded([Guard("serving", "failed", "it answers otherwise")]), passed=False)
+    )
+
+    assert text.startswith(
+        "### Gate: keep the champion\n\n**Serving: it answers otherwise.**\n\n- The challenger is better"
+    )
+
+
+def words(path: Path) -> str:
+    return " ".join(ET.parse(path).getroot().itertext())
+
+
+def test_the_pictures_show_metrics_slices_and_both_calibrations(tmp_path: Path) -> None:
+    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "evaluate" / "old.svg").write_text("<svg/>")
+    one = result({"challenger": 0.3, "champion": 1.2})
+    drawn = draw(tmp_path, one)
+    once = [path.read_bytes() for path in drawn]
+
+    assert sorted(path.name for path in (tmp_path / "evaluate").iterdir()) == ["calibration.svg", "gains.svg"]
+    assert all(
+        word in words(drawn[0]) for word in ("log_loss", "roc_auc", "harbour = north (450 rows)", "% of its value")
+    )
+    assert all(word in words(drawn[1]) for word in ("challenger", "champion", "predicted probability"))
+    assert [path.read_bytes() for path in draw(tmp_path, one)] == once

@@ -1,0 +1,217 @@
+"""What DVC's files say, read without DVC; and what its messages mean."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sample
+from titlebout.core.errors import ConfigError, ConflictError, DiskError, ExitCode, TitleboutError
+from titlebout.core.process import Completed
+from titlebout.repository.dvc import STAGE_ERROR_FILE, Dvc, StageFailedError, _explain, _stage_failure
+from titlebout.repository.dvc_files import Pointer, folder_digest, parse_yaml, pointer_of
+from titlebout.repository.project import Project
+
+POINTER = "outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  size: 12\n  nfiles: 2\n  hash: md5\n  path: data\n"
+LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    outs:\n    - path: model\n      hash: md5\n      md5: ab.dir\n      size: 3\n      nfiles: 4\n"
+MARKERS = "<<<<<<< ours\na: 1\n=======\na: 2\n>>>>>>> theirs\n"
+
+
+def test_a_folders_digest_is_the_one_dvc_writes(tmp_path: Path) -> None:
+    """Names that sort differently as text, as path and by letter case; files without content, and the same twice."""
+    folders = {
+        "flat": {"b.csv": "1", "a.csv": "2", "B.csv": "1", "ä.csv": ""},
+        "deep": {"a/b": "1", "a.b": "2", "a/b.c/d": "1", "a-b": "3", "a0": "4"},
+        "one": {"line ends": "a\r\nb\n"},
+    }
+    sample.git(tmp_path, "init", "--quiet")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text(sample.FILES[".dvc/config"])
+    for folder, files in folders.items():
+        for name, text in files.items():
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+    sample.dvc(tmp_path, "add", "--quiet", *folders)
+
+    for folder, files in folders.items():
+        recorded = pointer_of((tmp_path / f"{folder}.dvc").read_text(), folder)
+        assert recorded.md5 == folder_digest(tmp_path / folder), folder
+        assert recorded.nfiles == len(files)
+
+
+def test_a_pointer_is_read_from_a_dvc_file() -> None:
+    assert pointer_of(POINTER, "data.dvc") == Pointer("0123456789abcdef0123456789abcdef.dir", 12, 2)
+    assert pointer_of(POINTER, "data.dvc").short == "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "- a\n",
+        "outs: []\n",
+        "outs:\n",
+        "outs: 3\n",
+        "outs:\n- a\n",
+        "outs:\n- path: data\n",
+        "outs:\n- md5: a\n  size: x\n",
+        POINTER + "- md5: b\n",
+        "a: [",
+        "a: *b",
+    ],
+)
+def test_what_is_no_pointer_to_one_folder_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        pointer_of(text, "data.dvc")
+
+    assert caught.value.where == "data.dvc"
+    assert "from git" in str(caught.value.fix)
+
+
+@given(text=st.text())
+def test_any_text_is_yaml_with_entries_or_an_error_of_ours(text: str) -> None:
+    with contextlib.suppress(ConfigError, ConflictError):
+        assert isinstance(parse_yaml(text, "dvc.lock"), dict)
+
+
+@pytest.mark.parametrize("text", [MARKERS, POINTER + MARKERS, POINTER + ">>>>>>> theirs\n"])
+def test_markers_of_a_merge_conflict_are_a_conflict(text: str) -> None:
+    with pytest.raises(ConflictError, match="merge conflict") as caught:
+        pointer_of(text, "champion.dvc")
+
+    assert caught.value.exit_code == 6
+
+
+@pytest.fixture
+def dvc(tmp_path: Path) -> Dvc:
+    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
+    return Dvc(Project.find(tmp_path))
+
+
+def lock(dvc: Dvc, text: str) -> Path:
+    path = dvc.project.pipeline_dir / "dvc.lock"
+    path.write_text(text)
+    return path
+
+
+def test_the_challenger_is_what_the_lock_file_says_was_trained(dvc: Dvc) -> None:
+    assert dvc.challenger_pointer() is None
+
+    lock(dvc, LOCK)
+
+    assert dvc.challenger_pointer() == Pointer("ab.dir", 3, 4)
+
+
+@pytest.mark.parametrize("text", ["schema: '2.0'\nstages:\n  prepare:\n    cmd: x\n", "stages: {}\n"])
+def test_a_lock_file_without_a_training_has_no_challenger(text: str, dvc: Dvc) -> None:
+    lock(dvc, text)
+
+    assert dvc.challenger_pointer() is None
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\n", "stages:\n", "stages: []\n", "stages:\n  train: 3\n", LOCK.replace("size", "sise"), "", "x"]
+)
+def test_a_lock_file_that_dvc_did_not_write_is_refused(text: str, dvc: Dvc) -> None:
+    path = lock(dvc, text)
+
+    with pytest.raises(ConfigError) as caught:
+        dvc.challenger_pointer()
+    assert caught.value.where == str(path)
+
+
+def test_a_conflict_in_the_lock_file_is_found_before_anything_runs(dvc: Dvc) -> None:
+    lock(dvc, LOCK + MARKERS)
+    (dvc.project.root / "data.dvc").write_text(POINTER)
+
+    with pytest.raises(ConflictError) as caught:
+        dvc.reproduce()
+    assert "delete it and run `titlebout train`" in str(caught.value.fix)
+
+
+def test_without_a_pointer_no_data_is_tracked(dvc: Dvc) -> None:
+    with pytest.raises(TitleboutError, match="no data is tracked") as caught:
+        dvc.data_pointer()
+
+    assert caught.value.exit_code is ExitCode.NOT_FOUND
+
+
+# --- failures. The messages are DVC's own, as it wrote them in the situations named.
+
+
+def completed(stderr: str) -> Completed:
+    return Completed(("dvc", "pull"), 1, "", stderr)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "code"),
+    [
+        ("ERROR: failed to connect to s3 (b/files/md5) - Unable to locate credentials", ExitCode.PERMISSION),
+        ("ERROR: unexpected error - Forbidden: An error occurred (403)", ExitCode.PERMISSION),
+        ("ERROR: failed to pull data from the cloud - Permission denied for user ci", ExitCode.PERMISSION),
+        ("ERROR: Unable to acquire lock. Most likely another DVC process is running", ExitCode.TEMPORARY),
+        ("ERROR: 'data' is busy, it is being blocked by:\n  (PID 3): dvc repro", ExitCode.TEMPORARY),
+        ("ERROR: failed to connect to ssh (host) - Connect call failed", ExitCode.TEMPORARY),
+        ("ERROR: unexpected error - 503 Service Unavailable", ExitCode.TEMPORARY),
+        (
+            "ERROR: failed to pull data from the cloud - Checkout failed for following targets:\ndata",
+            ExitCode.NOT_FOUND,
+        ),
+        ("ERROR: failed to reproduce 'data.dvc': missing data 'source': data", ExitCode.NOT_FOUND),
+        ("ERROR: failed to pull - missing data 'source': /srv/job-503/403/connect/data", ExitCode.NOT_FOUND),
+        ("ERROR: failed to transfer 'x' - [Errno 28] No space left on device", ExitCode.DISK),
+        (
+            "ERROR: failed to pull data from the cloud - Can't remove the following unsaved files without confirmation.",
+            ExitCode.USAGE,
+        ),
+        ("ERROR: unexpected error - file is not a database", ExitCode.BUG),
+    ],
+)
+def test_a_message_of_dvc_becomes_its_cause(stderr: str, code: ExitCode) -> None:
+    error = _explain(completed(stderr))
+
+    assert error.exit_code is code
+    assert stderr.splitlines()[0] in str(error.why)
+    assert error.fix
+
+
+@given(code=st.sampled_from(list(ExitCode)), what=st.text(min_size=1))
+def test_a_stage_that_left_word_is_quoted(code: ExitCode, what: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    from titlebout.core.results import write_json
+
+    error = DiskError(what, where="data", why="why", fix="fix")
+    error.exit_code = code  # type: ignore[assignment]
+    path = write_json(tmp_path_factory.mktemp("word") / STAGE_ERROR_FILE, {"stage": "train", **error.to_dict()})
+    found = _stage_failure(path, completed("ERROR: failed to reproduce"))
+
+    assert isinstance(found, StageFailedError)
+    assert (found.stage, found.exit_code, found.what) == ("train", code, what)
+    assert (found.where, found.why, found.fix) == ("data", "why", "fix")
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "told"),
+    [("74", ExitCode.DISK, "exit code 74"), ("-9", ExitCode.BUG, "signal 9"), ("99", ExitCode.BUG, "exit code 99")],
+)
+def test_a_stage_that_left_no_word_is_told_by_how_it_ended(
+    ended: str, code: ExitCode, told: str, tmp_path: Path
+) -> None:
+    last = f"ERROR: failed to reproduce 'train': failed to run: titlebout stage train, exited with {ended}"
+    found = _stage_failure(tmp_path / "nothing", completed(f"value is missing\n{last}"))
+
+    assert found is not None
+    assert (found.stage, found.exit_code) == ("train", code)
+    assert told in found.what
+    assert "value is missing" in str(found.why)
+
+
+def test_what_is_no_failure_of_a_stage_is_not_told_as_one(tmp_path: Path) -> None:
+    assert (
+        _stage_failure(tmp_path / "nothing", completed("ERROR: failed to reproduce 'data.dvc': missing data")) is None
+    )

@@ -1,0 +1,55 @@
+"""The code that is written for a stranger's table: it parses, it is formatted, and names in it are data."""
+
+import ast
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlebout.core.process import run
+from titlebout.scaffold import templates as scaffold_templates
+from titlebout.scaffold.columns import Roles
+
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+
+
+def roles(*names: str, task: str = "classification", time: str = "") -> Roles:
+    return Roles(
+        task=task, target="y", time=time, drop=(), numeric=names, categorical=names[:1], holdout_days=7, notes=()
+    )
+
+
+@given(text)
+def test_any_column_name_comes_back_from_the_source_as_it_was(name: str) -> None:
+    assert ast.literal_eval(scaffold_templates._literal(name)) == name
+
+
+@given(st.lists(text, max_size=3, unique=True))
+def test_any_column_names_give_code_that_parses_and_lists_them(names: list[str]) -> None:
+    for path, source in scaffold_templates._code("some-name", "some_name", roles(*names)).items():
+        tree = ast.parse(source, path)
+        if path.endswith("features.py") and "src" in path:
+            lists = {
+                node.target.id: ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.AnnAssign)
+            }
+            assert lists == {"CATEGORICAL": names[:1], "NUMERIC": names}
+
+
+@given(text, st.sampled_from(["classification", "regression"]), st.sampled_from(["", "when"]))
+def test_any_names_give_parameters_that_read_back_as_they_were(name: str, task: str, time: str) -> None:
+    given_roles = roles("a", task=task, time=time)
+    document = yaml.safe_load(
+        scaffold_templates._params("pkg", Roles(**{**given_roles.to_dict(), "target": name, "drop": (name,)}))
+    )
+    assert document["data"] == {"task": task, "target": name, "time": time, "drop": [name]}
+    assert document["split"] == ({"by": "time", "holdout_days": 7} if time else {"by": "hash", "fraction": 0.2})
+
+
+def test_the_formatter_has_nothing_to_change(tmp_path: object) -> None:
+    names = ["plain", 'two "words"', "it's", "both ' and \"", "back\\slash", "größe\n\t", ""]
+    for task in ("classification", "regression"):
+        for path, source in scaffold_templates._code("some-name", "some_name", roles(*names, task=task)).items():
+            file = tmp_path / path.rpartition("/")[2]  # type: ignore[operator]
+            file.write_text(source, encoding="utf-8")
+            command = ["ruff", "format", "--check", "--no-cache", "--isolated", "--line-length", "120", str(file)]
+            assert run(command, check=False).returncode == 0, source
