@@ -45,8 +45,12 @@ def clone(origin: Path, target: Path) -> Path:
 
 
 def fetch_objects(root: Path, source: Path) -> None:
-    """Take over everything that another repository's remote has."""
-    shutil.copytree(source / "dvc-remote", root / "dvc-remote", dirs_exist_ok=True)
+    """Take over everything that another repository's remote has; an object that is here already is read-only."""
+    for path in objects(source):
+        copied = root / path.relative_to(source)
+        if not copied.exists():
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copied)
 
 
 def give_title(root: Path, model: Pointer) -> None:

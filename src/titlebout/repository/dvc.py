@@ -169,23 +169,22 @@ class Dvc:
         PermissionRefusedError, TemporaryError, DiskError
             If something else keeps them from being fetched.
         """
-        from dvc.api import DVCFileSystem
-
+        # In a process of its own, as all of DVC: its database connections belong to threads that nobody can ask to close them.
         source = (self.project.pipeline_dir / "champion").relative_to(self.project.root).as_posix()
-        try:
-            DVCFileSystem(str(self.project.root), rev=revision).get(source, str(target), recursive=True)
-        except Exception as error:  # DVC's own, its remotes' and the disk's, with no class in common
-            told = f"{type(error).__name__}: {error}"
-            cause = _explain(process.Completed(("dvc", "get", f"{source}.dvc"), 1, "", told))
-            if isinstance(cause, PermissionRefusedError | TemporaryError | DiskError):
-                raise cause from error
-            raise NotFoundError(
-                "the champion's model cannot be fetched",
-                where=f"{source}.dvc at {revision[:12]}",
-                why=told,
-                fix="bring the branch up to date if its dvc-remote/ is older than that commit; else run `dvc push` on a "
-                "machine that has the model, or check the remote with `titlebout doctor`",
-            ) from error
+        get = ("get", str(self.project.root), source, "--rev", revision, "--out", str(target))
+        completed = self._run(*get, check=False)
+        if completed.returncode == 0:
+            return
+        cause = _explain(completed)
+        if isinstance(cause, PermissionRefusedError | TemporaryError | DiskError):
+            raise cause
+        raise NotFoundError(
+            "the champion's model cannot be fetched",
+            where=f"{source}.dvc at {revision[:12]}",
+            why=completed.tail(6),
+            fix="bring the branch up to date if its dvc-remote/ is older than that commit; else run `dvc push` on a "
+            "machine that has the model, or check the remote with `titlebout doctor`",
+        )
 
     def add_data(self) -> Pointer:
         """Record the content of ``data/`` in ``data.dvc``."""
