@@ -233,11 +233,11 @@ def _command(kind: type[StepResult]) -> str:
 
 def result_types() -> list[type[StepResult]]:
     """Return the results of all commands."""
-    library = ROOT / "src"
+    library = Path(errors.__file__).parents[2]
     for path in sorted((library / "titlebout").rglob("*.py")):
         if "(StepResult)" in path.read_text(encoding="utf-8"):
             importlib.import_module(".".join(path.relative_to(library).with_suffix("").parts))
-    return StepResult.__subclasses__()
+    return [kind for kind in StepResult.__subclasses__() if kind.__module__.startswith("titlebout.")]
 
 
 def _result(kind: type[StepResult]) -> str:

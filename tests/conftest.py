@@ -4,12 +4,12 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 
+import examples
 import sample
 import titlebout
 from sample import Said
@@ -21,9 +21,7 @@ GITCONFIG = "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaul
 DEMAND_ALL = bool(os.environ.get("TITLEBOUT_DEMAND_ALL"))
 FOREIGN = ("GITHUB_", "GIT_", "TITLEBOUT_", "DVC_", "BENTOML_", "INPUT_", "RUNNER_")
 
-# The same examples in every run: a test that fails does so for everybody.
-hypothesis.settings.register_profile("titlebout", deadline=None, derandomize=True, max_examples=50)
-hypothesis.settings.load_profile("titlebout")
+examples.register()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -100,7 +98,7 @@ def root(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def command(capsys: pytest.CaptureFixture[str]) -> sample.Command:
     """Run a command in this process and return what it said; its standard output is one JSON document or an error."""
 
     def call(*arguments: str) -> Said:
@@ -108,6 +106,28 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
         code = run([*arguments, "--json"])
         said = capsys.readouterr()
         return Said(code, json.loads(said.out), said.err)
+
+    return call
+
+
+@pytest.fixture
+def refused(root: Path, command: sample.Command) -> sample.Refused:
+    """Run a command that has to fail, and return its error; no file may have changed."""
+
+    def call(code: int, *arguments: str, at: Path | None = None) -> dict[str, str]:
+        before = sample.files(at or root)
+        said = command(*arguments)
+        assert said.code == code, said
+        assert set(said.document) == {"error"}
+        error = said.error
+        assert error["exit_code"] == code
+        assert error["what"]
+        assert error["where"] or error["why"], error
+        assert error["fix"], error
+        assert said.errors.startswith(f"error: {error['what']}".splitlines()[0])
+        assert "Traceback" not in said.errors
+        assert sample.files(at or root) == before
+        return error
 
     return call
 

@@ -1,16 +1,20 @@
 """A small real repository for tests: 600 ferry crossings, a logistic regression, and an in-tree DVC remote."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from titlebout.core import process
+from titlebout.repository.dvc_files import folder_digest
 
 NAME = "ferries"
+OWN_PLACES = (".dvc/tmp", ".dvc/cache", ".git")  # of DVC and git
 ROWS = 600  # one crossing every two hours, 50 days; the last 14 days are 168 rows
 
 SETTINGS = """\
@@ -151,6 +155,10 @@ class Said:
         return self.document["error"]
 
 
+Command = Callable[..., Said]
+Refused = Callable[..., dict[str, str]]
+
+
 def crossings(rows: int = ROWS, *, start: str = "2024-03-01", seed: int = 0) -> pd.DataFrame:
     """Return `rows` crossings, two hours apart; wind and waves make them late."""
     generator = np.random.default_rng(seed)
@@ -168,14 +176,30 @@ def crossings(rows: int = ROWS, *, start: str = "2024-03-01", seed: int = 0) -> 
     )
 
 
-def build(root: Path) -> Path:
-    """Write the repository, track its data with DVC, and commit it all."""
+def write(root: Path) -> Path:
+    """Write the files of the repository and its data."""
     for name, text in FILES.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     (root / "data").mkdir()
     crossings().to_parquet(root / "data" / "2024-03.parquet", index=False)
+    return root
+
+
+def write_tracked(root: Path) -> Path:
+    """Write the files and the data, with the `data.dvc` that DVC would write; starts neither git nor DVC."""
+    data = write(root) / "data"
+    files = [path for path in data.iterdir() if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    tracked = {"md5": folder_digest(data), "size": size, "nfiles": len(files), "hash": "md5", "path": "data"}
+    (root / "data.dvc").write_text(yaml.safe_dump({"outs": [tracked]}, sort_keys=False), encoding="utf-8")
+    return root
+
+
+def build(root: Path) -> Path:
+    """Write the repository, track its data with DVC, and commit it all."""
+    write(root)
     git(root, "init", "--quiet", "--initial-branch", "main")
     dvc(root, "add", "--quiet", "data")
     dvc(root, "push", "--quiet")
@@ -210,3 +234,22 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Return every file of a repository with its content, but for what git and DVC keep for themselves and bytecode."""
+    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    return {
+        name: path.read_bytes()
+        for name, path in found.items()
+        if not name.startswith(OWN_PLACES) and "__pycache__" not in name
+    }
+
+
+def arrives(root: Path, name: str, content: str | bytes | pd.DataFrame) -> None:
+    """Put a file into the folder of current data."""
+    path = root / "incoming" / name
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(content, pd.DataFrame):
+        content = content.to_csv(index=False)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -9,56 +9,10 @@ import pandas as pd
 import pytest
 
 import sample
-from sample import Said
+from sample import Refused, arrives, files
 from titlebout.cli.main import run
 
-Command = Callable[..., Said]
 Change = Callable[[Path], object]
-OWN_PLACES = {".dvc/tmp", ".dvc/cache", ".git"}
-
-
-def files(root: Path) -> dict[str, bytes]:
-    """Return every file of a repository with its content, but for what git and DVC keep for themselves and bytecode."""
-    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
-    return {
-        name: path.read_bytes()
-        for name, path in found.items()
-        if not name.startswith(tuple(OWN_PLACES)) and "__pycache__" not in name
-    }
-
-
-@pytest.fixture
-def refused(root: Path, command: Command) -> Callable[..., dict[str, str]]:
-    """Run a command that has to fail, and return its error; no file may have changed."""
-
-    def call(code: int, *arguments: str, at: Path | None = None) -> dict[str, str]:
-        before = files(at or root)
-        said = command(*arguments)
-        assert said.code == code, said
-        assert set(said.document) == {"error"}
-        error = said.error
-        assert error["exit_code"] == code
-        assert error["what"]
-        assert error["where"] or error["why"], error
-        assert error["fix"], error
-        assert said.errors.startswith(f"error: {error['what']}".splitlines()[0])
-        assert "Traceback" not in said.errors
-        assert files(at or root) == before
-        return error
-
-    return call
-
-
-Refused = Callable[..., dict[str, str]]
-
-
-def arrives(root: Path, name: str, content: str | bytes | pd.DataFrame) -> None:
-    """Put a file into the folder of current data."""
-    path = root / "incoming" / name
-    path.parent.mkdir(exist_ok=True)
-    if isinstance(content, pd.DataFrame):
-        content = content.to_csv(index=False)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 # --- configuration and files
@@ -167,30 +121,6 @@ def test_files_that_do_not_go_together(root: Path, refused: Refused) -> None:
     assert "b.csv has other columns than a.csv" in refused(65, "check-data", "--on", "current")["what"]
 
 
-@pytest.mark.parametrize(
-    ("change", "verdict", "column"),
-    [
-        (lambda frame: frame.drop(columns="wind"), "schema_skew", "wind"),
-        (lambda frame: frame.rename(columns={"wind": "Wind"}), "schema_skew", "wind"),
-        (lambda frame: frame.assign(extra=1), "schema_skew", "extra"),
-        (lambda frame: frame.assign(wind="strong"), "schema_skew", "wind"),
-        (lambda frame: frame.assign(wind=None), "value_skew", "wind"),
-        (lambda frame: frame.assign(late=2), "value_skew", "late"),
-    ],
-    ids=["missing", "renamed", "added", "wrong type", "all missing", "unknown class"],
-)
-def test_data_that_is_not_as_expected_is_an_answer_that_names_the_column(
-    change: Callable[[pd.DataFrame], pd.DataFrame], verdict: str, column: str, root: Path, command: Command
-) -> None:
-    arrives(root, "a.csv", change(sample.crossings(50)))
-    said = command("check-data", "--on", "current")
-
-    assert (said.code, said.document["passed"], said.document["verdict"]) == (10, False, verdict)
-    assert column in said.document["reasons"][0]
-    assert json.loads((root / "reports" / "check-data.json").read_text()) == said.document
-    assert command("check-data", "--on", "current", "--no-fail").code == 0
-
-
 def training(root: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Run the stage that fits, as DVC runs it, on the given data, and return its exit code and what it said."""
     shutil.rmtree(root / "data")
@@ -238,80 +168,11 @@ def test_data_that_nothing_can_be_learnt_from(
 # --- the repository
 
 
-@pytest.mark.parametrize("arguments", [["evaluate"], ["promote"], ["package", "--model", "challenger"]])
-def test_no_model_was_trained_yet(arguments: list[str], refused: Refused) -> None:
-    assert "titlebout train" in refused(5, *arguments)["fix"]
-
-
 def test_nobody_holds_the_title_yet(refused: Refused) -> None:
     error = refused(5, "package")
 
     assert error["what"] == "nobody holds the title yet"
     assert "titlebout promote" in error["fix"]
-
-
-def test_git_does_not_know_who_commits(root: Path, no_identity: None, command: Command) -> None:
-    said = command("doctor")
-    (finding,) = [finding for finding in said.document["findings"] if finding["name"] == "identity"]
-
-    assert (said.code, finding["ok"]) == (2, False)
-    assert "does not know who you are" in finding["what"]
-    assert "git config user.email" in finding["fix"]
-
-
-def test_a_folder_that_is_no_git_repository(root: Path, refused: Refused) -> None:
-    shutil.rmtree(root / ".git")
-
-    assert "git init" in refused(2, "evaluate")["fix"]
-
-
-def test_a_repository_without_a_commit(root: Path, refused: Refused) -> None:
-    shutil.rmtree(root / ".git")
-    sample.git(root, "init", "--quiet")
-
-    assert "commit" in refused(5, "evaluate")["fix"]
-
-
-def test_a_clone_that_is_too_shallow(
-    root: Path, tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sample.git(root, "switch", "--quiet", "--create", "feature")
-    (root / "notes.txt").write_text("new")
-    sample.commit(root, "Second")
-    target = tmp_path / "shallow"
-    sample.git(tmp_path, "clone", "--quiet", "--depth", "1", "--branch", "feature", root.as_uri(), str(target))
-    monkeypatch.chdir(target)
-    error = refused(5, "evaluate", at=target)
-
-    assert error["why"] == "the clone is shallow"
-    assert "fetch-depth: 0" in error["fix"]
-
-
-def test_a_base_that_does_not_exist(refused: Refused) -> None:
-    assert "no revision nowhere" in refused(5, "evaluate", "--base", "nowhere")["what"]
-
-
-def test_a_detached_head_is_a_place_like_any_other(root: Path, refused: Refused) -> None:
-    sample.git(root, "switch", "--quiet", "--detach")
-
-    assert refused(5, "evaluate")["what"] == "no model was trained in pipeline ferries"
-
-
-def test_data_that_was_changed_and_not_recorded(root: Path, refused: Refused) -> None:
-    (root / "data" / "2024-03.parquet").write_bytes(b"half a downl")
-
-    for command in ("train", "check-data"):
-        assert "dvc checkout data.dvc" in refused(2, command)["fix"]
-
-
-def test_an_object_that_is_nowhere(root: Path, refused: Refused) -> None:
-    shutil.rmtree(root / "data")
-    shutil.rmtree(root / "dvc-remote")
-    shutil.rmtree(root / ".dvc" / "cache")
-    error = refused(5, "check-data")
-
-    assert "missing from the DVC remote" in error["what"]
-    assert "dvc push" in error["fix"]
 
 
 def test_an_evaluation_that_is_no_verdict(root: Path, refused: Refused) -> None:

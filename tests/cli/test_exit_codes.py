@@ -1,6 +1,5 @@
 """Exit codes and JSON: what a workflow reads, for every way a command can end."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 import pytest
 
 from sample import Said
-from titlebout.cli.commands import OUTPUTS, cli
+from titlebout.cli.commands import cli
 from titlebout.cli.console import ANSWERS, Report, step
 from titlebout.cli.main import run
 from titlebout.core import errors
@@ -237,25 +236,3 @@ def test_text_from_outside_is_no_workflow_command(failing: Failing, monkeypatch:
     assert annotations[0].startswith("::error title=titlebout::two columns")
     assert "%0A::set-output" in annotations[0]
     assert "##[" not in said.errors.replace(annotations[0], "")
-
-
-def test_a_result_reaches_the_workflow(
-    root: Path, command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    said = command("check-data")
-
-    outputs = (tmp_path / "GITHUB_OUTPUT").read_text().splitlines()
-    assert [line.partition("<<")[0] for line in outputs[::3]] == list(OUTPUTS["check-data"])
-    assert outputs[1::3] == ["passed", "true", "reports/check-data.md"]
-    assert (tmp_path / "GITHUB_STEP_SUMMARY").read_text().strip() == (root / outputs[7]).read_text().strip()
-    assert json.loads((root / "reports" / "check-data.json").read_text()) == said.document
-
-
-def test_without_json_people_get_the_report_and_nothing_else(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["check-data"]) == 0
-    said = capsys.readouterr()
-
-    assert said.out == (root / "reports" / "check-data.md").read_text()
-    assert said.err == ""

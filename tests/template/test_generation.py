@@ -13,6 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import share
 from generation import PROGRAMS, ROOT, Generate, files_of, run
 
 # What the root and the example in a generated repository have in common, byte for byte.
@@ -198,7 +199,7 @@ def test_unsafe_answers_are_refused_in_one_sentence(
     assert not list(tmp_path.parent.rglob("PWNED"))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(share(0.5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.text(min_size=1, max_size=40) | st.from_regex(r"[\w .,&()+:'!-]{1,40}", fullmatch=True),
     registry=st.text(max_size=20) | st.from_regex(r"[a-z0-9.-]{1,9}(/[a-z0-9._-]{1,9})?", fullmatch=True),

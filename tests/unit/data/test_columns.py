@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from examples import share
 from titlebout.core.errors import DataError, NotFoundError
 from titlebout.data.columns import (
     ROW_HASH_BITS,
@@ -362,7 +363,7 @@ def test_missing_columns_are_named() -> None:
 # --- row hashes
 
 
-@settings(max_examples=25)
+@share(0.5)
 @given(frame=mixed_frames())
 def test_a_rows_hash_is_the_same_in_every_kind_of_file(
     frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory
@@ -375,13 +376,13 @@ def test_a_rows_hash_is_the_same_in_every_kind_of_file(
         assert row_hashes(read_table(write_csv(frame, folder))).tolist() == expected
 
 
-@settings(max_examples=25)
+@share(0.5)
 @given(frame=mixed_frames(), order=st.permutations(["number", "whole", "word", "moment", "flag"]))
 def test_a_rows_hash_does_not_depend_on_the_order_of_columns(frame: pd.DataFrame, order: list[str]) -> None:
     assert row_hashes(frame[order]).tolist() == row_hashes(frame).tolist()
 
 
-@settings(max_examples=25)
+@share(0.5)
 @given(frame=mixed_frames(), seed=st.integers(0, 1000))
 def test_a_rows_hash_does_not_depend_on_the_other_rows(frame: pd.DataFrame, seed: int) -> None:
     expected = dict(zip(frame.index, row_hashes(frame).tolist(), strict=True))
@@ -410,7 +411,7 @@ def test_a_rows_hash_does_not_depend_on_dtypes(one: "pd.Series[Any]", other: "pd
     assert row_hashes(pd.DataFrame({"x": one})).tolist() == row_hashes(pd.DataFrame({"x": other})).tolist()
 
 
-@settings(max_examples=25)
+@share(0.5)
 @given(frame=mixed_frames(missing=False), column=st.sampled_from(["number", "whole", "word", "moment", "flag"]))
 def test_every_column_counts(frame: pd.DataFrame, column: str) -> None:
     changed = frame.copy()

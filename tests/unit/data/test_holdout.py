@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import sample
+from examples import share
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.data.holdout import Split, labelled, require_no_overlap, split, target_values
 from titlebout.repository.project import Project
@@ -73,7 +74,7 @@ def test_the_order_of_rows_changes_nothing(frame: pd.DataFrame, how: Params, dat
         assert again.holdout.tolist() == found.holdout[order].tolist()
 
 
-@settings(max_examples=20)
+@share(0.4)
 @given(frame=tables(), added=tables(), how=st.sampled_from([params(time="", fraction=0.5)]))
 def test_by_hash_a_row_stays_on_its_side_when_others_arrive(
     frame: pd.DataFrame, added: pd.DataFrame, how: Params

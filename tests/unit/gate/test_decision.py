@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import share
 from made_bouts import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
@@ -765,7 +766,7 @@ def test_whatever_the_metric_a_gain_is_positive_when_the_challenger_is_better(pr
 # Invariants
 
 
-@settings(max_examples=20)
+@share(0.4)
 @given(seed=st.integers(0, 999), reason=st.sampled_from(["change", "age", "drift"]))
 def test_the_same_rows_in_another_order_give_the_same_verdict(seed: int, reason: str) -> None:
     bout = sliced(classification(400, seed, EQUAL), carrier=CARRIER[:400])
@@ -782,7 +783,7 @@ def test_the_same_rows_in_another_order_give_the_same_verdict(seed: int, reason:
     assert other.metrics[0].lower == pytest.approx(found.metrics[0].lower)
 
 
-@settings(max_examples=20)
+@share(0.4)
 @given(seed=st.integers(0, 999), scale=st.sampled_from([1e-6, 0.1, 1000.0, 1e9]))
 def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None:
     bout = regression(300, seed, EQUAL)
@@ -798,7 +799,7 @@ def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None
     assert other.power["needed"] == pytest.approx(found.power["needed"], abs=1)
 
 
-@settings(max_examples=20)
+@share(0.4)
 @given(seed=st.integers(0, 999))
 def test_who_is_better_by_a_rule_is_never_better_both_ways(seed: int) -> None:
     bout = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
@@ -807,7 +808,7 @@ def test_who_is_better_by_a_rule_is_never_better_both_ways(seed: int) -> None:
     assert [decide(one, PLAIN, "change").verdict for one in (bout, turned)].count("promote") <= 1
 
 
-@settings(max_examples=20)
+@share(0.4)
 @given(seed=st.integers(0, 999), reason=st.sampled_from(["change", "age", "drift"]))
 def test_a_smaller_alpha_never_promotes_more(seed: int, reason: str) -> None:
     bout = classification(400, seed, {"challenger": 0.6, "champion": 0.9})

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from examples import share
 from titlebout.core.arrays import FloatArray
 from titlebout.metrics import estimates
 from titlebout.metrics.catalogue import built_in
@@ -80,7 +81,7 @@ def estimate(name: str, truth: Truth, predicted: FloatArray) -> Estimate:
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-@settings(max_examples=12)
+@share(0.25)
 @given(rows=st.integers(8, 80), seed=seeds, ties=st.booleans())
 def test_the_value_is_scikit_learns(name: str, kind: str, rows: int, seed: int, ties: bool) -> None:
     truth, predicted = case(kind, rows, seed, ties)
@@ -154,7 +155,7 @@ def test_the_error_of_areas_and_of_their_difference_is_delongs(rows: int, seed: 
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-@settings(max_examples=12)
+@share(0.25)
 @given(seed=seeds, ties=st.booleans())
 def test_the_order_of_rows_does_not_matter(name: str, kind: str, seed: int, ties: bool) -> None:
     truth, predicted = case(kind, seed=seed, ties=ties)

@@ -7,39 +7,19 @@ import pytest
 import yaml
 
 import sample
-from titlebout.core import process
+from promotions import MODEL, OTHER, verdict
 from titlebout.core.errors import ConfigError, ConflictError, DataError, UnsafeError
-from titlebout.models.champion import champion_at, champion_here, champion_path, crown, promote
+from titlebout.models.champion import champion_here, champion_path, crown, promote
 from titlebout.repository.dvc_files import Pointer
-from titlebout.repository.git import Git
 from titlebout.repository.project import Project
-
-MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
-OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)
-
-
-def verdict(model: Pointer = MODEL, champion: Pointer | None = None, **changes: Any) -> dict[str, Any]:
-    return {
-        "verdict": "promote",
-        "challenger": model.md5,
-        "champion": champion.md5 if champion else "",
-        "reason": "change" if champion else "first",
-        "rule": "superior" if champion else "first",
-        "metric": "log_loss",
-        "challenger_score": 0.4,
-        "champion_score": 0.5 if champion else None,
-        "holdout": {"rows": 168, "fingerprint": "ab", "start": "", "end": ""},
-    } | changes
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A project with one commit and no champion."""
+    """A project without a champion; its files need no git."""
     for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
-    sample.git(tmp_path, "init", "--quiet")
-    sample.commit(tmp_path, "First commit")
     return Project.find(tmp_path)
 
 
@@ -49,12 +29,6 @@ def pointer_file(project: Project) -> Path:
 
 def test_nobody_holds_the_title_at_first(project: Project) -> None:
     assert champion_here(project) is None
-    assert champion_at(project, Git(project.root), "HEAD") is None
-
-
-def test_a_revision_that_is_not_there_is_not_without_a_champion(project: Project) -> None:
-    with pytest.raises(process.ProcessError):
-        champion_at(project, Git(project.root), "0" * 40)
 
 
 def test_the_crowned_model_is_read_back_with_its_evidence(project: Project) -> None:
@@ -82,36 +56,6 @@ def test_the_same_verdict_writes_the_same_bytes(project: Project) -> None:
     crown(project, MODEL, verdict())
 
     assert pointer_file(project).read_bytes() == first
-
-
-def test_the_title_of_a_revision_is_what_was_committed_there(project: Project) -> None:
-    git = Git(project.root)
-    crown(project, MODEL, verdict())
-    first = sample.commit(project.root, "First champion")
-    crown(project, OTHER, verdict(OTHER, MODEL))
-
-    at = champion_at(project, git, first)
-    assert at is not None
-    assert at.pointer == MODEL
-    here = champion_here(project)
-    assert here is not None
-    assert here.pointer == OTHER
-
-
-def test_the_title_is_found_in_a_project_below_the_top_of_its_repository(tmp_path: Path) -> None:
-    """Looked for at the top, it would seem as if nobody held the title, and any challenger would win."""
-    root = tmp_path / "models" / "ferries"
-    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(sample.FILES[name], encoding="utf-8")
-    project = Project.find(root)
-    crown(project, MODEL, verdict())
-    sample.git(tmp_path, "init", "--quiet")
-    sample.commit(tmp_path, "First commit")
-    at = champion_at(project, Git.find(root), "HEAD")
-
-    assert at is not None
-    assert at.pointer == MODEL
 
 
 @pytest.mark.parametrize("said", ["keep", "inconclusive", "unchanged", "Promote", "", None])
@@ -169,11 +113,9 @@ def test_a_pointer_with_markers_of_a_merge_conflict_is_a_conflict(project: Proje
     crown(project, MODEL, verdict())
     text = pointer_file(project).read_text()
     pointer_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
-    sample.commit(project.root, "Markers")
 
-    for read in (lambda: champion_here(project), lambda: champion_at(project, Git(project.root), "HEAD")):
-        with pytest.raises(ConflictError):
-            read()
+    with pytest.raises(ConflictError):
+        champion_here(project)
 
 
 @pytest.mark.parametrize("text", ["", "outs: []\n", "meta: {}\n", "outs:\n- path: champion\n"])

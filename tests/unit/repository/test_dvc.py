@@ -11,35 +11,12 @@ import sample
 from titlebout.core.errors import ConfigError, ConflictError, DiskError, ExitCode, TitleboutError
 from titlebout.core.process import Completed
 from titlebout.repository.dvc import STAGE_ERROR_FILE, Dvc, StageFailedError, _explain, _stage_failure
-from titlebout.repository.dvc_files import Pointer, folder_digest, parse_yaml, pointer_of
+from titlebout.repository.dvc_files import Pointer, parse_yaml, pointer_of
 from titlebout.repository.project import Project
 
 POINTER = "outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  size: 12\n  nfiles: 2\n  hash: md5\n  path: data\n"
 LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    outs:\n    - path: model\n      hash: md5\n      md5: ab.dir\n      size: 3\n      nfiles: 4\n"
 MARKERS = "<<<<<<< ours\na: 1\n=======\na: 2\n>>>>>>> theirs\n"
-
-
-def test_a_folders_digest_is_the_one_dvc_writes(tmp_path: Path) -> None:
-    """Names that sort differently as text, as path and by letter case; files without content, and the same twice."""
-    folders = {
-        "flat": {"b.csv": "1", "a.csv": "2", "B.csv": "1", "ä.csv": ""},
-        "deep": {"a/b": "1", "a.b": "2", "a/b.c/d": "1", "a-b": "3", "a0": "4"},
-        "one": {"line ends": "a\r\nb\n"},
-    }
-    sample.git(tmp_path, "init", "--quiet")
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc" / "config").write_text(sample.FILES[".dvc/config"])
-    for folder, files in folders.items():
-        for name, text in files.items():
-            path = tmp_path / folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text.encode())
-    sample.dvc(tmp_path, "add", "--quiet", *folders)
-
-    for folder, files in folders.items():
-        recorded = pointer_of((tmp_path / f"{folder}.dvc").read_text(), folder)
-        assert recorded.md5 == folder_digest(tmp_path / folder), folder
-        assert recorded.nfiles == len(files)
 
 
 def test_a_pointer_is_read_from_a_dvc_file() -> None:

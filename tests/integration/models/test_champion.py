@@ -1,0 +1,77 @@
+"""The champion of a commit: what champion.dvc said there."""
+
+from pathlib import Path
+
+import pytest
+
+import sample
+from promotions import MODEL, OTHER, verdict
+from titlebout.core import process
+from titlebout.core.errors import ConflictError
+from titlebout.models.champion import champion_at, champion_here, champion_path, crown
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with one commit and no champion."""
+    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
+    sample.git(tmp_path, "init", "--quiet")
+    sample.commit(tmp_path, "First commit")
+    return Project.find(tmp_path)
+
+
+def pointer_file(project: Project) -> Path:
+    return project.root / champion_path(project)
+
+
+def test_a_first_commit_has_no_champion(project: Project) -> None:
+    assert champion_at(project, Git(project.root), "HEAD") is None
+
+
+def test_an_unknown_revision_is_an_error(project: Project) -> None:
+    with pytest.raises(process.ProcessError):
+        champion_at(project, Git(project.root), "0" * 40)
+
+
+def test_the_champion_of_a_commit_is_what_it_committed(project: Project) -> None:
+    git = Git(project.root)
+    crown(project, MODEL, verdict())
+    first = sample.commit(project.root, "First champion")
+    crown(project, OTHER, verdict(OTHER, MODEL))
+
+    at = champion_at(project, git, first)
+    assert at is not None
+    assert at.pointer == MODEL
+    here = champion_here(project)
+    assert here is not None
+    assert here.pointer == OTHER
+
+
+def test_a_project_below_the_top_of_its_repository_has_its_champion(tmp_path: Path) -> None:
+    """Looked for at the top, it would seem as if nobody held the title, and any challenger would win."""
+    root = tmp_path / "models" / "ferries"
+    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(sample.FILES[name], encoding="utf-8")
+    project = Project.find(root)
+    crown(project, MODEL, verdict())
+    sample.git(tmp_path, "init", "--quiet")
+    sample.commit(tmp_path, "First commit")
+    at = champion_at(project, Git.find(root), "HEAD")
+
+    assert at is not None
+    assert at.pointer == MODEL
+
+
+def test_a_committed_merge_conflict_is_a_conflict(project: Project) -> None:
+    crown(project, MODEL, verdict())
+    text = pointer_file(project).read_text()
+    pointer_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
+    sample.commit(project.root, "Markers")
+
+    with pytest.raises(ConflictError):
+        champion_at(project, Git(project.root), "HEAD")
