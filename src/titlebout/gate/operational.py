@@ -18,8 +18,11 @@ from titlebout.settings.config import CostSettings
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-8
 ASKED_ROWS = 256
 MEGABYTE = 1e6
-FEWEST_PAIRS, LATENCY_SECONDS = 10, 3.0  # a slow model is not timed for long
 TOO_SLOW_LEVEL = 0.01  # of the sign test: a runner shared with other jobs makes one answer in five twice as long
+# One pair may be spoiled by a stall of either model. Of ten pairs at this level none may be (9 of 10: p = 0.011);
+# of twelve one may (11 of 12: p = 0.003).
+FEWEST_PAIRS = 12
+LATENCY_SECONDS = 3.0  # a slow model is not timed for longer than its fewest pairs take
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,13 @@ class Behaviour:
     size_bytes: dict[str, int]
 
 
-def behaviour(challenger: Model, champion: Model | None, rows: pd.DataFrame, settings: CostSettings) -> Behaviour:
+def behaviour(
+    challenger: Model,
+    champion: Model | None,
+    rows: pd.DataFrame,
+    settings: CostSettings,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Behaviour:
     """Ask a challenger in several ways, and time and weigh it against the champion.
 
     Parameters
@@ -50,10 +59,12 @@ def behaviour(challenger: Model, champion: Model | None, rows: pd.DataFrame, set
     rows : DataFrame of shape (n_rows, n_columns)
         Rows to ask, for example the holdout; up to 256 of them are taken.
     settings : CostSettings
+    clock : callable, optional
+        Returns seconds; replaced in tests.
     """
     asked = rows.iloc[evenly_spaced(len(rows), ASKED_ROWS)]
     models = {"challenger": challenger} | ({"champion": champion} if champion else {})
-    seconds = _timed(models, asked.head(1), settings.latency_pairs)
+    seconds = _timed(models, asked.head(1), max(settings.latency_pairs, FEWEST_PAIRS), clock)
     latency = {who: float(np.median(taken)) * 1e3 for who, taken in seconds.items()}
     size = {who: (model.folder / "model.skops").stat().st_size for who, model in models.items()}
     guards = [_invariant(challenger, asked), _golden(challenger)]
@@ -122,19 +133,21 @@ def _small(size: dict[str, int], settings: CostSettings) -> Guard:
     return Guard("size", "failed" if large else "passed", told)
 
 
-def _timed(models: dict[str, Model], row: pd.DataFrame, pairs: int) -> dict[str, FloatArray]:
+def _timed(
+    models: dict[str, Model], row: pd.DataFrame, pairs: int, clock: Callable[[], float]
+) -> dict[str, FloatArray]:
     """Return seconds of shape (n_pairs,) by model; they take turns, so that a busy machine slows them all."""
     seconds: dict[str, list[float]] = {who: [] for who in models}
     for model in models.values():
         model.predict(row)  # the first answer pays for what is only loaded then
-    deadline = time.monotonic() + LATENCY_SECONDS
+    deadline = clock() + LATENCY_SECONDS
     for pair in range(pairs):
-        if pair >= FEWEST_PAIRS and time.monotonic() > deadline:
+        if pair >= FEWEST_PAIRS and clock() > deadline:
             break
         for who, model in models.items():
-            begun = time.perf_counter()
+            begun = clock()
             model.predict(row)
-            seconds[who].append(time.perf_counter() - begun)
+            seconds[who].append(clock() - begun)
     return {who: np.asarray(taken) for who, taken in seconds.items()}
 
 
