@@ -23,14 +23,17 @@ from titlebout.serving.smoke_test import replay
 TOOLS = ("buildah", "podman", "runc", "debootstrap")
 BASE = "localhost/titlebout-test-base"
 STRICT = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+# The base has to bring the Python that runs here: the model is packaged with it.
+RELEASES = {(3, 11): "bookworm", (3, 13): "trixie"}  # of Debian, by its own Python
+RELEASE = RELEASES.get(sys.version_info[:2])
 LOCK = Path(titlebout.__file__).parents[2] / "requirements.lock"
 
 pytestmark = [
     pytest.mark.full,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
-        os.geteuid() != 0 or sys.version_info[:2] != (3, 11) or not all(map(shutil.which, TOOLS)),
-        reason=f"needs root, Debian 12's Python 3.11, and {', '.join(TOOLS)}",
+        os.geteuid() != 0 or RELEASE is None or not all(map(shutil.which, TOOLS)),
+        reason=f"needs root, the Python of Debian 12 (3.11) or 13 (3.13), and {', '.join(TOOLS)}",
     ),
 ]
 
@@ -82,7 +85,7 @@ def image(containers: None, project: Project, tmp_path_factory: pytest.TempPathF
 def _make_base(project: Project, folder: Path) -> None:
     """Make an image of a small Debian that has the locked packages as files, so that nothing is fetched in a build."""
     system = folder / "system"
-    run(["debootstrap", "--variant=minbase", "--include=python3,python3-venv", "bookworm", str(system)])
+    run(["debootstrap", "--variant=minbase", "--include=python3,python3-venv", str(RELEASE), str(system)])
     (folder / "requirements.txt").write_text(serving_package.serving_requirements(project.root))
     run([sys.executable, "-m", "venv", str(folder / "venv")])
     fetch = [str(folder / "venv" / "bin" / "pip"), "download", "--quiet", "--no-deps", "--only-binary", ":all:"]

@@ -14,8 +14,8 @@ import sample
 from titlebout.core import process
 
 # In the place of a stage that takes long: it writes down its id and sleeps.
-SLOW = "sh -c 'mkdir -p ../../build && echo $$ > ../../build/pid && exec sleep 60'"
-PATIENCE = 20  # seconds; far more than it takes on an idle machine
+SLOW = "sh -c 'mkdir -p ../../build && echo $$ > ../../build/pid && exec sleep 600'"
+pytestmark = pytest.mark.timeout(120)  # a command that does not stop waits for the stage
 
 
 def alive(pid: int) -> bool:
@@ -30,10 +30,8 @@ def training(root: Path) -> Iterator[tuple["Popen[str]", int]]:
     """Start `titlebout train` and wait until its first stage runs; yield the command and the stage's process id."""
     note = root / "build" / "pid"
     with process.start(["titlebout", "train", "--json"], cwd=root) as child:
-        deadline = time.monotonic() + PATIENCE
         while not (note.exists() and note.read_text().strip()):
             assert child.poll() is None, child.stderr.read() if child.stderr else ""
-            assert time.monotonic() < deadline
             time.sleep(0.05)
         yield child, int(note.read_text())
 
@@ -41,18 +39,16 @@ def training(root: Path) -> Iterator[tuple["Popen[str]", int]]:
 @pytest.mark.parametrize(
     ("number", "code", "what"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
-def test_a_stopped_training_leaves_no_child_and_no_half_of_anything(
+def test_a_stopped_training_leaves_no_child_and_nothing_half_done(
     number: signal.Signals, code: int, what: str, root: Path
 ) -> None:
     sample.edit(root / "pipelines" / "ferries" / "dvc.yaml", "titlebout stage check-data --pipeline ferries", SLOW)
     with training(root) as (child, stage):
         assert alive(stage)
-        began = time.monotonic()
         child.send_signal(number)
-        said, errors = child.communicate(timeout=PATIENCE)
+        said, errors = child.communicate()
 
     assert child.returncode == code
-    assert time.monotonic() - began < 10
     assert not alive(stage)
     assert json.loads(said)["error"]["what"] == what
     assert "Traceback" not in errors
