@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 TEMPLATE := cookiecutter/{{cookiecutter.project_slug}}
 
-.PHONY: help setup demo test test-fast benchmark-gate benchmark-policy lint format lock clean
+.PHONY: help setup demo test test-fast test-nightly benchmark-gate benchmark-policy lint format lock clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,11 +23,17 @@ setup: .venv/.ready  ## Make the virtual environment (.venv) from the lock, hash
 demo: setup  ## Replay a year of flights through the loop (about 8 minutes); ARGS=--full uses all flights
 	@$(BIN)/python -m demo $(ARGS)
 
-test: setup  ## Run every test that this machine can run
-	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-fast: setup  ## Run the tests that take milliseconds: unit and cli
-	$(BIN)/python -m pytest -n 2 tests/unit tests/cli $(ARGS)
+test: setup  ## Run every test that this machine can run, but for those of test-nightly
+	$(PYTEST) --hypothesis-profile ci -m "not nightly" $(ARGS)
+
+test-fast: setup  ## Run the pure tests, which start nothing: unit and cli, under a minute
+	$(PYTEST) --hypothesis-profile fast -m "not nightly" tests/unit tests/cli $(ARGS)
+
+test-nightly: setup  ## Run what takes long: all pairs of faults, error rates, benchmarks, 300 examples a property
+	$(PYTEST) --hypothesis-profile nightly -m nightly $(ARGS)
+	$(PYTEST) --hypothesis-profile nightly -m "not nightly" tests/unit tests/cli $(ARGS)
 
 benchmark-gate: setup  ## Measure the gate's error rates again (about 15 minutes); ARGS=--quick takes two
 	@$(BIN)/python benchmarks/gate/run.py $(ARGS)

@@ -13,6 +13,7 @@ import pytest
 import examples
 import sample
 import titlebout
+from built import built, cache_folder
 from sample import Said
 from titlebout.cli.main import run
 from titlebout.repository.project import Project
@@ -93,8 +94,9 @@ def _fresh_imports() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample repository, built once; not to be changed."""
-    return sample.build(tmp_path_factory.mktemp("original") / sample.NAME)
+    """The sample repository; not to be changed."""
+    kept = built(cache_folder(), "sample", sample.build, *sample.SOURCES)
+    return sample.copy(kept, tmp_path_factory.mktemp("original") / sample.NAME)
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from built import LOCK
 from titlebout.core import process
 from titlebout.repository.dvc_files import folder_digest
 
 NAME = "ferries"
+SOURCES = (Path(__file__), LOCK)  # what the repository is made from: this text and the locked tools
 OWN_PLACES = (".dvc/tmp", ".dvc/cache", ".git")  # of DVC and git
 ROWS = 600  # one crossing every two hours, 50 days; the last 14 days are 168 rows
 

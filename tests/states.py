@@ -7,11 +7,14 @@ from pathlib import Path
 import yaml
 
 import sample
+from built import LIBRARY
 from titlebout.core import process
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import Pointer
 from titlebout.repository.project import Project
 
+NAMES = ("weak", "crowned", "better", "worse")
+SOURCES = (Path(__file__), *sample.SOURCES, LIBRARY)
 PIPELINE = Path("pipelines") / "ferries"
 PARAMS, LOCK, CHAMPION = PIPELINE / "params.yaml", PIPELINE / "dvc.lock", PIPELINE / "champion.dvc"
 
@@ -60,13 +63,19 @@ def give_title(root: Path, model: Pointer) -> None:
     (root / CHAMPION).write_text(yaml.safe_dump(document))
 
 
-def build(repository: Path, folder: Path) -> dict[str, Path]:
+def build_calm(repository: Path, folder: Path) -> None:
+    """Train, evaluate, promote and commit the first champion, as the tutorial does."""
+    root = sample.copy(repository, folder / sample.NAME)
+    for step in ("train", "evaluate", "promote"):
+        titlebout(root, step)
+    sample.commit(root, "First champion")
+
+
+def build(repository: Path, folder: Path) -> None:
     """Build the four states below `folder`, with what the training of each said beside them."""
-    found: dict[str, Path] = {}
 
     def state(name: str, before: Path) -> Path:
-        found[name] = sample.copy(before, folder / name / sample.NAME)
-        return found[name]
+        return sample.copy(before, folder / name / sample.NAME)
 
     weak = state("weak", repository)
     said = with_regularisation(weak, "0.003")
@@ -86,4 +95,3 @@ def build(repository: Path, folder: Path) -> dict[str, Path]:
         sample.dvc(root, "push", "--quiet")
         sample.git(root, "switch", "--quiet", "--create", "other-model")
         sample.commit(root, "Another model")
-    return found

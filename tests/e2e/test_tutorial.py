@@ -11,8 +11,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "first-retraining.md"
 MARK = "\x1e"
 HASH = r"[0-9a-f]{7,64}"
 
-pytestmark = pytest.mark.xdist_group("tutorial")  # its commands are run once, in their order
-
 
 def steps() -> Iterator[tuple[str, str]]:
     """Every command of the page's console blocks with the output that is shown for it."""

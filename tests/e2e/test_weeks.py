@@ -1,6 +1,6 @@
-"""Seven weeks of real flights through the scheduled workflow, night by night: each test goes on where the last one ended."""
+"""Seven weeks of real flights through the scheduled workflow, night by night; a test first plays the nights before its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,13 @@ class Weeks:
     github: GithubServer
     flights: pd.DataFrame
     heads: list[str] = field(default_factory=list)
+    nights: list[WorkflowRun] = field(default_factory=list)
+
+    def until(self, number: int) -> WorkflowRun:
+        """Play the nights up to the given one that were not played yet, so that a test can also run alone."""
+        while len(self.nights) < number:
+            self.nights.append(NIGHTS[len(self.nights)](self))
+        return self.nights[number - 1]
 
     def arrive(self, first: int, end: int) -> WorkflowRun:
         """Let the flights of some days arrive, counted from the first of March, and run what the schedule starts."""
@@ -49,6 +56,14 @@ class Weeks:
         return [issue["title"] for issue in self.github.repository.issues if issue["state"] == state]
 
 
+NIGHTS: tuple[Callable[[Weeks], WorkflowRun], ...] = (
+    lambda weeks: weeks.arrive(0, 14),  # quiet
+    lambda weeks: weeks.arrive(14, 21),  # a challenger that loses
+    lambda weeks: weeks.arrive(21, 49),  # one that wins
+    lambda weeks: weeks.arrive(49, 50),  # and the next day
+)
+
+
 @pytest.fixture(scope="module")
 def weeks(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weeks]:
     root = with_origin(generated, tmp_path_factory.mktemp("weeks"))
@@ -60,7 +75,7 @@ def weeks(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_quiet_weeks_open_nothing(weeks: Weeks) -> None:
-    quiet = weeks.arrive(0, 14)
+    quiet = weeks.until(1)
 
     assert quiet.jobs == {"check": "success"}, quiet.failure
     assert quiet.outputs["check"]["action"] == "nothing"
@@ -68,7 +83,7 @@ def test_quiet_weeks_open_nothing(weeks: Weeks) -> None:
 
 
 def test_a_challenger_that_loses_is_one_issue(weeks: Weeks) -> None:
-    lost = weeks.arrive(14, 21)
+    lost = weeks.until(2)
 
     assert lost.passed, lost.failure
     assert lost.outputs["check"]["reason"] == "drift"
@@ -79,8 +94,8 @@ def test_a_challenger_that_loses_is_one_issue(weeks: Weeks) -> None:
     assert (weeks.github.repository.pulls, weeks.heads[-1]) == ([], "")
 
 
-def test_one_that_wins_is_one_pull_request_with_the_evidence_and_closes_the_issue(weeks: Weeks) -> None:
-    won = weeks.arrive(21, 49)
+def test_one_that_wins_is_one_pull_request_and_closes_the_issue(weeks: Weeks) -> None:
+    won = weeks.until(3)
 
     assert won.passed, won.failure
     (pull,) = weeks.github.repository.pulls
@@ -96,7 +111,7 @@ def test_one_that_wins_is_one_pull_request_with_the_evidence_and_closes_the_issu
 
 
 def test_the_next_day_it_is_refreshed(weeks: Weeks) -> None:
-    refreshed = weeks.arrive(49, 50)
+    refreshed = weeks.until(4)
 
     assert refreshed.passed, refreshed.failure
     assert refreshed.outputs["check"]["note"] == "the open proposal shows data up to 2013-04-18"
@@ -108,7 +123,8 @@ def test_the_next_day_it_is_refreshed(weeks: Weeks) -> None:
         assert read_tables(tree.root, "data")["time_hour"].max() == weeks.flights["time_hour"][lambda t: t < LAST].max()
 
 
-def test_a_broken_batch_is_one_issue_and_nothing_is_trained_on_it(weeks: Weeks) -> None:
+def test_a_broken_batch_is_one_issue_and_never_trained_on(weeks: Weeks) -> None:
+    weeks.until(4)
     path = weeks.root / "incoming" / "day-49.parquet"
     good = pd.read_parquet(path)
     good.assign(temp=451.0).to_parquet(path, index=False)

@@ -7,12 +7,24 @@ import pytest
 
 import sample
 import states as four
+from built import built, cache_folder
 
 
 @pytest.fixture(scope="session")
 def states(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Repositories in four states, and what the training of each said; not to be changed."""
-    return four.build(repository, tmp_path_factory.mktemp("states"))
+    kept = built(cache_folder(), "states", lambda folder: four.build(repository, folder), *four.SOURCES)
+    folder = tmp_path_factory.mktemp("states")
+    for name in four.NAMES:
+        sample.copy(kept / name, folder / name)
+    return {name: folder / name / sample.NAME for name in four.NAMES}
+
+
+@pytest.fixture(scope="session")
+def calm(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample repository with a champion; not to be changed."""
+    kept = built(cache_folder(), "calm", lambda folder: four.build_calm(repository, folder), *four.SOURCES)
+    return sample.copy(kept / sample.NAME, tmp_path_factory.mktemp("calm") / sample.NAME)
 
 
 @pytest.fixture

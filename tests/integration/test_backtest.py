@@ -35,13 +35,11 @@ def played(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.fixture(scope="module")
-def crowned(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crowned(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository with a champion, whose policy listens to few labels; not to be changed."""
-    root = sample.copy(repository, tmp_path_factory.mktemp("crowned") / sample.NAME)
+    root = sample.copy(calm, tmp_path_factory.mktemp("crowned") / sample.NAME)
     sample.edit(root / "titlebout.toml", "[retrain]", "[policy]\ndecay_min_rows = 30\n\n[retrain]")
-    for step in ("train", "evaluate", "promote"):
-        process.run(["titlebout", step], cwd=root)
-    sample.commit(root, "First champion")
+    sample.commit(root, "Listen to few labels")
     return root
 
 

@@ -42,6 +42,7 @@ def losses(bout: Any) -> dict[str, Any]:
     return {who: -np.log(given[rows, bout.truth.y]) for who, given in bout.predicted.items()}
 
 
+@pytest.mark.nightly
 def test_a_large_sample_shows_the_truth_that_the_worlds_state(gate: Mapping[str, ModuleType]) -> None:
     worlds = gate["worlds"]
     pair = worlds.broken(0.5)
@@ -58,6 +59,7 @@ def test_a_large_sample_shows_the_truth_that_the_worlds_state(gate: Mapping[str,
     assert errors["challenger"] / errors["champion"] == pytest.approx(1 + worlds.MARGIN, abs=0.003)
 
 
+@pytest.mark.nightly
 def test_a_small_run_gives_every_table_and_bears_the_claims_out(
     gate: Mapping[str, ModuleType], results: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -72,6 +74,7 @@ def test_a_small_run_gives_every_table_and_bears_the_claims_out(
     assert len(found) == 7
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("part", "change", "said"),
     [
@@ -136,7 +139,8 @@ def month(number: int, rows: int = 800) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def test_the_verdicts_on_months_of_flights_are_weighed_by_the_month_that_follows(
+@pytest.mark.nightly
+def test_verdicts_on_months_are_weighed_by_the_month_that_follows(
     gate: Mapping[str, ModuleType],
 ) -> None:
     found = gate["flights"].measure([month(number) for number in range(1, 6)])

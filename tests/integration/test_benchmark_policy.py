@@ -43,7 +43,10 @@ def named(worlds: ModuleType, name: str) -> Any:
     return next(world for world in worlds.WORLDS if world.name == name)
 
 
-@pytest.mark.parametrize("name", ["nothing", "label", "new region", "abrupt concept"])
+@pytest.mark.parametrize(
+    "name",
+    ["nothing", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("label", "new region", "abrupt concept"))],
+)
 def test_nobody_loses_less_than_who_knows_the_truth(policy: Mapping[str, ModuleType], name: str) -> None:
     worlds, world = policy["worlds"], named(policy["worlds"], name)
     learned, asked = (worlds.draw(world, week, 3, 20_000) for week in (30, 31))
@@ -55,7 +58,13 @@ def test_nobody_loses_less_than_who_knows_the_truth(policy: Mapping[str, ModuleT
     assert asked.bayes < lost < asked.bayes + 0.03  # a model of that very world, but not of products
 
 
-@pytest.mark.parametrize("name", ["nothing", "label", "seasonal concept", "gradual concept"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "label",
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("nothing", "seasonal concept", "gradual concept")),
+    ],
+)
 def test_the_label_is_drawn_with_the_odds_that_the_world_states(policy: Mapping[str, ModuleType], name: str) -> None:
     worlds, world = policy["worlds"], named(policy["worlds"], name)
     rows = worlds.draw(world, 20, 5, 60_000).rows
@@ -120,6 +129,7 @@ def test_the_default_of_evidently_is_the_one_of_the_library(policy: Mapping[str,
     assert policy["seasons"].evidently_agrees(1, 3)["agreed"] == 3
 
 
+@pytest.mark.nightly
 def test_a_small_run_is_the_same_again_and_gives_every_table(
     policy: Mapping[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

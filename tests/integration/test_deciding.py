@@ -14,7 +14,6 @@ from scipy.stats import ttest_ind
 import sample
 from fakes.github_server import GithubServer
 from sample import Said
-from titlebout.core import process
 from titlebout.core.errors import ExitCode
 from titlebout.core.names import REASONS
 from titlebout.data.new_rows import Rule, what_is_new
@@ -37,20 +36,10 @@ LOG, NEW = "refs/titlebout/log/ferries", "0" * 32 + ".dir"
 END = "2024-04-19T22:00:00+00:00"  # of the sample's data
 
 
-@pytest.fixture(scope="module")
-def calm(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample repository with a champion; not to be changed."""
-    root = sample.copy(repository, tmp_path_factory.mktemp("calm") / sample.NAME)
-    for step in (["train"], ["evaluate"], ["promote"]):
-        process.run(["titlebout", *step], cwd=root)
-    sample.commit(root, "First champion")
-    (root / "incoming").mkdir()
-    return root
-
-
 @pytest.fixture
 def here(calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = sample.copy(calm, tmp_path / sample.NAME)
+    (root / "incoming").mkdir()
     monkeypatch.chdir(root)
     return root
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fakes import github_server
-from fakes.forge_matrix import LOST, MOST_CALLS, SECONDARY, SHA, FakeTime
+from fakes import forge_matrix, github_server
+from fakes.forge_matrix import KINDS, LOST, MOST_CALLS, SECONDARY, SHA, STARTS, FakeTime, play, singles
 from fakes.github_server import ROOTS, Fault, GithubServer, Reply, gitea_refusal, refusal
 from titlebout.core.errors import (
     ConfigError,
@@ -315,38 +315,33 @@ ALL_LOST = LOST | {
 PASSING = (
     REFUSED_FOR_NOW | ALL_LOST | {f"{name}, but done": replace(fault, applied=True) for name, fault in ALL_LOST.items()}
 )
-ANYWHERE = [f"{method} {path}" for method, path in [("GET", "/pulls$"), ("POST", "/pulls$"), ("POST", "/labels$")]]
+# The faults of the matrix of test_forge_matrix.py are tried there, at each call of each forge.
+BESIDE_THE_MATRIX = {name: fault for name, fault in PASSING.items() if name not in KINDS}
+SAMPLE = ("429", "500", "timeout, but done", "200 with null")
 
 
 def some(faults: dict[str, Fault]) -> object:
     return pytest.mark.parametrize("fault", faults.values(), ids=faults.keys())
 
 
-@some(PASSING)
-@pytest.mark.parametrize("where", ANYWHERE)
-def test_one_fault_anywhere_still_ends_with_one_pull_request(
-    server: GithubServer, forge: Forge, fault: Fault, where: str
+@pytest.mark.parametrize("start", STARTS)
+def test_other_faults_end_with_one_pull_request(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forge_matrix, "KINDS", BESIDE_THE_MATRIX)
+    cases = [case for dialect in ROOTS for case in singles(dialect, start, tuple(BESIDE_THE_MATRIX))]
+
+    assert len(cases) >= len(ROOTS) * len(BESIDE_THE_MATRIX) >= 20
+    assert [f"{case}: {played}" for case in cases if (played := play(case)).wrong] == []
+
+
+LASTING = [("POST /pulls$", name) for name in PASSING]
+LASTING += [(where, name) for where in ("GET /pulls$", "POST /labels$") for name in SAMPLE]
+
+
+@pytest.mark.parametrize(("where", "name"), LASTING)
+def test_a_lasting_fault_ends_soon_and_a_later_run_heals(
+    server: GithubServer, forge: Forge, fake_time: FakeTime, where: str, name: str
 ) -> None:
-    method, path = where.split()
-    server.faults = [replace(fault, method=method, path=path)]
-    assert forge.ensure_pull_request(WANTED).operation == "created"
-    assert [pull["labels"] for pull in server.repository.pulls] == [[{"name": "retrain"}]]
-    assert len(server.calls) <= MOST_CALLS
-
-
-@some(PASSING)
-def test_a_fault_while_refreshing_still_refreshes(server: GithubServer, forge: Forge, fault: Fault) -> None:
-    server.repository.add_pull("ct/flights", "main", "older", "text")
-    server.faults = [replace(fault, method="PATCH")]
-    assert forge.ensure_pull_request(WANTED).operation == "updated"
-    assert [pull["title"] for pull in server.repository.pulls] == [WANTED.title]
-
-
-@some(PASSING)
-@pytest.mark.parametrize("where", ANYWHERE)
-def test_a_fault_that_stays_ends_soon_and_running_again_later_heals(
-    server: GithubServer, forge: Forge, fake_time: FakeTime, fault: Fault, where: str
-) -> None:
+    fault = PASSING[name]
     method, path = where.split()
     server.faults = [replace(fault, method=method, path=path, times=1000)]
     started = fake_time.now
@@ -569,7 +564,7 @@ def test_a_status_is_set_and_replaced(server: GithubServer, forge: Forge) -> Non
     assert reply.json()["total_count"] == 1
 
 
-@some(PASSING)
+@some({name: PASSING[name] for name in SAMPLE})
 def test_a_status_is_set_despite_one_fault(server: GithubServer, forge: Forge, fault: Fault) -> None:
     server.faults = [replace(fault)]
     forge.set_status(SHA, "failure", "titlebout/gate", "the challenger lost")

@@ -75,21 +75,6 @@ def arrive(root: Path, frame: pd.DataFrame, name: str) -> None:
     frame.to_parquet(root / "incoming" / f"{name}.parquet", index=False)
 
 
-def crown_first(root: Path) -> None:
-    """Train, evaluate, promote and commit the first champion, as the tutorial does."""
-    for command in (["train"], ["evaluate"], ["promote"]):
-        process.run(["titlebout", *command], cwd=root)
-    sample.commit(root, "First champion")
-
-
-@pytest.fixture(scope="module")
-def calm(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample repository with a champion; not to be changed."""
-    root = sample.copy(repository, tmp_path_factory.mktemp("calm") / sample.NAME)
-    crown_first(root)
-    return root
-
-
 @pytest.fixture(scope="module")
 def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, retraining_retrain.RetrainResult]:
     """A repository after an attempt that was promoted, and what it said; not to be changed."""

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from titlebout.backtest import simulation as backtest_simulation
+from titlebout.backtest import strategies
 from titlebout.backtest.simulation import Arrived, Season, Turn, play
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.names import POLICIES
+from titlebout.gate import decision as gate_decision
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.rules import Decision, Measured
 from titlebout.settings.config import Params, Settings
@@ -104,11 +105,11 @@ SHIFTED = arriving(shift=lambda at: 0.0 if at < 3 else 3.0)
 
 
 def timeless(season: Season) -> tuple[Turn, ...]:
-    return tuple(replace(turn, seconds=0.0) for turn in backtest_simulation.turns)
+    return tuple(replace(turn, seconds=0.0) for turn in season.turns)
 
 
 def decisions(season: Season) -> list[str]:
-    return [turn.decision for turn in backtest_simulation.turns]
+    return [turn.decision for turn in season.turns]
 
 
 def refused(periods: list[Arrived], at: int) -> list[Arrived]:
@@ -164,8 +165,15 @@ def test_a_winner_serves_from_the_next_period_on() -> None:
     assert found.turns[1].loss == pytest.approx(-np.log(answers[np.arange(WEEK), y]).mean())
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("delay", [0, 2])
+SAMPLE = ("every", "titlebout")
+FUTURES = [
+    pytest.param(name, delay, marks=() if name in SAMPLE and delay else pytest.mark.nightly)
+    for name in NAMES
+    for delay in (0, 2)
+]
+
+
+@pytest.mark.parametrize(("name", "delay"), FUTURES)
 def test_no_row_of_the_future_is_ever_used(name: str, delay: int) -> None:
     poison = {n: replace(one, rows=one.rows.assign(x=1e3, y=1 - one.rows["y"])) for n, one in enumerate(TURNED)}
     found = play(START, TURNED, BY[name], Made(), label_delay=delay)
@@ -272,7 +280,7 @@ def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.M
         asked.append((measured, shipped(measured, *others)))
         return asked[-1][1]
 
-    monkeypatch.setattr(policy_rules, "decide", noted)
+    monkeypatch.setattr(strategies, "decide", noted)
     found = play(START, TURNED, BY["titlebout"], Made())
 
     assert [(decision.action, decision.reason, decision.sentence) for _, decision in asked] == [
@@ -309,14 +317,14 @@ def test_attempts_that_were_refused_are_remembered_by_the_cool_down() -> None:
 
 def test_the_rule_of_the_gate_is_that_of_the_reason() -> None:
     rules: list[tuple[str, int]] = []
-    shipped = backtest_simulation.gate.decide
+    shipped = gate_decision.decide
 
     def noted(bout: Any, settings: Any, reason: str, uses: int) -> Any:
         rules.append((reason, uses))
         return shipped(bout, settings, reason, uses)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backtest_simulation.gate, "decide", noted)
+        patch.setattr(gate_decision, "decide", noted)
         play(START, SHIFTED, BY["every"], Made())
         play(START, SHIFTED, BY["any_drift"], Made())
 
