@@ -27,6 +27,7 @@ LOCK = Path(titlebout.__file__).parents[2] / "requirements-serve.lock"
 
 pytestmark = [
     pytest.mark.full,
+    pytest.mark.root,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         os.geteuid() != 0 or sys.version_info[:2] != (3, 11) or not all(map(shutil.which, TOOLS)),
