@@ -34,7 +34,9 @@ from titlebout.gate.guardrails import Guard, MetricLine
 from titlebout.gate.slices import Slice
 from titlebout.policy.rules import Signal
 from titlebout.scaffold.columns import Roles
-from titlebout.settings.config import Params, Settings, settings_schema
+from titlebout.settings.load import settings_schema
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
 
 WRITING = {*OUTPUTS, "backtest"}  # commands that leave their result in reports/
 ROOT = Path(__file__).parents[1]

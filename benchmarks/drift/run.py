@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 
 from titlebout.drift.measure import drift
 from titlebout.drift.rule import compare
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 HERE = Path(__file__).parent
 SETTINGS = DriftSettings()

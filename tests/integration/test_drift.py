@@ -23,7 +23,7 @@ from titlebout.drift.importance import Outlook
 from titlebout.drift.measure import drift
 from titlebout.drift.report import DriftResult, _has_values, render_drift, write_reports
 from titlebout.repository.project import Project
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 SETTINGS = DriftSettings(min_rows=100)
 Change = Callable[[pd.DataFrame], pd.DataFrame]

@@ -10,7 +10,7 @@ from titlebout.core.errors import InconclusiveError
 from titlebout.core.results import to_json
 from titlebout.drift import false_alarms
 from titlebout.drift.false_alarms import SelftestResult, render_selftest, selftest
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 SETTINGS = DriftSettings()
 

@@ -12,7 +12,7 @@ from titlebout.core.errors import ConfigError, DataError, InconclusiveError, Uns
 from titlebout.data.columns import ROW_HASH_BITS, column_kind, conform, row_hashes, timestamps
 from titlebout.data.tables import read_tables
 from titlebout.repository.project import Project
-from titlebout.settings.config import Params
+from titlebout.settings.params import Params
 
 HashArray = npt.NDArray[np.uint64]
 

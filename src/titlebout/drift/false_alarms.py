@@ -16,7 +16,7 @@ from titlebout.data.columns import timestamps
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair, one_per_group, pairs
 from titlebout.drift.rule import compare
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
 PROMISES = {"random rows": 0.01, "consecutive rows": 0.10}

@@ -23,7 +23,8 @@ from titlebout.models.interfaces import Documented
 from titlebout.models.loading import load_model_of
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
-from titlebout.settings.config import DriftSettings, Params
+from titlebout.settings.drift import DriftSettings
+from titlebout.settings.params import Params
 
 _STATUSES = ("drift", "suspect", "stable")  # the worst first
 _ROLES = ("target", "prediction", "joint", "input")  # the most telling first

@@ -13,7 +13,7 @@ import numpy as np
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.metrics.estimates import SMALLEST, Truth
 from titlebout.metrics.inference import from_influence
-from titlebout.settings.config import CalibrationSettings
+from titlebout.settings.gate import CalibrationSettings
 
 BINS = 10
 MORE = 1.25  # how much worse than a champion that is off already a challenger may be: two equal models are never equal

@@ -27,7 +27,7 @@ from titlebout.gate.slices import Slice
 from titlebout.metrics.catalogue import PRIMARY, Metric, unsound
 from titlebout.metrics.inference import Difference
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.config import GateSettings, margin_size
+from titlebout.settings.gate import GateSettings, margin_size
 
 __all__ = ["Decision", "Guard", "MetricLine", "Verdict", "decide"]
 
@@ -112,7 +112,7 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
         With the predictions of ``challenger`` and ``dummy``; without a ``champion`` the rule is "first".
     settings : GateSettings
     reason : str
-        Why the challenger was trained; see :class:`titlebout.settings.config.RulesSettings`.
+        Why the challenger was trained; see :class:`titlebout.settings.gate.RulesSettings`.
     uses : int
         How many challengers met on these holdout rows, this one included.
 

@@ -27,7 +27,7 @@ from titlebout.repository.dvc_files import Pointer
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.repository.subcommand import run_step
-from titlebout.settings.config import GateSettings, with_margin
+from titlebout.settings.gate import GateSettings, with_margin
 
 PREDICTIONS = "evaluate/predictions.parquet"
 

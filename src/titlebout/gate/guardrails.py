@@ -14,7 +14,7 @@ from titlebout.metrics.catalogue import Metric, losses_of
 from titlebout.metrics.estimates import Estimate
 from titlebout.metrics.inference import Difference, holm
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.config import GateSettings
+from titlebout.settings.gate import GateSettings
 
 Status = Literal["passed", "warning", "failed", "untested"]
 

@@ -13,7 +13,7 @@ from titlebout.core.arrays import FloatArray
 from titlebout.data.sampling import evenly_spaced
 from titlebout.gate.decision import Guard
 from titlebout.models.artifact import Model
-from titlebout.settings.config import CostSettings
+from titlebout.settings.gate import CostSettings
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-8
 ASKED_ROWS = 256

@@ -13,7 +13,7 @@ import sample
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.data.holdout import Split, labelled, require_no_overlap, split, target_values
 from titlebout.repository.project import Project
-from titlebout.settings.config import DataParams, Params, SplitParams, TrainParams
+from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 
 
 def params(task: str = "classification", time: str = "departure", **how: Any) -> Params:

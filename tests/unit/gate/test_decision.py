@@ -18,7 +18,7 @@ from titlebout.gate.decision import Decision, Guard, decide
 from titlebout.gate.predictions import Bout
 from titlebout.metrics.catalogue import aligned, truth_of
 from titlebout.metrics.estimates import Truth
-from titlebout.settings.config import GateSettings, RulesSettings
+from titlebout.settings.gate import GateSettings, RulesSettings
 
 PLAIN = gate()
 BETTER = {"challenger": 0.3, "champion": 1.5}

@@ -12,7 +12,7 @@ import pytest
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.operational import Behaviour, behaviour, shown_slower
 from titlebout.models.artifact import Model
-from titlebout.settings.config import CostSettings
+from titlebout.settings.gate import CostSettings
 
 SETTINGS = CostSettings(latency_free_ms=5, latency_pairs=10, size_free_mb=0.001)
 ROWS = pd.DataFrame({"wind": np.linspace(0, 20, 40), "waves": np.linspace(3, 0, 40)})
