@@ -85,7 +85,7 @@ def faults(found: Calibration, champion: Calibration | None, settings: Calibrati
             kind = "overconfident" if found.slope < 1 else "underconfident"
             said.append(f"{kind}: calibration slope {found.slope:.2f}")
     # Beyond the tolerance by its bound, not by its value: a significant bias is a large one where rows are few.
-    shown = max(found.bias_lower, -found.bias_upper) > settings.bias
+    shown = max(found.bias_lower, -found.bias_upper) > settings.max_bias
     if shown and not (champion and MORE * abs(champion.bias) >= abs(found.bias)):
         said.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
     return said

@@ -125,7 +125,7 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
     if not settings.anchor or rule == "superior":  # who is better than the champion need not be compared with another
         bout = replace(bout, predicted={who: given for who, given in bout.predicted.items() if who != "anchor"})
     task = bout.truth.task
-    metric = find_metric(settings.primary or PRIMARY[task], task)
+    metric = find_metric(settings.primary_metric or PRIMARY[task], task)
     tightened = uses > settings.holdout.tighten_after
     alpha = min(settings.alpha, settings.holdout.tightened_alpha) if tightened else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)

@@ -15,10 +15,10 @@ class DriftSettings(Table):
     )
     window_days: int = Field(28, ge=1, description="Rows of the last so many days are compared (with a time column).")
     min_rows: int = Field(100, ge=2, description="Fewer rows than this, on either side, are inconclusive.")
-    group: tuple[str, ...] = Field(
+    entity: tuple[str, ...] = Field(
         (),
         description="Columns that name whom a row is about, when several rows are about one: one row of each is compared. "
-        "Empty: what `split.key` in params.yaml names.",
+        "Empty: what `split.entity` in params.yaml names.",
     )
     false_discovery_rate: float = Field(0.01, gt=0, lt=0.5, description="Benjamini-Hochberg level over all columns.")
     min_effect_numeric: float = Field(

@@ -39,17 +39,17 @@ class CalibrationSettings(Table):
 
     min_slope: float = Field(0.8, gt=0, lt=1, description="Less: overconfident.")
     max_slope: float = Field(1.25, gt=1, description="More: underconfident.")
-    bias: float = Field(0.02, gt=0, description="Mean prediction less mean outcome; regression: in its sds.")
+    max_bias: float = Field(0.02, gt=0, description="Mean prediction less mean outcome; regression: in its sds.")
 
 
-class CostSettings(Table):
+class ResourceSettings(Table):
     """What a challenger may cost more than the champion in time and size."""
 
-    latency_ratio: float = Field(1.5, gt=1, description="Largest ratio of the median times of an answer.")
-    latency_free_ms: float = Field(50, ge=0, description="An answer to one row that is faster is never too slow.")
+    max_latency_ratio: float = Field(1.5, gt=1, description="Largest ratio of the median times of an answer.")
+    latency_budget_ms: float = Field(50, ge=0, description="An answer to one row that is faster is never too slow.")
     latency_pairs: int = Field(50, ge=10, description="Answers of either model that are timed, one after the other.")
-    size_ratio: float = Field(2.0, gt=1, description="Largest ratio of the sizes of the weights.")
-    size_free_mb: float = Field(10, ge=0, description="Weights that are smaller are never too large.")
+    max_size_ratio: float = Field(2.0, gt=1, description="Largest ratio of the sizes of the weights.")
+    size_budget_mb: float = Field(10, ge=0, description="Weights that are smaller are never too large.")
 
 
 class HoldoutSettings(Table):
@@ -63,7 +63,7 @@ class HoldoutSettings(Table):
 class GateSettings(Table):
     """When a challenger takes the title."""
 
-    primary: str = Field(
+    primary_metric: str = Field(
         "",
         description="Metric that decides: a built-in one, a scorer of scikit-learn, or module:function; "
         "empty: log_loss or mae.",
@@ -84,16 +84,16 @@ class GateSettings(Table):
     floors: dict[str, float] = Field(
         default_factory=dict, description="Worst value that each metric may have, whoever the champion is."
     )
-    guards: tuple[str, ...] | None = Field(
+    guardrails: tuple[str, ...] | None = Field(
         None, description="Other metrics that must not get worse; without it roc_auc and accuracy, or rmse."
     )
-    serving: bool = Field(
+    smoke_test: bool = Field(
         True, description="Whether a winner is packaged and asked for its golden rows over HTTP before it is promoted."
     )
     rules: RulesSettings = RulesSettings()
     slices: SlicesSettings = SlicesSettings()
     calibration: CalibrationSettings = CalibrationSettings()
-    cost: CostSettings = CostSettings()
+    resources: ResourceSettings = ResourceSettings()
     holdout: HoldoutSettings = HoldoutSettings()
 
     @field_validator("margin")

@@ -24,7 +24,7 @@ class SplitParams(Table):
     by: Literal["time", "hash"] = Field(description="The newest rows, or a share of the entities.")
     holdout_days: int = Field(14, ge=1, description="by = time: the last so many days.")
     fraction: float = Field(0.2, gt=0, lt=1, description="by = hash: share of the rows.")
-    key: tuple[str, ...] = Field((), description="by = hash: columns that name the entity; empty: the whole row.")
+    entity: tuple[str, ...] = Field((), description="by = hash: columns that name the entity; empty: the whole row.")
     windows: tuple[int, ...] = Field(
         (),
         description="Candidates, in days, for how far back training rows reach, beside all of them: the longest that is "

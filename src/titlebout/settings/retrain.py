@@ -10,4 +10,4 @@ class RetrainSettings(Table):
 
     min_new_rows: int = Field(500, ge=1, description="Fewer new rows than this are not worth an attempt.")
     base: str = Field("main", description="Branch that pull requests go to.")
-    labels: tuple[str, ...] = Field(("retrain",), description="Labels of the pull request.")
+    pr_labels: tuple[str, ...] = Field(("retrain",), description="Labels of the pull request.")

@@ -18,7 +18,7 @@ class SourcesSettings(Table):
     labels_query: str = Field(
         "", description="sources.labels is a database: the table or SELECT that gives the labels."
     )
-    late_days: int = Field(
+    allowed_lateness_days: int = Field(
         28, ge=0, description="A row, or its label, may come up to so many days after rows that are newer."
     )
     max_mb: int = Field(2000, ge=1, description="Most that is fetched from a bucket, in megabytes.")
