@@ -296,7 +296,7 @@ def test_kept_answers_are_decided_again_as_they_were_and_under_other_rules(
         (
             ("--from-predictions", "reports/evaluate/predictions.parquet", "--margin", "much"),
             2,
-            "'much' is not a margin",
+            "'much' is not a valid margin",
         ),
     ],
 )

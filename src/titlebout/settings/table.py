@@ -1,22 +1,25 @@
-"""What all tables of the configuration have in common."""
+"""What all tables of the configuration files have in common."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+# Most projects never change such a key: the reference lists it apart, and generated files leave it out.
+ADVANCED: dict[str, JsonValue] = {"advanced": True}
 
 
 class Table(BaseModel):
-    """A table of the configuration: frozen, and an unknown key is an error."""
+    """Base class of a configuration table: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def positive(numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a list of whole numbers if all of them are at least 1.
+    """Return the numbers if each of them is at least 1.
 
     Raises
     ------
     ValueError
-        If one is not.
+        If a number is smaller.
     """
     if any(number < 1 for number in numbers):
-        raise ValueError("write whole numbers from 1 on")
+        raise ValueError("must contain only numbers of at least 1")
     return numbers

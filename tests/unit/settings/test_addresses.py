@@ -1,4 +1,4 @@
-"""Where a source is: values from the environment, and none of them shown."""
+"""Addresses of data sources: values come from environment variables, and no secret is shown."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("$HOME/$$/${}", "$HOME/$$/${}"),
     ],
 )
-def test_an_address_takes_values_from_the_environment(written: str, url: str) -> None:
+def test_an_address_is_filled_from_environment_variables(written: str, url: str) -> None:
     found = address(written, "drift.current")
 
     assert (found.written, found.url) == (written, url)
@@ -33,14 +33,16 @@ def test_an_address_takes_values_from_the_environment(written: str, url: str) ->
 
 
 @pytest.mark.usefixtures("environment")
-def test_what_the_environment_knows_is_masked_in_any_text() -> None:
+def test_secret_values_are_masked_in_any_message() -> None:
     found = address("sql://${DB_USER}:${DB_PASSWORD}@${DB_HOST}/f", "drift.current")
-    said = found.masked("reader at p@ss/w:rd, sql://reader:p%40ss%2Fw%3Ard@db.example.org:5432/f?sslpassword=abc&x=1")
+    message = found.masked(
+        "reader at p@ss/w:rd, sql://reader:p%40ss%2Fw%3Ard@db.example.org:5432/f?sslpassword=abc&x=1"
+    )
 
-    assert said == "${DB_USER} at ${DB_PASSWORD}, sql://${DB_USER}:***@${DB_HOST}/f?sslpassword=***&x=1"
+    assert message == "${DB_USER} at ${DB_PASSWORD}, sql://${DB_USER}:***@${DB_HOST}/f?sslpassword=***&x=1"
 
 
-def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMPTY", "")
     for name in ("EMPTY", "NOT_THERE"):
         with pytest.raises(ConfigError, match=f"{name} is not set") as caught:
@@ -48,8 +50,8 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) ->
         assert caught.value.where == "titlebout.toml: sources.labels"
 
 
-def test_a_password_in_the_file_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ConfigError, match="a password stands in") as caught:
+def test_a_password_in_the_file_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError, match="contains a password") as caught:
         address("postgresql://reader:hush@db/ferries", "drift.current")
 
     assert "hush" not in str(caught.value.to_dict())
