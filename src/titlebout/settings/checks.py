@@ -6,6 +6,9 @@ from titlebout.settings.table import Table
 
 
 class ChecksSettings(Table):
-    """What data has to satisfy before anything is trained on it."""
+    """Data validation with Great Expectations, run before training and on newly arrived data."""
 
-    suite: str = Field(description="Great Expectations suite (JSON), relative to the repository.")
+    suite: str = Field(
+        description="Path of the Great Expectations suite (a JSON file) that the data must satisfy, "
+        "relative to the root of the repository."
+    )

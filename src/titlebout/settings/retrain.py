@@ -2,12 +2,24 @@
 
 from pydantic import Field
 
-from titlebout.settings.table import Table
+from titlebout.settings.table import ADVANCED, Table
 
 
 class RetrainSettings(Table):
-    """What a retraining attempt does and where it goes."""
+    """Retraining attempts and the pull request that proposes their result."""
 
-    min_new_rows: int = Field(500, ge=1, description="Fewer new rows than this are not worth an attempt.")
-    base: str = Field("main", description="Branch that pull requests go to.")
-    pr_labels: tuple[str, ...] = Field(("retrain",), description="Labels of the pull request.")
+    min_new_rows: int = Field(
+        500,
+        ge=1,
+        description="Smallest number of new labeled rows for a retraining attempt, whatever triggered it.",
+    )
+    base: str = Field(
+        "main",
+        description="Branch into which the retrain pull request is to be merged. Its champion is the one to which a "
+        "challenger is compared.",
+    )
+    pr_labels: tuple[str, ...] = Field(
+        ("retrain",),
+        json_schema_extra=ADVANCED,
+        description="Labels to put on the retrain pull request. An empty list means no labels.",
+    )

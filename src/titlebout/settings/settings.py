@@ -16,9 +16,11 @@ from titlebout.settings.table import Table
 
 
 class Settings(Table):
-    """The whole of ``titlebout.toml``."""
+    """Project settings (``titlebout.toml``): everything that can change without training a new model."""
 
-    schema_version: Literal[1] = Field(1, description="Form of this file.")
+    schema_version: Literal[1] = Field(
+        1, description="Version of the format of this file. The only version so far is 1."
+    )
     project: ProjectSettings
     checks: ChecksSettings
     gate: GateSettings = GateSettings()

@@ -2,24 +2,53 @@
 
 from pydantic import Field
 
-from titlebout.settings.table import Table
+from titlebout.settings.table import ADVANCED, Table
 
 
 class SourcesSettings(Table):
-    """How current data is read and gets its labels; `drift.current` says where it is."""
+    """How current data is read and joined with its labels. The key `drift.current` sets its location."""
 
-    query: str = Field("", description="drift.current is a database: the table, or the SELECT, that gives the rows.")
-    id: tuple[str, ...] = Field((), description="Columns that name a row; empty: a row is told by all its values.")
+    query: str = Field(
+        "",
+        json_schema_extra=ADVANCED,
+        description="Table name or SELECT statement that returns the current rows. Required if drift.current is a "
+        "database URL, otherwise unused.",
+    )
+    id: tuple[str, ...] = Field(
+        (),
+        json_schema_extra=ADVANCED,
+        description="Columns whose values together identify a row, used to recognize rows that were already added and "
+        "to join labels. Empty means that two rows are the same if all their values are equal.",
+    )
     labels: str = Field(
         "",
-        description="Where labels arrive when current data comes without: as in drift.current, with the columns of "
-        "sources.id and the target. Empty: labels come with the rows.",
+        json_schema_extra=ADVANCED,
+        description="Location of labels that arrive separately from the rows: a path or URL as in drift.current, with "
+        "the columns in sources.id and the target. Empty means that the current rows contain their labels.",
     )
     labels_query: str = Field(
-        "", description="sources.labels is a database: the table or SELECT that gives the labels."
+        "",
+        json_schema_extra=ADVANCED,
+        description="Table name or SELECT statement that returns the labels. Required if sources.labels is a database "
+        "URL, otherwise unused.",
     )
     allowed_lateness_days: int = Field(
-        28, ge=0, description="A row, or its label, may come up to so many days after rows that are newer."
+        28,
+        ge=0,
+        json_schema_extra=ADVANCED,
+        description="Allowed lateness in days: a new row is dropped if it is older than the newest tracked row by more "
+        "than this. Must be longer than labels take to arrive, because a row is added only with its label.",
     )
-    max_mb: int = Field(2000, ge=1, description="Most that is fetched from a bucket, in megabytes.")
-    max_rows: int = Field(10_000_000, ge=1, description="Most rows that are read from a database.")
+    max_mb: int = Field(
+        2000,
+        ge=1,
+        json_schema_extra=ADVANCED,
+        description="Largest total size in megabytes that may be downloaded from one object store location in one run. "
+        "A larger download is an error.",
+    )
+    max_rows: int = Field(
+        10_000_000,
+        ge=1,
+        json_schema_extra=ADVANCED,
+        description="Largest number of rows that one database query may return. A larger result is an error.",
+    )
