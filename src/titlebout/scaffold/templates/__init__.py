@@ -11,7 +11,7 @@ import yaml
 from titlebout.repository.project import Project
 from titlebout.scaffold.columns import Roles
 from titlebout.settings.addresses import SETTINGS_FILE
-from titlebout.settings.config import PARAMS_FILE
+from titlebout.settings.params import PARAMS_FILE
 
 EXAMPLE = "flights-delay"
 EXAMPLE_PACKAGE = "flights_delay"
