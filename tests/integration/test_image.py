@@ -26,10 +26,11 @@ STRICT = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt
 # The base has to bring the Python that runs here: the model is packaged with it.
 RELEASES = {(3, 11): "bookworm", (3, 13): "trixie"}  # of Debian, by its own Python
 RELEASE = RELEASES.get(sys.version_info[:2])
-LOCK = Path(titlebout.__file__).parents[2] / "requirements.lock"
+LOCK = Path(titlebout.__file__).parents[2] / "requirements-serve.lock"
 
 pytestmark = [
     pytest.mark.full,
+    pytest.mark.root,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         os.geteuid() != 0 or RELEASE is None or not all(map(shutil.which, TOOLS)),
@@ -66,7 +67,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root, path = tmp_path_factory.mktemp("image") / "repository", list(sys.path)
     crossings.write(root, "classification")
-    shutil.copy(LOCK, root / "requirements.lock")
+    shutil.copy(LOCK, root / LOCK.name)
     yield Project.find(root)
     sys.path[:] = path
 

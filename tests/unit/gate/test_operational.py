@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.operational import FEWEST_PAIRS, Behaviour, behaviour, shown_slower
 from titlebout.models.artifact import Model
-from titlebout.settings.config import CostSettings
+from titlebout.settings.gate import ResourceSettings
 
-SETTINGS = CostSettings(latency_free_ms=5, latency_pairs=12, size_free_mb=0.001)
+SETTINGS = ResourceSettings(latency_budget_ms=5, latency_pairs=12, size_budget_mb=0.001)
 ROWS = pd.DataFrame({"wind": np.linspace(0, 20, 40), "waves": np.linspace(3, 0, 40)})
 Answer = Callable[[pd.DataFrame], FloatArray]
 
@@ -162,7 +162,7 @@ def test_golden_rows_are_answered_as_when_the_model_was_trained(
 def test_too_slow_is_slower_than_the_champion_and_the_free_latency(
     seconds: float, free_ms: float, expected: str, model: Callable[..., Model], clock: Clock
 ) -> None:
-    settings = CostSettings(latency_free_ms=free_ms, latency_pairs=12, latency_ratio=3)
+    settings = ResourceSettings(latency_budget_ms=free_ms, latency_pairs=12, max_latency_ratio=3)
     champion = model("old", seconds=0.001 if seconds else 0.01)
     found = behaviour(model("new", seconds=seconds), champion, ROWS, settings, clock)
 
@@ -177,7 +177,7 @@ def test_a_slow_model_is_timed_for_fewer_pairs(
     seconds: float, pairs: int, model: Callable[..., Model], clock: Clock
 ) -> None:
     new, old = model("new", seconds=seconds), model("old", seconds=seconds)
-    behaviour(new, old, ROWS, CostSettings(latency_pairs=50), clock)
+    behaviour(new, old, ROWS, ResourceSettings(latency_pairs=50), clock)
 
     assert old.estimator.single == pytest.approx(1 + pairs, abs=1)
 
@@ -187,7 +187,7 @@ def test_no_setting_times_fewer_pairs_than_the_rule_needs(
     pairs: int, model: Callable[..., Model], clock: Clock
 ) -> None:
     new, old = model("new"), model("old")
-    behaviour(new, old, ROWS, CostSettings(latency_pairs=pairs), clock)
+    behaviour(new, old, ROWS, ResourceSettings(latency_pairs=pairs), clock)
 
     assert old.estimator.single == 1 + max(pairs, FEWEST_PAIRS)
 
@@ -206,7 +206,7 @@ def test_one_stall_of_the_champion_hides_no_slow_challenger(
 def test_too_large_is_larger_than_the_champion_and_the_free_size(
     size: int, free_mb: float, expected: str, model: Callable[..., Model]
 ) -> None:
-    settings = CostSettings(latency_pairs=12, size_free_mb=free_mb)
+    settings = ResourceSettings(latency_pairs=12, size_budget_mb=free_mb)
 
     assert status(behaviour(model("new", size=size), model("old"), ROWS, settings))["size"] == expected
 
