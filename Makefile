@@ -23,6 +23,8 @@ setup: .venv/.ready  ## Make the virtual environment (.venv) from the lock, hash
 demo: setup  ## Replay a year of flights through the loop (about 8 minutes); ARGS=--full uses all flights
 	@$(BIN)/python -m demo $(ARGS)
 
+# A run without bytecode compiles two thousand modules again in each process that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: setup  ## Run every test that this machine can run, but for those of test-nightly

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import before_numpy  # noqa: F401 - sets the environment
 import examples
 import sample
 import titlebout
@@ -51,13 +52,12 @@ def _fresh_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_CACHE_HOME", environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))
         patch.delenv("XDG_CONFIG_HOME", raising=False)
         patch.delenv("CI", raising=False)
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # children would compile all their modules each time
         patch.setenv("HOME", str(home))
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setenv("DVC_SITE_CACHE_DIR", str(home / "dvc-site-cache"))
         patch.setenv("BENTOML_DO_NOT_TRACK", "True")
         patch.setenv("COLUMNS", "120")
-        # Tests run side by side: threads of one model that wait for each other burn what another test needs.
-        patch.setenv("OMP_NUM_THREADS", "1")
         # DVC's stages run `titlebout`: this interpreter's, installed or not.
         programs = home / "bin"
         _write_launcher(programs / "titlebout")
