@@ -174,7 +174,7 @@ def test_data_that_nothing_can_be_learnt_from(
 # --- the repository
 
 
-def test_nobody_holds_the_title_yet(refused: Refused) -> None:
+def test_packaging_without_a_champion(refused: Refused) -> None:
     error = refused(5, "package")
 
     assert error["what"] == "nobody holds the title yet"

@@ -140,9 +140,7 @@ def test_an_error_ends_with_its_code_and_all_it_knows(name: str, code: int, fail
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), 1, "UnicodeEncodeError"),
     ],
 )
-def test_every_other_failure_is_told_without_a_bare_traceback(
-    error: Exception, code: int, what: str, failing: Failing
-) -> None:
+def test_every_other_failure_has_no_bare_traceback(error: Exception, code: int, what: str, failing: Failing) -> None:
     said = failing(error)
 
     assert said.code == code

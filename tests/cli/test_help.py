@@ -63,7 +63,7 @@ def test_no_command_at_all_shows_the_overview(capsys: pytest.CaptureFixture[str]
     assert "Commands:" in said.out + said.err
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     from titlebout import __version__
 
     assert run(["--version"]) == 0

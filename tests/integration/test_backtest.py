@@ -187,7 +187,7 @@ def test_a_period_that_the_check_refuses_is_named_and_stops_the_checked(root: Pa
     assert [turn.decision for turn in ungated.turns] == ["attempt"] * 3
 
 
-def test_a_column_that_stops_arriving_is_refused_though_no_rule_of_the_suite_asks_for_it(root: Path) -> None:
+def test_a_column_that_stops_arriving_is_refused_without_a_rule(root: Path) -> None:
     project, frame = Project.find(root), read_tables(root, "data")
     start, silent = frame.iloc[:350], frame.iloc[350:400].assign(passengers=np.nan)
 

@@ -76,7 +76,7 @@ def test_the_label_is_drawn_with_the_odds_that_the_world_states(policy: Mapping[
     np.testing.assert_allclose(seen, [stated[part].mean() for part in order], atol=0.02)
 
 
-def test_columns_that_move_leave_the_truth_as_it_is_and_a_concept_does_not(policy: Mapping[str, ModuleType]) -> None:
+def test_only_a_concept_changes_the_truth(policy: Mapping[str, ModuleType]) -> None:
     worlds = policy["worlds"]
     x = np.random.default_rng(0).normal(size=(200, 12))
     change = {
@@ -87,7 +87,7 @@ def test_columns_that_move_leave_the_truth_as_it_is_and_a_concept_does_not(polic
     assert same == {"nothing", "5 harmless", "6 harmless", "label", "seasonal columns", "new region", "data bug"}
 
 
-def test_a_week_is_the_same_again_and_unlike_those_of_other_worlds_weeks_and_seeds(
+def test_a_week_depends_on_its_world_number_and_seed(
     policy: Mapping[str, ModuleType],
 ) -> None:
     worlds = policy["worlds"]
@@ -99,9 +99,7 @@ def test_a_week_is_the_same_again_and_unlike_those_of_other_worlds_weeks_and_see
         assert not worlds.draw(world, week, seed).rows["x3"].isin(first["x3"]).any()
 
 
-def test_the_bug_is_refused_as_a_suite_with_ranges_refuses_it_and_nothing_else_is(
-    policy: Mapping[str, ModuleType], tmp_path: Path
-) -> None:
+def test_only_the_bug_is_refused_as_by_a_suite_with_ranges(policy: Mapping[str, ModuleType], tmp_path: Path) -> None:
     worlds = policy["worlds"]
     suite = tmp_path / "ranges.json"
     known = worlds.year(named(worlds, "nothing"), 2).start

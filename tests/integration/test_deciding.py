@@ -111,7 +111,7 @@ def test_a_loss_that_has_grown_starts_an_attempt_that_says_so(here: Path, comman
     assert document["at"] == "2024-06-10T14:00:00+00:00"
 
 
-def test_the_loss_is_compared_with_that_on_the_very_rows_it_won_on(here: Path, command: Command) -> None:
+def test_the_loss_is_compared_with_that_of_its_promotion(here: Path, command: Command) -> None:
     arrive(here, stormy(crossings()))
     looked(command)
     before = json.loads((here / "reports" / "evaluate.json").read_text("utf-8"))["challenger_score"]
@@ -119,9 +119,7 @@ def test_the_loss_is_compared_with_that_on_the_very_rows_it_won_on(here: Path, c
     assert f"log loss {before:.3g} →" in decided(command)["note"]
 
 
-def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
-    here: Path, command: Command, github: GithubServer
-) -> None:
+def test_an_open_proposal_is_tried_again_on_newer_data(here: Path, command: Command, github: GithubServer) -> None:
     arrive(here, crossings())
     looked(command)
     held = holder(here)

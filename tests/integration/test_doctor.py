@@ -21,7 +21,7 @@ def broken(start: Path) -> set[str]:
     return {name for name, finding in found(start).items() if not finding["ok"]}
 
 
-def test_a_repository_in_order_passes_and_what_is_only_advice_does_not_fail(root: Path) -> None:
+def test_a_repository_in_order_passes_despite_advice(root: Path) -> None:
     result = doctor(root)
     assert result.passed
     assert broken(root) == ADVICE_OF_THE_SAMPLE
@@ -71,7 +71,7 @@ def test_a_file_that_is_missing_fails_the_command(root: Path, name: str, path: s
     assert not found(root)[name]["ok"]
 
 
-def test_an_object_that_is_neither_in_the_remote_nor_in_the_cache_is_missed(root: Path) -> None:
+def test_an_object_in_neither_remote_nor_cache_is_missing(root: Path) -> None:
     objects = [path for folder in ("dvc-remote", ".dvc/cache") for path in (root / folder).rglob("*") if path.is_file()]
     data = [path for path in objects if not path.name.endswith(".dir")]
     for path in data[:-1]:
@@ -88,7 +88,7 @@ def test_a_remote_elsewhere_is_named_and_not_asked(root: Path) -> None:
     assert "s3://bucket/path, which was not asked" in found(root)["data"]["what"]
 
 
-def test_an_in_tree_remote_that_outgrew_git_is_told_how_to_move(root: Path) -> None:
+def test_an_in_tree_remote_too_large_for_git_has_advice(root: Path) -> None:
     with (root / "dvc-remote" / "large").open("wb") as file:
         file.truncate(LARGEST_REMOTE + 1)
     assert doctor(root).passed

@@ -269,7 +269,7 @@ def test_gitea_says_nothing_of_a_label_that_nobody_made_so_we_do(
 
 
 @pytest.mark.parametrize("dialect", ROOTS)
-def test_each_forge_is_known_by_its_address_and_asked_in_its_own_words(fake_time: FakeTime, dialect: str) -> None:
+def test_each_forge_is_known_by_its_address(fake_time: FakeTime, dialect: str) -> None:
     with GithubServer(dialect=dialect) as server:
         make_forge(server, fake_time).ensure_pull_request(WANTED)
     asked = server.calls[0]
@@ -424,7 +424,7 @@ def test_a_server_that_is_not_there_is_asked_four_times(server: GithubServer, fa
     assert caught.value.state.startswith("the server did not do it")
 
 
-def test_a_server_that_always_names_a_next_page_is_left_after_a_hundred(server: GithubServer, forge: Forge) -> None:
+def test_no_more_than_a_hundred_pages_are_read(server: GithubServer, forge: Forge) -> None:
     more = Reply(200, [], {"Link": '<https://example.invalid/?page=2>; rel="next"'})
     server.faults = [Fault(more, method="GET", times=1000)]
     assert forge.ensure_pull_request(WANTED).operation == "created"
@@ -596,9 +596,7 @@ def test_an_issue_that_somebody_else_planted_is_left_alone(anywhere: GithubServe
 
 
 @pytest.mark.parametrize("login", ["retrain-bot[bot]", "ada"])
-def test_an_issue_of_another_app_or_token_is_found_by_its_own_login(
-    server: GithubServer, forge: Forge, login: str
-) -> None:
+def test_an_issue_of_another_app_is_found_by_its_login(server: GithubServer, forge: Forge, login: str) -> None:
     server.repository.login = login
     operations = [forge.ensure_issue("drift", "Drift", text).operation for text in ("one", "two")]
     assert operations == ["created", "updated"]
@@ -618,7 +616,7 @@ def test_a_closed_issue_stays_closed_until_there_is_something_new(anywhere: Gith
     assert len(anywhere.repository.issues) == 1
 
 
-def test_of_two_issues_born_of_a_lost_reply_the_next_run_keeps_the_first(server: GithubServer, forge: Forge) -> None:
+def test_of_two_issues_after_a_lost_reply_the_first_stays(server: GithubServer, forge: Forge) -> None:
     server.faults = [Fault(how="reset", method="POST", path="/issues$", applied=True, unlisted=1)]
     forge.ensure_issue("drift", "Drift", "text")
     assert len(server.repository.issues) == 2

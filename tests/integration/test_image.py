@@ -119,7 +119,7 @@ def test_the_image_names_its_model_and_runs_as_nobody(image: str, project: Proje
     assert told.split() == ["10001", digest]
 
 
-def test_the_image_answers_like_the_model_with_nothing_to_write_and_no_privileges(image: str, project: Project) -> None:
+def test_the_image_answers_like_the_model_without_any_privilege(image: str, project: Project) -> None:
     port = free_port()
     serve = ["bentoml", "serve", "/app/bento", "--host", "127.0.0.1", "--port", str(port)]
     container = run(["podman", "run", "--detach", "--network", "host", *STRICT, image, *serve]).stdout.strip()

@@ -219,7 +219,7 @@ def test_the_evidence_of_an_attempt_outlives_its_worktree(
 
 
 @pytest.mark.parametrize(("touched", "reason"), [(None, "drift"), ("README.md", "change")])
-def test_a_branch_is_judged_by_the_rule_of_its_reason_as_long_as_only_data_and_models_changed(
+def test_a_branch_with_changed_data_only_is_judged_by_its_reason(
     touched: str | None, reason: str, after: Project, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Said]
 ) -> None:
     monkeypatch.chdir(after.root)
@@ -261,7 +261,7 @@ def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) 
     assert (written.reason, written.outcome) == ("schedule", {"keep": "lost"}.get(result.verdict, result.verdict))
 
 
-def test_an_attempt_is_of_the_moment_at_which_the_data_stands_though_the_last_rows_wait_for_their_label(
+def test_an_attempt_is_dated_by_its_newest_row_even_without_a_label(
     calm_project: Project,
 ) -> None:
     rows = sample.crossings(300, start="2024-04-21", seed=5)
@@ -286,7 +286,7 @@ def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.
     assert [written.outcome for written in policy_attempts.read(Git(calm_project.root), LOG).attempts] == ["refused"]
 
 
-def test_with_a_forge_an_attempt_that_ended_without_a_commit_is_handed_in_and_told(
+def test_an_attempt_without_a_commit_is_pushed_and_reported(
     calm_project: Project, github: GithubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     origin = calm_project.root.parent / "origin.git"
@@ -499,7 +499,7 @@ def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     assert issue["html_url"] == first.url
 
 
-def test_the_next_attempt_that_loses_refreshes_the_issue_and_one_that_wins_closes_it(
+def test_a_lost_attempt_refreshes_the_issue_and_a_won_one_closes_it(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     proposal_of_a_win = Git(after.root).resolve(f"refs/heads/{BRANCH}")
@@ -519,7 +519,7 @@ def test_the_next_attempt_that_loses_refreshes_the_issue_and_one_that_wins_close
     assert [one["state"] for one in github.repository.issues] == ["closed"]
 
 
-def test_a_proposal_that_newer_data_does_not_bear_out_is_taken_back_until_one_wins_again(
+def test_a_proposal_that_newer_data_contradicts_is_withdrawn(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     won = propose(after, forge)

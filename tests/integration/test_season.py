@@ -140,7 +140,7 @@ def test_every_attempts_each_period(name: str) -> None:
     assert found.seconds == sum(turn.seconds for turn in found.turns) > 0
 
 
-def test_without_a_gate_every_attempt_replaces_the_model_and_with_one_a_challenger_has_to_win() -> None:
+def test_without_a_gate_every_attempt_replaces_the_model() -> None:
     ungated, gated = (play(START, CALM, BY[name], Made()) for name in ("every_ungated", "every"))
 
     assert ungated.pull_requests == ungated.attempts == WEEKS

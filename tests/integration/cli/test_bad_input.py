@@ -24,7 +24,7 @@ from sample import Command, Refused, arrives
     ],
     ids=["missing", "renamed", "added", "wrong type", "all missing", "unknown class"],
 )
-def test_data_that_is_not_as_expected_is_an_answer_that_names_the_column(
+def test_unexpected_data_is_an_answer_that_names_the_column(
     change: Callable[[pd.DataFrame], pd.DataFrame], verdict: str, column: str, root: Path, command: Command
 ) -> None:
     arrives(root, "a.csv", change(sample.crossings(50)))
@@ -41,7 +41,7 @@ def test_no_model_was_trained_yet(arguments: list[str], refused: Refused) -> Non
     assert "titlebout train" in refused(5, *arguments)["fix"]
 
 
-def test_git_does_not_know_who_commits(root: Path, no_identity: None, command: Command) -> None:
+def test_a_missing_git_identity(root: Path, no_identity: None, command: Command) -> None:
     said = command("doctor")
     (finding,) = [finding for finding in said.document["findings"] if finding["name"] == "identity"]
 

@@ -64,7 +64,7 @@ def test_no_shell_reads_the_arguments() -> None:
     assert completed.stdout == nasty + "\n"
 
 
-def test_a_failure_is_told_with_its_command_its_code_and_its_last_lines() -> None:
+def test_a_failure_has_its_command_code_and_last_lines() -> None:
     script = "import sys; [print(i, file=sys.stderr) for i in range(100)]; sys.exit(3)"
 
     with pytest.raises(process.ProcessError, match="ended with exit code 3") as caught:

@@ -69,7 +69,7 @@ def test_writing_down_touches_neither_files_nor_branches(git: Git) -> None:
     assert git.output("show", "--no-patch", "--format=%an", REF) == BOT_NAME
 
 
-def test_nobody_has_to_be_known_to_git_to_write_the_log(git: Git, no_identity: None) -> None:
+def test_the_log_is_written_without_a_git_identity(git: Git, no_identity: None) -> None:
     write_down(git, "ferries", attempt(1))
 
     assert recall(git, "ferries").attempts == (attempt(1),)
@@ -81,7 +81,7 @@ def test_every_pipeline_has_its_own_log(git: Git) -> None:
     assert recall(git, "buses").attempts == ()
 
 
-def test_a_missing_log_is_an_empty_memory_and_said(git: Git) -> None:
+def test_a_missing_log_is_empty_and_reported(git: Git) -> None:
     memory = recall(git, "ferries")
 
     assert memory.attempts == ()
@@ -112,7 +112,7 @@ def store(git: Git, text: str) -> str:
 
 
 @pytest.mark.parametrize("name", GARBLED)
-def test_a_garbled_line_is_left_out_and_said_and_the_others_count(git: Git, name: str) -> None:
+def test_a_garbled_line_is_left_out_and_reported(git: Git, name: str) -> None:
     store(git, f"{GARBLED[name]}\n{GOOD}\n")
 
     memory = recall(git, "ferries")
@@ -166,7 +166,7 @@ def test_handing_in_nothing_makes_no_log(origin: Path, git: Git) -> None:
     assert sample.git(origin, "for-each-ref", "refs/titlebout") == ""
 
 
-def test_an_origin_that_is_away_is_said_and_this_clone_counts(git: Git) -> None:
+def test_without_its_origin_the_log_of_the_clone_counts(git: Git) -> None:
     write_down(git, "ferries", attempt(1))
     git.run("remote", "set-url", "origin", str(git.root / "nowhere"))
 
@@ -210,7 +210,7 @@ def test_clones_that_hand_in_at_the_same_time_converge(origin: Path) -> None:
     assert len(sample.git(origin, "rev-list", REF).splitlines()) == 5
 
 
-def test_who_never_gets_a_turn_is_told(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_push_that_never_succeeds_is_an_error(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "TRIES", 3)
     write_down(git, "ferries", attempt(1))
     hooks = Path(sample.git(git.root, "remote", "get-url", "origin").removeprefix("file://")) / "hooks"

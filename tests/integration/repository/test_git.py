@@ -57,7 +57,7 @@ def test_a_folder_outside_every_repository_is_refused_with_what_to_do(tmp_path: 
     assert "git init" in str(caught.value.fix)
 
 
-def test_a_repository_that_git_does_not_trust_is_told_as_that(git: Git, tmp_path: Path) -> None:
+def test_a_repository_that_git_does_not_trust_is_an_error_of_its_own(git: Git, tmp_path: Path) -> None:
     (git.root / ".git" / "config").write_text("[core\n")
 
     with pytest.raises(ConfigError) as caught:
@@ -155,7 +155,7 @@ def test_a_missing_identity_is_refused_with_the_two_commands(git: Git, no_identi
     assert "user.email" in str(caught.value.fix)
 
 
-def test_the_bot_commits_as_itself_and_only_what_it_was_told(git: Git, no_identity: None) -> None:
+def test_the_bot_commits_as_itself_and_only_the_given_paths(git: Git, no_identity: None) -> None:
     write(git.root, ".gitignore", "*.lock\n")
     write(git.root, "dvc.lock", "new")
     write(git.root, "reports/a.json", "{}")
@@ -334,7 +334,7 @@ def server(status: int) -> Iterator[str]:
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 5), (500, 75), (503, 75)])
 @pytest.mark.parametrize("token", [None, "s3cret"])
-def test_a_server_that_refuses_is_told_by_its_cause(status: int, code: int, token: str | None, git: Git) -> None:
+def test_a_refusal_of_the_server_has_its_cause(status: int, code: int, token: str | None, git: Git) -> None:
     with server(status) as url:
         sample.git(git.root, "remote", "set-url", "origin", url)
         authorised = Git.authorised(git.root, url.rpartition("/")[0], token)
@@ -352,7 +352,7 @@ def test_a_server_that_refuses_is_told_by_its_cause(status: int, code: int, toke
 @pytest.mark.parametrize(
     ("url", "code"), [("http://127.0.0.1:1/x.git", 75), ("http://titlebout.invalid/x.git", 75), ("/nowhere/x.git", 5)]
 )
-def test_a_server_that_is_not_there_is_told_by_its_cause(url: str, code: int, git: Git) -> None:
+def test_an_absent_server_has_its_cause(url: str, code: int, git: Git) -> None:
     sample.git(git.root, "remote", "set-url", "origin", url)
 
     with pytest.raises(TitleboutError) as caught:

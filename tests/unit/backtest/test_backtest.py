@@ -57,9 +57,7 @@ def played(**losses: list[float]) -> BacktestResult:
     every=st.sampled_from(["", "1d", "30h", "20", "7"]),
     start=st.floats(0.1, 0.6),
 )
-def test_every_row_is_in_the_start_or_in_one_period_and_none_is_before_the_start(
-    rows: int, every: str, start: float
-) -> None:
+def test_every_row_is_in_the_start_or_in_exactly_one_period(rows: int, every: str, start: float) -> None:
     known, periods = cut(hourly(rows, shuffled=True), "at", Plan(every=every, start=start), SETTINGS)
 
     parts = [known, *(part for _, part in periods)]
@@ -88,9 +86,7 @@ def test_a_number_of_rows_is_a_length_too_with_and_without_time() -> None:
     ("rows", "time", "length"),
     [(24 * 100, "at", 7 * 24), (24 * 28, "at", 78), (24 * 1000, "at", 4 * 7 * 24), (1000, "", 50), (300, "", 35)],
 )
-def test_the_usual_length_is_the_policys_unless_that_makes_too_few_or_too_many(
-    rows: int, time: str, length: int
-) -> None:
+def test_the_default_length_keeps_the_number_of_periods_reasonable(rows: int, time: str, length: int) -> None:
     _, periods = cut(hourly(rows), time, Plan(), SETTINGS)
 
     assert 6 <= len(periods) <= 26
@@ -134,7 +130,7 @@ def test_a_period_of_many_rows_counts_more() -> None:
     assert paired(one, other)[0] == pytest.approx((3 * -0.1 + 0.1) / 4)
 
 
-def test_what_is_shown_worse_is_named_and_the_least_work_among_the_others() -> None:
+def test_strategies_shown_worse_are_named() -> None:
     base = [0.60, 0.61, 0.59, 0.62, 0.60, 0.61]
     better = [loss - 0.1 + wobble for loss, wobble in zip(base, [0.001, -0.001, 0.002, 0, 0, 0.001], strict=True)]
     same = [loss - 0.1 + wobble for loss, wobble in zip(base, [0, 0.002, -0.001, 0.001, 0, 0.002], strict=True)]
@@ -182,7 +178,7 @@ def test_the_table_has_a_line_per_policy() -> None:
     assert "| `every` | 3 | 0 | 0.5033 | -0.0967 ± 0.0033 | week 1: 0.6000 | 0.0 |" in text
 
 
-def test_names_from_the_data_do_nothing_on_the_page_or_in_the_table() -> None:
+def test_names_from_the_data_are_escaped_on_the_page() -> None:
     result = played(never=[0.5, 0.7, 0.6], titlebout=[0.4, 0.6, 0.5])
     nasty = replace(result, periods=(replace(result.periods[0], name=NASTY, refused=NASTY), *result.periods[1:]))
 

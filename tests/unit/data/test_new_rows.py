@@ -49,7 +49,7 @@ ARRIVED = rows(
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 @pytest.mark.parametrize("rule", [BY_VALUE, BY_ID])
-def test_new_is_what_is_not_tracked_each_once_whatever_file_it_came_in(rule: Rule, suffix: str, tmp_path: Path) -> None:
+def test_each_untracked_row_is_new_once(rule: Rule, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"arrived{suffix}"
     if suffix == ".parquet":
         ARRIVED.to_parquet(path)

@@ -89,7 +89,7 @@ def test_no_worse_and_ahead_needs_both(behind: str, verdict: str) -> None:
     assert ("not ahead either" in found.reasons[0]) == (verdict == "keep")
 
 
-def test_a_gain_worth_a_promotion_is_ruled_out_more_strictly_than_one_is_shown() -> None:
+def test_ruling_out_a_gain_is_stricter_than_showing_one() -> None:
     bout = classification(2000, seed=5, noise=EQUAL)
     line, half = decide(bout, PLAIN, "change").metrics[0], decide(bout, PLAIN, "change").power["resolves"]
     assert line.gain is not None
@@ -206,7 +206,7 @@ def test_what_creeps_away_from_the_anchor_is_not_promoted() -> None:
     assert held.over_anchor["gain"] < 0
 
 
-def test_an_anchor_does_not_count_where_better_is_asked_for_or_nobody_asks_for_it() -> None:
+def test_the_anchor_counts_only_for_a_rule_without_superiority() -> None:
     bout = classification(5000, noise={"challenger": 0.8, "champion": 2.0, "anchor": 0.0})
 
     assert decide(bout, PLAIN, "change").verdict == "promote"
@@ -246,7 +246,7 @@ def test_a_prediction_that_is_no_number_never_promotes(
     assert (found.verdict, found.reasons) == (verdict, (f"the {who}'s 1 of 2000 predictions are not finite",))
 
 
-def test_who_is_better_than_the_champion_need_not_be_compared_with_the_anchor() -> None:
+def test_a_superior_challenger_is_not_compared_with_the_anchor() -> None:
     bout = classification(noise={**BETTER, "anchor": 0.6})
     found = decide(spoilt(bout, "anchor", np.nan), PLAIN, "change")
 
@@ -280,7 +280,7 @@ def test_probabilities_that_a_float32_has_rounded_are_probabilities() -> None:
     assert decide(replace(bout, predicted=rounded), PLAIN, "change").verdict == "promote"
 
 
-def test_a_label_that_no_model_has_seen_costs_both_as_much_as_one_they_ruled_out() -> None:
+def test_an_unseen_label_costs_as_much_as_an_answer_of_zero() -> None:
     bout = classification(noise=BETTER)
     y = bout.truth.labels
     y[:5] = "maybe"
@@ -322,7 +322,7 @@ def one_class() -> Bout:
     )
 
 
-def test_a_holdout_of_one_class_has_a_loss_but_no_area_under_the_curve_and_promotes_nobody() -> None:
+def test_a_holdout_of_one_class_promotes_no_model() -> None:
     found = decide(one_class(), gate(calibration={"max_bias": 0.5}), "change")
 
     assert found.verdict == "inconclusive"
@@ -495,9 +495,7 @@ def test_a_floor_of_a_rate_is_what_it_must_reach(floor: float, held: bool) -> No
 
 
 @pytest.mark.parametrize(("floor", "held"), [(0.6, True), (0.1, False)])
-def test_a_floor_of_a_loss_is_what_it_must_not_exceed_and_counts_for_the_first_model_too(
-    floor: float, held: bool
-) -> None:
+def test_a_floor_on_a_loss_bounds_the_first_model_too(floor: float, held: bool) -> None:
     found = decide(classification(noise={"challenger": 0.3}), gate(floors={"log_loss": floor, "brier": 1.0}), "change")
 
     assert found.verdict == ("promote" if held else "keep")
@@ -615,7 +613,7 @@ def test_a_slice_column_that_is_missing_is_refused() -> None:
         decide(sliced(classification(300), carrier=["a"] * 300), gate(slices={"columns": ["region"]}), "change")
 
 
-def test_an_overconfident_challenger_keeps_the_champion_and_a_first_one_is_warned_about() -> None:
+def test_an_overconfident_challenger_keeps_the_champion() -> None:
     bout = classification(4000, noise=EQUAL)
     bout = with_answers(bout, challenger=more_sure(bout, "challenger", 1.6))
     against = decide(bout, gate(margin=1.0, guardrails=[]), "age")
@@ -849,7 +847,7 @@ def test_an_equal_model_is_rarely_called_better_where_rows_belong_together() -> 
     assert blind > 0.15
 
 
-def test_a_model_that_is_worse_by_the_margin_is_rarely_called_no_worse() -> None:
+def test_a_model_worse_by_the_margin_is_rarely_called_no_worse() -> None:
     """Errors of the champion, all of them made larger by the margin on average, with noise between the two."""
 
     def make(seed: int) -> Bout:

@@ -55,7 +55,7 @@ def test_p_values_are_those_of_the_paired_t_test_after_holm() -> None:
     )
 
 
-def test_a_slice_in_which_the_challenger_knows_nothing_is_red_and_comes_first() -> None:
+def test_a_slice_with_a_useless_challenger_is_red_and_first() -> None:
     carrier = np.tile(["a", "b", "c", "d"], 500)
     first, *others = slices(worse_where(sliced(classification(2000), carrier=carrier), carrier == "c"))
 
@@ -64,7 +64,7 @@ def test_a_slice_in_which_the_challenger_knows_nothing_is_red_and_comes_first() 
     assert {one.status for one in others} == {"green"}
 
 
-def test_a_tolerance_is_of_the_size_of_the_loss_and_not_of_chance() -> None:
+def test_a_tolerance_bounds_the_loss_and_not_its_noise() -> None:
     carrier = np.tile(["a", "b"], 1000)
     bout = worse_where(sliced(classification(2000), carrier=carrier), carrier == "a")
 
@@ -101,7 +101,7 @@ def test_small_slices_are_named_pooled_and_not_tested() -> None:
     assert {name for name, one in by.items() if one.p is None} == {"s1", "s2", "s3", "one"}
 
 
-def test_a_loss_that_hides_in_many_small_slices_is_found_where_they_are_pooled() -> None:
+def test_a_loss_in_many_small_slices_is_found_by_pooling() -> None:
     carrier = np.concatenate([np.repeat("large", 1000), np.repeat(np.arange(50).astype(str), 20)])
     found = slices(worse_where(sliced(classification(2000), carrier=carrier), carrier != "large"))
 
@@ -184,7 +184,7 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are() -> None:
     assert caught.value.why == "there is: none"
 
 
-def test_rows_of_one_entity_are_no_test_and_those_of_many_are_one_together() -> None:
+def test_rows_of_one_entity_are_pooled_with_others() -> None:
     carrier = np.repeat(["one", "many"], [100, 900])
     bout = sliced(
         grouped(classification(1000), np.concatenate([np.zeros(100, int), np.arange(900) // 9 + 1])), carrier=carrier

@@ -248,7 +248,7 @@ def test_average_precision_without_positives_and_f1_without_any_are_not_defined(
     assert estimates.f1(truth, predicted[:, ::-1]).value == 0
 
 
-def test_an_answer_without_error_has_an_rmse_of_zero_that_no_row_moves() -> None:
+def test_an_exact_answer_has_an_rmse_of_zero() -> None:
     truth, _ = case(VALUES)
     found = estimates.rmse(truth, truth.y.copy())
 

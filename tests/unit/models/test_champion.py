@@ -27,11 +27,11 @@ def pointer_file(project: Project) -> Path:
     return project.root / champion_path(project)
 
 
-def test_nobody_holds_the_title_at_first(project: Project) -> None:
+def test_a_project_has_no_champion_at_first(project: Project) -> None:
     assert champion_here(project) is None
 
 
-def test_the_crowned_model_is_read_back_with_its_evidence(project: Project) -> None:
+def test_the_champion_is_read_back_with_its_evidence(project: Project) -> None:
     crowned = crown(project, MODEL, verdict())
 
     assert champion_here(project) == crowned
@@ -95,7 +95,7 @@ def test_a_verdict_over_another_champion_is_out_of_date(beaten: Pointer | None, 
     assert pointer_file(project).read_bytes() == before
 
 
-def test_a_verdict_over_a_champion_that_is_not_here_is_out_of_date(project: Project) -> None:
+def test_a_verdict_over_an_absent_champion_is_out_of_date(project: Project) -> None:
     with pytest.raises(ConflictError, match="the title changed hands"):
         crown(project, MODEL, verdict(MODEL, OTHER))
 
