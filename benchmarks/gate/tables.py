@@ -61,7 +61,7 @@ def _type_one(rows: Sequence[Row]) -> str:
         for (boundary, world, metric), by_n in sorted(cells.items())
     ]
     head = ["truth", "world", "metric", *(f"{n:,} rows" for n in sizes)]
-    told = f"Per cent of bouts; nominal 5. Monte Carlo errors at most {error} points, from left to right."
+    told = f"Percent of bouts; nominal 5. Monte Carlo errors at most {error} points, from left to right."
     return f"### How often chance wins, metric by metric\n\n{told}\n\n{_table(head, lines)}"
 
 
@@ -78,7 +78,7 @@ def _end_to_end(rows: Sequence[Row]) -> str:
         for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
     ]
     head = ["truth", "rows", "bouts", *modes, "guards that failed"]
-    told = "Per cent of bouts: promote / inconclusive / keep, by what the reason of the run asks for."
+    told = "Percent of bouts: promote / inconclusive / keep, by what the reason of the run asks for."
     return f"### The whole rule\n\n{told}\n\n{_table(head, lines)}"
 
 
@@ -98,7 +98,7 @@ def _others(rows: Sequence[Row], evidently: Row | None) -> str:
         for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
     ]
     head = ["truth", "rows", "superior", "non-inferior and ahead", "naive", "gain ≥ 2 %", "loss ≤ 2 %", "Evidently"]
-    told = "Per cent of the same bouts that each rule promotes."
+    told = "Percent of the same bouts that each rule promotes."
     if evidently:
         told += (
             f" Evidently's default tests were computed by their formula; the library itself gave the same verdict in "
