@@ -1,6 +1,6 @@
-# Two commands do everything: `make demo` and `make test`. They need Python >= 3.11, git and make, and nothing else.
+# Two commands do everything: `make demo` and `make test`. They need Python 3.11 to 3.13, git and make, and nothing else.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
 BIN := .venv/bin
 TEMPLATE := cookiecutter/{{cookiecutter.project_slug}}
 
@@ -12,7 +12,7 @@ help:  ## Show this help
 setup: .venv/.ready  ## Make the virtual environment (.venv) from the lock, hash by hash
 
 .venv/.ready: requirements-dev.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: titlebout needs Python 3.11 or newer; install it, or say: make PYTHON=/path/to/python3"; exit 2; }
+	@test -n "$(PYTHON)" || { echo "error: titlebout needs Python 3.11, 3.12 or 3.13; install one, or name it: make PYTHON=/path/to/python3"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "error: cannot make a virtual environment; on Debian: apt install python3-venv"; exit 2; }
 	@test -x $(BIN)/uv || { echo "installing uv ..."; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
 	@echo "installing the locked packages ..."
@@ -57,12 +57,13 @@ format: setup  ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-LOCK := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+LOCK := pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --quiet $(ARGS)
 
 lock:  ## Resolve the dependencies again (ARGS=--upgrade takes the newest); hashes, and no address of any index
-	$(BIN)/uv $(LOCK) --group project --output-file requirements.lock
-	$(BIN)/uv $(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(BIN)/uv $(LOCK) pyproject.toml --group project --output-file requirements.lock
+	$(BIN)/uv $(LOCK) --group serve --constraint requirements.lock --output-file requirements-serve.lock
+	$(BIN)/uv $(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 dist: setup  ## Build the wheel and the sdist into dist/
 	rm -rf dist

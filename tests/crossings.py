@@ -51,6 +51,7 @@ def write(root: Path, task: str) -> Path:
     code = root / "src" / package
     code.mkdir(parents=True)
     (root / "pipelines" / "crossings").mkdir(parents=True)
+    (root / "requirements-serve.lock").write_text("scikit-learn==1.7.0\n", encoding="utf-8")
     (root / "titlebout.toml").write_text(SETTINGS.format(package=package), encoding="utf-8")
     (code / "__init__.py").touch()
     (code / "features.py").write_text(FEATURES, encoding="utf-8")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 CRON = {"daily": "17 3 * * *", "weekly": "17 3 * * 1", "monthly": "17 3 1 * *"}
 LINKED = (".github/actions/setup/setup.sh", "vendor/titlebout/src/titlebout/cli/main.py", "requirements.lock")
 
@@ -27,6 +28,12 @@ def remove_junk() -> None:
     for name in ("__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache"):
         for folder in list(Path().rglob(name)):
             shutil.rmtree(folder)
+
+
+def set_python() -> None:
+    """Name the Python that generates as the one of the repository, if it is supported; setup prefers it, locally and in CI."""
+    version = min(max(sys.version_info[:2], OLDEST_PYTHON), NEWEST_PYTHON)
+    Path(".python-version").write_text("{}.{}\n".format(*version), encoding="utf-8", newline="\n")
 
 
 def set_schedule() -> None:
@@ -53,6 +60,7 @@ def adopt() -> None:
 
 require_links()
 remove_junk()
+set_python()
 set_schedule()
 if ANSWERS["data_file"]:
     adopt()

@@ -116,7 +116,10 @@ def _python(_start: Path) -> str:
 
 
 def _uv(_start: Path) -> str:
-    return process.run(["uv", "--version"]).stdout.strip()
+    try:
+        return process.run(["uv", "--version"]).stdout.strip()
+    except NotFoundError as error:
+        raise ConfigError("uv is not installed, and bentos are built with it", fix="run `make setup`") from error
 
 
 def _repository(start: Path) -> str:
@@ -235,7 +238,7 @@ def _find_object(stores: list[Path], md5: str) -> Path | None:
 _Check = tuple[str, bool, Callable[[Any], str]]
 _MACHINE: tuple[_Check, ...] = (
     ("python", True, _python),
-    ("uv", False, _uv),
+    ("uv", True, _uv),
     ("git", True, _repository),
     ("identity", True, _identity),
 )

@@ -110,3 +110,32 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
     )
     assert no_uv.returncode == 2
     assert no_uv.stderr.startswith("uv is not installed")
+
+
+@pytest.mark.parametrize(
+    ("named", "variables"),
+    [("{running}", {}), ("3.9", {}), ("3.9", {"GITHUB_ACTIONS": "true", "UV_PYTHON_DOWNLOADS": "never"}), (None, {})],
+    ids=["installed", "not installed", "not installed, in a workflow without a network", "none named"],
+)
+def test_the_python_of_the_machine_is_used(project: Path, named: str | None, variables: dict[str, str]) -> None:
+    system = subprocess.run(
+        ["python3", "-c", "import sys; print('{}.{}'.format(*sys.version_info))"],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    if named:
+        (project / ".python-version").write_text(named.format(running=system) + "\n")
+    vendored(project)
+    ran = set_up(project, **variables)
+    assert ran.returncode == 0, ran.stderr
+    assert f"Python {system}." in ran.stdout
+    assert ("Python 3.9 of .python-version is not installed" in ran.stderr) == (named == "3.9")
+
+
+def test_a_version_given_to_the_action_is_not_replaced(project: Path) -> None:
+    vendored(project)
+    ran = set_up(project, SETUP_PYTHON_VERSION="3.9", UV_PYTHON_DOWNLOADS="never")
+    assert ran.returncode != 0
+    assert "3.9" in ran.stderr
+    assert not (project / ".venv").exists()

@@ -23,10 +23,11 @@ from titlebout.serving.smoke_test import replay
 TOOLS = ("buildah", "podman", "runc", "debootstrap")
 BASE = "localhost/titlebout-test-base"
 STRICT = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
-LOCK = Path(titlebout.__file__).parents[2] / "requirements.lock"
+LOCK = Path(titlebout.__file__).parents[2] / "requirements-serve.lock"
 
 pytestmark = [
     pytest.mark.full,
+    pytest.mark.root,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         os.geteuid() != 0 or sys.version_info[:2] != (3, 11) or not all(map(shutil.which, TOOLS)),
@@ -63,7 +64,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root, path = tmp_path_factory.mktemp("image") / "repository", list(sys.path)
     crossings.write(root, "classification")
-    shutil.copy(LOCK, root / "requirements.lock")
+    shutil.copy(LOCK, root / LOCK.name)
     yield Project.find(root)
     sys.path[:] = path
 

@@ -145,13 +145,6 @@ def test_the_containerfile_installs_by_hash_and_runs_as_nobody(packaged: Package
     assert f'titlebout.model.sha256="{packaged.result.model_sha256}"' in text
 
 
-def test_without_a_lock_there_is_no_image_and_the_result_says_why(packaged: Packaged) -> None:
-    assert packaged.result.image is None
-    assert packaged.result.image_note == (
-        "no image was built: without requirements.lock there are no hashes to install its packages by"
-    )
-
-
 def test_nothing_is_left_of_building_and_serving(packaged: Packaged) -> None:
     assert processes_below(packaged.scratch) == []
     assert list(packaged.scratch.iterdir()) == []

@@ -26,6 +26,7 @@ SHARED = (
     "expectations/flights-delay.json",
     "pipelines/flights-delay/dvc.yaml",
     "pipelines/flights-delay/params.yaml",
+    "requirements-serve.lock",
     "requirements.lock",
     "src/flights_delay/__init__.py",
     "src/flights_delay/features.py",
@@ -78,6 +79,10 @@ def test_every_way_to_generate_gives_the_same_bytes(project: Path, framework: Pa
     expected = files_of(project)
     assert files_of(tmp_path / "git" / project.name) == expected
     assert files_of(tmp_path / "cruft" / project.name) == expected
+
+
+def test_the_repository_names_the_python_it_was_generated_with(project: Path) -> None:
+    assert (project / ".python-version").read_text() == "{}.{}\n".format(*sys.version_info)
 
 
 def test_nothing_of_the_template_or_of_a_machine_is_left(project: Path) -> None:

@@ -42,12 +42,13 @@ def test_the_face_of_a_room_is_what_no_contract_protects() -> None:
 
 
 def test_the_owner_of_a_library_is_one_that_its_contract_allows() -> None:
-    listed = {library: room for room, row in rooms().items() for library in re.findall(r"\w+", row[2])}
+    listed = {library: room for room, row in rooms().items() for library in re.findall(r"\w+(?=,|$| \()", row[2])}
     allowed = {
         contract["protected_modules"][0]: {importer.split(".")[1] for importer in contract["allowed_importers"]}
         for contract in PROTECTED
         if not contract["protected_modules"][0].startswith("titlebout.")
     }
+    allowed["dvc"] = {"repository"}  # never imported, by a rule of ruff
 
     assert set(listed) == set(allowed)
     assert [library for library, room in listed.items() if room not in allowed[library]] == []

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-python_version=${SETUP_PYTHON_VERSION:-3.11}
+supported=">=3.11,<3.14"
 lock=${SETUP_LOCK:-requirements.lock}
 
 fail() {
@@ -29,6 +29,24 @@ find_library() {
   fail "titlebout is neither in vendor/titlebout nor beside this action; generate the repository again"
 }
 
+installed() {
+  uv python find --system --no-python-downloads "$1" 2>/dev/null
+}
+
+# Print the Python to use. The action's input is taken as it is. The version in .python-version is used if it is here or,
+# in a workflow, can be downloaded; otherwise any supported Python on this machine comes before a download.
+choose_python() {
+  local wanted=${SETUP_PYTHON_VERSION:-}
+  if [[ -z $wanted && -f .python-version ]]; then
+    wanted=$(<.python-version)
+    if ! installed "$wanted" >/dev/null && ! { [[ -n ${GITHUB_ACTIONS:-} ]] && uv python install --quiet "$wanted" 2>/dev/null; }; then
+      printf '%sPython %s of .python-version is not installed; another supported version is used\n' "${GITHUB_ACTIONS:+::notice::}" "$wanted" >&2
+      wanted=
+    fi
+  fi
+  printf '%s' "${wanted:-$(installed "$supported" || printf '%s' "$supported")}"
+}
+
 command -v uv >/dev/null || fail "uv is not installed; use astral-sh/setup-uv before this step, or see https://docs.astral.sh/uv"
 [[ -f $lock ]] || fail "$lock is not here; run this at the top of the repository"
 
@@ -37,7 +55,7 @@ editable=(--editable "$library")
 [[ $library == . || ! -f pyproject.toml ]] || editable+=(--editable .)
 
 export VIRTUAL_ENV=$PWD/.venv
-uv venv --quiet --allow-existing --python "$python_version" .venv
+uv venv --quiet --allow-existing --python "$(choose_python)" .venv
 uv pip sync --quiet --require-hashes "$lock"
 uv pip install --quiet --no-deps --no-build-isolation "${editable[@]}"
 

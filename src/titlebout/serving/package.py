@@ -23,7 +23,7 @@ from titlebout.core.results import StepResult
 from titlebout.models.loading import load_model_of
 from titlebout.repository.project import Project
 from titlebout.serving.library import copy_library
-from titlebout.serving.requirements import LOCK, serving_requirements
+from titlebout.serving.requirements import serving_requirements
 from titlebout.serving.smoke_test import Replay, replay, serve
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def package(project: Project, model_folder: Path, *, image: bool = False, base: 
     model_folder : Path
         See :mod:`titlebout.models.artifact`.
     image : bool
-        Also build a container image, when there is a builder and a ``requirements.lock``.
+        Also build a container image, when there is a builder.
     base : str
         Image that the container image is built on.
 
@@ -254,8 +254,6 @@ def _build_image(project: Project, bento: Path, tag: str, base: str) -> tuple[st
     """Return the reference of the image and how it was built, or None and why there is none."""
     if not base:
         return None, "no image was built: none was asked for"
-    if not (project.root / LOCK).is_file():
-        return None, f"no image was built: without {LOCK} there are no hashes to install its packages by"
     builder = next((name for name in BUILDERS if _works(name)), None)
     if builder is None:
         return None, f"no image was built: none of {', '.join(BUILDERS)} works here"
