@@ -41,7 +41,6 @@ PENDING = {
     ("src/titlebout/backtest/backtest.py", "labelled"),
     ("src/titlebout/checks/check.py", "misspelt"),
     ("src/titlebout/cli/main.py", "defence"),
-    ("src/titlebout/core/html.py", "colours"),
     ("src/titlebout/data/new_rows.py", "labelled"),
     ("src/titlebout/data/new_rows.py", "relabelled"),
     ("src/titlebout/drift/distances.py", "favours"),
@@ -51,7 +50,6 @@ PENDING = {
     ("src/titlebout/policy/attempts.py", "authorised"),
     ("src/titlebout/policy/rules.py", "labelled"),
     ("src/titlebout/retraining/propose.py", "authorised"),
-    ("src/titlebout/settings/config.py", "misspelt"),
     ("src/titlebout/training/train.py", "Labelled"),
 }
 
