@@ -2,8 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.table import Table
 from titlebout.backtest.report import BacktestResult, overview
 from titlebout.core import html
 from titlebout.core.markdown import score
-from titlebout.core.results import StepResult
+from titlebout.core.results import Record, StepResult
 
 NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s"}
 # Policies beside the loop in the plot: what they are called there, and their colour.
@@ -22,8 +21,7 @@ SHOWN = {
 }
 
 
-@dataclass(frozen=True)
-class Period:
+class Period(Record):
     """One month of the replay.
 
     Attributes
@@ -54,7 +52,6 @@ class Period:
     verdict: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class DemoResult(StepResult):
     """What the demo showed.
 
@@ -64,19 +61,19 @@ class DemoResult(StepResult):
         Where the repository and the HTML report are.
     ci : str
         How the first push was run.
-    periods : tuple of dict
-        One :class:`Period` per month.
+    periods : tuple of Period
+        One per month.
     log_loss : float
         Mean of the loop over all flights that arrived.
-    backtest : dict
+    backtest : BacktestResult
         The result of ``backtest`` for the same months.
     """
 
-    step: ClassVar[str] = "demo"
+    step: Literal["demo"] = "demo"
     repository: str
     page: str
     ci: str
-    periods: tuple[dict[str, Any], ...]
+    periods: tuple[Period, ...]
     log_loss: float
     backtest: BacktestResult
 
@@ -110,18 +107,18 @@ def _sentence(reason: str) -> str:
     return f"{reason[0].upper()}{reason[1:]}."
 
 
-def _rows(periods: tuple[dict[str, Any], ...]) -> tuple[list[str], list[list[str]]]:
+def _rows(periods: tuple[Period, ...]) -> tuple[list[str], list[list[str]]]:
     headers = ["period", "rows", "data check", "drift", "decision", "champion", "challenger", "verdict"]
     rows = [
         [
-            period["name"],
-            f"{period['rows']:,}",
-            period["check"],
-            period["drift"],
-            period["decision"],
-            score(period["champion_score"]),
-            score(period["challenger_score"]),
-            period["verdict"] or "-",
+            period.name,
+            f"{period.rows:,}",
+            period.check,
+            period.drift,
+            period.decision,
+            score(period.champion_score),
+            score(period.challenger_score),
+            period.verdict or "-",
         ]
         for period in periods
     ]
@@ -142,7 +139,7 @@ def page(result: DemoResult, periods: list[Period]) -> str:
     lines += [
         html.Line(
             f"{SHOWN[one.name][0]} (mean {one.mean_loss:.4f})",
-            [turn.loss for turn in one.turns],
+            [turn.loss for turn in one.outcomes],
             SHOWN[one.name][1],
             "--",
         )

@@ -19,7 +19,7 @@ import pytest
 import crossings
 from titlebout.core.errors import UnsafeError
 from titlebout.core.process import run, start
-from titlebout.core.results import read_json
+from titlebout.core.results import parse_result, read_json, to_json
 from titlebout.repository.project import Project
 from titlebout.serving import package as serving_package
 from titlebout.serving import smoke_test
@@ -111,7 +111,7 @@ def test_the_result_says_what_was_packaged_and_that_it_answered_alike(packaged: 
     assert result.golden_rows == 256
     assert result.max_difference < 1e-12
     assert result.size_bytes == (packaged.project.root / result.archive).stat().st_size
-    assert serving_package.PackageResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert parse_result(to_json(result.model_dump()), serving_package.PackageResult, "here") == result
 
 
 def test_the_bento_holds_model_code_and_packages_but_no_training_rows(packaged: Packaged) -> None:

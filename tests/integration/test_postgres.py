@@ -113,10 +113,10 @@ def test_the_whole_loop_runs_on_a_database(root: Path, base: "psycopg.Connection
 
     checked, measured = check_project(project, "current"), drift_measure.measure(project)
     assert checked.passed
-    assert checked.rows == measured.arrival["read"] < 500, "what can not be new is not asked for"
-    assert (measured.arrival["new"], measured.arrival["late"]) == (360, 60)
+    assert checked.rows == measured.arrival.read < 500, "what can not be new is not asked for"
+    assert (measured.arrival.new, measured.arrival.late) == (360, 60)
     result = retraining_retrain.retrain(project, Why("manual"))
-    assert (result.new_rows, result.arrival["ready"]) == (360, 360)
+    assert (result.new_rows, result.arrival.ready) == (360, 360)
 
 
 def test_labels_may_be_a_column_that_is_filled_later(root: Path, base: "psycopg.Connection[Any]") -> None:
@@ -126,7 +126,7 @@ def test_labels_may_be_a_column_that_is_filled_later(root: Path, base: "psycopg.
 
     assert check_project(project, "current").passed
     measured = drift_measure.measure(project)
-    assert (measured.arrival["waiting"], measured.arrival["ready"]) == (waiting, 300 - waiting)
+    assert (measured.arrival.waiting, measured.arrival.ready) == (waiting, 300 - waiting)
 
 
 def test_ids_of_64_bits_join_exactly(root: Path, base: "psycopg.Connection[Any]", tmp_path: Path) -> None:

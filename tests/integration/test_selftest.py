@@ -28,17 +28,17 @@ def crossings(rows: int, seed: int = 0) -> pd.DataFrame:
 
 
 def rates(result: SelftestResult) -> dict[str, float]:
-    return {trial["windows"]: trial["rate"] for trial in result.trials}
+    return {trial.windows: trial.rate for trial in result.trials}
 
 
 def test_a_quiet_reference_keeps_the_promise() -> None:
     result = selftest(crossings(1200), SETTINGS, "when", "late")
     assert (result.passed, result.verdict, result.rows, result.window) == (True, "kept", 1200, 300)
     assert rates(result)["random rows"] <= 0.02
-    assert [trial["runs"] for trial in result.trials] == [false_alarms.RANDOM_RUNS, false_alarms.CONSECUTIVE_RUNS]
-    assert all(trial["low"] <= trial["rate"] <= trial["high"] for trial in result.trials)
+    assert [trial.runs for trial in result.trials] == [false_alarms.RANDOM_RUNS, false_alarms.CONSECUTIVE_RUNS]
+    assert all(trial.low <= trial.rate <= trial.high for trial in result.trials)
     assert "promise kept" in render_selftest(result)
-    assert json.loads(to_json(result.to_dict()))["step"] == "drift-selftest"
+    assert json.loads(to_json(result.model_dump()))["step"] == "drift-selftest"
 
 
 def test_the_same_reference_says_the_same_twice() -> None:

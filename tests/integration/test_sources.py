@@ -73,7 +73,7 @@ def test_a_torn_line_is_counted_in_every_result_and_one_in_the_middle_is_refused
     checked, measured = check_project(project, "current"), drift_measure.measure(project)
     assert checked.rows == 299
     assert "unfinished last line of 1 files" in checked.reasons[-1]
-    assert (measured.arrival["read"], measured.arrival["unfinished"]) == (299, 1)
+    assert (measured.arrival.read, measured.arrival.unfinished) == (299, 1)
     assert "1 files with an unfinished last line" in drift_report.render_drift(measured)
 
     log.write_bytes(as_lines(ARRIVED)[:-9] + b"\n" + as_lines(ARRIVED.head(1)))
@@ -89,7 +89,7 @@ def test_only_logs_that_have_just_begun_mean_that_nothing_has_arrived(root: Path
     project = Project.find(root)
 
     assert check_project(project, "current").reasons == ("nothing has arrived yet",)
-    assert drift_measure.measure(project).arrival["unfinished"] == 1
+    assert drift_measure.measure(project).arrival.unfinished == 1
     with pytest.raises(InconclusiveError, match="nothing has arrived yet"):
         retraining_retrain.retrain(project, Why("manual"))
 
@@ -187,7 +187,7 @@ def test_the_whole_loop_runs_on_a_bucket(root: Path, bucket: Callable[[str, byte
     assert check_project(project, "current").rows == 300
     assert check_project(project, "current").passed
     result = drift_measure.measure(project)
-    assert (result.new_rows, result.arrival["ready"], result.arrival["read"]) == (300, 300, 300)
+    assert (result.new_rows, result.arrival.ready, result.arrival.read) == (300, 300, 300)
 
 
 @pytest.mark.parametrize("url", ["s3://no-such-bucket/log", "s3://no-such-bucket/log/*.csv"])
@@ -313,7 +313,7 @@ def test_a_query_of_a_database_gives_the_rows(root: Path, base: sqlite3.Connecti
     same_rows(read_current(project).frame)
     assert check_project(project, "current").passed
     result = drift_measure.measure(project)
-    assert (result.new_rows, result.arrival["ready"]) == (300, 300)
+    assert (result.new_rows, result.arrival.ready) == (300, 300)
 
 
 def test_a_table_is_read_by_its_name_in_chunks(
@@ -345,7 +345,7 @@ def test_only_rows_that_can_be_new_are_asked_for(root: Path, base: sqlite3.Conne
     assert len(read_current(project).frame) == 900
     assert len(found) == 300 + (known["departure"] >= oldest).sum()
     assert check_project(project, "current").rows == len(found)
-    assert drift_measure.measure(project).arrival["new"] == 300
+    assert drift_measure.measure(project).arrival.new == 300
 
 
 @pytest.mark.parametrize(
@@ -441,7 +441,7 @@ def test_labels_arrive_on_their_own_and_late(
     project = configure(root, "incoming", id=["id"], labels="memory://labels")
 
     measured = drift_measure.measure(project)
-    assert (measured.new_rows, measured.arrival["ready"], measured.arrival["waiting"]) == (300, 0, 300)
+    assert (measured.new_rows, measured.arrival.ready, measured.arrival.waiting) == (300, 0, 300)
     assert {column["name"] for column in measured.columns}.isdisjoint({"late", "id"})
     with pytest.raises(InconclusiveError, match="0 new rows are too few") as caught:
         retraining_retrain.retrain(project, Why("manual"))
@@ -454,11 +454,11 @@ def test_labels_arrive_on_their_own_and_late(
     checked, measured = check_project(project, "current"), drift_measure.measure(project)
     assert checked.passed
     assert "1 labels are of rows that are not there" in checked.reasons[-1]
-    assert (measured.arrival["ready"], measured.arrival["waiting"], measured.arrival["unknown_labels"]) == (200, 100, 1)
+    assert (measured.arrival.ready, measured.arrival.waiting, measured.arrival.unknown_labels) == (200, 100, 1)
 
     result = retraining_retrain.retrain(project, Why("manual"))
     assert result.new_rows == 200
-    assert result.arrival["waiting"] == 100
+    assert result.arrival.waiting == 100
     assert "300 new (" in retraining_retrain.render_retrain(result)
 
     memory.pipe_file(
@@ -508,7 +508,7 @@ def test_late_rows_are_taken_in_and_counted(root: Path) -> None:
         5,
     )
     result = retraining_retrain.retrain(project, Why("manual"))
-    assert (result.new_rows, result.arrival["late"], result.arrival["too_late"]) == (360, 60, 5)
+    assert (result.new_rows, result.arrival.late, result.arrival.too_late) == (360, 60, 5)
     assert counts["watermark"] == sample.crossings()["departure"].max().isoformat()
 
 

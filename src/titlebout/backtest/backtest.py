@@ -132,7 +132,7 @@ def compare(
         loss=PRIMARY[project.params.data.task],
         start_rows=len(start),
         label_delay=plan.label_delay,
-        periods=tuple(Period(one.name, len(one.rows), one.refused) for one in arriving),
+        periods=tuple(Period(name=one.name, rows=len(one.rows), refused=one.refused) for one in arriving),
         policies=found,
     )
 

@@ -10,14 +10,13 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import pandas as pd
 
-from titlebout.checks.findings import Answer, findings, reasons, verdict
+from titlebout.checks.findings import Answer, Failure, Verdict, findings, reasons, verdict
 from titlebout.checks.suites import ROW_COUNT, Expectation, SuiteError, load_suite
 from titlebout.core.errors import TitleboutError
 from titlebout.core.markdown import code, escape, number, table
@@ -37,33 +36,31 @@ logger = logging.getLogger(__name__)
 NOTHING_ARRIVED = "nothing has arrived yet"
 
 
-@dataclass(frozen=True, kw_only=True)
 class CheckResult(StepResult):
     """What a suite says about a table.
 
     Attributes
     ----------
-    verdict : str
-        ``passed``, ``warning`` (nothing critical), ``schema_skew`` (other columns or types), ``value_skew``.
+    verdict : {"passed", "warning", "schema_skew", "value_skew"}
+        Warning: nothing critical. Schema skew: other columns or types.
     source : str
         What was checked.
     rows, columns : int
         Its shape.
     evaluated, skipped : int
         Expectations that were answered, and those that could not be asked; `reasons` says why.
-    failures : tuple of dict
-        kind (``schema`` or ``value``), severity, type, column, message, unexpected_count, unexpected_percent and
-        row_examples: positions of rows, counted from 0. Never a value of a row.
+    failures : tuple of Failure
+        The worst first.
     """
 
-    step: ClassVar[str] = "check-data"
-    verdict: str
+    step: Literal["check-data"] = "check-data"
+    verdict: Verdict
     source: str
     rows: int
     columns: int
     evaluated: int
     skipped: int = 0
-    failures: tuple[dict[str, Any], ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 def check_project(project: Project, on: str) -> CheckResult:
@@ -95,7 +92,7 @@ def check_project(project: Project, on: str) -> CheckResult:
     late = target in current.frame and current.frame[target].isna().any()
     frame = current.frame.drop(columns=target) if late else current.frame
     result = check_data(frame, project.suite_path, source, target)
-    return replace(result, reasons=(*result.reasons, *_left_out(current)))
+    return result.replace(reasons=(*result.reasons, *_left_out(current)))
 
 
 def _current(project: Project) -> Current:
@@ -301,6 +298,6 @@ def _skipped_because(skipped: int, absent: str | None, rows: int) -> Iterator[st
         yield f"{skipped} expectations were skipped: {absent!r} has not arrived yet"
 
 
-def _row(failure: Mapping[str, Any]) -> tuple[object, ...]:
-    column = code(failure["column"]) if failure["column"] else ""
-    return failure["severity"], column, failure["message"], ", ".join(map(str, failure["row_examples"]))
+def _row(failure: Failure) -> tuple[object, ...]:
+    column = code(failure.column) if failure.column else ""
+    return failure.severity, column, failure.message, ", ".join(map(str, failure.row_examples))

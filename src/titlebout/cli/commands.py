@@ -5,7 +5,6 @@ Heavy libraries are imported inside the commands, so that ``--help`` costs no mo
 
 import logging
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,14 +205,9 @@ def promote_command(pipeline: str | None) -> Report:
     Example:
       titlebout evaluate && titlebout promote
     """  # noqa: D301
-    from titlebout.core.results import read_json
-    from titlebout.models.champion import promote
-    from titlebout.repository.dvc import Dvc
+    from titlebout.gate.promotion import promote
 
-    project = _project(pipeline)
-    dvc = Dvc(project)
-    result = promote(project, dvc.pull_challenger(), read_json(project.reports / "evaluate.json"))
-    dvc.push()
+    result = promote(_project(pipeline))
     return Report(result, f"### Promotion\n\n{result.reasons[0]}.\n")
 
 
@@ -262,7 +256,11 @@ def drift_command(pipeline: str | None, selftest: bool) -> Report:
     if selftest:
         return _selftest(project)
     result = measure(project)
-    outputs = {"verdict": result.verdict, "drift": result.verdict == "drift", "columns": list(result.drifted)}
+    outputs: dict[str, object] = {
+        "verdict": result.verdict,
+        "drift": result.verdict == "drift",
+        "columns": list(result.drifted),
+    }
     codes = {
         "drift": ExitCode.DRIFT_FOUND,
         "structural": ExitCode.DATA_REFUSED,
@@ -357,7 +355,7 @@ def retrain_command(
         handed = Handed(result.commit, log_ref(project.pipeline), result.title, result.body)
     if at is not None:
         proposed = propose(project, at, handed, git, run_url())
-        result = proposed if from_bundle or handed.commit else replace(result, url=proposed.url)
+        result = proposed if from_bundle or handed.commit else result.replace(url=proposed.url)
     outputs = {key: getattr(result, key) for key in ("operation", "verdict", "branch", "url")}
     outputs |= {"number": result.number or "", "head-sha": result.commit} | _at(project, "retrain")
     refused = ExitCode.DATA_REFUSED if result.verdict == "data_refused" else ExitCode.CHALLENGER_LOST

@@ -98,7 +98,7 @@ def _deliver(report: Report, as_json: bool) -> None:
     from titlebout.forge.actions import Ci, defang
     from titlebout.repository.project import Project
 
-    document = report.result.to_dict()
+    document = report.result.model_dump()
     if report.outputs:
         folder = Project.find(Path.cwd()).reports
         write_json(folder / f"{report.result.step}.json", document)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from titlebout.checks.check import check_project
 from titlebout.core.errors import ExitCode, TitleboutError
-from titlebout.core.results import write_json
+from titlebout.core.results import write_json, write_result
 from titlebout.repository.dvc import STAGE_ERROR_FILE
 from titlebout.repository.project import Project
 from titlebout.training.train import fit, prepare, score
@@ -39,7 +39,7 @@ def run(project: Project, name: str) -> None:
 def _check(project: Project) -> None:
     """Check the tracked data: the result goes into git, a refusal ends the pipeline with the check's own exit code."""
     result = check_project(project, "tracked")
-    write_json(project.stage_reports / "check-data.json", result.to_dict())
+    write_result(project.stage_reports / "check-data.json", result)
     if not result.passed:
         refused = TitleboutError(result.reasons[0], where="data/", fix="read pipelines/*/reports/check-data.json")
         refused.exit_code = ExitCode.DATA_REFUSED

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Literal
 
 from titlebout.checks.suites import scaffold_suite
 from titlebout.core.errors import ConfigError, ConflictError, NotFoundError
@@ -24,7 +24,7 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
-from titlebout.scaffold.columns import read_roles
+from titlebout.scaffold.columns import Roles, read_roles
 from titlebout.scaffold.templates import EXAMPLE, EXAMPLE_PACKAGE
 from titlebout.settings.config import DataParams
 
@@ -61,7 +61,6 @@ class Request:
     task: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
 class NewResult(StepResult):
     """What was generated.
 
@@ -75,13 +74,12 @@ class NewResult(StepResult):
         Commands, in order.
     """
 
-    step: ClassVar[str] = "new"
+    step: Literal["new"] = "new"
     path: str
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
 class AdoptResult(StepResult):
     """What became of the user's table.
 
@@ -89,14 +87,13 @@ class AdoptResult(StepResult):
     ----------
     pipeline, package : str
         Their new names.
-    roles : dict
-        See :class:`titlebout.scaffold.columns.Roles`.
+    roles : Roles
     """
 
-    step: ClassVar[str] = "adopt"
+    step: Literal["adopt"] = "adopt"
     pipeline: str
     package: str
-    roles: dict[str, Any]
+    roles: Roles
 
 
 def new(request: Request, *, ask: bool = False) -> NewResult:
@@ -167,7 +164,7 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
     _take_data(project.root, data, name)
-    return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles.to_dict())
+    return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles)
 
 
 def render_adopt(result: AdoptResult) -> str:

@@ -10,9 +10,8 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal
 
 import yaml
 
@@ -77,7 +76,6 @@ CMD ["bentoml", "serve", "/app/bento", "--host", "0.0.0.0", "--port", "3000"]
 """
 
 
-@dataclass(frozen=True, kw_only=True)
 class PackageResult(StepResult):
     """What was packaged, and how it answered.
 
@@ -99,7 +97,7 @@ class PackageResult(StepResult):
         How the image was built, or why none was.
     """
 
-    step: ClassVar[str] = "package"
+    step: Literal["package"] = "package"
     tag: str
     model_sha256: str
     bento: str

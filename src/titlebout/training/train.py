@@ -3,9 +3,9 @@
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,6 @@ from titlebout.repository.project import Project
 from titlebout.training.window import Window, choose
 
 
-@dataclass(frozen=True, kw_only=True)
 class TrainResult(StepResult):
     """What `titlebout train` did.
 
@@ -39,7 +38,7 @@ class TrainResult(StepResult):
         The model's own scores on the holdout.
     """
 
-    step: ClassVar[str] = "train"
+    step: Literal["train"] = "train"
     changed: bool = False
     ran: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()

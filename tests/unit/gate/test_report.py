@@ -12,23 +12,25 @@ import pytest
 from titlebout.core.arrays import FloatArray
 from titlebout.core.results import to_json
 from titlebout.gate.decision import Guard, decide
-from titlebout.gate.evaluate import EvaluateResult, _result
+from titlebout.gate.evaluate import EvaluationFacts, _result
 from titlebout.gate.predictions import Bout
-from titlebout.gate.report import draw, render_evaluate
+from titlebout.gate.report import EvaluateResult, Holdout, draw, render_evaluate
 from titlebout.metrics.estimates import Truth
 from titlebout.settings.config import GateSettings, SlicesSettings
 
 SETTINGS = GateSettings(min_rows=100, slices=SlicesSettings(columns=("harbour",)))
-HOLDOUT = {"rows": 900, "fingerprint": "f" * 64, "start": "2024-04-06T00:00", "end": "2024-04-19T22:00", "uses": 1}
-FACTS = {
-    "reason": "drift",
-    "challenger": "0123456789abcdef.dir",
-    "champion": "fedcba9876543210.dir",
-    "promotion_requested": True,
-    "latency_ms": {"challenger": 2.0, "champion": 3.0},
-    "size_bytes": {"challenger": 2000, "champion": 3000},
-    "holdout": HOLDOUT,
-}
+HOLDOUT = Holdout(rows=900, fingerprint="f" * 64, start="2024-04-06T00:00", end="2024-04-19T22:00", uses=1)
+FACTS = EvaluationFacts(
+    reason="drift",
+    challenger="0123456789abcdef.dir",
+    champion="fedcba9876543210.dir",
+    promotion_requested=True,
+    anchor_missing="",
+    latency_ms={"challenger": 2.0, "champion": 3.0},
+    size_bytes={"challenger": 2000, "champion": 3000},
+    holdout=HOLDOUT,
+    guards=(),
+)
 
 
 def bout(noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south"), rows: int = 900) -> Bout:
@@ -46,10 +48,10 @@ def bout(noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south")
 
 
 def result(noise: dict[str, float], reason: str = "drift", **facts: Any) -> EvaluateResult:
-    about = {**FACTS, "reason": reason, **facts}
+    about = FACTS.replace(reason=reason, **facts)
     if "champion" not in noise:
-        about["champion"] = ""
-    return _result(about, decide(bout(noise), SETTINGS, reason, about["holdout"]["uses"]), passed=True)
+        about = about.replace(champion="")
+    return _result(about, decide(bout(noise), SETTINGS, reason, about.holdout.uses), passed=True)
 
 
 def test_a_reviewer_reads_the_verdict_the_evidence_and_what_to_do_next() -> None:
@@ -118,7 +120,7 @@ def test_words_of_others_stay_words() -> None:
 
 
 def test_a_result_is_strict_json_with_everything_the_report_shows() -> None:
-    document = json.loads(to_json(result({"challenger": 0.3, "champion": 1.2, "anchor": 1.0}).to_dict()))
+    document = json.loads(to_json(result({"challenger": 0.3, "champion": 1.2, "anchor": 1.0}).model_dump()))
 
     assert document["step"] == "evaluate"
     assert {guard["name"] for guard in document["guards"]} == {"roc_auc", "accuracy", "slices", "calibration"}
@@ -131,7 +133,9 @@ def test_a_result_is_strict_json_with_everything_the_report_shows() -> None:
 def test_a_guard_that_fails_afterwards_leads_the_reasons() -> None:
     won = decide(bout({"challenger": 0.3, "champion": 1.2}), SETTINGS, "change")
     text = render_evaluate(
-        _result(FACTS, won.guarded([Guard("serving", "failed", "it answers otherwise")]), passed=False)
+        _result(
+            FACTS, won.guarded([Guard(name="serving", status="failed", detail="it answers otherwise")]), passed=False
+        )
     )
 
     assert text.startswith(
