@@ -16,7 +16,7 @@ from demo import report
 from demo.report import DemoResult, Period
 from titlebout.backtest.backtest import PAGE, Plan, compare
 from titlebout.backtest.report import BacktestResult, page
-from titlebout.checks.check import check_project
+from titlebout.checks.check import check_data
 from titlebout.core.errors import ConflictError
 from titlebout.core.process import run
 from titlebout.core.results import write_result, write_text_atomically
@@ -195,7 +195,7 @@ def _first_champion(project: Project, say: Say) -> None:
     write_result(project.reports / "evaluate.json", result)
     promote(project)
     commit(project, "Promote the first champion")
-    packaged = package(project, Dvc(project).pull_model("champion"), image=False)
+    packaged = package(project)
     say(f"    {packaged.reasons[0]}")
 
 
@@ -215,7 +215,7 @@ def _replay(project: Project, months: tuple[Path, ...], say: Say) -> list[Period
 
 def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Period:
     """Do what drift.yml does: check, measure drift, decide, retrain; and merge what the gate promotes."""
-    checked = check_project(project, "current")
+    checked = check_data(project, "current")
     write_result(project.reports / "check-data.json", checked)
     period = Period(name=name, rows=rows, check=checked.verdict, drift="-", decision="stop", loss=loss)
     if checked.passed:

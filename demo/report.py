@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rich import box
 from rich.console import Console
@@ -69,6 +69,8 @@ class DemoResult(StepResult):
         The result of ``backtest`` for the same months.
     """
 
+    laid_out: ClassVar[bool] = True
+
     step: Literal["demo"] = "demo"
     repository: str
     page: str
@@ -77,18 +79,17 @@ class DemoResult(StepResult):
     log_loss: float
     backtest: BacktestResult
 
-
-def render_demo(result: DemoResult) -> str:
-    """Return the terminal's table and the sentences below it."""
-    lines = [*_laid_out(*_rows(result.periods)), *map(_sentence, result.reasons), ""]
-    lines += ["The same months under other policies (`titlebout backtest`):"]
-    lines += [*_laid_out(*overview(result.backtest)), *map(_sentence, result.backtest.reasons), ""]
-    lines += [
-        f"First push: {result.ci}",
-        f"Report:     {result.page}, and backtest.html beside it",
-        f"Repository: {result.repository}  (try `git log --graph --oneline`)",
-    ]
-    return "\n".join(lines).strip("\n") + "\n"
+    def to_markdown(self) -> str:
+        """Return the terminal's table and the sentences below it."""
+        lines = [*_laid_out(*_rows(self.periods)), *map(_sentence, self.reasons), ""]
+        lines += ["The same months under other policies (`titlebout backtest`):"]
+        lines += [*_laid_out(*overview(self.backtest)), *map(_sentence, self.backtest.reasons), ""]
+        lines += [
+            f"First push: {self.ci}",
+            f"Report:     {self.page}, and backtest.html beside it",
+            f"Repository: {self.repository}  (try `git log --graph --oneline`)",
+        ]
+        return "\n".join(lines).strip("\n") + "\n"
 
 
 def _laid_out(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -22,12 +22,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from titlebout.cli.commands import OUTPUTS, cli
+from titlebout.cli.commands import cli
 from titlebout.core import errors
 from titlebout.core.results import Record, StepResult
 from titlebout.settings.config import Params, Settings, settings_schema
 
-WRITING = {*OUTPUTS, "backtest"}  # commands that leave their result in reports/
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 SCHEMA = REFERENCE / "titlebout.schema.json"
@@ -233,8 +232,9 @@ def result_types() -> list[type[StepResult]]:
 def _result(kind: type[StepResult], described: set[type[Record]]) -> str:
     """Return what there is to know about a result, and about those of its records that no result before it has."""
     step = step_of(kind)
-    outputs = ", ".join(f"`{name}`" for name in OUTPUTS.get(step, ()))
-    place = f"`reports/{step}.json`" if _command(kind) in WRITING else "Only with `--json`: this command writes no file"
+    has_action = (ACTIONS / step / "action.yml").is_file()
+    outputs = ", ".join(f"`{name}`" for name in kind.output_fields) if has_action else ""
+    place = f"`reports/{step}.json`" if kind.written else "Only with `--json`: this command writes no file"
     told = f"{place}. Outputs of its Action: {outputs}." if outputs else f"{place}."
     parts = [f"## {step}", f"{_first_line(kind)} {told}", _fields(kind)]
     for inner in dict.fromkeys(_records(kind)):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from titlebout.core import process
-from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
+from titlebout.core.errors import ConfigError, ExitCode, NotFoundError, TitleboutError
 from titlebout.core.markdown import code, table
 from titlebout.core.results import Record, StepResult, read_json
 from titlebout.data.current import look_at
@@ -56,6 +56,17 @@ class DoctorResult(StepResult):
     step: Literal["doctor"] = "doctor"
     findings: tuple[Finding, ...]
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK if self.passed else ExitCode.USAGE
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        rows = [(f.name, _state(f), code(f.what)) for f in self.findings]
+        fixes = [f"- {f.name}: {f.fix}" for f in self.findings if f.fix]
+        return "\n".join(["### Doctor", "", table(["check", "state", "found"], rows), *fixes]).rstrip() + "\n"
+
 
 def doctor(start: Path) -> DoctorResult:
     """Look at the machine and at the repository that `start` lies in; never fails, whatever it finds.
@@ -69,13 +80,6 @@ def doctor(start: Path) -> DoctorResult:
     advice = [finding for finding in findings if not finding.ok and not finding.required]
     said = tuple(f"{finding.name}: {finding.what}" for finding in (*broken, *advice))
     return DoctorResult(passed=not broken, reasons=said or ("everything is in place",), findings=findings)
-
-
-def render_doctor(result: DoctorResult) -> str:
-    """Return the Markdown fragment of the command."""
-    rows = [(f.name, _state(f), code(f.what)) for f in result.findings]
-    fixes = [f"- {f.name}: {f.fix}" for f in result.findings if f.fix]
-    return "\n".join(["### Doctor", "", table(["check", "state", "found"], rows), *fixes]).rstrip() + "\n"
 
 
 def _state(finding: Finding) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from titlebout.checks import check as checks_check
-from titlebout.checks.check import CheckResult, check_data, check_project, render_check
+from titlebout.checks.check import CheckResult, check_data, check_table, check_tracked
 from titlebout.checks.suites import SuiteError, scaffold_suite
 from titlebout.core.errors import TitleboutError
 from titlebout.core.results import parse_result, read_json, to_json
@@ -54,11 +54,11 @@ def one(folder: Path, kind: str, severity: str = "critical", **kwargs: Any) -> P
 
 
 def checked(frame: pd.DataFrame, suite: Path, late_target: str | None = None) -> CheckResult:
-    result = check_data(frame, suite, "incoming", late_target)
+    result = check_table(frame, suite, "incoming", late_target)
     assert parse_result(to_json(result.model_dump()), CheckResult, "here") == result
-    assert check_data(frame, suite, "incoming", late_target).model_dump() == result.model_dump()
+    assert check_table(frame, suite, "incoming", late_target).model_dump() == result.model_dump()
     assert result.reasons
-    assert render_check(result).startswith("### Data check: ")
+    assert result.to_markdown().startswith("### Data check: ")
     return result
 
 
@@ -187,7 +187,7 @@ def test_what_great_expectations_would_drop_is_refused(tmp_path: Path, case: str
     kind, kwargs, why = MISTAKES[case]
     path = one(tmp_path, kind, **kwargs)
     with pytest.raises(SuiteError) as caught:
-        check_data(ferries(), path, "incoming")
+        check_table(ferries(), path, "incoming")
     assert why in caught.value.what
     assert caught.value.where == f"{path}: expectations.0 (expect_{kind})"
 
@@ -219,7 +219,7 @@ def test_an_answer_that_vanishes_is_no_pass(suite: Path, monkeypatch: pytest.Mon
     validate = checks_check._validate
     monkeypatch.setattr(checks_check, "_validate", forgetful)
     with pytest.raises(TitleboutError, match="answered 24 of 25"):
-        check_data(ferries(), suite, "incoming")
+        check_table(ferries(), suite, "incoming")
 
 
 @pytest.mark.parametrize("column", [[1, None], [None, None], [np.nan, np.nan]])
@@ -281,7 +281,7 @@ def test_values_of_rows_are_never_told(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.INFO):
         result = checked(frame, write(tmp_path, name="s", expectations=rules))
     assert len(result.failures) == len(rules)
-    said = to_json(result.model_dump()) + render_check(result) + caplog.text
+    said = to_json(result.model_dump()) + result.to_markdown() + caplog.text
     assert secret not in said
     assert "31337" not in said.replace(",", "")
 
@@ -291,10 +291,10 @@ def test_markup_in_names_stays_text(tmp_path: Path) -> None:
     result = checked(
         pd.DataFrame({name: ["a"]}), one(tmp_path, "column_values_to_be_in_set", column=name, value_set=["b"])
     )
-    lines = render_check(result).splitlines()
+    lines = result.to_markdown().splitlines()
     assert sum(line.startswith("| ") for line in lines) == 3
     assert not any(line.startswith("# x") for line in lines)
-    assert "<script>" not in render_check(result).replace("\\<", "")
+    assert "<script>" not in result.to_markdown().replace("\\<", "")
 
 
 def test_nothing_is_printed_and_no_file_written(
@@ -339,10 +339,10 @@ def test_the_tracked_and_the_current_data_of_a_repository_are_checked(root: Path
     import sample
 
     project = Project.find(root)
-    assert check_project(project, "tracked").verdict == "passed"
+    assert check_tracked(project).verdict == "passed"
     (root / "incoming").mkdir()
     sample.crossings(50).drop(columns="late").to_csv(root / "incoming" / "new.csv", index=False)
-    result = check_project(project, "current")
+    result = check_data(project, "current")
     assert (result.verdict, result.source, result.skipped) == ("passed", "incoming", 1)
 
 
@@ -357,7 +357,7 @@ def flights_by_month() -> dict[str, pd.DataFrame]:
 def test_the_reference_suite_fits_the_whole_year() -> None:
     warned: dict[str, set[str]] = {}
     for month, flights in flights_by_month().items():
-        result = check_data(flights, ROOT / "expectations" / "flights-delay.json", month)
+        result = check_table(flights, ROOT / "expectations" / "flights-delay.json", month)
         assert result.passed, result.reasons
         if result.failures:
             warned[month] = {failure.column for failure in result.failures}

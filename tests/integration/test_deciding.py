@@ -30,7 +30,7 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.retraining import decide as retraining_decide
-from titlebout.retraining.decide import DecideResult, render_decide
+from titlebout.retraining.decide import DecideResult
 
 Command = Callable[..., Said]
 CHAMPION = Path("pipelines/ferries/champion.dvc")
@@ -447,7 +447,7 @@ def test_a_result_is_read_back_and_shown(here: Path) -> None:
     again = parse_result(to_json(result.model_dump()), DecideResult, "here")
 
     assert again == result
-    assert "The data stands at 12,000 rows." in render_decide(again)
+    assert "The data stands at 12,000 rows." in again.to_markdown()
 
 
 def test_the_z_of_two_samples_is_welchs() -> None:

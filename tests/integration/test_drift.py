@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import sample
-from titlebout.checks.check import check_project
+from titlebout.checks.check import check_data
 from titlebout.core import process
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError
 from titlebout.core.results import parse_result, to_json
@@ -21,7 +21,7 @@ from titlebout.drift import measure as drift_measure
 from titlebout.drift.alignment import Pair
 from titlebout.drift.importance import Outlook
 from titlebout.drift.measure import drift
-from titlebout.drift.report import DriftResult, TimeRange, _has_values, render_drift, write_reports
+from titlebout.drift.report import DriftResult, TimeRange, _has_values, write_reports
 from titlebout.repository.project import Project
 from titlebout.settings.config import DriftSettings
 
@@ -58,7 +58,7 @@ def compared(reference: pd.DataFrame, current: pd.DataFrame, **settings: Any) ->
     result = drift(reference, current, SETTINGS.model_copy(update=settings), "when", "returned")
     json.loads(to_json(result.model_dump()))
     assert parse_result(to_json(result.model_dump()), DriftResult, "here") == result
-    assert "###" in render_drift(result)
+    assert "###" in result.to_markdown()
     return result
 
 
@@ -167,7 +167,7 @@ def test_a_column_that_the_champion_hardly_looks_at_does_not_decide(
     assert [one.columns[0].status for one in verdicts] == ["drift", "drift"]
     assert [one.columns[0].decides for one in verdicts] == [True, False]
     assert "hardly matters" in verdicts[1].reasons[0]
-    assert "0.1 %" in render_drift(verdicts[1])
+    assert "0.1 %" in verdicts[1].to_markdown()
     every = SETTINGS.model_copy(update={"min_importance": 0.0})
     assert drift(reference, moved, every, "when", "returned", light).verdict == "drift"
     labels = current.assign(returned=1)
@@ -352,7 +352,7 @@ def test_the_report_shows_columns_without_their_markup(
     assert "<script>alert" not in html
     assert "<img src=x" not in html
     assert "Dataset Drift is detected" in html
-    assert "|" not in render_drift(result).split("alert(1)")[1].split("`")[0]
+    assert "|" not in result.to_markdown().split("alert(1)")[1].split("`")[0]
 
 
 @pytest.mark.parametrize("case", ["nullable dtypes", "a repeated index", "numbers beyond squaring"])
@@ -377,7 +377,7 @@ def test_a_report_that_fails_does_not_cost_the_decision(
     assert failed.verdict == "drift"
     assert failed.columns == result.columns
     assert failed.report_error.startswith("DiskError: ")
-    assert "drawings are incomplete" in render_drift(failed)
+    assert "drawings are incomplete" in failed.to_markdown()
 
 
 def test_plots_are_the_same_bytes_every_time(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_drawings_of_an_earlier_run_are_removed(reference: pd.DataFrame, current
 
 
 def test_the_table_names_only_what_differs(reference: pd.DataFrame, current: pd.DataFrame) -> None:
-    text = render_drift(compared(reference, current.assign(price=current["price"] + 5, returned=1)))
+    text = compared(reference, current.assign(price=current["price"] + 5, returned=1)).to_markdown()
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert [re.findall("`(.*?)`", row)[0] for row in rows] == ["returned", "price"]
     assert "`returned` (label) | drift" in rows[0]
@@ -414,7 +414,7 @@ def test_levels_of_few_rows_are_not_told(reference: pd.DataFrame, current: pd.Da
     result, columns = drift_measure._examine(reference, current.assign(country=names), SETTINGS, "when", "returned")
     assert statuses(result)["country"] == "drift"
     (plot,) = drawn(tmp_path, result, columns)
-    assert "person" not in to_json(result.model_dump()) + render_drift(result) + plot.read_text(encoding="utf-8")
+    assert "person" not in to_json(result.model_dump()) + result.to_markdown() + plot.read_text(encoding="utf-8")
 
 
 def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None:
@@ -471,8 +471,8 @@ def test_nothing_arrived_is_no_error(root: Path) -> None:
     result = drift_measure.measure(Project.find(root))
 
     assert (result.verdict, result.reasons) == ("insufficient_data", ("nothing has arrived yet",))
-    assert "nothing has arrived yet" in render_drift(result)
-    assert check_project(Project.find(root), "current").reasons == ("nothing has arrived yet",)
+    assert "nothing has arrived yet" in result.to_markdown()
+    assert check_data(Project.find(root), "current").reasons == ("nothing has arrived yet",)
 
 
 def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:

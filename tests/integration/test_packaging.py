@@ -71,7 +71,7 @@ def packaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / "scratch").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder / "scratch"))
-        result = serving_package.package(project, project.model_dir, image=True)
+        result = serving_package.package_folder(project, project.model_dir, image=True)
     yield Packaged(project, result, folder / "scratch")
     sys.path[:] = path
 
@@ -357,7 +357,7 @@ def test_a_tampered_model_is_not_packaged(packaged: Packaged, copied: Project) -
     path.write_bytes(weights)
     shutil.rmtree(copied.root / "build")
     with pytest.raises(UnsafeError, match="not the one its manifest describes"):
-        serving_package.package(copied, copied.model_dir)
+        serving_package.package_folder(copied, copied.model_dir)
     assert not (copied.root / "build").exists()
 
 
@@ -373,7 +373,7 @@ def test_a_model_that_answers_otherwise_than_it_did_keeps_the_old_package_in_pla
     golden["answers"][0] = [first[0] * (1 + 1e-5), *first[1:]]
     path.write_text(json.dumps(golden), encoding="utf-8")
     with pytest.raises(UnsafeError, match="golden rows differ") as caught:
-        serving_package.package(copied, copied.model_dir)
+        serving_package.package_folder(copied, copied.model_dir)
     assert caught.value.exit_code == 7
     assert (copied.root / "build" / "bento" / "crossings" / "src" / "model" / "golden.json").read_bytes() == before
     assert processes_below(tmp_path) == []
@@ -389,12 +389,12 @@ def test_code_that_is_not_in_the_bento_is_missed_before_anybody_serves_it(
     features.write_text("import elsewhere\n" + features.read_text(encoding="utf-8"), encoding="utf-8")
     (copied.root / "src" / "elsewhere.py").touch()
     with pytest.raises(UnsafeError, match="does not become ready") as caught:
-        serving_package.package(copied, copied.model_dir)
+        serving_package.package_folder(copied, copied.model_dir)
     assert "No module named 'elsewhere'" in str(caught.value.why)
     assert processes_below(tmp_path) == []
 
 
 def test_the_report_shows_the_model_and_why_there_is_no_image(packaged: Packaged) -> None:
-    text = serving_package.render_package(packaged.result)
+    text = packaged.result.to_markdown()
     assert f"`{packaged.result.model_sha256}`" in text
     assert "no image was built" in text

@@ -504,7 +504,7 @@ def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     assert len(github.calls) == asked, "what was told is not told again"
     assert (first.passed, first.operation, first.verdict, first.reason) == (True, "none", "keep", "schedule")
     assert (second.passed, second.operation, second.verdict) == (True, "none", "")
-    assert "nothing new" in retraining_retrain.render_retrain(second)
+    assert "nothing new" in second.to_markdown()
     assert logs_at_origin(after) == [("drift", "won"), ("schedule", "lost")]
     assert Git(after.root).remote_branch(BRANCH) is None
     state = httpx.get(f"{github.url}/_stand-in/state").json()

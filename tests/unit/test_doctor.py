@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import sample
-from titlebout.doctor import LARGEST_REMOTE, doctor, render_doctor
+from titlebout.doctor import LARGEST_REMOTE, doctor
 from titlebout.repository.git import Git
 
 ADVICE_OF_THE_SAMPLE = {"lock", "champion", "workflows", "current data"}
@@ -118,7 +118,7 @@ def test_a_check_that_breaks_does_not_take_the_others_with_it(root: Path, monkey
 
 def test_the_report_has_every_finding_and_every_fix(root: Path) -> None:
     result = doctor(root)
-    report = render_doctor(result)
+    report = result.to_markdown()
     assert report.startswith("### Doctor\n")
     for finding in result.findings:
         assert f"| {finding.name} | " in report

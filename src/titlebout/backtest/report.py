@@ -1,7 +1,7 @@
 """What a backtest found: a line per policy, what the evidence supports, and the HTML page with the plots."""
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -98,12 +98,35 @@ class BacktestResult(StepResult):
         ``never``, what all are measured against, first.
     """
 
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {"report": "report"}
+
     step: Literal["backtest"] = "backtest"
     loss: str
     start_rows: int
     label_delay: int
     periods: tuple[Period, ...]
     policies: tuple[Policy, ...]
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown: a line per policy, and what the evidence supports."""
+        first, last = self.periods[0].name, self.periods[-1].name
+        after = f", labels {self.label_delay} periods late" if self.label_delay else ""
+        what = f"{len(self.periods)} periods, {first} to {last}, after a start of {self.start_rows:,} rows{after}."
+        refused = [f"{period.name} ({period.refused})" for period in self.periods if period.refused]
+        headers, rows = overview(self)
+        lines = [
+            "### Backtest",
+            "",
+            escape(what),
+            "",
+            table(headers, [(code(name), *others) for name, *others in rows]),
+        ]
+        if refused:
+            shown = "; ".join(refused[:SHOWN_REFUSED])
+            lines += [f"Refused by the data check: {len(refused)} of {len(self.periods)}: {escape(shown)}.", ""]
+        lines += [f"- {escape(_sentence(reason))}" for reason in self.reasons]
+        return "\n".join(lines) + "\n"
 
 
 def summaries(played: Sequence[tuple[Contender, Season]]) -> tuple[Policy, ...]:
@@ -194,21 +217,6 @@ def _interval(one: Policy, best: Policy) -> tuple[float, float]:
     if se is None:
         return more, float("inf")
     return more, float(t.ppf(1 - LEVEL / 2, len(one.outcomes) - 1)) * se
-
-
-def render_backtest(result: BacktestResult) -> str:
-    """Return the Markdown fragment of the step: a line per policy, and what the evidence supports."""
-    first, last = result.periods[0].name, result.periods[-1].name
-    after = f", labels {result.label_delay} periods late" if result.label_delay else ""
-    what = f"{len(result.periods)} periods, {first} to {last}, after a start of {result.start_rows:,} rows{after}."
-    refused = [f"{period.name} ({period.refused})" for period in result.periods if period.refused]
-    headers, rows = overview(result)
-    lines = ["### Backtest", "", escape(what), "", table(headers, [(code(name), *others) for name, *others in rows])]
-    if refused:
-        shown = "; ".join(refused[:SHOWN_REFUSED])
-        lines += [f"Refused by the data check: {len(refused)} of {len(result.periods)}: {escape(shown)}.", ""]
-    lines += [f"- {escape(_sentence(reason))}" for reason in result.reasons]
-    return "\n".join(lines) + "\n"
 
 
 def overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:

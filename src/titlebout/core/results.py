@@ -9,11 +9,11 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from titlebout.core.errors import DataError, DiskError, NotFoundError
+from titlebout.core.errors import DataError, DiskError, ExitCode, NotFoundError
 
 SCHEMA_VERSION: Literal[1] = 1
 RESTORE = "restore it from git, or run the step that writes it"
@@ -44,10 +44,44 @@ class StepResult(Record):
         Sentences for people, the most important first.
     """
 
+    # Whether the command leaves the result in reports/, as JSON and as Markdown.
+    written: ClassVar[bool] = False
+    # Outputs of the command's Action, each with the field or property that it shows.
+    output_fields: ClassVar[Mapping[str, str]] = {}
+
+    # Whether the report is laid out for a terminal instead of being Markdown.
+    laid_out: ClassVar[bool] = False
+
     schema_version: Literal[1] = SCHEMA_VERSION
     step: str
     passed: bool
     reasons: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK
+
+    @property
+    def report(self) -> str:
+        """Where the Markdown is, relative to the repository."""
+        return f"reports/{self.step}.md"
+
+    @property
+    def outputs(self) -> dict[str, object]:
+        """What a workflow reads."""
+        values = {name: getattr(self, field) for name, field in self.output_fields.items()}
+        return {name: "" if value is None else value for name, value in values.items()}
+
+    def to_markdown(self) -> str:
+        """Return the report for people: the job summary, ``reports/<step>.md``, the terminal.
+
+        Raises
+        ------
+        NotImplementedError
+            If the class has none.
+        """
+        raise NotImplementedError
 
 
 Result = TypeVar("Result", bound=StepResult)

@@ -1,21 +1,25 @@
 """Drift on trial: the rule is run on the reference itself, where nothing drifts, and its false alarms are counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.core.errors import InconclusiveError
+from titlebout.core.errors import ExitCode, InconclusiveError
 from titlebout.core.markdown import code, number, table
 from titlebout.core.results import Record, StepResult
 from titlebout.data.columns import timestamps
 from titlebout.data.sampling import evenly_spaced
+from titlebout.data.tables import read_tables
 from titlebout.drift.alignment import Pair, one_per_group, pairs
+from titlebout.drift.measure import look_out, settings_of
 from titlebout.drift.rule import compare
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.project import Project
 from titlebout.settings.config import DriftSettings
 
 RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
@@ -70,6 +74,9 @@ class SelftestResult(StepResult):
         Columns that drifted in some run, and in how many.
     """
 
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {"verdict": "verdict", "report": "report"}
+
     step: Literal["drift-selftest"] = "drift-selftest"
     verdict: Literal["kept", "broken"]
     rows: int
@@ -77,8 +84,57 @@ class SelftestResult(StepResult):
     trials: tuple[Trial, ...]
     alarms: dict[str, int]
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK if self.passed else ExitCode.DRIFT_FOUND
 
-def selftest(
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown: the rates beside their promises, and the columns that gave alarms."""
+        headers = ["windows", "runs", "alarms", "rate", "95 % interval", "promise"]
+        rows = [
+            (
+                *(trial.windows, trial.runs, trial.alarms, _percent(trial.rate)),
+                f"{_percent(trial.low)} to {_percent(trial.high)}",
+                f"at most {_percent(trial.promise)}",
+            )
+            for trial in self.trials
+        ]
+        lines = [f"### Drift selftest: promise {self.verdict}", ""]
+        lines += [f"Windows of {number(self.window)} out of {number(self.rows)} reference rows.", ""]
+        lines += [table(headers, rows)]
+        if self.alarms:
+            told = ", ".join(f"{code(name)} ({times})" for name, times in list(self.alarms.items())[:10])
+            lines += [f"Columns that gave alarms, and how often: {told}"]
+        if not self.passed:
+            lines += [
+                "",
+                "Name whom rows are about in `drift.group`, or columns that change by season in `drift.ignore`.",
+            ]
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def selftest(project: Project) -> SelftestResult:
+    """Count the false alarms of a project's settings on the rows that its champion was trained on.
+
+    Parameters
+    ----------
+    project : Project
+
+    Raises
+    ------
+    InconclusiveError
+        If the reference is too short to take windows out of it.
+    NotFoundError
+        If the data cannot be fetched.
+    """
+    Dvc(project).pull_data()
+    reference, _ = look_out(project, read_tables(project.root, "data"))
+    roles = project.params.data
+    return count_false_alarms(reference, settings_of(project), roles.time, roles.target)
+
+
+def count_false_alarms(
     reference: pd.DataFrame, settings: DriftSettings, time: str = "", target: str | None = None
 ) -> SelftestResult:
     """Take windows out of the reference, compare each with the rest, and count the alarms.
@@ -125,28 +181,6 @@ def selftest(
         trials=tuple(trials),
         alarms=dict(alarms.most_common()),
     )
-
-
-def render_selftest(result: SelftestResult) -> str:
-    """Return the Markdown fragment: the rates beside their promises, and the columns that gave alarms."""
-    headers = ["windows", "runs", "alarms", "rate", "95 % interval", "promise"]
-    rows = [
-        (
-            *(trial.windows, trial.runs, trial.alarms, _percent(trial.rate)),
-            f"{_percent(trial.low)} to {_percent(trial.high)}",
-            f"at most {_percent(trial.promise)}",
-        )
-        for trial in result.trials
-    ]
-    lines = [f"### Drift selftest: promise {result.verdict}", ""]
-    lines += [f"Windows of {number(result.window)} out of {number(result.rows)} reference rows.", ""]
-    lines += [table(headers, rows)]
-    if result.alarms:
-        told = ", ".join(f"{code(name)} ({times})" for name, times in list(result.alarms.items())[:10])
-        lines += [f"Columns that gave alarms, and how often: {told}"]
-    if not result.passed:
-        lines += ["", "Name whom rows are about in `drift.group`, or columns that change by season in `drift.ignore`."]
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def _windows(rows: int, window: int) -> dict[str, list[Positions]]:

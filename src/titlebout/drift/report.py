@@ -6,13 +6,14 @@ standard deviation in 5,000) and it fails on columns without values, so it only 
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
+from titlebout.core.errors import ExitCode
 from titlebout.core.markdown import Markdown, code, cut, escape, number, table
 from titlebout.core.results import Record, StepResult, write_text_atomically
 from titlebout.data.canonical import canonical
@@ -27,6 +28,12 @@ REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
 SHOWN_COLUMNS = 30
 
 Verdict = Literal["stable", "suspect", "drift", "structural", "insufficient_data"]
+
+_CODES = {
+    "drift": ExitCode.DRIFT_FOUND,
+    "structural": ExitCode.DATA_REFUSED,
+    "insufficient_data": ExitCode.INCONCLUSIVE,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +88,14 @@ class DriftResult(StepResult):
         Why the drawings are incomplete; empty when they are not, or were not asked for.
     """
 
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "verdict": "verdict",
+        "drift": "detected",
+        "columns": "drifted",
+        "report": "report",
+    }
+
     step: Literal["drift"] = "drift"
     verdict: Verdict
     columns: tuple[ColumnDrift | ColumnProblem, ...] = ()
@@ -106,31 +121,40 @@ class DriftResult(StepResult):
         """Names of those that make the verdict *drift*, and start an attempt: they matter to the champion."""
         return tuple(column.name for column in self.compared if column.status == "drift" and column.decides)
 
+    @property
+    def detected(self) -> bool:
+        """Whether the verdict is *drift*."""
+        return self.verdict == "drift"
 
-def render_drift(result: DriftResult) -> str:
-    """Return the Markdown fragment of the step: what drifted, and how many columns did not."""
-    head = {
-        "stable": "none",
-        "suspect": "suspected, not confirmed yet",
-        "drift": "found",
-        "structural": "not measured, the columns are not the expected ones",
-        "insufficient_data": "not measured, too few rows",
-    }[result.verdict]
-    lines = [f"### Drift: {head}", "", _compared(result), ""]
-    differing = [column for column in result.compared if column.status != "stable"]
-    if differing:
-        headers = [
-            *("column", "status", "since", "importance"),
-            *("reference", "current", "distance", "counts from", "missing"),
-        ]
-        lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
-        lines += [f"{escape(result.reasons[-1])}. Suspect: not seen in both halves of the window."]
-        lines += ["", "Importance: the column's share in what the champion loses when columns are shuffled."]
-    else:
-        lines += [f"- {escape(reason)}" for reason in result.reasons[:SHOWN_COLUMNS]]
-    if result.report_error:
-        lines += ["", f"The drawings are incomplete: {escape(result.report_error)}"]
-    return "\n".join(lines).rstrip() + "\n"
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return _CODES.get(self.verdict, ExitCode.OK)
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown: what drifted, and how many columns did not."""
+        head = {
+            "stable": "none",
+            "suspect": "suspected, not confirmed yet",
+            "drift": "detected",
+            "structural": "not measured, the columns are not the expected ones",
+            "insufficient_data": "not measured, too few rows",
+        }[self.verdict]
+        lines = [f"### Drift: {head}", "", _compared(self), ""]
+        differing = [column for column in self.compared if column.status != "stable"]
+        if differing:
+            headers = [
+                *("column", "status", "since", "importance"),
+                *("reference", "current", "distance", "counts from", "missing"),
+            ]
+            lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
+            lines += [f"{escape(self.reasons[-1])}. Suspect: not seen in both halves of the window."]
+            lines += ["", "Importance: the column's share in what the champion loses when columns are shuffled."]
+        else:
+            lines += [f"- {escape(reason)}" for reason in self.reasons[:SHOWN_COLUMNS]]
+        if self.report_error:
+            lines += ["", f"The drawings are incomplete: {escape(self.report_error)}"]
+        return "\n".join(lines).rstrip() + "\n"
 
 
 def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> DriftResult:

@@ -18,7 +18,7 @@ from titlebout.gate.decision import Decision, Guard, decide
 from titlebout.gate.holdout_usage import challengers, note
 from titlebout.gate.operational import Behaviour, behaviour
 from titlebout.gate.predictions import Bout, read_bout, write_bout
-from titlebout.gate.report import EvaluateResult, Holdout
+from titlebout.gate.report import EvaluateResult, Holdout, draw
 from titlebout.metrics.catalogue import PRIMARY
 from titlebout.models.champion import Champion, champion_at, champion_here, foreign_paths, held_before
 from titlebout.models.loading import load_model_of
@@ -35,7 +35,7 @@ PREDICTIONS = "evaluate/predictions.parquet"
 def evaluate(
     project: Project, base: str | None = None, only_promotions: bool = False, reason: str | None = None
 ) -> EvaluateResult:
-    """Let the challenger of ``dvc.lock`` meet the champion of the base branch.
+    """Let the challenger of ``dvc.lock`` meet the champion of the base branch, and draw the verdict's pictures.
 
     Parameters
     ----------
@@ -65,14 +65,15 @@ def evaluate(
     fork = git.fork_of(revision)
     requested = _promotion_requested(project, challenger, champion_at(project, git, fork))
     if champion is not None and champion.pointer == challenger:
-        return _unbeaten(project, challenger, champion, "unchanged", requested)
+        return _drawn(project, _unbeaten(project, challenger, champion, "unchanged", requested))
     if champion is not None and requested and held_before(project, git, revision, challenger):
-        return _unbeaten(project, challenger, champion, "promote", requested)
+        return _drawn(project, _unbeaten(project, challenger, champion, "promote", requested))
     dvc.pull_data()
     told = reason or _recorded_reason(project, git, fork, requested)
     asking = _Asking(project, git, told, requested, only_promotions)
     with tempfile.TemporaryDirectory(prefix="titlebout-bout-") as folder:
-        return asking.decided(challenger, champion, opponents(project, git, revision, champion, Path(folder)))
+        found = asking.decided(challenger, champion, opponents(project, git, revision, champion, Path(folder)))
+    return _drawn(project, found)
 
 
 def evaluate_again(
@@ -103,7 +104,12 @@ def evaluate_again(
     settings = project.settings.gate if margin is None else with_margin(project.settings.gate, margin)
     project.import_code()  # a metric may be the team's own
     decision = _decided(bout, settings, facts)
-    return _result(facts, decision, passed=decision.verdict == "promote")
+    return _drawn(project, _result(facts, decision, passed=decision.verdict == "promote"))
+
+
+def _drawn(project: Project, result: EvaluateResult) -> EvaluateResult:
+    draw(project.reports, result)
+    return result
 
 
 class EvaluationFacts(Record):

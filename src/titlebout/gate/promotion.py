@@ -25,6 +25,10 @@ class PromoteResult(StepResult):
     step: Literal["promote"] = "promote"
     champion: str
 
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        return f"### Promotion\n\n{self.reasons[0]}.\n"
+
 
 def promote(project: Project) -> PromoteResult:
     """Write the challenger of ``dvc.lock`` into ``champion.dvc``, and push its objects to the DVC remote.

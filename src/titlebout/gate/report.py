@@ -1,9 +1,10 @@
 """The gate's report: one screen on which a reviewer decides in a minute, and the pictures beside it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+from titlebout.core.errors import ExitCode
 from titlebout.core.markdown import Markdown, code, escape, number, score, table
 from titlebout.core.results import Record, StepResult, write_text_atomically
 from titlebout.gate.calibration import Calibration
@@ -101,6 +102,13 @@ class EvaluateResult(StepResult):
         The file of all answers, relative to ``reports/``: ``titlebout evaluate --from-predictions`` decides on it again.
     """
 
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "verdict": "verdict",
+        "promotion": "promotion_requested",
+        "report": "report",
+    }
+
     step: Literal["evaluate"] = "evaluate"
     verdict: Literal["promote", "keep", "inconclusive", "unchanged"]
     reason: str
@@ -131,16 +139,21 @@ class EvaluateResult(StepResult):
     promotion_requested: bool = False
     predictions: str = ""
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        lost = ExitCode.INCONCLUSIVE if self.verdict == "inconclusive" else ExitCode.CHALLENGER_LOST
+        return ExitCode.OK if self.passed else lost
 
-def render_evaluate(result: EvaluateResult) -> str:
-    """Return the Markdown fragment of the step."""
-    first, *others = [f"{reason[0].upper()}{reason[1:]}." for reason in map(str, map(escape, result.reasons))]
-    parts = [f"### Gate: {_TITLES[result.verdict]}", f"**{first}**"]
-    if others:
-        parts.append("\n".join(f"- {other}" for other in others))
-    if result.holdout is not None:
-        parts += [part for part in _evidence(result, result.holdout) if part]
-    return "\n\n".join(parts) + "\n"
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        first, *others = [f"{reason[0].upper()}{reason[1:]}." for reason in map(str, map(escape, self.reasons))]
+        parts = [f"### Gate: {_TITLES[self.verdict]}", f"**{first}**"]
+        if others:
+            parts.append("\n".join(f"- {other}" for other in others))
+        if self.holdout is not None:
+            parts += [part for part in _evidence(self, self.holdout) if part]
+        return "\n\n".join(parts) + "\n"
 
 
 def draw(reports: Path, result: EvaluateResult) -> tuple[Path, ...]:

@@ -4,15 +4,15 @@ Two steps before this one have looked at what arrived, and left their results in
 about the new labels, the log of attempts is read, and :mod:`titlebout.policy.rules` decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 
 from titlebout.checks.check import CheckResult
-from titlebout.core.errors import ConflictError
+from titlebout.core.errors import ConflictError, ExitCode
 from titlebout.core.markdown import escape, table
 from titlebout.core.results import StepResult, read_result
 from titlebout.data.current import arrived
@@ -60,6 +60,14 @@ class DecideResult(StepResult):
         The issue that tells of refused data, when a forge was asked to have one.
     """
 
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "action": "action",
+        "reason": "reason",
+        "note": "note",
+        "report": "report",
+    }
+
     step: Literal["decide"] = "decide"
     action: Action
     reason: str = ""
@@ -71,6 +79,25 @@ class DecideResult(StepResult):
     attempts: int = 0
     log_problem: str = ""
     url: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK if self.passed else ExitCode.DATA_REFUSED
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown: what is done, and every signal."""
+        head = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[self.action]
+        rows = [
+            (signal.name.replace("_", " "), signal.value, signal.threshold, signal.distance, *_state(signal))
+            for signal in self.signals
+        ]
+        lines = [f"### Decision: {head}", "", f"{escape(self.reasons[0][0].upper() + self.reasons[0][1:])}.", ""]
+        lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
+        counted = "1 earlier attempt is" if self.attempts == 1 else f"{self.attempts} earlier attempts are"
+        known = f"{counted} known" + (f" ({self.log_problem})" if self.log_problem else "")
+        stands = f"The data stands at {policy_rules.told(self.at)}. " if self.at else ""
+        return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
 
 
 def decide(
@@ -145,21 +172,6 @@ def tell_decision(project: Project, forge: Forge, folder: Path) -> DecideResult:
     issue = forge.ensure_issue(data_topic(project.pipeline), refused_title(project.pipeline), body)
     told = f"issue {issue.number} was {issue.operation}"
     return DecideResult(passed=False, reasons=(*reasons, told), action="stop", url=issue.url)
-
-
-def render_decide(result: DecideResult) -> str:
-    """Return the Markdown fragment of the step: what is done, and every signal."""
-    head = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[result.action]
-    rows = [
-        (signal.name.replace("_", " "), signal.value, signal.threshold, signal.distance, *_state(signal))
-        for signal in result.signals
-    ]
-    lines = [f"### Decision: {head}", "", f"{escape(result.reasons[0][0].upper() + result.reasons[0][1:])}.", ""]
-    lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
-    counted = "1 earlier attempt is" if result.attempts == 1 else f"{result.attempts} earlier attempts are"
-    known = f"{counted} known" + (f" ({result.log_problem})" if result.log_problem else "")
-    stands = f"The data stands at {policy_rules.told(result.at)}. " if result.at else ""
-    return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
 
 
 def _state(signal: Signal) -> tuple[str, str]:

@@ -6,14 +6,15 @@ request's text. A second job, the only one with a write token, checks the commit
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from titlebout.core.errors import InconclusiveError
+from titlebout.core.errors import ExitCode, InconclusiveError
 from titlebout.core.markdown import escape
 from titlebout.core.results import StepResult, read_result
 from titlebout.data.columns import ROW_HASH_BITS, moment, row_hashes, timestamps
@@ -66,6 +67,17 @@ class RetrainResult(StepResult):
         The pull request, when a forge was asked; without one, `url` is that of the issue that says why.
     """
 
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "operation": "operation",
+        "verdict": "verdict",
+        "branch": "branch",
+        "number": "number",
+        "url": "url",
+        "head-sha": "commit",
+        "report": "report",
+    }
+
     step: Literal["retrain"] = "retrain"
     operation: Operation
     verdict: Verdict
@@ -80,6 +92,27 @@ class RetrainResult(StepResult):
     evaluation: EvaluateResult | None = None
     number: int | None = None
     url: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        refused = ExitCode.DATA_REFUSED if self.verdict == "data_refused" else ExitCode.CHALLENGER_LOST
+        return ExitCode.OK if self.passed else refused
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        lines = [
+            f"### Retraining: {self.verdict.replace('_', ' ') or 'nothing new'}",
+            "",
+            *(f"{r[0].upper()}{r[1:]}." for r in self.reasons),
+        ]
+        if counts := describe(self.arrival) if self.arrival else "":
+            lines += ["", f"{counts}."]
+        if self.url:
+            lines += ["", self.url]
+        if self.body:
+            lines += ["", f"**{escape(self.title)}**", "", self.body]
+        return "\n".join(lines) + "\n"
 
 
 def retrain(
@@ -132,22 +165,6 @@ def retrain(
     if bundle is not None:
         pack(project, git, bundle, base, Handed(result.commit, log, result.title, result.body))
     return result
-
-
-def render_retrain(result: RetrainResult) -> str:
-    """Return the Markdown fragment of the step."""
-    lines = [
-        f"### Retraining: {result.verdict.replace('_', ' ') or 'nothing new'}",
-        "",
-        *(f"{r[0].upper()}{r[1:]}." for r in result.reasons),
-    ]
-    if counts := describe(result.arrival) if result.arrival else "":
-        lines += ["", f"{counts}."]
-    if result.url:
-        lines += ["", result.url]
-    if result.body:
-        lines += ["", f"**{escape(result.title)}**", "", result.body]
-    return "\n".join(lines) + "\n"
 
 
 def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: OnLine | None) -> RetrainResult:

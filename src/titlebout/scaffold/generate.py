@@ -79,6 +79,11 @@ class NewResult(StepResult):
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
 
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        lines = ["### New repository", "", f"{self.path}", *(f"- {escape(note)}" for note in self.notes)]
+        return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in self.next_steps)]) + "\n"
+
 
 class AdoptResult(StepResult):
     """What became of the user's table.
@@ -94,6 +99,11 @@ class AdoptResult(StepResult):
     pipeline: str
     package: str
     roles: Roles
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        lines = [f"### Your data in pipeline {self.pipeline}", "", *(f"- {escape(note)}" for note in self.reasons)]
+        return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in (*_FIRST_STEPS, *_OWN_STEPS))]) + "\n"
 
 
 def new(request: Request, *, ask: bool = False) -> NewResult:
@@ -125,12 +135,6 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         generated.replace(target)
     steps = (f"cd {shlex.quote(str(target))}", *_FIRST_STEPS, *(_OWN_STEPS if own else ("titlebout doctor",)))
     return NewResult(passed=True, reasons=(f"generated {target}",), path=str(target), notes=notes, next_steps=steps)
-
-
-def render_new(result: NewResult) -> str:
-    """Return the Markdown fragment of the command."""
-    lines = ["### New repository", "", f"{result.path}", *(f"- {escape(note)}" for note in result.notes)]
-    return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in result.next_steps)]) + "\n"
 
 
 def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult:
@@ -165,12 +169,6 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
         write_text_atomically(project.root / path, text)
     _take_data(project.root, data, name)
     return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles)
-
-
-def render_adopt(result: AdoptResult) -> str:
-    """Return the Markdown fragment of the command."""
-    lines = [f"### Your data in pipeline {result.pipeline}", "", *(f"- {escape(note)}" for note in result.reasons)]
-    return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in (*_FIRST_STEPS, *_OWN_STEPS))]) + "\n"
 
 
 def _own_table(request: Request) -> tuple[Path, str, str | None] | None:

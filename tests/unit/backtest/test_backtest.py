@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlebout.backtest.backtest import Plan, cut
-from titlebout.backtest.report import BacktestResult, Period, page, paired, render_backtest, summaries, supported
+from titlebout.backtest.report import BacktestResult, Period, page, paired, summaries, supported
 from titlebout.backtest.simulation import CONTENDERS, PeriodOutcome, Season
 from titlebout.core.errors import ConfigError, InconclusiveError
 from titlebout.settings.config import Settings
@@ -170,11 +170,11 @@ def test_one_period_has_no_error_and_tells_nothing_apart() -> None:
         "1 period cannot tell the policies apart: even 'never' (0.1000 more, nobody knows how certain)"
         in result.reasons[0]
     )
-    assert "| `every` | 1 | 0 | 0.4000 | -0.1000 |" in render_backtest(result)
+    assert "| `every` | 1 | 0 | 0.4000 | -0.1000 |" in result.to_markdown()
 
 
 def test_the_table_has_a_line_per_policy() -> None:
-    text = render_backtest(played(never=[0.5, 0.7, 0.6], every=[0.4, 0.6, 0.51]))
+    text = played(never=[0.5, 0.7, 0.6], every=[0.4, 0.6, 0.51]).to_markdown()
 
     assert "3 periods, week 0 to week 2, after a start of 1,000 rows." in text
     assert "| `never` | 0 | 0 | 0.6000 | - | week 1: 0.7000 | 0.0 |" in text
@@ -185,7 +185,7 @@ def test_names_from_the_data_do_nothing_on_the_page_or_in_the_table() -> None:
     result = played(never=[0.5, 0.7, 0.6], titlebout=[0.4, 0.6, 0.5])
     nasty = result.replace(periods=(result.periods[0].replace(name=NASTY, refused=NASTY), *result.periods[1:]))
 
-    whole, text = page(nasty), render_backtest(nasty)
+    whole, text = page(nasty), nasty.to_markdown()
     assert "<script" not in whole
     assert "&lt;script&gt;" in whole
     assert text.count("\\<script\\>") == 3

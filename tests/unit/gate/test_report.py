@@ -14,7 +14,7 @@ from titlebout.core.results import to_json
 from titlebout.gate.decision import Guard, decide
 from titlebout.gate.evaluate import EvaluationFacts, _result
 from titlebout.gate.predictions import Bout
-from titlebout.gate.report import EvaluateResult, Holdout, draw, render_evaluate
+from titlebout.gate.report import EvaluateResult, Holdout, draw
 from titlebout.metrics.estimates import Truth
 from titlebout.settings.config import GateSettings, SlicesSettings
 
@@ -55,7 +55,7 @@ def result(noise: dict[str, float], reason: str = "drift", **facts: Any) -> Eval
 
 
 def test_a_reviewer_reads_the_verdict_the_evidence_and_what_to_do_next() -> None:
-    text = render_evaluate(result({"challenger": 0.3, "champion": 1.2}))
+    text = result({"challenger": 0.3, "champion": 1.2}).to_markdown()
 
     assert text.startswith("### Gate: promote\n\n**The challenger is better than the champion: log")
     assert "Why it ran: **drift**. To win, it has to be ahead" in text
@@ -81,7 +81,7 @@ def test_a_slice_that_got_worse_is_named_in_red_with_its_numbers() -> None:
     south = (one.columns["harbour"] == "south").to_numpy()
     worse[south] = 0.5
     broken = Bout(one.truth, {**one.predicted, "challenger": worse}, one.columns)
-    text = render_evaluate(_result(FACTS, decide(broken, SETTINGS, "change"), passed=False))
+    text = _result(FACTS, decide(broken, SETTINGS, "change"), passed=False).to_markdown()
 
     assert text.startswith("### Gate: keep the champion")
     assert "Slices: worse in 1: harbour = south" in text
@@ -91,7 +91,7 @@ def test_a_slice_that_got_worse_is_named_in_red_with_its_numbers() -> None:
 
 def test_the_first_model_is_compared_with_the_one_that_knows_nothing() -> None:
     first = result({"challenger": 0.3})
-    text = render_evaluate(first)
+    text = first.to_markdown()
 
     assert (first.reason, first.rule, first.champion_score, first.gain) == ("first", "first", None, None)
     assert "Nobody holds the title yet" in text
@@ -107,13 +107,13 @@ def test_a_verdict_without_a_bout_is_one_sentence(verdict: str, said: str, tmp_p
         passed=True, reasons=("a former champion",), verdict=verdict, reason="none", metric="log_loss", challenger="0"
     )
 
-    assert render_evaluate(short) == f"{said}\n\n**A former champion.**\n"
+    assert short.to_markdown() == f"{said}\n\n**A former champion.**\n"
     assert draw(tmp_path, short) == ()
 
 
 def test_words_of_others_stay_words() -> None:
     told = result({"challenger": 0.3, "champion": 1.2}, reason="<script>@everyone | `x`")
-    text = render_evaluate(told)
+    text = told.to_markdown()
 
     assert "<script>" not in text
     assert "@everyone" not in text
@@ -132,11 +132,9 @@ def test_a_result_is_strict_json_with_everything_the_report_shows() -> None:
 
 def test_a_guard_that_fails_afterwards_leads_the_reasons() -> None:
     won = decide(bout({"challenger": 0.3, "champion": 1.2}), SETTINGS, "change")
-    text = render_evaluate(
-        _result(
-            FACTS, won.guarded([Guard(name="serving", status="failed", detail="it answers otherwise")]), passed=False
-        )
-    )
+    text = _result(
+        FACTS, won.guarded([Guard(name="serving", status="failed", detail="it answers otherwise")]), passed=False
+    ).to_markdown()
 
     assert text.startswith(
         "### Gate: keep the champion\n\n**Serving: it answers otherwise.**\n\n- The challenger is better"
