@@ -10,9 +10,9 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import yaml
 
@@ -21,6 +21,7 @@ from titlebout.core.markdown import code, escape, number, table
 from titlebout.core.process import run
 from titlebout.core.results import StepResult
 from titlebout.models.loading import load_model_of
+from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.serving.library import copy_library
 from titlebout.serving.requirements import serving_requirements
@@ -77,7 +78,6 @@ CMD ["bentoml", "serve", "/app/bento", "--host", "0.0.0.0", "--port", "3000"]
 """
 
 
-@dataclass(frozen=True, kw_only=True)
 class PackageResult(StepResult):
     """What was packaged, and how it answered.
 
@@ -99,7 +99,16 @@ class PackageResult(StepResult):
         How the image was built, or why none was.
     """
 
-    step: ClassVar[str] = "package"
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "tag": "tag",
+        "bento": "bento",
+        "model-sha256": "model_sha256",
+        "image": "image",
+        "report": "report",
+    }
+
+    step: Literal["package"] = "package"
     tag: str
     model_sha256: str
     bento: str
@@ -110,8 +119,45 @@ class PackageResult(StepResult):
     image: str | None
     image_note: str
 
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        rows = [
+            ("Bento", code(self.bento)),
+            ("One file", escape(f"{self.archive} ({number(self.size_bytes / 1e3)} kB)")),
+            ("Model (SHA-256)", code(self.model_sha256)),
+            ("Golden rows", self.golden_rows),
+            ("Largest difference", self.max_difference),
+            ("Image", code(self.image) if self.image else escape(self.image_note)),
+        ]
+        return f"### Package: {escape(self.tag)}\n\n{escape(self.reasons[0])}.\n\n{table(('', ''), rows)}"
 
-def package(project: Project, model_folder: Path, *, image: bool = False, base: str = BASE_IMAGE) -> PackageResult:
+
+def package(project: Project, which: str = "champion", *, image: bool = False) -> PackageResult:
+    """Package the champion or the challenger; see :func:`package_folder`.
+
+    Parameters
+    ----------
+    project : Project
+    which : {"champion", "challenger"}
+    image : bool
+        Also build a container image, on ``package.base_image`` of the settings.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model.
+    UnsafeError
+        If the model is not the one its manifest describes, or the bento does not start or answers otherwise.
+    ProcessError
+        If BentoML or the image builder fails.
+    """
+    base = project.settings.package.base_image or BASE_IMAGE
+    return package_folder(project, Dvc(project).pull_model(which), image=image, base=base)
+
+
+def package_folder(
+    project: Project, model_folder: Path, *, image: bool = False, base: str = BASE_IMAGE
+) -> PackageResult:
     """Build a bento, ask it over HTTP for the model's golden rows, and put it under ``build/``.
 
     Parameters
@@ -159,19 +205,6 @@ def package(project: Project, model_folder: Path, *, image: bool = False, base: 
         image=reference,
         image_note=note,
     )
-
-
-def render_package(result: PackageResult) -> str:
-    """Return the Markdown report."""
-    rows = [
-        ("Bento", code(result.bento)),
-        ("One file", escape(f"{result.archive} ({number(result.size_bytes / 1e3)} kB)")),
-        ("Model (SHA-256)", code(result.model_sha256)),
-        ("Golden rows", result.golden_rows),
-        ("Largest difference", result.max_difference),
-        ("Image", code(result.image) if result.image else escape(result.image_note)),
-    ]
-    return f"### Package: {escape(result.tag)}\n\n{escape(result.reasons[0])}.\n\n{table(('', ''), rows)}"
 
 
 def _name(project: Project) -> str:
