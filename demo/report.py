@@ -15,7 +15,7 @@ from titlebout.core.markdown import score
 from titlebout.core.results import Record, StepResult
 
 NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s"}
-# Policies beside the loop in the plot: what they are called there, and their colour.
+# Policies beside the loop in the plot: what they are called there, and their color.
 SHOWN = {
     "every_ungated": ("retrain every month, no gate", "#9a6700"),
     "never": ("never retrain", "#cf222e"),
