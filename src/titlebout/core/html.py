@@ -1,11 +1,11 @@
-"""Self-contained HTML pages with plots: one file, no script, nothing loaded from elsewhere."""
+"""Self-contained HTML pages with SVG plots: one file, no scripts, no external resources."""
 
 import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-LEGEND_WIDTH = 100  # characters beside each other below a plot
+LEGEND_WIDTH = 100  # characters per legend row, below the plot
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --line: #d0d7de; --soft: #57606a; --wash: #f6f8fa; }
@@ -35,10 +35,11 @@ class Line:
     Attributes
     ----------
     label : str
+        Legend text.
     values : sequence of float
-        One per position on the x axis.
+        One value per position on the x axis.
     color, style : str
-        As matplotlib spells them.
+        Matplotlib color and line style.
     """
 
     label: str
@@ -48,35 +49,39 @@ class Line:
 
 
 def line_plot(
-    x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapping[str, Sequence[tuple[int, int]]]
+    x: Sequence[str], lines: Sequence[Line], ylabel: str, markers: Mapping[str, Sequence[tuple[int, int]]]
 ) -> str:
-    """Return an SVG picture of several lines over the same positions.
+    """Return an SVG plot of several lines over the same x positions.
 
     Parameters
     ----------
     x : sequence of str
-        Labels of the positions.
+        Tick labels of the x axis.
     lines : sequence of Line
+        Lines to draw, each with one value per tick label.
     ylabel : str
-    marked : mapping of str to sequence of (int, int)
-        Legend text of a marker ("^" first, then "x") to the lines, counted from 0, and their positions where it is set.
+        Label of the y axis.
+    markers : mapping of str to sequence of (int, int)
+        Legend text of each marker symbol (first "^", then "x") mapped to the points where it is drawn, as
+        (index of the line, index of the x position).
     """
     import matplotlib as mpl
 
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    # The same values give the same bytes, and text stays text, so that it can be searched and read aloud.
+    # A fixed hash salt makes the output reproducible; text stays text, so that it is searchable and accessible.
     with mpl.rc_context({"svg.hashsalt": "titlebout", "svg.fonttype": "none", "font.size": 10}):
         figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
         for line in lines:
             axes.plot(range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2)
-        for (label, places), marker in zip(marked.items(), "^x", strict=False):
-            for which, position in places:
-                one = lines[which]
-                axes.scatter(position, one.values[position], marker=marker, s=70, color=one.color, zorder=3)
-            common = lines[0].color if len({which for which, _ in places}) < 2 else "#57606a"
-            axes.scatter([], [], marker=marker, s=70, color=common, label=label)
+        for (label, points), symbol in zip(markers.items(), "^x", strict=False):
+            for line_index, position in points:
+                line = lines[line_index]
+                axes.scatter(position, line.values[position], marker=symbol, s=70, color=line.color, zorder=3)
+            # Gray in the legend when the marker is drawn on lines of several colors.
+            legend_color = lines[0].color if len({line_index for line_index, _ in points}) < 2 else "#57606a"
+            axes.scatter([], [], marker=symbol, s=70, color=legend_color, label=label)
         axes.set_xticks(range(len(x)), x)
         axes.set_ylabel(ylabel)
         axes.grid(axis="y", alpha=0.3)
@@ -84,27 +89,27 @@ def line_plot(
         longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
         columns = min(max(LEGEND_WIDTH // (longest + 6), 1), 4)
         figure.legend(loc="outside lower center", ncols=columns, frameon=False)
-        picture = io.StringIO()
-        figure.savefig(picture, format="svg", metadata={"Date": None})
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
         plt.close(figure)
-    text = picture.getvalue()
-    return text[text.index("<svg") :]
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :]  # without the XML declaration, which is not valid inside HTML
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
-    """Return an HTML table with every cell escaped; a row's class colours its last cell."""
+    """Return an HTML table with escaped cells; `classes` holds the CSS class of each row's last cell."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in headers)
     body = "".join(
         "<tr>"
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[:-1])
-        + f'<td class="{html.escape(kind)}">{html.escape(row[-1])}</td></tr>'
-        for row, kind in zip(rows, classes, strict=True)
+        + f'<td class="{html.escape(css_class)}">{html.escape(row[-1])}</td></tr>'
+        for row, css_class in zip(rows, classes, strict=True)
     )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def page(title: str, lead: str, *parts: str) -> str:
-    """Return a whole HTML document; `title` and `lead` are escaped, the parts are HTML already."""
+    """Return a complete HTML document; `title` and `lead` are escaped, `parts` must be valid HTML."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -115,10 +120,10 @@ def page(title: str, lead: str, *parts: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Return one escaped paragraph."""
+    """Return an HTML paragraph with escaped text."""
     return f"<p>{html.escape(text)}</p>"
 
 
 def figure(svg: str, caption: str) -> str:
-    """Return a picture with its escaped caption."""
+    """Return an HTML figure: an SVG image with an escaped caption."""
     return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
