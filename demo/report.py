@@ -11,6 +11,7 @@ from rich.table import Table
 
 from titlebout.backtest.report import BacktestResult, overview
 from titlebout.core import html
+from titlebout.core.figures import Line, line_plot
 from titlebout.core.markdown import score
 from titlebout.core.results import StepResult
 
@@ -136,11 +137,9 @@ def told(period: Period) -> str:
 
 def page(result: DemoResult, periods: list[Period]) -> str:
     """Return the HTML report: the year as a plot and as a table."""
-    lines = [
-        html.Line(f"titlebout's loop (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")
-    ]
+    lines = [Line(f"titlebout's loop (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")]
     lines += [
-        html.Line(
+        Line(
             f"{SHOWN[one.name][0]} (mean {one.mean_loss:.4f})",
             [turn.loss for turn in one.turns],
             SHOWN[one.name][1],
@@ -153,20 +152,20 @@ def page(result: DemoResult, periods: list[Period]) -> str:
         "challenger promoted": [(0, i) for i, p in enumerate(periods) if p.verdict == "promote"],
         "challenger refused": [(0, i) for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
     }
-    plot = html.line_plot(
+    plot = line_plot(
         [p.name[5:] for p in periods], lines, "log loss on the month's flights (smaller is better)", marked
     )
     headers, rows = _rows(result.periods)
     return html.page(
         "A year of flights through the loop",
         "Will a flight from New York arrive more than 15 minutes late? 2013, month by month.",
-        html.paragraph(" ".join(map(_sentence, result.reasons))),
-        html.figure(
+        html.Paragraph(" ".join(map(_sentence, result.reasons))),
+        html.Figure(
             plot,
             "Each point scores the model that was in service when the month's flights arrived, before any of them was trained on.",
         ),
         html.table(headers, rows, [p.verdict for p in periods]),
-        html.paragraph("Champion and challenger: log loss on the same held-out flights, which neither was trained on."),
-        html.paragraph("The same months under other policies are in backtest.html beside this page."),
-        html.paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
+        html.Paragraph("Champion and challenger: log loss on the same held-out flights, which neither was trained on."),
+        html.Paragraph("The same months under other policies are in backtest.html beside this page."),
+        html.Paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
     )

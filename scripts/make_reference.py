@@ -34,7 +34,10 @@ from titlebout.gate.guardrails import Guard, MetricLine
 from titlebout.gate.slices import Slice
 from titlebout.policy.rules import Signal
 from titlebout.scaffold.columns import Roles
-from titlebout.settings.config import Params, Settings, settings_schema
+from titlebout.settings.load import settings_schema
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
+from titlebout.settings.table import ADVANCED
 
 WRITING = {*OUTPUTS, "backtest"}  # commands that leave their result in reports/
 ROOT = Path(__file__).parents[1]
@@ -96,14 +99,23 @@ def params() -> str:
 
 
 def _tables(model: type[BaseModel], prefix: str = "") -> str:
-    """Return one table of keys per table of a configuration file, and one per table inside a table."""
+    """Return the keys of a configuration file, one section for each of its tables and the tables inside them."""
     inner = {key: kind for key, field in model.model_fields.items() if (kind := _table_of(field))}
     plain = {key: field for key, field in model.model_fields.items() if key not in inner}
-    parts = [_keys(plain, prefix)] if plain else []
+    parts = _everyday_and_advanced(plain, prefix)
     parts += [
-        f"### {prefix}{key}\n\n{_first_line(kind)}\n\n{_tables(kind, f'{prefix}{key}.')}" for key, kind in inner.items()
+        f"### {prefix}{key}\n\n{_plain(kind.__doc__ or '')}\n\n{_tables(kind, f'{prefix}{key}.')}"
+        for key, kind in inner.items()
     ]
     return "\n\n".join(parts)
+
+
+def _everyday_and_advanced(fields: Mapping[str, FieldInfo], prefix: str) -> list[str]:
+    """Return a table of the everyday keys and one of the advanced keys, each only if it has a row."""
+    advanced = {key: field for key, field in fields.items() if field.json_schema_extra == ADVANCED}
+    everyday = {key: field for key, field in fields.items() if key not in advanced}
+    parts = [_keys(everyday, prefix)] if everyday else []
+    return parts + (["Advanced keys:", _keys(advanced, prefix)] if advanced else [])
 
 
 def _table_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -136,7 +148,7 @@ def _type_name(annotation: Any) -> str:
     if origin is UnionType:
         return " or ".join(_type_name(kind) for kind in inner if kind is not NoneType)
     if origin is tuple:
-        return f"list of {_type_name(inner[0])}"
+        return "list of whole numbers" if inner[0] is int else f"list of {_type_name(inner[0])}"
     return "table" if origin is dict else TYPES[annotation]
 
 
@@ -144,7 +156,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default if field.default is not PydanticUndefined else {}
-    return f"`{json.dumps(value)}`" if value is not None else "none"
+    return f"`{json.dumps(value)}`" if value is not None else "see meaning"
 
 
 def actions() -> str:

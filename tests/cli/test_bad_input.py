@@ -68,12 +68,18 @@ def arrives(root: Path, name: str, content: str | bytes | pd.DataFrame) -> None:
     ("name", "old", "new", "what", "fix"),
     [
         ("titlebout.toml", "min_rows = 100", "min_row = 100", "unknown key 'gate.min_row'", "did you mean 'min_rows'?"),
-        ("titlebout.toml", "min_rows = 100", "min_rows = 'a'", "gate.min_rows: ", "correct the value"),
-        ("titlebout.toml", 'package = "ferries"\n', "", "key 'project.package' is missing", "add it"),
-        ("titlebout.toml", "[gate]", "[gate", "titlebout.toml cannot be read", "correct"),
+        (
+            "titlebout.toml",
+            "min_rows = 100",
+            "min_rows = 'a'",
+            "gate.min_rows must be a whole number",
+            "correct the value",
+        ),
+        ("titlebout.toml", 'package = "ferries"\n', "", "required key 'project.package' is missing", "add the key"),
+        ("titlebout.toml", "[gate]", "[gate", "titlebout.toml is not valid TOML", "correct"),
         ("pipelines/ferries/params.yaml", "target: late", "targets: late", "unknown key 'data.targets'", "'target'"),
-        ("pipelines/ferries/params.yaml", "data:\n", "data: [\n", "params.yaml cannot be read", "correct"),
-        ("pipelines/ferries/params.yaml", "time: departure", "time: ''", "no time column is named", "split.by"),
+        ("pipelines/ferries/params.yaml", "data:\n", "data: [\n", "params.yaml is not valid YAML", "correct"),
+        ("pipelines/ferries/params.yaml", "time: departure", "time: ''", "data.time is empty", "split.by"),
         (
             "titlebout.toml",
             'pipeline = "ferries"',

@@ -17,7 +17,7 @@ from titlebout.core.errors import TitleboutError
 from titlebout.core.results import read_json, to_json
 from titlebout.data.canonical import canonical
 from titlebout.repository.project import Project
-from titlebout.settings.config import DataParams
+from titlebout.settings.params import DataParams
 
 ROOT = Path(__file__).parents[2]
 ROLES = DataParams(task="classification", target="late", time="when")

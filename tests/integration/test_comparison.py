@@ -10,7 +10,7 @@ from titlebout.data.columns import recent
 from titlebout.drift.alignment import Pair, one_per_group
 from titlebout.drift.distances import Kind, Values
 from titlebout.drift.rule import compare
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 SETTINGS = DriftSettings()
 Sample = dict[str, tuple[Kind, Values]]

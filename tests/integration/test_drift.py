@@ -23,7 +23,7 @@ from titlebout.drift.importance import Outlook
 from titlebout.drift.measure import drift
 from titlebout.drift.report import DriftResult, _has_values, render_drift, write_reports
 from titlebout.repository.project import Project
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 SETTINGS = DriftSettings(min_rows=100)
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -179,11 +179,11 @@ def test_rows_of_one_customer_are_compared_once(reference: pd.DataFrame, current
         rows = frame.loc[np.repeat(frame.index, 10)].reset_index(drop=True)
         return rows.assign(customer=[f"{who}{row // 10}" for row in rows.index])
 
-    result = compared(repeated(reference, "a"), repeated(current, "b"), group=("customer",))
+    result = compared(repeated(reference, "a"), repeated(current, "b"), entity=("customer",))
     assert (result.verdict, result.rows, result.reference["rows"]) == ("stable", 480, 1000)
     assert "customer" not in statuses(result)
-    with pytest.raises(ConfigError, match="group column 'nobody'"):
-        compared(reference, current, group=("nobody",))
+    with pytest.raises(ConfigError, match="entity column 'nobody'"):
+        compared(reference, current, entity=("nobody",))
 
 
 def test_columns_that_changed_together_are_found_on_request(reference: pd.DataFrame, current: pd.DataFrame) -> None:

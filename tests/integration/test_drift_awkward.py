@@ -11,7 +11,7 @@ import pytest
 from titlebout.core.results import to_json
 from titlebout.drift.measure import drift
 from titlebout.drift.report import DriftResult
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 ROWS_OLD, ROWS_NEW = 1000, 500
 Frames = tuple[pd.DataFrame, pd.DataFrame]

@@ -109,7 +109,7 @@ def test_rows_come_with_the_types_of_their_columns(root: Path) -> None:
 def test_the_whole_loop_runs_on_a_database(root: Path, base: "psycopg.Connection[Any]") -> None:
     insert(base, sample.crossings(60, start="2024-04-10", seed=8))
     insert(base, sample.crossings(500, start="2024-01-01", seed=9))
-    project = configure(root, URL, query=QUERY, late_days=14)
+    project = configure(root, URL, query=QUERY, allowed_lateness_days=14)
 
     checked, measured = check_project(project, "current"), drift_measure.measure(project)
     assert checked.passed

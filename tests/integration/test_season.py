@@ -17,7 +17,8 @@ from titlebout.core.errors import InconclusiveError
 from titlebout.core.names import POLICIES
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.rules import Decision, Measured
-from titlebout.settings.config import Params, Settings
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
 
 NAMES = list(POLICIES)
 WEEK, WEEKS = 210, 8  # rows of a week, and weeks that arrive

@@ -10,7 +10,7 @@ from titlebout.core.errors import InconclusiveError
 from titlebout.core.results import to_json
 from titlebout.drift import false_alarms
 from titlebout.drift.false_alarms import SelftestResult, render_selftest, selftest
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 SETTINGS = DriftSettings()
 
@@ -57,13 +57,13 @@ def test_a_reference_that_changes_within_itself_breaks_the_promise() -> None:
     assert (result.passed, result.verdict) == (False, "broken")
     assert set(result.alarms) <= {f"column {position}" for position in range(5)}
     assert "windows of consecutive rows" in result.reasons[0]
-    assert "drift.group" in render_selftest(result)
+    assert "drift.entity" in render_selftest(result)
 
 
 def test_groups_and_ignored_columns_are_kept_out() -> None:
     rows = crossings(400).loc[np.repeat(np.arange(400), 10)].reset_index(drop=True)
     rows = rows.assign(who=rows.index // 10, noise=1)
-    settings = SETTINGS.model_copy(update={"group": ("who",), "ignore": ("noise",)})
+    settings = SETTINGS.model_copy(update={"entity": ("who",), "ignore": ("noise",)})
     assert selftest(rows, settings, "when", "late").rows == 400
 
 

@@ -337,7 +337,7 @@ def test_only_rows_that_can_be_new_are_asked_for(root: Path, base: sqlite3.Conne
     old = sample.crossings(600).assign(departure=lambda f: f["departure"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     old.to_sql("crossings", base, index_label="id", if_exists="append")
     base.commit()
-    project = configure(root, "sqlite:///store/log.db", query=WITHOUT_ID, late_days=5)
+    project = configure(root, "sqlite:///store/log.db", query=WITHOUT_ID, allowed_lateness_days=5)
     known = sample.crossings()
     oldest = known["departure"].max().floor("D") - pd.Timedelta(days=6)
     found = read_current(project, known).frame

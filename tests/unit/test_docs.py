@@ -14,7 +14,8 @@ import yaml
 
 from titlebout.cli.commands import cli
 from titlebout.core.errors import ExitCode
-from titlebout.settings.config import Params, settings_schema
+from titlebout.settings.load import settings_schema
+from titlebout.settings.params import Params
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

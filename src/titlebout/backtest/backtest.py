@@ -31,7 +31,8 @@ from titlebout.models.interfaces import Fitted
 from titlebout.policy.rules import DAY
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
-from titlebout.settings.config import Params, Settings
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
 from titlebout.training.train import choose_window, fit_estimator
 
 PAGE = "backtest.html"

@@ -8,6 +8,7 @@ import numpy as np
 
 from titlebout.backtest.simulation import UNGATED, Contender, Season, Turn
 from titlebout.core import html
+from titlebout.core.figures import Line, line_plot
 from titlebout.core.markdown import Markdown, code, escape, score, table
 from titlebout.core.results import StepResult
 
@@ -245,24 +246,22 @@ def page(result: BacktestResult) -> str:
     loss = result.loss.replace("_", " ")
     names = _ticks([period.name for period in result.periods])
     lines = [
-        html.Line(one.name, [turn.loss for turn in one.turns], _COLORS[one.name], _style(one))
-        for one in result.policies
+        Line(one.name, [turn.loss for turn in one.turns], _COLORS[one.name], _style(one)) for one in result.policies
     ]
     saved = [
-        html.Line(one.name, list(_saved(one, result.policies[0])), _COLORS[one.name], _style(one))
-        for one in result.policies
+        Line(one.name, list(_saved(one, result.policies[0])), _COLORS[one.name], _style(one)) for one in result.policies
     ]
     return html.page(
         "Backtest: when to retrain",
         f"{len(result.periods)} periods of the past, played again under {len(result.policies)} policies.",
-        html.paragraph(" ".join(map(_sentence, result.reasons))),
-        html.table(headers, [[str(cell) for cell in row] for row in rows], ["" for _ in rows]),
-        html.figure(
-            html.line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.policies)),
+        html.Paragraph(" ".join(map(_sentence, result.reasons))),
+        html.table(headers, [[str(cell) for cell in row] for row in rows]),
+        html.Figure(
+            line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.policies)),
             "Each point scores the model that was in service when the period's rows arrived, before it was trained on any of them.",
         ),
-        html.figure(
-            html.line_plot(names, saved, f"{loss} saved against never, so far", _marks(result.policies)),
+        html.Figure(
+            line_plot(names, saved, f"{loss} saved against never, so far", _marks(result.policies)),
             "Mean over all rows up to each period: where a line ends is its difference to never in the table.",
         ),
         html.table(

@@ -23,7 +23,7 @@ from titlebout.models.interfaces import Fitted
 from titlebout.policy.performance import losses
 from titlebout.policy.rules import OUTCOMES, Attempt, Clock, Decision, Measured, decide
 from titlebout.repository.dvc_files import Pointer
-from titlebout.settings.config import Settings
+from titlebout.settings.settings import Settings
 
 __all__ = ["CONTENDERS", "Arrived", "Contender", "Fitted", "Season", "Standing", "Team", "Turn", "play"]
 

@@ -12,7 +12,8 @@ from titlebout.models.interfaces import Fitted
 from titlebout.policy.performance import growth
 from titlebout.policy.rules import Attempt, Decision, Measured, decide
 from titlebout.policy.signals import clock_of, decayed_at, drifted_in
-from titlebout.settings.config import Params, Settings
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
 
 HALF = 0.5  # of the columns: from that share on Evidently calls a table drifted
 

@@ -1,1 +1,1 @@
-"""Shared building blocks: errors, step results, child processes, Markdown and HTML."""
+"""Shared building blocks: errors, step results, child processes, Markdown, HTML and figures."""

@@ -117,7 +117,7 @@ def new_rows(project: Project, current: Current, known: pd.DataFrame) -> Arrival
 def rule_of(project: Project) -> Rule:
     """Return how rows of this project are told apart."""
     settings, data = project.settings.sources, project.params.data
-    return Rule(data.time, data.target, settings.id, settings.late_days)
+    return Rule(data.time, data.target, settings.id, settings.allowed_lateness_days)
 
 
 def look_at(project: Project) -> str:

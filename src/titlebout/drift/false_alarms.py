@@ -16,7 +16,7 @@ from titlebout.data.columns import timestamps
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair, one_per_group, pairs
 from titlebout.drift.rule import compare
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
 PROMISES = {"random rows": 0.01, "consecutive rows": 0.10}
@@ -73,7 +73,7 @@ def selftest(
     InconclusiveError
         If the reference is too short to take windows out of it.
     """
-    rows = one_per_group(reference, settings.group) if settings.group else reference
+    rows = one_per_group(reference, settings.entity) if settings.entity else reference
     if time:
         rows = rows.iloc[np.argsort(timestamps(rows, time).to_numpy(), kind="stable")]
     rows = rows.iloc[evenly_spaced(len(rows), MOST_ROWS)]
@@ -84,7 +84,7 @@ def selftest(
             where="titlebout.toml: drift.min_rows",
             fix=f"gather {_SHARE * settings.min_rows} rows first",
         )
-    names = [name for name in rows.columns if name not in {time, *settings.group, *settings.ignore}]
+    names = [name for name in rows.columns if name not in {time, *settings.entity, *settings.ignore}]
     columns = list(pairs(rows, rows.head(1), names, target))
     alarms: Counter[str] = Counter()
     trials = []
@@ -121,7 +121,7 @@ def render_selftest(result: SelftestResult) -> str:
         told = ", ".join(f"{code(name)} ({times})" for name, times in list(result.alarms.items())[:10])
         lines += [f"Columns that gave alarms, and how often: {told}"]
     if not result.passed:
-        lines += ["", "Name whom rows are about in `drift.group`, or columns that change by season in `drift.ignore`."]
+        lines += ["", "Name whom rows are about in `drift.entity`, or columns that change by season in `drift.ignore`."]
     return "\n".join(lines).rstrip() + "\n"
 
 

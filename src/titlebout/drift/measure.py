@@ -23,7 +23,8 @@ from titlebout.models.interfaces import Documented
 from titlebout.models.loading import load_model_of
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
-from titlebout.settings.config import DriftSettings, Params
+from titlebout.settings.drift import DriftSettings
+from titlebout.settings.params import Params
 
 _STATUSES = ("drift", "suspect", "stable")  # the worst first
 _ROLES = ("target", "prediction", "joint", "input")  # the most telling first
@@ -72,8 +73,8 @@ def settings_of(project: Project) -> DriftSettings:
     """Return the settings; what names a row is no column to compare, and may say who it is about."""
     settings, split = project.settings.drift, project.params.split
     ignored = (*settings.ignore, *project.settings.sources.id)
-    group = settings.group or (split.key if split.by == "hash" else ())
-    return settings.model_copy(update={"group": group, "ignore": ignored})
+    entity = settings.entity or (split.entity if split.by == "hash" else ())
+    return settings.model_copy(update={"entity": entity, "ignore": ignored})
 
 
 def look_out(project: Project, known: pd.DataFrame) -> tuple[pd.DataFrame, Outlook]:
@@ -144,7 +145,7 @@ def drift(
     Raises
     ------
     ConfigError
-        If no column is left to compare, or a column of `settings.group` is not in the reference.
+        If no column is left to compare, or a column of `settings.entity` is not in the reference.
     DataError
         If a time is missing.
     """
@@ -161,7 +162,7 @@ def unlike(
 
 
 def _ignored(settings: DriftSettings, time: str) -> list[str]:
-    return [name for name in settings.ignore if name != time and name not in settings.group]
+    return [name for name in settings.ignore if name != time and name not in settings.entity]
 
 
 def _told(problem: Mapping[str, Any]) -> str:
@@ -185,7 +186,7 @@ def _examine(
         return DriftResult(
             passed=False, verdict="structural", reasons=told, columns=problems, new_rows=len(current)
         ), []
-    past, window = (_apart(side, settings.group) for side in (reference, recent(current, time, settings.window_days)))
+    past, window = (_apart(side, settings.entity) for side in (reference, recent(current, time, settings.window_days)))
     past = _in_order(past, time)
     about: dict[str, Any] = {
         "rows": len(window),
@@ -196,7 +197,7 @@ def _examine(
     if min(len(window), len(past)) < settings.min_rows:
         told = (f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed",)
         return DriftResult(passed=False, verdict="insufficient_data", reasons=told, **about), []
-    columns = list(pairs(past, window, _tested(past, window, {time, *settings.group}), target))
+    columns = list(pairs(past, window, _tested(past, window, {time, *settings.entity}), target))
     predicted, silence = _predicted(outlook, window, ignored)
     columns += predicted
     found = list(_weighed(columns, settings, outlook, timestamps(window, time) if time else None))
@@ -211,8 +212,8 @@ def _apart(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
     missing = [name for name in group if name not in frame.columns]
     if missing:
         raise ConfigError(
-            f"the group column {missing[0]!r} is not in the data",
-            where="titlebout.toml: drift.group",
+            f"the entity column {missing[0]!r} is not in the data",
+            where="titlebout.toml: drift.entity",
             why=f"the data has: {', '.join(map(str, frame.columns))}",
             fix="correct the name, or remove it from the list",
         )

@@ -30,7 +30,7 @@ from titlebout.drift.distances import (
     null_share,
     usual,
 )
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 MIN_NULL_DELTA = 0.05  # a smaller change of the share of missing values does not count
 LEAST_SHOWN = 10  # rows; a level that is rarer could be one person, so it is not named

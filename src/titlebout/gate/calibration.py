@@ -13,7 +13,7 @@ import numpy as np
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.metrics.estimates import SMALLEST, Truth
 from titlebout.metrics.inference import from_influence
-from titlebout.settings.config import CalibrationSettings
+from titlebout.settings.gate import CalibrationSettings
 
 BINS = 10
 MORE = 1.25  # how much worse than a champion that is off already a challenger may be: two equal models are never equal
@@ -85,7 +85,7 @@ def faults(found: Calibration, champion: Calibration | None, settings: Calibrati
             kind = "overconfident" if found.slope < 1 else "underconfident"
             said.append(f"{kind}: calibration slope {found.slope:.2f}")
     # Beyond the tolerance by its bound, not by its value: a significant bias is a large one where rows are few.
-    shown = max(found.bias_lower, -found.bias_upper) > settings.bias
+    shown = max(found.bias_lower, -found.bias_upper) > settings.max_bias
     if shown and not (champion and MORE * abs(champion.bias) >= abs(found.bias)):
         said.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
     return said

@@ -27,7 +27,7 @@ from titlebout.gate.slices import Slice
 from titlebout.metrics.catalogue import PRIMARY, Metric, unsound
 from titlebout.metrics.inference import Difference
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.config import GateSettings, margin_size
+from titlebout.settings.gate import GateSettings, margin_size
 
 __all__ = ["Decision", "Guard", "MetricLine", "Verdict", "decide"]
 
@@ -112,7 +112,7 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
         With the predictions of ``challenger`` and ``dummy``; without a ``champion`` the rule is "first".
     settings : GateSettings
     reason : str
-        Why the challenger was trained; see :class:`titlebout.settings.config.RulesSettings`.
+        Why the challenger was trained; see :class:`titlebout.settings.gate.RulesSettings`.
     uses : int
         How many challengers met on these holdout rows, this one included.
 
@@ -125,7 +125,7 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
     if not settings.anchor or rule == "superior":  # who is better than the champion need not be compared with another
         bout = replace(bout, predicted={who: given for who, given in bout.predicted.items() if who != "anchor"})
     task = bout.truth.task
-    metric = find_metric(settings.primary or PRIMARY[task], task)
+    metric = find_metric(settings.primary_metric or PRIMARY[task], task)
     tightened = uses > settings.holdout.tighten_after
     alpha = min(settings.alpha, settings.holdout.tightened_alpha) if tightened else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)

@@ -27,7 +27,7 @@ from titlebout.repository.dvc_files import Pointer
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.repository.subcommand import run_step
-from titlebout.settings.config import GateSettings, with_margin
+from titlebout.settings.gate import GateSettings, with_margin
 
 PREDICTIONS = "evaluate/predictions.parquet"
 
@@ -205,12 +205,12 @@ class _Asking:
         """Let the models meet, decide, and keep the answers."""
         model = load_model_of(self.project, self.project.model_dir)
         meeting = meet(self.project, model, against)
-        measured = behaviour(model, against.champion, meeting.rows, self.project.settings.gate.cost)
+        measured = behaviour(model, against.champion, meeting.rows, self.project.settings.gate.resources)
         facts = self._facts(challenger, champion, meeting, measured)
         settings = self.project.settings.gate
         guards = [*measured.guards]
         decision = _decided(meeting.bout, settings, facts, guards)
-        if decision.verdict == "promote" and settings.serving:
+        if decision.verdict == "promote" and settings.smoke_test:
             guards.append(_served(self.project))
             decision = decision.guarded(guards[-1:])
         facts["guards"] = [asdict(guard) for guard in guards]
@@ -330,7 +330,7 @@ def _unbeaten(
         reasons=(told[verdict],),
         verdict=verdict,
         reason="none" if verdict == "unchanged" else "rollback",
-        metric=project.settings.gate.primary or PRIMARY[project.params.data.task],
+        metric=project.settings.gate.primary_metric or PRIMARY[project.params.data.task],
         challenger=challenger.md5,
         champion=champion.pointer.md5,
         promotion_requested=requested,

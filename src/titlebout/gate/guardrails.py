@@ -14,7 +14,7 @@ from titlebout.metrics.catalogue import Metric, losses_of
 from titlebout.metrics.estimates import Estimate
 from titlebout.metrics.inference import Difference, holm
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.config import GateSettings
+from titlebout.settings.gate import GateSettings
 
 Status = Literal["passed", "warning", "failed", "untested"]
 
@@ -97,7 +97,7 @@ class Ring:
 def other_metrics(ring: Ring, primary: Metric) -> tuple[list[MetricLine], list[Guard]]:
     """Return the other metrics: floors, and what must not get worse (Holm over all of them)."""
     task = ring.bout.truth.task
-    wanted = GUARDS[task] if ring.settings.guards is None else ring.settings.guards
+    wanted = GUARDS[task] if ring.settings.guardrails is None else ring.settings.guardrails
     names = dict.fromkeys([*(name for name in wanted if name != primary.name), *ring.settings.floors])
     metrics = {name: find_metric(name, task) for name in names}
     estimates = {name: ring.estimates(metric) for name, metric in metrics.items()}

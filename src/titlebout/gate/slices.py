@@ -10,7 +10,7 @@ from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError
 from titlebout.gate.predictions import Bout
 from titlebout.metrics.inference import Difference, from_influence, holm
-from titlebout.settings.config import SlicesSettings
+from titlebout.settings.gate import SlicesSettings
 
 FIVE, MANY = 5, 20  # a column of more than MANY different numbers is cut in FIVE
 NAMED = 10  # slices with too few rows that are named, per column

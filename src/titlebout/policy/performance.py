@@ -17,7 +17,8 @@ from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Fitted
 from titlebout.policy.rules import Reading
 from titlebout.repository.project import Project
-from titlebout.settings.config import Params, PolicySettings
+from titlebout.settings.params import Params
+from titlebout.settings.policy import PolicySettings
 
 _SMALLEST_SE = 1e-12  # of losses that are all alike
 

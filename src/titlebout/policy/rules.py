@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from titlebout.settings.config import PolicySettings
+from titlebout.settings.policy import PolicySettings
 
 Action = Literal["stop", "attempt", "wait", "nothing"]
 Outcome = Literal["won", "lost", "inconclusive", "refused"]

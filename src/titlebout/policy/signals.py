@@ -7,7 +7,7 @@ import pandas as pd
 from titlebout.data.columns import moment
 from titlebout.models.champion import Champion
 from titlebout.policy.rules import DAY, Attempt, Clock, Reading
-from titlebout.settings.config import Settings
+from titlebout.settings.settings import Settings
 
 SHOWN_COLUMNS = 3
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
 from titlebout.settings.addresses import SETTINGS_FILE
-from titlebout.settings.config import PARAMS_FILE, Params, Settings, load_params, load_settings
+from titlebout.settings.load import load_params, load_settings
+from titlebout.settings.params import PARAMS_FILE, Params
+from titlebout.settings.settings import Settings
 
 
 @dataclass(frozen=True)

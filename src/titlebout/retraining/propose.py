@@ -157,7 +157,7 @@ def _wanted(project: Project, message: str) -> PullRequest:
         base=project.settings.retrain.base,
         title=title,
         body=body,
-        labels=project.settings.retrain.labels,
+        labels=project.settings.retrain.pr_labels,
         evidence=trailer(message, INPUTS_TRAILER) or "",
     )
 

@@ -26,7 +26,7 @@ from titlebout.repository.project import Project
 from titlebout.scaffold import templates
 from titlebout.scaffold.columns import read_roles
 from titlebout.scaffold.templates import EXAMPLE, EXAMPLE_PACKAGE
-from titlebout.settings.config import DataParams
+from titlebout.settings.params import DataParams
 
 EXAMPLE_TARGET = "late"
 EXAMPLE_INCOMING = "incoming/2013-03.parquet"

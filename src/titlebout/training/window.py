@@ -14,7 +14,7 @@ import pandas as pd
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
 from titlebout.data.columns import timestamps
-from titlebout.settings.config import Params
+from titlebout.settings.params import Params
 
 MIN_ROWS = 30  # to compare on; with fewer the question is not asked
 

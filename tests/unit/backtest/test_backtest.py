@@ -12,7 +12,7 @@ from titlebout.backtest.backtest import Plan, cut
 from titlebout.backtest.report import BacktestResult, Period, page, paired, render_backtest, summaries, supported
 from titlebout.backtest.simulation import CONTENDERS, Season, Turn
 from titlebout.core.errors import ConfigError, InconclusiveError
-from titlebout.settings.config import Settings
+from titlebout.settings.settings import Settings
 
 SETTINGS = Settings.model_validate(
     {

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from titlebout.core.names import REASONS
-from titlebout.settings.config import RulesSettings
+from titlebout.settings.gate import RulesSettings
 
 WORKFLOWS = Path(__file__).parents[3] / "cookiecutter" / "{{cookiecutter.project_slug}}" / ".github" / "workflows"
 

@@ -13,7 +13,7 @@ import sample
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.data.holdout import Split, labelled, require_no_overlap, split, target_values
 from titlebout.repository.project import Project
-from titlebout.settings.config import DataParams, Params, SplitParams, TrainParams
+from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 
 
 def params(task: str = "classification", time: str = "departure", **how: Any) -> Params:
@@ -44,7 +44,7 @@ def divide(frame: pd.DataFrame, how: Params) -> Split | None:
 
 
 WAYS = st.sampled_from(
-    [params(), params(holdout_days=3), params(time="", fraction=0.5), params(time="", fraction=0.5, key=["ship"])]
+    [params(), params(holdout_days=3), params(time="", fraction=0.5), params(time="", fraction=0.5, entity=["ship"])]
 )
 
 
@@ -85,7 +85,7 @@ def test_by_hash_a_row_stays_on_its_side_when_others_arrive(
 
 @given(frame=tables())
 def test_by_entity_all_rows_of_an_entity_are_on_one_side(frame: pd.DataFrame) -> None:
-    found = divide(frame, params(time="", fraction=0.5, key=["ship"]))
+    found = divide(frame, params(time="", fraction=0.5, entity=["ship"]))
     if found is not None:
         assert not set(frame["ship"][found.holdout]) & set(frame["ship"][~found.holdout])
 
@@ -139,9 +139,9 @@ def test_an_empty_side_decides_nothing(how: Params, what: str) -> None:
 
 def test_a_key_that_is_no_column_is_named() -> None:
     with pytest.raises(ConfigError, match="no column 'vessel'") as caught:
-        split(sample.crossings(), params(time="", key=["harbour", "vessel"]))
+        split(sample.crossings(), params(time="", entity=["harbour", "vessel"]))
 
-    assert "split.key" in str(caught.value.where)
+    assert "split.entity" in str(caught.value.where)
 
 
 def test_a_model_is_not_scored_on_its_training_rows() -> None:

@@ -13,7 +13,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from titlebout.drift.importance import PREDICTION, Outlook, importances
 from titlebout.drift.rule import compare
 from titlebout.models.artifact import Model
-from titlebout.settings.config import DataParams, DriftSettings, Params, SplitParams, TrainParams
+from titlebout.settings.drift import DriftSettings
+from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 
 INPUTS = ("strong", "weak", "noise")
 

@@ -10,7 +10,7 @@ from made_bouts import CLASSES, classification, pair, regression, sigmoid
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.calibration import Calibration, calibration, faults
 from titlebout.metrics.estimates import SMALLEST, Truth
-from titlebout.settings.config import CalibrationSettings
+from titlebout.settings.gate import CalibrationSettings
 
 ALPHA = 0.05
 SETTINGS = CalibrationSettings()

@@ -16,7 +16,7 @@ from titlebout.gate.evaluate import EvaluateResult, _result
 from titlebout.gate.predictions import Bout
 from titlebout.gate.report import draw, render_evaluate
 from titlebout.metrics.estimates import Truth
-from titlebout.settings.config import GateSettings, SlicesSettings
+from titlebout.settings.gate import GateSettings, SlicesSettings
 
 SETTINGS = GateSettings(min_rows=100, slices=SlicesSettings(columns=("harbour",)))
 HOLDOUT = {"rows": 900, "fingerprint": "f" * 64, "start": "2024-04-06T00:00", "end": "2024-04-19T22:00", "uses": 1}

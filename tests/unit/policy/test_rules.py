@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from titlebout.core.names import REASONS
 from titlebout.policy.rules import DAY, Attempt, Clock, Decision, Measured, Reading, decide, position
-from titlebout.settings.config import PolicySettings
+from titlebout.settings.policy import PolicySettings
 
 SETTINGS = PolicySettings()
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 from string import Template
 
+import tomlkit
 import yaml
 
 from titlebout.repository.project import Project
 from titlebout.scaffold.columns import Roles
 from titlebout.settings.addresses import SETTINGS_FILE
-from titlebout.settings.config import PARAMS_FILE
+from titlebout.settings.params import PARAMS_FILE
 
 EXAMPLE = "flights-delay"
 EXAMPLE_PACKAGE = "flights_delay"
@@ -36,19 +37,24 @@ def files(project: Project, name: str, package: str, roles: Roles) -> dict[str, 
         Path, relative to the repository, to text.
     """
     root = project.root
-    settings = (root / SETTINGS_FILE).read_text(encoding="utf-8")
-    settings = settings.replace(f'package = "{EXAMPLE_PACKAGE}"', f'package = "{package}"')
-    settings = settings.replace(f'pipeline = "{EXAMPLE}"', f'pipeline = "{name}"')
-    settings = re.sub(r"^columns = \[.*?\]", "columns = []", settings, flags=re.MULTILINE)
     stages = (project.pipeline_dir / "dvc.yaml").read_text(encoding="utf-8")
     readme = (root / "README.md").read_text(encoding="utf-8")
     return {
-        SETTINGS_FILE: settings.replace(f"expectations/{EXAMPLE}.json", f"expectations/{name}.json"),
+        SETTINGS_FILE: _settings((root / SETTINGS_FILE).read_text(encoding="utf-8"), name, package),
         "README.md": re.sub(r"^## The example\n.*?(?=^## )", "", readme, flags=re.DOTALL | re.MULTILINE),
         f"pipelines/{name}/dvc.yaml": stages.replace(EXAMPLE_PACKAGE, package).replace(EXAMPLE, name),
         f"pipelines/{name}/{PARAMS_FILE}": _params(package, roles),
         **_code(name, package, roles),
     }
+
+
+def _settings(text: str, name: str, package: str) -> str:
+    """Return ``titlebout.toml`` about the user's table; comments and order of the keys stay."""
+    document = tomlkit.parse(text)
+    document["project"] |= {"package": package, "pipeline": name}
+    document["checks"]["suite"] = f"expectations/{name}.json"
+    document["gate"]["slices"]["columns"].clear()  # those of the example
+    return tomlkit.dumps(document)
 
 
 def _params(package: str, roles: Roles) -> str:
