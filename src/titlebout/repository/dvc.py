@@ -118,7 +118,7 @@ class Dvc:
         StageFailedError
             If a stage fails.
         """
-        self.require_whole_data()
+        self.require_unchanged_data()
         self.challenger_pointer()  # parsed first, because DVC has no exit code for a malformed lock file
         error_file = self.project.root / STAGE_ERROR_FILE
         error_file.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ class Dvc:
         ran = tuple(match[1] for line in lines if (match := re.match(r"Running stage '([\w-]+)'", line)))
         return Reproduction(ran, skipped)
 
-    def require_whole_data(self) -> None:
+    def require_unchanged_data(self) -> None:
         """Check that the data folder matches ``data.dvc``.
 
         Raises
