@@ -217,7 +217,7 @@ def test_who_never_gets_a_turn_is_told(git: Git, monkeypatch: pytest.MonkeyPatch
     (hooks / "pre-receive").write_text("#!/bin/sh\necho 'stale info' >&2\nexit 1\n")
     (hooks / "pre-receive").chmod(0o755)
 
-    with pytest.raises(ConflictError, match="was moved meanwhile"):
+    with pytest.raises(ConflictError, match="was changed concurrently"):
         hand_in(git, "ferries", REF)
 
 
