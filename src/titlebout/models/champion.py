@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from titlebout.core.errors import ConflictError
 from titlebout.core.results import write_text_atomically
+from titlebout.core.yaml_text import to_yaml
 from titlebout.repository.dvc_files import Pointer, parse_yaml, pointer_of
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -158,7 +157,7 @@ def set_champion(project: Project, model: Pointer, meta: Mapping[str, Any], expe
         ],
     }
     note = "# Written by `titlebout promote` and `titlebout retrain`. Do not edit by hand; to roll back, revert the commit.\n"
-    text = note + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    text = note + to_yaml(document)
     write_text_atomically(project.root / champion_path(project), text)
     return Champion(model, meta)
 

@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import yaml
-
 from titlebout.core.errors import NotFoundError
 from titlebout.core.markdown import code, escape, number, table
 from titlebout.core.process import run
 from titlebout.core.results import StepResult
+from titlebout.core.yaml_text import to_yaml
 from titlebout.models.loading import load_model_of
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
@@ -231,7 +230,7 @@ def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, sc
         "labels": {"model_sha256": sha256},
         "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
     }
-    (stage / "bentofile.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    (stage / "bentofile.yaml").write_text(to_yaml(recipe), encoding="utf-8")
     command = [sys.executable, "-m", "bentoml", "build", "--version", version, str(stage)]
     run(command, cwd=scratch, env=_environment(scratch))
     bento = scratch / "bentoml" / "bentos" / name / version
