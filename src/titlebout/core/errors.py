@@ -1,9 +1,12 @@
 """Every failure a user can meet, each with the exit code that tells a workflow what to do next.
 
-A "no" (data refused, challenger lost, drift found) is not here: it is an answer, kept in the step's result.
+A "no" (data refused, challenger lost, drift found) is an answer, kept in the step's result. Only within the pipeline
+refused data is an error, because a stage has no other way to stop it.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -61,6 +64,21 @@ class TitleboutError(Exception):
         self.why = why
         self.fix = fix
         self.state = state
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "TitleboutError":
+        """Return the error that another process reported, of the class that it was there.
+
+        A class that is not of this module becomes the one with its exit code.
+
+        Parameters
+        ----------
+        document : mapping
+            What :meth:`to_dict` returned.
+        """
+        kind = _CLASSES.get(document["type"]) or error_class(document["exit_code"])
+        parts = {name: document[name] for name in ("where", "why", "fix", "state")}
+        return kind(document["what"], **parts)
 
     def to_dict(self) -> dict[str, object]:
         """Return the error as the ``error`` object of the ``--json`` output."""
@@ -127,3 +145,30 @@ class TemporaryError(TitleboutError):
     """A passing fault; running the same command again is safe."""
 
     exit_code = ExitCode.TEMPORARY
+
+
+class DataRefusedError(TitleboutError):
+    """The data check of the pipeline refused the tracked data."""
+
+    exit_code = ExitCode.DATA_REFUSED
+
+
+class InterruptionError(TitleboutError):
+    """Ended by Ctrl-C."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class TerminationError(TitleboutError):
+    """Ended by SIGTERM."""
+
+    exit_code = ExitCode.TERMINATED
+
+
+_KINDS: list[type[TitleboutError]] = [TitleboutError, *TitleboutError.__subclasses__()]
+_CLASSES = {kind.__name__: kind for kind in _KINDS}
+
+
+def error_class(code: int) -> type[TitleboutError]:
+    """Return the class of errors that end with an exit code; :class:`TitleboutError` where there is none."""
+    return next((kind for kind in _KINDS if kind.exit_code == code), TitleboutError)
