@@ -280,7 +280,7 @@ def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.M
     ]
     (first, _), (fourth, _) = asked[0], asked[3]
     assert (first.new_rows, first.champion, first.drift.value) == (WEEK, "0", 0.0)
-    assert first.won_at == START["at"].max().isoformat()
+    assert str(first.won_at) == START["at"].max().isoformat()
     assert fourth.decay.value is not None
     assert fourth.decay.value > SETTINGS.policy.decay_z
 

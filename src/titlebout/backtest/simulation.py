@@ -15,8 +15,8 @@ import pandas as pd
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing, Team, Title
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.results import Record
-from titlebout.data.columns import moment
 from titlebout.data.holdout import Split, require_no_overlap, split
+from titlebout.data.moment import moment_of
 from titlebout.gate import decision as gate_decision
 from titlebout.gate.candidates import bout_of
 from titlebout.models.champion import Champion
@@ -219,7 +219,7 @@ class _Run:
             if verdict in {"promote", UNGATED}:
                 self.crown(model, divided, {"reason": reason, "rule": rule})
         seen = self.rows(0, len(self.batches))  # those that wait for their label, too: the data stands where they are
-        stands = moment(seen, seen.iloc[:0], self.team.params.data.time)
+        stands = moment_of(seen, seen.iloc[:0], self.team.params.data.time)
         outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
         self.memory.append(Attempt(stands, reason, outcome, title.champion.pointer.md5))
         return verdict, seconds
@@ -265,4 +265,4 @@ class _Run:
 
 def _stopped(refused: str, settings: Settings) -> Decision:
     """Return what the loop decides on data that its check refuses: nothing else is looked at."""
-    return decide(Measured(refused=refused), (), settings.policy, settings.retrain.min_new_rows, Clock("", 1.0))
+    return decide(Measured(refused=refused), (), settings.policy, settings.retrain.min_new_rows, Clock(None, 1.0))

@@ -7,6 +7,7 @@ from typing import Protocol
 import pandas as pd
 
 from titlebout.data.holdout import Split
+from titlebout.data.moment import Moment
 from titlebout.models.champion import Champion, decayed_before
 from titlebout.models.interfaces import Fitted
 from titlebout.policy.performance import growth
@@ -170,7 +171,7 @@ def _titlebout(standing: Standing) -> Decision:
         new_rows=len(standing.labelled),
         decay=growth(title.model, standing.known[title.split.holdout], standing.labelled, team.params, settings.policy),
         drift=drifted_in(drifted),
-        won_at=title.champion.meta["holdout"]["end"] or str(len(standing.known)),
+        won_at=Moment.read(title.champion.meta["holdout"]["end"]) or Moment(len(standing.known)),
         decayed_at=decayed_at(decayed_before(one.champion for one in standing.titles), standing.memory),
         champion=title.champion.pointer.md5,
         asked=frozenset({"schedule"}),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from titlebout.data.columns import moment
+from titlebout.data.moment import Moment, moment_of
 from titlebout.models.champion import Champion
 from titlebout.policy.rules import DAY, Attempt, Clock, Reading
 from titlebout.settings.config import Settings
@@ -24,7 +24,7 @@ def clock_of(known: pd.DataFrame, fresh: pd.DataFrame, time: str, settings: Sett
     settings : Settings
     """
     days, rows = settings.policy.period_days, settings.retrain.min_new_rows
-    return Clock(moment(known, fresh, time), float(days * DAY if time else rows))
+    return Clock(moment_of(known, fresh, time), float(days * DAY if time else rows))
 
 
 def drifted_in(names: Sequence[str]) -> Reading:
@@ -34,12 +34,12 @@ def drifted_in(names: Sequence[str]) -> Reading:
     return Reading(float(len(names)), f"in {shown}{more}" if names else "")
 
 
-def decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> str:
+def decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> Moment | None:
     """Return where the data stood when a champion won after a decay: the log knows it, or the end of what it won on tells.
 
     The latter is earlier by as much as labels come late.
     """
     if champion is None:
-        return ""
+        return None
     won = [attempt.at for attempt in attempts if (attempt.reason, attempt.outcome) == ("perf_decay", "won")]
-    return won[-1] if won else str((champion.meta.get("holdout") or {}).get("end") or "")
+    return won[-1] if won else Moment.read(str((champion.meta.get("holdout") or {}).get("end") or ""))

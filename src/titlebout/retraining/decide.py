@@ -16,6 +16,7 @@ from titlebout.core.errors import ConflictError, ExitCode
 from titlebout.core.markdown import escape, table
 from titlebout.core.results import StepResult, read_result
 from titlebout.data.current import arrived
+from titlebout.data.moment import Moment
 from titlebout.data.tables import read_tables
 from titlebout.drift.report import DriftResult
 from titlebout.forge.client import Forge
@@ -44,8 +45,8 @@ class DecideResult(StepResult):
         Stop: the data is refused. Wait: a signal fires, but an attempt would be too early.
     reason, note : str
         For ``titlebout retrain``; empty without an attempt.
-    at : str
-        Where the data stands: its newest time, or its number of rows. All times in the record are of this kind.
+    at : Moment or None
+        Where the data stands: its newest time, or its number of rows; None when the data is refused.
     champion : str
         Content hash of the model that holds the title.
     new_rows : int
@@ -72,7 +73,7 @@ class DecideResult(StepResult):
     action: Action
     reason: str = ""
     note: str = ""
-    at: str = ""
+    at: Moment | None = None
     champion: str = ""
     new_rows: int = 0
     signals: tuple[Signal, ...] = ()
@@ -96,7 +97,7 @@ class DecideResult(StepResult):
         lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
         counted = "1 earlier attempt is" if self.attempts == 1 else f"{self.attempts} earlier attempts are"
         known = f"{counted} known" + (f" ({self.log_problem})" if self.log_problem else "")
-        stands = f"The data stands at {policy_rules.told(self.at)}. " if self.at else ""
+        stands = f"The data stands at {self.at.short}. " if self.at else ""
         return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
 
 
@@ -188,7 +189,7 @@ def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequen
     """Return what there is to decide on, and the data's clock."""
     refused, drift = _findings(project)
     if refused:  # then nothing is read from it, not even the time
-        return Measured(refused=refused, asked=asked), Clock("", 1.0)
+        return Measured(refused=refused, asked=asked), Clock(None, 1.0)
     known, fresh = _rows(project)
     target = project.params.data.target
     clock = clock_of(known, fresh, project.params.data.time, project.settings)
@@ -202,7 +203,7 @@ def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequen
     return replace(
         measured,
         decay=decay(project, champion, model, known, labelled),
-        won_at=held.get("end") or str(len(model.trained_rows) + held.get("rows", 0)),
+        won_at=Moment.read(str(held.get("end") or "")) or Moment(len(model.trained_rows) + held.get("rows", 0)),
         decayed_at=decayed_at(followed_up(project, git, "HEAD"), attempts),
         champion=champion.pointer.md5,
     ), clock
