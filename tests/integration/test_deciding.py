@@ -24,7 +24,7 @@ from titlebout.data.tables import read_tables
 from titlebout.models.champion import champion_here
 from titlebout.models.loading import load_model_of
 from titlebout.policy import attempts
-from titlebout.policy.performance import decay, welch
+from titlebout.policy.performance import decay, rows_won_on, welch
 from titlebout.policy.rules import Attempt
 from titlebout.policy.signals import decayed_at
 from titlebout.repository.dvc import Dvc
@@ -471,9 +471,10 @@ def test_a_quiet_world_hardly_ever_looks_like_decay(here: Path) -> None:
     known, champion = read_tables(here, "data"), champion_here(project)
     model = load_model_of(project, Dvc(project).pull_model("champion"))
     assert champion is not None
+    won_on = rows_won_on(project, champion, model, known)
     for seed in range(100, 112):
         rows = what_is_new(sample.crossings(400, start="2024-04-20", seed=seed), known, Rule("departure", "late")).rows
-        reading = decay(project, champion, model, known, rows)
+        reading = decay(model, won_on, rows, project.params, project.settings.policy)
         assert reading.value is not None
         fired += reading.value >= 2.33
     assert fired <= 1
