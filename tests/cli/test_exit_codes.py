@@ -17,7 +17,6 @@ from titlebout.core import errors
 from titlebout.core.errors import ExitCode, TitleboutError
 from titlebout.core.process import Completed, ProcessError
 from titlebout.core.results import StepResult
-from titlebout.repository.dvc import StageFailedError
 
 CODES = {
     "BUG": 1,
@@ -41,11 +40,14 @@ CLASSES = {
     "ConfigError": 2,
     "ConflictError": 6,
     "DataError": 65,
+    "DataRefusedError": 10,
     "DiskError": 74,
     "InconclusiveError": 3,
+    "InterruptionError": 130,
     "NotFoundError": 5,
     "PermissionRefusedError": 4,
     "TemporaryError": 75,
+    "TerminationError": 143,
     "TitleboutError": 1,
     "UnsafeError": 7,
 }
@@ -140,7 +142,6 @@ def test_an_error_ends_with_its_code_and_all_it_knows(name: str, code: int, fail
 @pytest.mark.parametrize(
     ("error", "code", "what"),
     [
-        (StageFailedError("train", 3, "one class only", fix="add data"), 3, "one class only"),
         (ProcessError(Completed(("git", "push"), 128, "", "fatal: no")), 1, "git ended with exit code 128"),
         (PermissionError(13, "Permission denied", "a.csv"), 74, "cannot use a file: Permission denied"),
         (OSError(28, "No space left on device"), 74, "cannot use a file: No space left on device"),

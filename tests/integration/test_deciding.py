@@ -18,12 +18,13 @@ from titlebout.core import process
 from titlebout.core.errors import ExitCode
 from titlebout.core.names import REASONS
 from titlebout.core.results import parse_result, to_json
+from titlebout.data.moment import Moment
 from titlebout.data.new_rows import Rule, what_is_new
 from titlebout.data.tables import read_tables
 from titlebout.models.champion import champion_here
 from titlebout.models.loading import load_model_of
 from titlebout.policy import attempts
-from titlebout.policy.performance import decay, welch
+from titlebout.policy.performance import decay, rows_won_on, welch
 from titlebout.policy.rules import Attempt
 from titlebout.policy.signals import decayed_at
 from titlebout.repository.dvc import Dvc
@@ -137,7 +138,7 @@ def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
     arrive(here, crossings())
     looked(command)
     held = holder(here)
-    won = Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123")
+    won = Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
     attempts.write_down(Git(here), "ferries", won)
     pull = github.repository.add_pull("retrain/ferries", "main", body="<!-- titlebout: evidence abc123 -->\nIt won.")
 
@@ -145,7 +146,9 @@ def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
     assert (shown["action"], shown["reason"]) == ("attempt", "age")
     assert shown["note"] == "the open proposal shows data up to 2024-06-09"
 
-    attempts.write_down(Git(here), "ferries", Attempt("2024-06-10T14:00:00+00:00", "age", "lost", held, "def456"))
+    attempts.write_down(
+        Git(here), "ferries", Attempt(Moment.parse("2024-06-10T14:00:00+00:00"), "age", "lost", held, "def456")
+    )
     assert signal(decided(command, "--forge", "github"), "renewal")["detail"].startswith("a later attempt did not win")
 
     github.repository.close_pull(pull["number"])
@@ -156,7 +159,9 @@ def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, c
     arrive(here, crossings())
     looked(command)
     held = holder(here)
-    attempts.write_down(Git(here), "ferries", Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123"))
+    attempts.write_down(
+        Git(here), "ferries", Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
+    )
     sample.git(here, "checkout", "--quiet", "-b", "retrain/ferries")
     sample.edit(here / CHAMPION, held, NEW)
     sample.git(here, "commit", "--quiet", "--all", "-m", "Retrain\n\nTitlebout-Retrain: age\nTitlebout-Inputs: abc123")
@@ -260,7 +265,7 @@ def test_drift_starts_an_attempt_once_per_cool_down(here: Path, command: Command
     looked(command)
     first = decided(command)
     assert (first["action"], first["reason"], first["note"]) == ("attempt", "drift", "in champion's prediction, wind")
-    tried = Attempt(first["at"], "drift", "lost", first["champion"], "abc")
+    tried = Attempt(Moment.parse(first["at"]), "drift", "lost", first["champion"], "abc")
     attempts.write_down(Git(here), "ferries", tried)
 
     second = decided(command)
@@ -279,7 +284,7 @@ def test_what_another_clone_tried_is_known_through_origin(here: Path, command: C
     sample.git(tmp_path, "clone", "--quiet", "origin.git", "other")
     sample.git(here, "remote", "add", "origin", str(tmp_path / "origin.git"))
     other = Git(tmp_path / "other")
-    attempts.write_down(other, "ferries", Attempt(first["at"], "drift", "lost", first["champion"], "abc"))
+    attempts.write_down(other, "ferries", Attempt(Moment.parse(first["at"]), "drift", "lost", first["champion"], "abc"))
     assert decided(command)["action"] == "attempt"
 
     attempts.hand_in(other, "ferries", attempts.log_ref("ferries"))
@@ -392,10 +397,10 @@ def test_a_champion_that_won_after_a_decay_is_followed_up(here: Path, command: C
 
 def test_follow_ups_count_from_where_the_data_stood_at_the_attempt(here: Path) -> None:
     champion = champion_here(Project.find(here))
-    won = Attempt("2024-05-17T22:00:00+00:00", "perf_decay", "won")
+    won = Attempt(Moment.parse("2024-05-17T22:00:00+00:00"), "perf_decay", "won")
 
-    assert decayed_at(champion, ()) == END  # the newest label it won on: the log is lost
-    assert decayed_at(champion, (won, Attempt("2024-05-18T22:00:00+00:00", "drift", "won"))) == won.at
+    assert str(decayed_at(champion, ())) == END  # the newest label it won on: the log is lost
+    assert decayed_at(champion, (won, Attempt(Moment.parse("2024-05-18T22:00:00+00:00"), "drift", "won"))) == won.at
     assert not decayed_at(None, (won,))
 
 
@@ -442,7 +447,7 @@ def test_the_same_data_and_memory_give_the_same_record(here: Path, command: Comm
 
 
 def test_a_result_is_read_back_and_shown(here: Path) -> None:
-    result = DecideResult(passed=True, reasons=("no signal asks for a retraining",), action="nothing", at="12000")
+    result = DecideResult(passed=True, reasons=("no signal asks for a retraining",), action="nothing", at=Moment(12000))
 
     again = parse_result(to_json(result.model_dump()), DecideResult, "here")
 
@@ -466,9 +471,10 @@ def test_a_quiet_world_hardly_ever_looks_like_decay(here: Path) -> None:
     known, champion = read_tables(here, "data"), champion_here(project)
     model = load_model_of(project, Dvc(project).pull_model("champion"))
     assert champion is not None
+    won_on = rows_won_on(project, champion, model, known)
     for seed in range(100, 112):
         rows = what_is_new(sample.crossings(400, start="2024-04-20", seed=seed), known, Rule("departure", "late")).rows
-        reading = decay(project, champion, model, known, rows)
+        reading = decay(model, won_on, rows, project.params, project.settings.policy)
         assert reading.value is not None
         fired += reading.value >= 2.33
     assert fired <= 1

@@ -10,6 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from titlebout.backtest import simulation as backtest_simulation
+from titlebout.backtest import strategies as backtest_strategies
 from titlebout.backtest.simulation import Arrived, PeriodOutcome, Season, play
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing
 from titlebout.core.arrays import FloatArray
@@ -105,11 +106,11 @@ SHIFTED = arriving(shift=lambda at: 0.0 if at < 3 else 3.0)
 
 
 def timeless(season: Season) -> tuple[PeriodOutcome, ...]:
-    return tuple(replace(turn, seconds=0.0) for turn in backtest_simulation.outcomes)
+    return tuple(turn.replace(seconds=0.0) for turn in season.outcomes)
 
 
 def decisions(season: Season) -> list[str]:
-    return [turn.decision for turn in backtest_simulation.outcomes]
+    return [turn.decision for turn in season.outcomes]
 
 
 def refused(periods: list[Arrived], at: int) -> list[Arrived]:
@@ -223,7 +224,7 @@ def test_a_refused_batch_stops_a_checked_contender_and_is_never_learned_from(nam
     found = play(START, periods, BY[name], team)
 
     assert found.outcomes[4].decision == "stop"
-    assert found.outcomes[4].told == "the data is refused: 3 columns are missing"
+    assert found.outcomes[4].detail == "the data is refused: 3 columns are missing"
     batch = set(periods[4].rows["at"])
     assert all(batch.isdisjoint(rows["at"]) for rows in (*team.fitted_on, *team.shown))
     assert [turn.decision for turn in found.outcomes if turn.name != "week 4"].count("stop") == 0
@@ -244,7 +245,7 @@ def test_drift_by_the_defaults_attempts_only_when_something_moved() -> None:
         assert calm.attempts == 0
         assert [turn.decision for turn in moved.outcomes[:4]] == ["nothing"] * 3 + ["attempt"]
         assert moved.outcomes[3].reason == "drift"
-        assert moved.outcomes[3].told == "50% of the columns drifted"
+        assert moved.outcomes[3].detail == "50% of the columns drifted"
 
 
 def test_half_of_the_columns_is_less_often_reached_than_one() -> None:
@@ -273,7 +274,7 @@ def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.M
         asked.append((measured, shipped(measured, *others)))
         return asked[-1][1]
 
-    monkeypatch.setattr(policy_rules, "decide", noted)
+    monkeypatch.setattr(backtest_strategies, "decide", noted)
     found = play(START, TURNED, BY["titlebout"], Made())
 
     assert [(decision.action, decision.reason, decision.sentence) for _, decision in asked] == [
@@ -281,7 +282,7 @@ def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.M
     ]
     (first, _), (fourth, _) = asked[0], asked[3]
     assert (first.new_rows, first.champion, first.drift.value) == (WEEK, "0", 0.0)
-    assert first.won_at == START["at"].max().isoformat()
+    assert str(first.won_at) == START["at"].max().isoformat()
     assert fourth.decay.value is not None
     assert fourth.decay.value > SETTINGS.policy.decay_z
 
@@ -310,14 +311,14 @@ def test_attempts_that_were_refused_are_remembered_by_the_cool_down() -> None:
 
 def test_the_rule_of_the_gate_is_that_of_the_reason() -> None:
     rules: list[tuple[str, int]] = []
-    shipped = backtest_simulation.gate.decide
+    shipped = backtest_simulation.gate_decision.decide
 
     def noted(bout: Any, settings: Any, reason: str, uses: int) -> Any:
         rules.append((reason, uses))
         return shipped(bout, settings, reason, uses)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backtest_simulation.gate, "decide", noted)
+        patch.setattr(backtest_simulation.gate_decision, "decide", noted)
         play(START, SHIFTED, BY["every"], Made())
         play(START, SHIFTED, BY["any_drift"], Made())
 

@@ -15,14 +15,15 @@ import pandas as pd
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing, Team, Title
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.results import Record
-from titlebout.data.columns import moment
 from titlebout.data.holdout import Split, require_no_overlap, split
+from titlebout.data.moment import moment_of
 from titlebout.gate import decision as gate_decision
 from titlebout.gate.candidates import bout_of
 from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Fitted
 from titlebout.policy.performance import losses
-from titlebout.policy.rules import OUTCOMES, Attempt, Clock, Decision, Measured, decide
+from titlebout.policy.rules import OUTCOMES, Attempt, Decision, decide
+from titlebout.policy.signals import refused
 from titlebout.repository.dvc_files import Pointer
 from titlebout.settings.settings import Settings
 
@@ -219,7 +220,7 @@ class _Run:
             if verdict in {"promote", UNGATED}:
                 self.crown(model, divided, {"reason": reason, "rule": rule})
         seen = self.rows(0, len(self.batches))  # those that wait for their label, too: the data stands where they are
-        stands = moment(seen, seen.iloc[:0], self.team.params.data.time)
+        stands = moment_of(seen, seen.iloc[:0], self.team.params.data.time)
         outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
         self.memory.append(Attempt(stands, reason, outcome, title.champion.pointer.md5))
         return verdict, seconds
@@ -250,7 +251,7 @@ class _Run:
 
     def crown(self, model: Fitted, divided: Split, won: dict[str, str]) -> None:
         """Put a model into service, from the next period on."""
-        champion = Champion(Pointer(str(len(self.titles)), 0, 1), {**won, "holdout": divided.to_dict()})
+        champion = Champion(Pointer(str(len(self.titles)), 0, 1), {**won, "holdout": _recorded(divided)})
         self.titles.insert(0, Title(model, champion, divided, self.tried))
 
     def labelled(self, at: int) -> int:
@@ -263,6 +264,17 @@ class _Run:
         return pd.concat(chosen, ignore_index=True) if chosen else self.batches[0][1].head(0)
 
 
-def _stopped(refused: str, settings: Settings) -> Decision:
+def _stopped(reason: str, settings: Settings) -> Decision:
     """Return what the loop decides on data that its check refuses: nothing else is looked at."""
-    return decide(Measured(refused=refused), (), settings.policy, settings.retrain.min_new_rows, Clock("", 1.0))
+    measured, clock = refused(reason)
+    return decide(measured, (), settings.policy, settings.retrain.min_new_rows, clock)
+
+
+def _recorded(divided: Split) -> dict[str, object]:
+    """Return what a promotion records of the holdout."""
+    return {
+        "rows": int(divided.holdout.sum()),
+        "fingerprint": divided.fingerprint,
+        "start": divided.start,
+        "end": divided.end,
+    }

@@ -18,7 +18,7 @@ import pandas as pd
 
 from titlebout.checks.findings import Answer, Failure, Verdict, findings, reasons, verdict
 from titlebout.checks.suites import ROW_COUNT, Expectation, SuiteError, load_suite
-from titlebout.core.errors import ExitCode, TitleboutError
+from titlebout.core.errors import DataRefusedError, ExitCode, TitleboutError
 from titlebout.core.markdown import code, escape, number, table
 from titlebout.core.results import StepResult, write_result
 from titlebout.data.canonical import canonical, canonical_kwargs
@@ -128,15 +128,14 @@ def check_stage(project: Project) -> None:
 
     Raises
     ------
-    TitleboutError
-        If the data is refused, with the exit code of the check: a stage has no other way to say so.
+    DataRefusedError
+        If the data does not pass.
     """
     result = check_tracked(project)
     write_result(project.stage_reports / "check-data.json", result)
     if not result.passed:
-        refused = TitleboutError(result.reasons[0], where="data/", fix="read pipelines/*/reports/check-data.json")
-        refused.exit_code = ExitCode.DATA_REFUSED
-        raise refused
+        fix = "read pipelines/*/reports/check-data.json"
+        raise DataRefusedError(result.reasons[0], where="data/", fix=fix)
 
 
 def _check_current(project: Project) -> CheckResult:

@@ -53,7 +53,7 @@ def step(
     return decorate
 
 
-def say_error(error: TitleboutError, as_json: bool, code: ExitCode | None = None) -> None:
+def say_error(error: TitleboutError, as_json: bool) -> None:
     """Tell one failure: to people on standard error, to programs as JSON, to a workflow as an annotation."""
     from titlebout.forge.actions import Ci, annotation, defang
 
@@ -61,7 +61,7 @@ def say_error(error: TitleboutError, as_json: bool, code: ExitCode | None = None
     text = "\n".join([f"error: {error.what}", *(f"  {name}: {value}" for name, value in parts if value)])
     click.echo(defang(text), err=True)
     if as_json:
-        click.echo(_json({"error": error.to_dict() | ({"exit_code": int(code)} if code else {})}), nl=False)
+        click.echo(_json({"error": error.to_dict()}), nl=False)
     ci = Ci.from_environ()
     if ci.on_actions:
         click.echo(annotation("error", f"{error.what}. {error.fix or ''}".strip(), title="titlebout"), err=True)

@@ -32,5 +32,5 @@ def run(project: Project, name: str) -> None:
     try:
         stages[name](project)
     except TitleboutError as error:
-        write_json(project.root / STAGE_ERROR_FILE, {"stage": name, **error.to_dict()})
+        write_json(project.root / STAGE_ERROR_FILE, error.to_dict())
         raise

@@ -1,12 +1,14 @@
 """Exit codes and exception classes: one class per kind of failure, each with its exit code.
 
-Negative results (data refused, challenger lost, drift found) are not exceptions: they are part of the step's result.
+Negative results (data refused, challenger lost, drift found) are not exceptions: they are part of the step's result. Only inside the
+pipeline refused data is an exception, because a stage has no other way to stop it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -64,6 +66,21 @@ class TitleboutError(Exception):
         self.why = why
         self.fix = fix
         self.state = state
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "TitleboutError":
+        """Return the error that another process reported, of the class that it was there.
+
+        A class that is not of this module becomes the one with its exit code.
+
+        Parameters
+        ----------
+        document : mapping
+            What :meth:`to_dict` returned.
+        """
+        kind = _CLASSES.get(document["type"]) or error_class(document["exit_code"])
+        parts = {name: document[name] for name in ("where", "why", "fix", "state")}
+        return kind(document["what"], **parts)
 
     def to_dict(self) -> dict[str, object]:
         """Return the error as the ``error`` object of the ``--json`` output."""
@@ -132,6 +149,24 @@ class TemporaryError(TitleboutError):
     exit_code = ExitCode.TEMPORARY
 
 
+class DataRefusedError(TitleboutError):
+    """The data check rejected the tracked data."""
+
+    exit_code = ExitCode.DATA_REFUSED
+
+
+class InterruptionError(TitleboutError):
+    """The command was interrupted (SIGINT, Ctrl-C)."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class TerminationError(TitleboutError):
+    """The command was terminated (SIGTERM)."""
+
+    exit_code = ExitCode.TERMINATED
+
+
 @dataclass(frozen=True)
 class Cause:
     """A known cause of a failure in an outside tool, recognized by the tool's output.
@@ -155,3 +190,12 @@ class Cause:
 def first_cause(text: str, causes: Iterable[Cause]) -> Cause | None:
     """Return the first cause whose pattern occurs in `text`, or None; the order of `causes` is the priority."""
     return next((cause for cause in causes if re.search(cause.pattern, text)), None)
+
+
+_KINDS: list[type[TitleboutError]] = [TitleboutError, *TitleboutError.__subclasses__()]
+_CLASSES = {kind.__name__: kind for kind in _KINDS}
+
+
+def error_class(code: int) -> type[TitleboutError]:
+    """Return the class of errors that end with an exit code; :class:`TitleboutError` where there is none."""
+    return next((kind for kind in _KINDS if kind.exit_code == code), TitleboutError)

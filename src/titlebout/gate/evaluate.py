@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, ValidationError
 
-from titlebout.core.errors import DataError, ExitCode, TitleboutError, UnsafeError
+from titlebout.core.errors import DataError, UnsafeError
 from titlebout.core.results import Record, StepResult
 from titlebout.gate.candidates import Meeting, Opponents, meet, opponents
 from titlebout.gate.decision import Decision, Guard, decide
@@ -235,21 +235,12 @@ class _Packaged(StepResult):
 
 
 def _served(project: Project) -> Guard:
-    """Package the challenger and ask the running service for the golden rows.
-
-    Raises
-    ------
-    TitleboutError
-        If that ends in anything but a yes or a no.
-    """
+    """Package the challenger and ask the running service for the golden rows."""
     try:
         packaged = run_step(project, _Packaged, None, "package", "--model", "challenger")
-    except TitleboutError as error:
-        if error.exit_code is ExitCode.UNSAFE:
-            return Guard(
-                name="serving", status="failed", detail=f"{error.what} ({error.why})" if error.why else error.what
-            )
-        raise
+    except UnsafeError as error:
+        detail = f"{error.what} ({error.why})" if error.why else error.what
+        return Guard(name="serving", status="failed", detail=detail)
     detail = f"{packaged.golden_rows} golden rows over HTTP, largest difference {packaged.max_difference:.2g}"
     return Guard(name="serving", status="passed", detail=detail)
 

@@ -87,13 +87,19 @@ def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion]
     return next((one for one in _holders(project, git, revision) if one[1].won_by_being_better), None)
 
 
-def followed_up(project: Project, git: Git, revision: str) -> Champion | None:
-    """Return the champion that won after a decay and that nothing but its follow-ups succeeded, or None."""
-    return decayed_before(champion for _, champion in _holders(project, git, revision))
+def champions(project: Project, git: Git, revision: str) -> Iterator[Champion]:
+    """Yield every champion up to `revision`, the newest first."""
+    return (champion for _, champion in _holders(project, git, revision))
 
 
 def decayed_before(champions: Iterable[Champion]) -> Champion | None:
-    """Return which of the champions, the newest first, :func:`followed_up` is about."""
+    """Return the champion that won after a decay and that nothing but its follow-ups succeeded, or None.
+
+    Parameters
+    ----------
+    champions : iterable of Champion
+        The newest first.
+    """
     newest = next((one for one in champions if one.meta.get("reason") != "follow_up"), None)
     return newest if newest and newest.meta.get("reason") == "perf_decay" else None
 

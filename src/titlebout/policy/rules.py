@@ -6,10 +6,10 @@ give the same decision on every machine and on every day.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 from titlebout.core.results import Record
+from titlebout.data.moment import Moment
 from titlebout.settings.policy import PolicySettings
 
 Action = Literal["stop", "attempt", "wait", "nothing"]
@@ -33,8 +33,8 @@ class Attempt:
 
     Attributes
     ----------
-    at : str
-        Where the data stood (:func:`titlebout.data.columns.moment`).
+    at : Moment
+        Where the data stood.
     reason : str
         One of :data:`titlebout.core.names.REASONS`.
     outcome : {"won", "lost", "inconclusive", "refused"}
@@ -45,7 +45,7 @@ class Attempt:
         Key of what went in.
     """
 
-    at: str
+    at: Moment
     reason: str
     outcome: Outcome
     champion: str = ""
@@ -58,37 +58,20 @@ class Clock:
 
     Attributes
     ----------
-    at : str
-        Its newest time (ISO 8601), or its number of rows where rows have no time; empty when neither is known.
+    at : Moment or None
+        Its newest time, or its number of rows where rows have no time; None when neither is known.
     period : float
         Length of a period, in seconds or in rows.
     """
 
-    at: str
+    at: Moment | None
     period: float
 
-    def since(self, at: str) -> float | None:
+    def since(self, at: Moment | None) -> float | None:
         """Return how many periods ago the data stood at `at`; None when the two cannot be compared."""
-        here, there = position(self.at), position(at)
-        if here is None or there is None or self.at.isdigit() != at.isdigit():
+        if self.at is None or at is None or not self.at.comparable(at):
             return None
-        return (here - there) / self.period
-
-    def later(self, periods: float) -> str:
-        """Return where the data will stand so many periods from now."""
-        there = (position(self.at) or 0) + periods * self.period
-        return str(round(there)) if self.at.isdigit() else datetime.fromtimestamp(there, UTC).isoformat()
-
-
-def position(at: str) -> float | None:
-    """Return a moment as a number, of rows or of seconds since 1970, or None when it is neither."""
-    try:
-        if at.isdigit():
-            return float(int(at))
-        moment = datetime.fromisoformat(at)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
+        return (self.at - at) / self.period
 
 
 @dataclass(frozen=True)
@@ -121,8 +104,8 @@ class Measured:
         By how many standard errors the champion's loss on new labels is larger than on the rows it won on.
     drift : Reading
         Number of columns that drifted.
-    won_at, decayed_at : str
-        Moments at which the champion won, and at which one won for perf_decay whose follow-ups are due; or empty.
+    won_at, decayed_at : Moment or None
+        Where the data stood when the champion won, and when one won for perf_decay whose follow-ups are due.
     champion : str
         Content hash of who holds the title.
     asked : frozenset of str
@@ -135,8 +118,8 @@ class Measured:
     new_rows: int = 0
     decay: Reading = Reading(None)
     drift: Reading = Reading(None)
-    won_at: str = ""
-    decayed_at: str = ""
+    won_at: Moment | None = None
+    decayed_at: Moment | None = None
     champion: str = ""
     asked: frozenset[str] = frozenset()
     proposal: Attempt | None = None
@@ -157,8 +140,10 @@ class Signal(Record):
         Whether the value has reached the threshold.
     detail : str
         A few words about the value.
-    held_back, until : str
-        Why it starts nothing although it fires, and the moment of the data at which it will; empty otherwise.
+    held_back : str
+        Why it starts nothing although it fires; empty otherwise.
+    until : Moment or None
+        Where the data has to stand for a signal that is held back to start an attempt.
     """
 
     name: str
@@ -166,7 +151,7 @@ class Signal(Record):
     threshold: float | None
     detail: str = ""
     held_back: str = ""
-    until: str = ""
+    until: Moment | None = None
     fired: bool
     distance: float | None
 
@@ -260,11 +245,6 @@ class _Past:
         return count
 
 
-def told(at: str) -> str:
-    """Return a moment for people: its day, or its number of rows."""
-    return f"{int(at):,} rows" if at.isdigit() else at[:10]
-
-
 def _words(signals: Sequence[Signal]) -> str:
     return " and ".join(signal.name.replace("_", " ") for signal in signals)
 
@@ -297,8 +277,8 @@ class _Case:
         wait = self.settings.cool_down_periods * 2**doublings
         if ago >= wait:
             return signal
-        until = self.clock.later(wait - ago)
-        why = f"the attempt of {told(last.at)} ended with {last.outcome!r}; again from {told(until)} on"
+        until = last.at + wait * self.clock.period
+        why = f"the attempt of {last.at.short} ended with {last.outcome!r}; again from {until.short} on"
         return signal.replace(held_back=why, until=until)
 
     def perf_decay(self) -> Signal:
@@ -333,7 +313,7 @@ class _Case:
                 return Signal.of(RENEWAL, newer, None, "a later attempt did not win: the proposal is overtaken")
         if against_another:
             return Signal.of(RENEWAL, newer, min(newer, 0.0), "the open proposal challenges another champion")
-        words = f"the open proposal shows data up to {told(shown.at)}"
+        words = f"the open proposal shows data up to {shown.at.short}"
         return Signal.of(RENEWAL, newer or None, self.settings.renew_periods, words)
 
     def age(self) -> Signal:

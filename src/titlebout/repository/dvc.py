@@ -8,21 +8,20 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from titlebout.core import process
 from titlebout.core.errors import (
     Cause,
     ConfigError,
     DiskError,
-    ExitCode,
     NotFoundError,
     PermissionRefusedError,
     TemporaryError,
     TitleboutError,
+    error_class,
     first_cause,
 )
 from titlebout.repository.dvc_files import Pointer, folder_digest, model_in_lock, pointer_of, remote_url
@@ -91,15 +90,6 @@ class Reproduction:
     skipped: tuple[str, ...]
 
 
-class StageFailedError(TitleboutError):
-    """A stage of the pipeline ended with an error or a "no"; its own words and exit code are passed on."""
-
-    def __init__(self, stage: str, code: int, what: str, **parts: str | None) -> None:
-        super().__init__(what, where=parts.get("where"), why=parts.get("why"), fix=parts.get("fix"))
-        self.stage = stage
-        self.exit_code = ExitCode(code)
-
-
 class Dvc:
     """DVC in one pipeline of one repository."""
 
@@ -115,8 +105,8 @@ class Dvc:
             If ``data/`` differs from ``data.dvc``: DVC would train on the files that are present.
         ConflictError
             If ``dvc.lock`` contains merge conflict markers.
-        StageFailedError
-            If a stage fails.
+        TitleboutError
+            If a stage fails: the error of the stage, with its own class.
         """
         self.require_unchanged_data()
         self.challenger_pointer()  # parsed first, because DVC has no exit code for a malformed lock file
@@ -336,29 +326,20 @@ def _stages_only(on_line: OnLine | None) -> OnLine | None:
     return report
 
 
-def _stage_failure(error_file: Path, completed: process.Completed) -> StageFailedError | None:
-    """Return what the failing stage itself had to say, or how it ended; DVC replaces every exit code by its own."""
+def _stage_failure(error_file: Path, completed: process.Completed) -> TitleboutError | None:
+    """Return the error of the failing stage, or how it ended; DVC replaces every exit code by its own."""
     if not error_file.is_file():
         crashed = re.search(r"failed to reproduce '([\w-]+)': failed to run: .*, exited with (-?\d+)", completed.stderr)
         return _crash(crashed[1], int(crashed[2]), completed) if crashed else None
-    said: Mapping[str, Any] = json.loads(error_file.read_text(encoding="utf-8"))
-    return StageFailedError(
-        said["stage"],
-        said["exit_code"],
-        said["what"],
-        where=said.get("where"),
-        why=said.get("why"),
-        fix=said.get("fix"),
-    )
+    return TitleboutError.from_dict(json.loads(error_file.read_text(encoding="utf-8")))
 
 
-def _crash(stage: str, code: int, completed: process.Completed) -> StageFailedError:
-    known = code if code in set(ExitCode) else ExitCode.BUG
+def _crash(stage: str, code: int, completed: process.Completed) -> TitleboutError:
     # DVC runs a stage through the shell, and a shell that does not step aside tells a signal as 128 + its number.
     signal = -code if code < 0 else code - 128
     told = f"was ended by signal {signal}" if signal > 0 else f"ended with exit code {code}"
     fix = "read its last lines above; run `titlebout train` again when the cause is gone"
-    return StageFailedError(stage, known, f"stage {stage} {told}", why=completed.tail(8), fix=fix)
+    return error_class(code)(f"stage {stage} {told}", why=completed.tail(8), fix=fix)
 
 
 def _explain(completed: process.Completed) -> TitleboutError:

@@ -2,11 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 from titlebout.core import process
-from titlebout.core.errors import ExitCode, TitleboutError
+from titlebout.core.errors import TitleboutError
 from titlebout.core.process import OnLine
 from titlebout.core.results import Result, parse_result
 from titlebout.repository.project import Project
@@ -31,7 +29,7 @@ def run_step(project: Project, kind: type[Result], on_line: OnLine | None, *argu
     Raises
     ------
     TitleboutError
-        The command's own error, passed on as if it had happened here.
+        The command's own error, of its own class.
     ProcessError
         If it did not come to an end of its own.
     """
@@ -42,12 +40,6 @@ def run_step(project: Project, kind: type[Result], on_line: OnLine | None, *argu
     except json.JSONDecodeError as error:
         raise process.ProcessError(completed) from error
     if "error" in document:
-        error_here = _passed_on(document["error"])
-        raise error_here
+        error_there = TitleboutError.from_dict(document["error"])
+        raise error_there
     return parse_result(completed.stdout, kind, f"output of titlebout {arguments[0]}")
-
-
-def _passed_on(said: Mapping[str, Any]) -> TitleboutError:
-    error = TitleboutError(said["what"], where=said["where"], why=said["why"], fix=said["fix"])
-    error.exit_code = ExitCode(said["exit_code"])
-    return error

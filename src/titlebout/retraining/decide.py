@@ -5,27 +5,30 @@ about the new labels, the log of attempts is read, and :mod:`titlebout.policy.ru
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
 
 from titlebout.checks.check import CheckResult
+from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConflictError, ExitCode
 from titlebout.core.markdown import escape, table
 from titlebout.core.results import StepResult, read_result
 from titlebout.data.current import arrived
+from titlebout.data.moment import Moment
 from titlebout.data.tables import read_tables
 from titlebout.drift.report import DriftResult
 from titlebout.forge.client import Forge
-from titlebout.models.champion import champion_at, champion_here, followed_up
+from titlebout.models.artifact import Model
+from titlebout.models.champion import champion_at, champion_here, champions
 from titlebout.models.loading import load_model_of
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.attempts import recall
-from titlebout.policy.performance import decay
+from titlebout.policy.performance import rows_won_on
 from titlebout.policy.rules import Action, Attempt, Clock, Measured, Reading, Signal
-from titlebout.policy.signals import clock_of, decayed_at, drifted_in
+from titlebout.policy.signals import Holder, Situation, drifted_in, measure, refused
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -44,8 +47,8 @@ class DecideResult(StepResult):
         Stop: the data is refused. Wait: a signal fires, but an attempt would be too early.
     reason, note : str
         For ``titlebout retrain``; empty without an attempt.
-    at : str
-        Where the data stands: its newest time, or its number of rows. All times in the record are of this kind.
+    at : Moment or None
+        Where the data stands: its newest time, or its number of rows; None when the data is refused.
     champion : str
         Content hash of the model that holds the title.
     new_rows : int
@@ -72,7 +75,7 @@ class DecideResult(StepResult):
     action: Action
     reason: str = ""
     note: str = ""
-    at: str = ""
+    at: Moment | None = None
     champion: str = ""
     new_rows: int = 0
     signals: tuple[Signal, ...] = ()
@@ -96,7 +99,7 @@ class DecideResult(StepResult):
         lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
         counted = "1 earlier attempt is" if self.attempts == 1 else f"{self.attempts} earlier attempts are"
         known = f"{counted} known" + (f" ({self.log_problem})" if self.log_problem else "")
-        stands = f"The data stands at {policy_rules.told(self.at)}. " if self.at else ""
+        stands = f"The data stands at {self.at.short}. " if self.at else ""
         return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
 
 
@@ -186,26 +189,47 @@ def _state(signal: Signal) -> tuple[str, str]:
 
 def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequence[Attempt]) -> tuple[Measured, Clock]:
     """Return what there is to decide on, and the data's clock."""
-    refused, drift = _findings(project)
-    if refused:  # then nothing is read from it, not even the time
-        return Measured(refused=refused, asked=asked), Clock("", 1.0)
+    refused_because, drift = _findings(project)
+    if refused_because:
+        return refused(refused_because, asked)
     known, fresh = _rows(project)
     target = project.params.data.target
-    clock = clock_of(known, fresh, project.params.data.time, project.settings)
-    labelled = fresh[fresh[target].notna()] if target in fresh.columns else fresh.iloc[:0]
-    measured = Measured(new_rows=len(labelled), drift=drift, asked=asked)
+    situation = Situation(
+        known=known,
+        fresh=fresh,
+        labelled=fresh[fresh[target].notna()] if target in fresh.columns else fresh.iloc[:0],
+        drift=drift,
+        holder=_holder(project, known),
+        champions=champions(project, git, "HEAD"),
+        attempts=attempts,
+        asked=asked,
+    )
+    return measure(situation, project.params, project.settings)
+
+
+def _holder(project: Project, known: pd.DataFrame) -> Holder | None:
     champion = champion_here(project)
     if champion is None:
-        return replace(measured, decay=Reading(None, "nobody holds the title")), clock
+        return None
     model = load_model_of(project, Dvc(project).pull_model("champion"))
-    held = champion.meta.get("holdout") or {}
-    return replace(
-        measured,
-        decay=decay(project, champion, model, known, labelled),
-        won_at=held.get("end") or str(len(model.trained_rows) + held.get("rows", 0)),
-        decayed_at=decayed_at(followed_up(project, git, "HEAD"), attempts),
-        champion=champion.pointer.md5,
-    ), clock
+    won_on = rows_won_on(project, champion, model, known)
+    return Holder(champion, _TeamModel(project, model), won_on, len(model.trained_rows))
+
+
+@dataclass(frozen=True)
+class _TeamModel:
+    """A model whose failures are told as those of the team's own code."""
+
+    project: Project
+    model: Model
+
+    @property
+    def classes(self) -> tuple[object, ...]:
+        return self.model.classes
+
+    def predict(self, frame: pd.DataFrame, /) -> FloatArray:
+        with self.project.team_code("asking the champion"):
+            return self.model.predict(frame)
 
 
 def _proposed(

@@ -17,15 +17,16 @@ import pandas as pd
 from titlebout.core.errors import ExitCode, InconclusiveError
 from titlebout.core.markdown import escape
 from titlebout.core.results import StepResult, read_result
-from titlebout.data.columns import ROW_HASH_BITS, moment, row_hashes, timestamps
+from titlebout.data.columns import ROW_HASH_BITS, row_hashes, timestamps
 from titlebout.data.current import new_rows, read_current
+from titlebout.data.moment import Moment, moment_of
 from titlebout.data.new_rows import Arrival, ArrivalCounts, describe
 from titlebout.data.tables import read_tables
 from titlebout.gate.promotion import promote_challenger
 from titlebout.gate.report import EvaluateResult
 from titlebout.models.champion import allowed_paths, champion_here
 from titlebout.policy.attempts import log_ref, write_down
-from titlebout.policy.rules import OUTCOMES, Attempt, position
+from titlebout.policy.rules import OUTCOMES, Attempt
 from titlebout.repository.dvc import Dvc, OnLine
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -219,15 +220,14 @@ def _lost(work: Project, why: Why, verdict: Verdict, ended: StepResult, common: 
     )
 
 
-def _evidence(project: Project, reason: str, at: str) -> str:
+def _evidence(project: Project, reason: str, at: Moment) -> str:
     """Return what led to this attempt, folded away, if the reports that lie here are of it and not of an earlier one."""
     path = project.reports / "decide.json"
     if not path.is_file():
         return ""
     decided = read_result(path, DecideResult)
-    stood, stands = position(decided.at), position(at)
     fitting = (decided.action, decided.reason) == ("attempt", reason)
-    if not fitting or stood is None or stands is None or stood < stands:
+    if not fitting or decided.at is None or not decided.at.comparable(at) or decided.at < at:
         return ""
     found = {"decide": "The decision and every signal", "drift": "Drift: what differs, and since when"}
     texts = {
@@ -242,12 +242,12 @@ def _report(work: Project, step: str) -> str:
     return (work.reports / f"{step}.md").read_text(encoding="utf-8").strip()
 
 
-def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, str]:
+def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, Moment]:
     """Add the rows that arrived, are new and have their label as one more file, and track it.
 
     Returns
     -------
-    tuple of DataFrame, Arrival and str
+    tuple of DataFrame, Arrival and Moment
         The rows, what arrived, and where the data stands with them.
 
     Raises
@@ -282,7 +282,7 @@ def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, st
     fresh.to_parquet(_new_file(work, fresh), index=False, compression="zstd")
     dvc.add_data()
     # Rows that wait for their label are no part of the attempt, but the data stands where they are: `decide` says so, too.
-    return fresh, arrival, moment(known, arrival.rows, work.params.data.time)
+    return fresh, arrival, moment_of(known, arrival.rows, work.params.data.time)
 
 
 def _new_file(work: Project, fresh: pd.DataFrame) -> Path:

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray
-from titlebout.core.errors import ExitCode, InconclusiveError
+from titlebout.core.errors import DataRefusedError, ExitCode, InconclusiveError
 from titlebout.core.results import SCHEMA_VERSION, StepResult, read_json, write_json
 from titlebout.data.columns import column_kind, timestamps
 from titlebout.data.holdout import labelled, require_no_overlap, split, target_values
 from titlebout.metrics.catalogue import row_losses, scores
 from titlebout.models import loading
 from titlebout.models.artifact import Trained, inputs, predict, save_model
-from titlebout.repository.dvc import Dvc, OnLine, StageFailedError
+from titlebout.repository.dvc import Dvc, OnLine
 from titlebout.repository.project import Project
 from titlebout.training.window import Window, choose
 
@@ -72,15 +72,13 @@ def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
 
     Raises
     ------
-    StageFailedError
-        If a stage fails for another reason than refused data.
+    TitleboutError
+        If a stage fails for another reason than refused data: the error of the stage.
     """
     dvc = Dvc(project)
     try:
         done = dvc.reproduce(on_line)
-    except StageFailedError as error:
-        if error.exit_code is not ExitCode.DATA_REFUSED:
-            raise
+    except DataRefusedError as error:
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
     pointer = dvc.challenger_pointer()
     changed = "train" in done.ran

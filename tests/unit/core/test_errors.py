@@ -62,3 +62,27 @@ CAUSES = (
 )
 def test_the_first_matching_pattern_decides_the_cause(text: str, cause: Cause | None) -> None:
     assert first_cause(text, CAUSES) == cause
+
+
+KINDS = sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_error_is_read_back_with_its_class(name: str) -> None:
+    error = getattr(errors, name)("a", where="b", why="c", fix="d", state="half done")
+    again = TitleboutError.from_dict(error.to_dict())
+
+    assert type(again) is type(error)
+    assert again.to_dict() == error.to_dict()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_unknown_class_becomes_the_one_with_its_code(name: str) -> None:
+    kind = getattr(errors, name)
+    document = kind("a").to_dict() | {"type": "SuiteError"}
+
+    assert type(TitleboutError.from_dict(document)) is kind
+
+
+def test_a_code_that_no_error_has_is_a_bug() -> None:
+    assert errors.error_class(99) is TitleboutError

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import sample
 from titlebout.core.errors import ConfigError, ConflictError, DiskError, ExitCode, TitleboutError
 from titlebout.core.process import Completed
-from titlebout.repository.dvc import STAGE_ERROR_FILE, Dvc, StageFailedError, _explain, _stage_failure
+from titlebout.core.results import write_json
+from titlebout.repository.dvc import STAGE_ERROR_FILE, Dvc, _explain, _stage_failure
 from titlebout.repository.dvc_files import Pointer, folder_digest, parse_yaml, pointer_of
 from titlebout.repository.project import Project
 
@@ -181,17 +182,19 @@ def test_a_message_of_dvc_is_mapped_to_its_cause(stderr: str, code: ExitCode) ->
     assert error.fix
 
 
-@given(code=st.sampled_from(list(ExitCode)), what=st.text(min_size=1))
-def test_a_stage_that_left_word_is_quoted(code: ExitCode, what: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    from titlebout.core.results import write_json
-
-    error = DiskError(what, where="data", why="why", fix="fix")
-    error.exit_code = code  # type: ignore[assignment]
-    path = write_json(tmp_path_factory.mktemp("word") / STAGE_ERROR_FILE, {"stage": "train", **error.to_dict()})
+@given(kind=st.sampled_from([TitleboutError, *TitleboutError.__subclasses__()]), what=st.text(min_size=1))
+def test_the_error_of_a_stage_keeps_its_class_and_words(
+    kind: type[TitleboutError], what: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    error = TitleboutError.from_dict(
+        DiskError(what, where="data", why="why", fix="fix").to_dict()
+        | {"type": kind.__name__, "exit_code": int(kind.exit_code)}
+    )
+    path = write_json(tmp_path_factory.mktemp("word") / STAGE_ERROR_FILE, error.to_dict())
     found = _stage_failure(path, completed("ERROR: failed to reproduce"))
 
-    assert isinstance(found, StageFailedError)
-    assert (found.stage, found.exit_code, found.what) == ("train", code, what)
+    assert type(found) is type(error)
+    assert (found.exit_code, found.what) == (kind.exit_code, what)
     assert (found.where, found.why, found.fix) == ("data", "why", "fix")
 
 
@@ -206,7 +209,7 @@ def test_a_stage_that_left_no_word_is_told_by_how_it_ended(
     found = _stage_failure(tmp_path / "nothing", completed(f"value is missing\n{last}"))
 
     assert found is not None
-    assert (found.stage, found.exit_code) == ("train", code)
+    assert found.exit_code == code
     assert told in found.what
     assert "value is missing" in str(found.why)
 
