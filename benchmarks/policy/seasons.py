@@ -87,8 +87,8 @@ def year(name: str, seed: int, variants: Iterable[Variant]) -> Iterator[Row]:
 
 
 def _figures(season: Season, bayes: tuple[float, ...]) -> Row:
-    losses = np.array([turn.loss for turn in season.turns])
-    ended = Counter(f"{turn.reason}: {turn.verdict}" for turn in season.turns if turn.decision == "attempt")
+    losses = np.array([turn.loss for turn in season.outcomes])
+    ended = Counter(f"{turn.reason}: {turn.verdict}" for turn in season.outcomes if turn.decision == "attempt")
     return {
         "regret": float(1000 * np.nanmean(losses - np.array(bayes))),
         "attempts": season.attempts,
@@ -122,7 +122,7 @@ def flights(project: Project) -> list[Row]:
             "se": one.se,
             "attempts": one.attempts,
             "pull_requests": one.pull_requests,
-            "turns": [f"{turn.name}: {turn.reason}: {turn.verdict}" for turn in one.turns if turn.reason],
+            "turns": [f"{turn.name}: {turn.reason}: {turn.verdict}" for turn in one.outcomes if turn.reason],
         }
         for one in result.policies
     ]

@@ -177,11 +177,11 @@ def test_data_that_nothing_can_be_learnt_from(
 def test_packaging_without_a_champion(refused: Refused) -> None:
     error = refused(5, "package")
 
-    assert error["what"] == "nobody holds the title yet"
+    assert error["what"] == "there is no champion yet"
     assert "titlebout promote" in error["fix"]
 
 
 def test_an_evaluation_that_is_no_verdict(root: Path, refused: Refused) -> None:
     (root / "pipelines" / "ferries" / "dvc.lock").write_text("<<<<<<< ours\n=======\n>>>>>>> theirs\n")
 
-    assert refused(6, "promote")["what"] == "a merge conflict was not resolved"
+    assert refused(6, "promote")["what"] == "unresolved merge conflict"

@@ -1,4 +1,4 @@
-"""Figures as SVG: one style, the same bytes for the same values, text that stays text."""
+"""SVG figures in a common style, with reproducible bytes and searchable text."""
 
 import io
 import warnings
@@ -21,9 +21,9 @@ COLORS = {
     "open": "#9a6700",
     "axis": "#57606a",
 }
-LEGEND_WIDTH = 100  # characters in one row of a legend below a plot
-# The salt makes ids, and with them the bytes, the same in every run. Text stays text: readers can search it, programs can
-# read it aloud, and it is drawn in a font that the reader has.
+LEGEND_WIDTH = 100  # characters per legend row, below the plot
+# A fixed salt makes the ids, and so the file, reproducible. Text is not converted to paths, so that it is searchable,
+# accessible to screen readers and shown in a font of the reader.
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "titlebout", "text.parse_math": False}
 
 
@@ -34,10 +34,11 @@ class Line:
     Attributes
     ----------
     label : str
+        Legend text.
     values : sequence of float
-        One per position on the x axis.
+        One value per position on the x axis.
     color, style : str
-        In matplotlib's notation.
+        Matplotlib color and line style.
     """
 
     label: str
@@ -48,7 +49,7 @@ class Line:
 
 @contextmanager
 def drawing(width: float, height: float, font_size: float = 9) -> "Iterator[tuple[Figure, Axes]]":
-    """Provide an empty figure with one pair of axes in the common style.
+    """Create an empty figure with one pair of axes in the common style.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def drawing(width: float, height: float, font_size: float = 9) -> "Iterator[tupl
     from matplotlib.figure import Figure
 
     with warnings.catch_warnings(), mpl.rc_context({**_STYLE, "font.size": font_size}):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names may be in any script
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # labels may use any script
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
@@ -69,32 +70,35 @@ def drawing(width: float, height: float, font_size: float = 9) -> "Iterator[tupl
 
 
 def to_svg(figure: "Figure") -> str:
-    """Return the figure as an ``<svg>`` element, without the date that would make every file different."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+    """Return the figure as an ``<svg>`` element, without the date, which would make every file different."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :]  # without the XML declaration, which is not valid inside HTML
 
 
 def line_plot(
-    x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapping[str, Sequence[tuple[int, int]]]
+    x: Sequence[str], lines: Sequence[Line], ylabel: str, markers: Mapping[str, Sequence[tuple[int, int]]]
 ) -> str:
-    """Return an SVG with several lines over the same positions.
+    """Return an SVG plot of several lines over the same x positions.
 
     Parameters
     ----------
     x : sequence of str
-        Labels of the positions.
+        Tick labels of the x axis.
     lines : sequence of Line
+        Lines to draw, each with one value per tick label.
     ylabel : str
-    marked : mapping of str to sequence of (int, int)
-        Legend text of a marker ("^" first, then "x") to the lines, counted from 0, and the positions that it marks.
+        Label of the y axis.
+    markers : mapping of str to sequence of (int, int)
+        Legend text of each marker symbol (first "^", then "x") mapped to the points where it is drawn, as
+        (index of the line, index of the x position).
     """
     with drawing(9, 4.8, font_size=10) as (figure, axes):
         for line in lines:
             axes.plot(range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2)
-        for (label, places), marker in zip(marked.items(), "^x", strict=False):
-            _mark(axes, lines, label, places, marker)
+        for (label, points), symbol in zip(markers.items(), "^x", strict=False):
+            _draw_markers(axes, lines, label, points, symbol)
         axes.set_xticks(range(len(x)), x)
         axes.set_ylabel(ylabel)
         axes.grid(axis="y", alpha=0.3)
@@ -104,9 +108,12 @@ def line_plot(
         return to_svg(figure)
 
 
-def _mark(axes: "Axes", lines: Sequence[Line], label: str, places: Sequence[tuple[int, int]], marker: str) -> None:
-    for index, position in places:
+def _draw_markers(
+    axes: "Axes", lines: Sequence[Line], label: str, points: Sequence[tuple[int, int]], symbol: str
+) -> None:
+    """Draw one symbol on several lines, and its legend entry: gray if the lines have different colors."""
+    for index, position in points:
         line = lines[index]
-        axes.scatter(position, line.values[position], marker=marker, s=70, color=line.color, zorder=3)
-    color = lines[0].color if len({index for index, _ in places}) < 2 else COLORS["axis"]
-    axes.scatter([], [], marker=marker, s=70, color=color, label=label)
+        axes.scatter(position, line.values[position], marker=symbol, s=70, color=line.color, zorder=3)
+    color = lines[0].color if len({index for index, _ in points}) < 2 else COLORS["axis"]
+    axes.scatter([], [], marker=symbol, s=70, color=color, label=label)

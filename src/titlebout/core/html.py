@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: one file, no script, nothing loaded from elsewhere."""
+"""Self-contained HTML pages: one file, no scripts, no external resources."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture, an ``<svg>`` element that this library drew, with its caption."""
+    """An SVG figure with a caption; ``svg`` is an ``<svg>`` element from :mod:`titlebout.core.figures`."""
 
     kind: ClassVar[str] = "figure"
     svg: str
@@ -27,7 +27,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table; its kind is the CSS class that colors the last cell."""
+    """A table row; ``kind`` is the CSS class of its last cell."""
 
     cells: Sequence[str]
     kind: str = ""
@@ -43,19 +43,19 @@ class Table:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], kinds: Sequence[str] = ()) -> Table:
-    """Return a table whose rows have the given kinds, or none."""
+    """Return a table; `kinds` has the CSS class of the last cell of each row."""
     return Table(headers, [Row(cells, kind) for cells, kind in zip(rows, kinds or [""] * len(rows), strict=True)])
 
 
 def page(title: str, lead: str, *parts: Paragraph | Figure | Table) -> str:
-    """Return a whole HTML document. All text is escaped; only the SVG of figures is taken as it is.
+    """Return a complete HTML document. All text is escaped; only the SVG of figures is inserted unchanged.
 
     Parameters
     ----------
     title, lead : str
         Heading, and the sentence below it.
     *parts : Paragraph, Figure or Table
-        In the order in which they are shown.
+        Content, in display order.
     """
     from jinja2 import Environment, StrictUndefined
 

@@ -68,7 +68,6 @@ def address(written: str, key: str) -> Address:
         raise ConfigError(
             f"the environment variable {unset[0]} is not set",
             where=where,
-            why=f"the address contains ${{{unset[0]}}}",
             fix=f"export {unset[0]} in your shell; in a workflow, set it from a secret under env of the step",
         )
     user, at, rest = written.rpartition("@")

@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 
 import sample
-from promotions import MODEL, OTHER, verdict
 from titlebout.core import process
 from titlebout.core.errors import ConflictError
-from titlebout.models.champion import champion_at, champion_here, champion_path, crown
+from titlebout.models.champion import champion_at, champion_here, champion_path, set_champion
+from titlebout.repository.dvc_files import Pointer
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
+
+MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
+OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)
+META = {"reason": "first", "challenger_score": 0.4, "holdout": {"rows": 168}}
 
 
 @pytest.fixture
@@ -39,9 +43,9 @@ def test_an_unknown_revision_is_an_error(project: Project) -> None:
 
 def test_the_champion_of_a_commit_is_what_it_committed(project: Project) -> None:
     git = Git(project.root)
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     first = sample.commit(project.root, "First champion")
-    crown(project, OTHER, verdict(OTHER, MODEL))
+    set_champion(project, OTHER, META, MODEL.md5)
 
     at = champion_at(project, git, first)
     assert at is not None
@@ -58,7 +62,7 @@ def test_a_project_below_the_top_of_its_repository_has_its_champion(tmp_path: Pa
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(sample.FILES[name], encoding="utf-8")
     project = Project.find(root)
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     sample.git(tmp_path, "init", "--quiet")
     sample.commit(tmp_path, "First commit")
     at = champion_at(project, Git.find(root), "HEAD")
@@ -68,7 +72,7 @@ def test_a_project_below_the_top_of_its_repository_has_its_champion(tmp_path: Pa
 
 
 def test_a_committed_merge_conflict_is_a_conflict(project: Project) -> None:
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     text = pointer_file(project).read_text()
     pointer_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
     sample.commit(project.root, "Markers")

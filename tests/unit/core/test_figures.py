@@ -1,4 +1,4 @@
-"""Figures: the same bytes for the same values, readable text, nothing that runs."""
+"""Figures: reproducible bytes, searchable text, escaped labels."""
 
 from xml.etree import ElementTree as ET
 
@@ -14,7 +14,7 @@ def plot(label: str = "champion") -> str:
     )
 
 
-def test_a_plot_is_a_picture_with_readable_text() -> None:
+def test_a_plot_keeps_its_labels_as_text() -> None:
     svg = plot()
     root = ET.fromstring(svg)
     texts = {"".join(node.itertext()).strip() for node in root.iter("{http://www.w3.org/2000/svg}text")}
@@ -22,11 +22,11 @@ def test_a_plot_is_a_picture_with_readable_text() -> None:
     assert {"January", "February", "March", "log loss", "champion", "frozen", "promoted", "refused"} <= texts
 
 
-def test_the_same_values_give_the_same_picture() -> None:
+def test_the_same_values_give_the_same_plot() -> None:
     assert plot() == plot()
 
 
-def test_a_plots_labels_do_nothing_in_it() -> None:
+def test_labels_of_a_plot_are_escaped() -> None:
     svg = plot(NASTY)
 
     assert "<script" not in svg

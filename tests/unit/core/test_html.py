@@ -1,4 +1,4 @@
-"""Pages: one file that shows its plots, loads nothing, and runs nothing, whatever its texts say."""
+"""HTML pages: self-contained, without external resources and without effects of untrusted text."""
 
 import re
 from html.parser import HTMLParser
@@ -12,7 +12,7 @@ NASTY = "<script>alert('1')</script> & \"quotes\" <!-- ]]>"
 
 
 class Collector(HTMLParser):
-    """What a browser would see."""
+    """Tags, attributes and text as a browser parses them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -29,32 +29,34 @@ class Collector(HTMLParser):
         self.text += data
 
 
-def whole(text: str = NASTY) -> str:
+def full_page(text: str = NASTY) -> str:
     rows = table(["month", "verdict"], [[text, text], ["February", "promote"]], [text, "promote"])
     return page(text, text, Paragraph(text), rows, Figure(SVG, text))
 
 
-def test_texts_from_outside_are_shown_and_do_nothing() -> None:
-    found = Collector(whole())
+def test_untrusted_text_is_shown_and_has_no_effect() -> None:
+    parsed = Collector(full_page())
 
-    assert "script" not in found.tags
-    assert found.text.count(NASTY) == 7  # title, heading, lead, paragraph, two cells, caption
-    assert not [name for name, _ in found.attributes if name.startswith("on")]
+    assert "script" not in parsed.tags
+    assert parsed.text.count(NASTY) == 7  # title, heading, lead, paragraph, two cells, caption
+    assert not [name for name, _ in parsed.attributes if name.startswith("on")]
 
 
-def test_a_page_loads_nothing_from_elsewhere() -> None:
-    text = whole("a text")
-    found = Collector(text)
+def test_a_page_loads_no_external_resources() -> None:
+    text = full_page("a text")
+    parsed = Collector(text)
 
     assert "default-src 'none'" in text
-    assert not {"script", "link", "img", "iframe"} & set(found.tags)
-    assert not [value for name, value in found.attributes if name in {"src", "href"} and not str(value).startswith("#")]
+    assert not {"script", "link", "img", "iframe"} & set(parsed.tags)
+    assert not [
+        value for name, value in parsed.attributes if name in {"src", "href"} and not str(value).startswith("#")
+    ]
     assert "@import" not in text
     assert set(re.findall(r"url\(([^)]*)", text)) <= {f"#{part}" for part in re.findall(r'id="([^"]+)"', text)}
 
 
-def test_a_page_says_its_language_and_how_wide_it_is() -> None:
-    text = whole("a text")
+def test_a_page_declares_its_language_and_viewport() -> None:
+    text = full_page("a text")
 
     assert text.startswith('<!doctype html>\n<html lang="en">')
     assert 'name="viewport"' in text
@@ -62,10 +64,10 @@ def test_a_page_says_its_language_and_how_wide_it_is() -> None:
 
 
 def test_the_kind_of_a_row_is_the_class_of_its_last_cell() -> None:
-    shown = page("t", "l", table(["month", "verdict"], [["May", "lost"]], ["keep"]))
-    assert '<td>May</td><td class="keep">lost</td>' in shown
+    document = page("t", "l", table(["month", "verdict"], [["May", "lost"]], ["keep"]))
+    assert '<td>May</td><td class="keep">lost</td>' in document
 
 
-def test_every_row_has_its_kind() -> None:
+def test_a_missing_row_kind_is_an_error() -> None:
     with pytest.raises(ValueError, match="shorter"):
         table(["month"], [["May"], ["June"]], ["keep"])

@@ -1,4 +1,4 @@
-"""The reasons of a retraining are the same words everywhere."""
+"""Settings and workflows use the same names of retraining reasons."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from titlebout.settings.gate import RulesSettings
 WORKFLOWS = Path(__file__).parents[3] / "cookiecutter" / "{{cookiecutter.project_slug}}" / ".github" / "workflows"
 
 
-def test_every_reason_of_a_retraining_has_a_rule() -> None:
+def test_every_retraining_reason_has_a_gate_rule() -> None:
     assert set(RulesSettings.model_fields) == {"change", *REASONS}
 
 
