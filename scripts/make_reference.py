@@ -238,7 +238,8 @@ def result_types() -> list[type[StepResult]]:
     for path in sorted((library / "titlebout").rglob("*.py")):
         if "(StepResult)" in path.read_text(encoding="utf-8"):
             importlib.import_module(".".join(path.relative_to(library).with_suffix("").parts))
-    return [kind for kind in StepResult.__subclasses__() if kind.__module__.startswith("titlebout.")]
+    kinds = (kind for kind in StepResult.__subclasses__() if kind.__module__.startswith("titlebout."))
+    return [kind for kind in kinds if not kind.__name__.startswith("_")]
 
 
 def _result(kind: type[StepResult], described: set[type[Record]]) -> str:

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from titlebout.backtest import strategies
-from titlebout.backtest.simulation import Arrived, Season, Turn, play
+from titlebout.backtest import simulation as backtest_simulation
+from titlebout.backtest import strategies as backtest_strategies
+from titlebout.backtest.simulation import Arrived, PeriodOutcome, Season, play
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.names import POLICIES
-from titlebout.gate import decision as gate_decision
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.rules import Decision, Measured
 from titlebout.settings.params import Params
@@ -105,12 +105,12 @@ TURNED = arriving(slope=lambda at: 2.0 if at < 3 else -2.0)  # the world turns a
 SHIFTED = arriving(shift=lambda at: 0.0 if at < 3 else 3.0)
 
 
-def timeless(season: Season) -> tuple[Turn, ...]:
-    return tuple(replace(turn, seconds=0.0) for turn in season.turns)
+def timeless(season: Season) -> tuple[PeriodOutcome, ...]:
+    return tuple(turn.replace(seconds=0.0) for turn in season.outcomes)
 
 
 def decisions(season: Season) -> list[str]:
-    return [turn.decision for turn in season.turns]
+    return [turn.decision for turn in season.outcomes]
 
 
 def refused(periods: list[Arrived], at: int) -> list[Arrived]:
@@ -281,7 +281,7 @@ def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.M
         asked.append((measured, shipped(measured, *others)))
         return asked[-1][1]
 
-    monkeypatch.setattr(strategies, "decide", noted)
+    monkeypatch.setattr(backtest_strategies, "decide", noted)
     found = play(START, TURNED, BY["titlebout"], Made())
 
     assert [(decision.action, decision.reason, decision.sentence) for _, decision in asked] == [
@@ -318,14 +318,14 @@ def test_attempts_that_were_refused_are_remembered_by_the_cool_down() -> None:
 
 def test_the_rule_of_the_gate_is_that_of_the_reason() -> None:
     rules: list[tuple[str, int]] = []
-    shipped = gate_decision.decide
+    shipped = backtest_simulation.gate_decision.decide
 
     def noted(bout: Any, settings: Any, reason: str, uses: int) -> Any:
         rules.append((reason, uses))
         return shipped(bout, settings, reason, uses)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gate_decision, "decide", noted)
+        patch.setattr(backtest_simulation.gate_decision, "decide", noted)
         play(START, SHIFTED, BY["every"], Made())
         play(START, SHIFTED, BY["any_drift"], Made())
 

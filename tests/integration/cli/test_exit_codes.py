@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from action_results import OUTPUTS
 from sample import Said
-from titlebout.cli.commands import OUTPUTS
 from titlebout.cli.main import run
 
 
