@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal
 
 import click
 import pytest
 
+from action_results import OUTPUTS
 from sample import Said
-from titlebout.cli.commands import OUTPUTS, cli
-from titlebout.cli.console import ANSWERS, Report, step
+from titlebout.cli.commands import cli
+from titlebout.cli.console import ANSWERS, step
 from titlebout.cli.main import run
 from titlebout.core import errors
 from titlebout.core.errors import ExitCode, TitleboutError
@@ -52,11 +52,13 @@ CLASSES = {
 Failing = Callable[[BaseException], Said]
 
 
-@dataclass(frozen=True, kw_only=True)
 class TryResult(StepResult):
     """The result of the tests' own command."""
 
-    step: ClassVar[str] = "try"
+    step: Literal["try"] = "try"
+
+    def to_markdown(self) -> str:
+        return "### Try\n"
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def failing(command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.Mo
 
     def end_with(error: BaseException) -> Said:
         @step(cli, "try", in_project=False)
-        def trying() -> Report:
+        def trying() -> TryResult:
             raise error
 
         assert trying
@@ -84,9 +86,14 @@ def ending(
     monkeypatch.chdir(tmp_path)
 
     def end_with(code: ExitCode, *options: str) -> Said:
+        class EndedResult(TryResult):
+            @property
+            def exit_code(self) -> ExitCode:
+                return code
+
         @step(cli, "try", in_project=False)
-        def trying() -> Report:
-            return Report(TryResult(passed=code is ExitCode.OK, reasons=("because",)), "### Try\n", exit_code=code)
+        def trying() -> TryResult:
+            return EndedResult(passed=code is ExitCode.OK, reasons=("because",))
 
         assert trying
         return command("try", *options)

@@ -161,7 +161,7 @@ def test_an_awkward_input_is_judged(case: str) -> None:
 
     assert result.verdict in expected.split(), result.reasons
     assert isinstance(result, DriftResult)
-    assert to_json(result.to_dict())
+    assert to_json(result.model_dump())
 
 
 def test_the_list_is_as_long_as_its_promise() -> None:

@@ -323,7 +323,7 @@ def test_a_winner_is_asked_over_http_before_it_wins(at: Callable[[str], Path], c
     assert said.document["verdict"] == "promote"
     serving = next(guard for guard in said.document["guards"] if guard["name"] == "serving")
     assert serving["status"] == "passed"
-    assert "256 golden rows over HTTP" in serving["told"]
+    assert "256 golden rows over HTTP" in serving["detail"]
 
 
 SKEWED = """

@@ -28,6 +28,7 @@ from titlebout.core.errors import (
     TitleboutError,
     UnsafeError,
 )
+from titlebout.core.results import to_json
 from titlebout.forge.client import Forge
 from titlebout.models.champion import allowed_paths, champion_at
 from titlebout.policy import attempts as policy_attempts
@@ -227,7 +228,9 @@ def test_the_evidence_of_an_attempt_outlives_its_worktree(
     root, result = attempted
     reports = root / "reports"
 
-    assert json.loads((reports / "evaluate.json").read_text(encoding="utf-8")) == result.evaluation
+    assert json.loads((reports / "evaluate.json").read_text(encoding="utf-8")) == json.loads(
+        to_json(result.evaluation.model_dump())
+    )
     assert (reports / "evaluate.md").read_text(encoding="utf-8").strip() in result.body
     kept = {path.name for path in (reports / "evaluate").iterdir()}
     assert kept == {"predictions.parquet", "gains.svg", "calibration.svg"}
@@ -271,7 +274,7 @@ def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) 
     assert (result.operation, result.commit, result.passed) == ("none", "", False)
     assert Git(calm_project.root).resolve(BRANCH) is None
     assert result.evaluation is not None
-    assert result.evaluation["gain_lower"] <= 0
+    assert result.evaluation.gain_lower <= 0
     (written,) = policy_attempts.read(Git(calm_project.root), LOG).attempts
     assert (written.reason, written.outcome) == ("schedule", {"keep": "lost"}.get(result.verdict, result.verdict))
 
@@ -286,7 +289,7 @@ def test_an_attempt_is_of_the_moment_at_which_the_data_stands_though_the_last_ro
 
     (written,) = policy_attempts.read(Git(calm_project.root), LOG).attempts
     assert written.at == rows["departure"].max().isoformat()
-    assert result.arrival["waiting"] == 60
+    assert result.arrival.waiting == 60
 
 
 def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -501,7 +504,7 @@ def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     assert len(github.calls) == asked, "what was told is not told again"
     assert (first.passed, first.operation, first.verdict, first.reason) == (True, "none", "keep", "schedule")
     assert (second.passed, second.operation, second.verdict) == (True, "none", "")
-    assert "nothing new" in retraining_retrain.render_retrain(second)
+    assert "nothing new" in second.to_markdown()
     assert logs_at_origin(after) == [("drift", "won"), ("schedule", "lost")]
     assert Git(after.root).remote_branch(BRANCH) is None
     state = httpx.get(f"{github.url}/_stand-in/state").json()

@@ -66,7 +66,7 @@ def test_without_candidates_a_model_says_nothing_of_windows(repository: Path, tu
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("windows: [14]", "windows: [0]", "must contain only numbers of at least 1"),
+        ("windows: [14]", "windows: [0]", "must contain only whole numbers of at least 1"),
         (
             "  time: departure\n  drop: []\nsplit:\n  by: time",
             "  drop: []\nsplit:\n  by: hash",

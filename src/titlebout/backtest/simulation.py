@@ -14,6 +14,7 @@ import pandas as pd
 
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing, Team, Title
 from titlebout.core.errors import InconclusiveError
+from titlebout.core.results import Record
 from titlebout.data.columns import moment
 from titlebout.data.holdout import Split, require_no_overlap, split
 from titlebout.gate import decision as gate_decision
@@ -25,7 +26,7 @@ from titlebout.policy.rules import OUTCOMES, Attempt, Clock, Decision, Measured,
 from titlebout.repository.dvc_files import Pointer
 from titlebout.settings.settings import Settings
 
-__all__ = ["CONTENDERS", "Arrived", "Contender", "Fitted", "Season", "Standing", "Team", "Turn", "play"]
+__all__ = ["CONTENDERS", "Arrived", "Contender", "Fitted", "PeriodOutcome", "Season", "Standing", "Team", "play"]
 
 Fits = dict[bytes, tuple[Fitted, float]]  # by the hashes of the training rows: the model, and its seconds
 
@@ -50,9 +51,8 @@ class Arrived:
     refused: str = ""
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One period of a season.
+class PeriodOutcome(Record):
+    """What a strategy did in one period, and the loss of the model in service.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Turn:
         Of the gate; empty without an attempt.
     seconds : float
         What fitting the challenger took.
-    told : str
+    detail : str
         Why it was decided so, for people.
     """
 
@@ -81,7 +81,7 @@ class Turn:
     reason: str = ""
     verdict: str = ""
     seconds: float = 0.0
-    told: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,27 +89,27 @@ class Season:
     """All periods under one policy."""
 
     contender: str
-    turns: tuple[Turn, ...]
+    outcomes: tuple[PeriodOutcome, ...]
 
     @property
     def attempts(self) -> int:
         """How many challengers were trained."""
-        return sum(turn.decision == "attempt" for turn in self.turns)
+        return sum(turn.decision == "attempt" for turn in self.outcomes)
 
     @property
     def pull_requests(self) -> int:
         """How many bouts were won; without a gate, how often the model was replaced."""
-        return sum(turn.verdict in {"promote", UNGATED} for turn in self.turns)
+        return sum(turn.verdict in {"promote", UNGATED} for turn in self.outcomes)
 
     @property
     def mean_loss(self) -> float:
         """Mean over all rows that arrived."""
-        return float(np.average([turn.loss for turn in self.turns], weights=[turn.rows for turn in self.turns]))
+        return float(np.average([turn.loss for turn in self.outcomes], weights=[turn.rows for turn in self.outcomes]))
 
     @property
     def seconds(self) -> float:
         """What fitting all challengers took; the first model, which all policies share, not counted."""
-        return sum(turn.seconds for turn in self.turns)
+        return sum(turn.seconds for turn in self.outcomes)
 
 
 def play(
@@ -169,7 +169,7 @@ class _Run:
     met: Counter[str] = field(default_factory=Counter)
     tried: int = 1
 
-    def turn(self, at: int, arrived: Arrived) -> Turn:
+    def turn(self, at: int, arrived: Arrived) -> PeriodOutcome:
         """Score the model in service, then decide and, if it is worth it, attempt."""
         loss = float(losses(self.titles[0].model, arrived.rows, self.team.params).mean())
         if arrived.refused and self.contender.checked:
@@ -178,8 +178,16 @@ class _Run:
             self.batches.append((at, arrived.rows))
             decision = self.contender.trigger(self.standing(at))
         verdict, seconds = self.attempt(at, decision.reason) if decision.action == "attempt" else ("", 0.0)
-        words = decision.action, decision.reason, verdict
-        return Turn(arrived.name, len(arrived.rows), loss, *words, seconds, decision.sentence)
+        return PeriodOutcome(
+            name=arrived.name,
+            rows=len(arrived.rows),
+            loss=loss,
+            decision=decision.action,
+            reason=decision.reason,
+            verdict=verdict,
+            seconds=seconds,
+            detail=decision.sentence,
+        )
 
     def standing(self, at: int) -> Standing:
         """Return what is known now."""

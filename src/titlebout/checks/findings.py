@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from titlebout.checks.suites import BETWEEN, COLUMN_SET, IN_SET, NOT_NULL, TYPE_LIST, Expectation
 from titlebout.core.markdown import cut, number
+from titlebout.core.results import Record
 from titlebout.data.columns import Column
+
+Verdict = Literal["passed", "warning", "schema_skew", "value_skew"]
 
 SHOWN_REASONS = 10
 
@@ -31,6 +34,35 @@ _AGGREGATE = re.compile(
 )
 
 
+class Failure(Record):
+    """What is wrong with a table; never a value of a row.
+
+    Attributes
+    ----------
+    kind : {"schema", "value"}
+    severity : {"critical", "warning", "info"}
+    type : str
+        Type of the expectation that failed.
+    column : str or None
+        None when it is about the whole table.
+    message : str
+        What was found, and what was expected.
+    unexpected_count, unexpected_percent : int or None, float or None
+        Values that are not as expected, where values are counted.
+    row_examples : tuple of int
+        Positions of rows, counted from 0.
+    """
+
+    kind: Literal["schema", "value"]
+    severity: str
+    type: str
+    column: str | None
+    message: str
+    unexpected_count: int | None = None
+    unexpected_percent: float | None = None
+    row_examples: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class Answer:
     """One expectation, whether it holds, and what was observed; nothing when the evaluation ended in an exception."""
@@ -40,8 +72,8 @@ class Answer:
     detail: Mapping[str, Any]
 
 
-def findings(answers: Iterable[Answer], arrived: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return what is wrong with a table, the worst first; see `CheckResult.failures` for the fields.
+def findings(answers: Iterable[Answer], arrived: pd.DataFrame) -> list[Failure]:
+    """Return what is wrong with a table, the worst first.
 
     Parameters
     ----------
@@ -58,28 +90,28 @@ def findings(answers: Iterable[Answer], arrived: pd.DataFrame) -> list[dict[str,
     return _tidy(found + [failure for answer in answers for failure in _failures(answer, dtypes)])
 
 
-def verdict(failures: Sequence[Mapping[str, Any]]) -> str:
+def verdict(failures: Sequence[Failure]) -> Verdict:
     """Return ``passed``, ``warning``, ``schema_skew`` or ``value_skew``."""
-    critical = {failure["kind"] for failure in failures if failure["severity"] == "critical"}
+    critical = {failure.kind for failure in failures if failure.severity == "critical"}
     if critical:
         return "schema_skew" if "schema" in critical else "value_skew"
     return "warning" if failures else "passed"
 
 
-def reasons(failures: Sequence[Mapping[str, Any]], asked: int) -> Iterator[str]:
+def reasons(failures: Sequence[Failure], asked: int) -> Iterator[str]:
     """Yield sentences for people, without markup."""
-    critical = [failure for failure in failures if failure["severity"] == "critical"]
+    critical = [failure for failure in failures if failure.severity == "critical"]
     if not failures:
         yield f"all {asked} expectations hold"
     elif not critical:
         yield f"no critical expectation failed; of the others {len(failures)} did"
     for failure in critical[:SHOWN_REASONS]:
-        yield f"column {failure['column']!r}: {failure['message']}" if failure["column"] else failure["message"]
+        yield f"column {failure.column!r}: {failure.message}" if failure.column else failure.message
     if len(critical) > SHOWN_REASONS:
         yield f"and {len(critical) - SHOWN_REASONS} more"
 
 
-def _failures(answer: Answer, dtypes: Column) -> list[dict[str, Any]]:
+def _failures(answer: Answer, dtypes: Column) -> list[Failure]:
     """Return what is wrong: nothing when the expectation holds, else at least one entry."""
     expectation = answer.expectation
     gone = [name for name in expectation.columns if name not in dtypes.index]
@@ -87,15 +119,16 @@ def _failures(answer: Answer, dtypes: Column) -> list[dict[str, Any]]:
         return [_failure(expectation, "schema", name, "is missing") for name in gone]
     if answer.holds:
         return []
-    kind = "schema" if expectation.type in _ABOUT_SCHEMA else "value"
+    kind: Literal["schema", "value"] = "schema" if expectation.type in _ABOUT_SCHEMA else "value"
     column = expectation.kwargs.get("column")
     if kind == "schema" and column:
         message = f"has type {dtypes[column]}, {_expected(expectation)}"
-        return [_failure(expectation, kind, column, message) | _counts(answer)]
-    return _different_columns(answer) or [_failure(expectation, kind, column, _message(answer)) | _counts(answer)]
+        return [_failure(expectation, kind, column, message).replace(**_counts(answer))]
+    whole = _failure(expectation, kind, column, _message(answer)).replace(**_counts(answer))
+    return _different_columns(answer) or [whole]
 
 
-def _different_columns(answer: Answer) -> list[dict[str, Any]]:
+def _different_columns(answer: Answer) -> list[Failure]:
     """Return one entry per column that a set of columns has too few or too many."""
     details = answer.detail.get("details") if answer.expectation.type == COLUMN_SET else None
     wrong = (details or {}).get("mismatched", {})
@@ -106,17 +139,9 @@ def _different_columns(answer: Answer) -> list[dict[str, Any]]:
     ]
 
 
-def _failure(expectation: Expectation, kind: str, column: str | None, message: str) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "severity": expectation.severity,
-        "type": expectation.type,
-        "column": column,
-        "message": message,
-        "unexpected_count": None,
-        "unexpected_percent": None,
-        "row_examples": [],
-    }
+def _failure(expectation: Expectation, kind: Literal["schema", "value"], column: object, message: str) -> Failure:
+    name = None if column is None else str(column)
+    return Failure(kind=kind, severity=expectation.severity, type=expectation.type, column=name, message=message)
 
 
 def _counts(answer: Answer) -> dict[str, Any]:
@@ -170,16 +195,13 @@ def _bounds(kwargs: Mapping[str, Any]) -> str:
     return f"at least {low}" if high is None else f"between {low} and {high}"
 
 
-def _tidy(failures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _tidy(failures: list[Failure]) -> list[Failure]:
     """Put the worst first, and leave out what only follows: from a column of another type, from a stricter rule."""
-    ranked = sorted(failures, key=lambda f: (_SEVERITIES.index(f["severity"]), f["kind"] != "schema"))
-    kept: list[dict[str, Any]] = []
+    ranked = sorted(failures, key=lambda f: (_SEVERITIES.index(f.severity), f.kind != "schema"))
+    kept: list[Failure] = []
     for failure in ranked:
-        worse = [f for f in kept if f["column"] is not None and f["column"] == failure["column"]]
-        follows = [
-            f["kind"] == "schema" or (f["type"] == failure["type"] and f["severity"] != failure["severity"])
-            for f in worse
-        ]
+        worse = [f for f in kept if f.column is not None and f.column == failure.column]
+        follows = [f.kind == "schema" or (f.type == failure.type and f.severity != failure.severity) for f in worse]
         if not any(follows):
             kept.append(failure)
     return kept

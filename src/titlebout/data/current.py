@@ -11,7 +11,7 @@ import pandas as pd
 from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
 from titlebout.data.columns import timestamps
 from titlebout.data.database import Query, open_engine, read_rows
-from titlebout.data.new_rows import Arrival, Rule, what_is_new, with_labels
+from titlebout.data.new_rows import Arrival, ArrivalCounts, Rule, what_is_new, with_labels
 from titlebout.data.object_store import fetch, is_bucket, require_package
 from titlebout.data.tables import SUFFIXES, find_tables, read_growing, with_times
 from titlebout.repository.project import Project
@@ -39,9 +39,9 @@ class Current:
     unknown_labels: int = 0
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> ArrivalCounts:
         """What is known before the rows are compared with those that are tracked."""
-        return {"read": len(self.frame), "unfinished": self.unfinished, "unknown_labels": self.unknown_labels}
+        return ArrivalCounts(read=len(self.frame), unfinished=self.unfinished, unknown_labels=self.unknown_labels)
 
 
 def read_current(project: Project, known: pd.DataFrame | None = None) -> Current:
@@ -111,7 +111,8 @@ def arrived(project: Project, known: pd.DataFrame) -> Arrival:
 def new_rows(project: Project, current: Current, known: pd.DataFrame) -> Arrival:
     """Return the rows that the tracked data has not; see :func:`titlebout.data.new_rows.what_is_new`."""
     arrival = what_is_new(current.frame, known, rule_of(project))
-    return Arrival(arrival.rows, current.counts | arrival.counts, arrival.watermark)
+    counts = arrival.counts.replace(unfinished=current.unfinished, unknown_labels=current.unknown_labels)
+    return Arrival(arrival.rows, counts)
 
 
 def rule_of(project: Project) -> Rule:

@@ -4,15 +4,15 @@ The watermark is the newest tracked time, never a clock. A row is told by its id
 values; every row that was read is counted once: as seen before, repeated, too late, or new.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from titlebout.core.errors import DataError
+from titlebout.core.results import Record
 from titlebout.data.columns import Column, alike, column_kind, row_hashes, timestamps
 
 SHOWN_IDS = 5
@@ -43,6 +43,41 @@ class Rule:
     late_days: int = 28
 
 
+class ArrivalCounts(Record):
+    """What became of the rows that were read; what was not counted, because the columns do not fit, is null.
+
+    Attributes
+    ----------
+    watermark : str
+        Newest tracked time (ISO 8601); empty without a time column.
+    read : int
+        Rows that were read: seen, repeated, too_late and new together.
+    seen, repeated, too_late, new : int or None
+        Tracked already, copies, older than the watermark by too much, and new.
+    late, waiting, ready : int or None
+        Of the new ones: not newer than the watermark, without a label, and with one.
+    relabelled : int or None
+        Of those seen, the ones with another label than is tracked.
+    unknown_labels : int
+        Labels of rows that are not there.
+    unfinished : int
+        Files whose last line is still being written.
+    """
+
+    watermark: str = ""
+    read: int
+    seen: int | None = None
+    repeated: int | None = None
+    too_late: int | None = None
+    new: int | None = None
+    late: int | None = None
+    waiting: int | None = None
+    ready: int | None = None
+    relabelled: int | None = None
+    unknown_labels: int = 0
+    unfinished: int = 0
+
+
 @dataclass(frozen=True)
 class Arrival:
     """The rows that the tracked data has not, and what became of the others.
@@ -51,20 +86,11 @@ class Arrival:
     ----------
     rows : DataFrame
         In order of time, the same order for the same rows; columns of the kinds that the tracked data has.
-    counts : dict of str to int
-        read = seen + repeated + too_late + new; of the new ones: late (not newer than the watermark), waiting (without
-        a label) and ready (with one); relabelled: of those seen, the ones with another label than is tracked.
-    watermark : str
-        Newest tracked time (ISO 8601); empty without a time column.
+    counts : ArrivalCounts
     """
 
     rows: pd.DataFrame
-    counts: dict[str, int]
-    watermark: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the watermark and the counts, for a result."""
-        return {"watermark": self.watermark, **self.counts}
+    counts: ArrivalCounts
 
     def ready(self, target: str) -> pd.DataFrame:
         """Return the rows that have their label."""
@@ -100,20 +126,20 @@ def what_is_new(current: pd.DataFrame, known: pd.DataFrame, rule: Rule) -> Arriv
     seen, repeated = _seen_and_repeated(current, known, labelled, rule)
     too_late = ~seen & ~repeated & (age > rule.late_days * _DAY)
     new = ~seen & ~repeated & ~too_late
-    counts = {
-        "read": len(current),
-        "seen": int(seen.sum()),
-        "repeated": int(repeated.sum()),
-        "too_late": int(too_late.sum()),
-        "new": int(new.sum()),
-        "late": int((new & (age >= 0)).sum()) if rule.time else 0,
-        "waiting": int((new & ~labelled).sum()),
-        "ready": int((new & labelled).sum()),
-        "relabelled": _relabelled(current[seen & labelled], known, rule),
-    }
+    counts = ArrivalCounts(
+        watermark=timestamps(known, rule.time).max().isoformat() if rule.time else "",
+        read=len(current),
+        seen=int(seen.sum()),
+        repeated=int(repeated.sum()),
+        too_late=int(too_late.sum()),
+        new=int(new.sum()),
+        late=int((new & (age >= 0)).sum()) if rule.time else 0,
+        waiting=int((new & ~labelled).sum()),
+        ready=int((new & labelled).sum()),
+        relabelled=_relabelled(current[seen & labelled], known, rule),
+    )
     in_order = np.argsort(-age[new], kind="stable")
-    newest = timestamps(known, rule.time).max().isoformat() if rule.time else ""
-    return Arrival(current[new].iloc[in_order].reset_index(drop=True), counts, newest)
+    return Arrival(current[new].iloc[in_order].reset_index(drop=True), counts)
 
 
 def with_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> tuple[pd.DataFrame, int]:
@@ -199,17 +225,17 @@ def keys(frame: pd.DataFrame, ids: "list[str] | tuple[str, ...]") -> Column:
     return pd.Series(["\x1f".join(words) for words in zip(*parts, strict=True)], index=frame.index, dtype=object)
 
 
-def told(counts: Mapping[str, int]) -> str:
+def describe(counts: ArrivalCounts) -> str:
     """Return one sentence about the rows that were read, without those kinds of which there are none.
 
     It is empty when all of them are new, in time and labelled.
     """
-    new = [f"{counts[kind]:,} {words}" for kind, words in _OF_THE_NEW.items() if counts.get(kind)]
-    others = [f"{counts[kind]:,} {words}" for kind, words in _OTHERS.items() if counts.get(kind)]
+    new = [f"{count:,} {words}" for kind, words in _OF_THE_NEW.items() if (count := getattr(counts, kind))]
+    others = [f"{count:,} {words}" for kind, words in _OTHERS.items() if (count := getattr(counts, kind))]
     if not new and not others:
         return ""
     inner = f" ({', '.join(new)})" if new else ""
-    return ", ".join([f"{counts.get('read', 0):,} rows read: {counts.get('new', 0):,} new{inner}", *others])
+    return ", ".join([f"{counts.read:,} rows read: {counts.new or 0:,} new{inner}", *others])
 
 
 _OF_THE_NEW = {"late": "late", "waiting": "wait for their labels"}

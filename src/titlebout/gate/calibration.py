@@ -6,11 +6,10 @@ of a linear regression of what happened on the prediction. Standard errors come 
 (:mod:`titlebout.metrics.inference`), so that they hold for uneven noise (White 1980) and for rows that belong together.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from titlebout.core.arrays import FloatArray, IntArray
+from titlebout.core.results import Record
 from titlebout.metrics.estimates import SMALLEST, Truth
 from titlebout.metrics.inference import from_influence
 from titlebout.settings.gate import CalibrationSettings
@@ -21,8 +20,7 @@ _STEPS = 25
 _NEGLIGIBLE = 1e-8
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(Record):
     """How predictions and outcomes agree.
 
     Attributes
@@ -65,14 +63,14 @@ def calibration(truth: Truth, predicted: FloatArray, alpha: float, units: IntArr
     bias = from_influence(float(off.mean()), off - off.mean(), units)
     groups = [part for part in np.array_split(np.argsort(given, kind="stable"), BINS) if len(part)]
     return Calibration(
-        slope if found else None,
-        found.lower(alpha) if found else None,
-        found.upper(alpha) if found else None,
-        bias.gain,
-        bias.lower(alpha),
-        bias.upper(alpha),
-        tuple(float(given[part].mean()) for part in groups),
-        tuple(float(happened[part].mean()) for part in groups),
+        slope=slope if found else None,
+        slope_lower=found.lower(alpha) if found else None,
+        slope_upper=found.upper(alpha) if found else None,
+        bias=bias.gain,
+        bias_lower=bias.lower(alpha),
+        bias_upper=bias.upper(alpha),
+        predicted=tuple(float(given[part].mean()) for part in groups),
+        observed=tuple(float(happened[part].mean()) for part in groups),
     )
 
 

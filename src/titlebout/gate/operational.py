@@ -68,7 +68,7 @@ def _invariant(model: Model, rows: pd.DataFrame) -> Guard:
     expected = model.predict(rows)
     broken = [how for how, ask in _ways(model, rows) if not _same(ask(), expected)]
     told = f"its answers change with {', '.join(broken)}" if broken else "rows, columns and batches in any order"
-    return Guard("same answers", "failed" if broken else "passed", told)
+    return Guard(name="same answers", status="failed" if broken else "passed", detail=told)
 
 
 def _ways(model: Model, rows: pd.DataFrame) -> Iterator[tuple[str, Callable[[], FloatArray]]]:
@@ -89,8 +89,12 @@ def _golden(model: Model) -> Guard:
     answers = model.predict(pd.DataFrame(golden["rows"], columns=list(model.kinds)))
     expected = np.asarray(golden["answers"], dtype=np.float64)
     if _same(answers, expected):
-        return Guard("golden rows", "passed", f"{len(expected)} answered as when it was trained")
-    return Guard("golden rows", "failed", f"read back, it answers otherwise, by up to {_distance(answers, expected)}")
+        return Guard(name="golden rows", status="passed", detail=f"{len(expected)} answered as when it was trained")
+    return Guard(
+        name="golden rows",
+        status="failed",
+        detail=f"read back, it answers otherwise, by up to {_distance(answers, expected)}",
+    )
 
 
 def shown_slower(challenger: FloatArray, champion: FloatArray, ratio: float) -> bool:
@@ -112,14 +116,14 @@ def shown_slower(challenger: FloatArray, champion: FloatArray, ratio: float) -> 
 def _in_time(latency: dict[str, float], slower: bool, settings: ResourceSettings) -> Guard:
     slow = slower and latency["challenger"] > settings.latency_budget_ms
     told = f"{latency['champion']:.1f} ms → {latency['challenger']:.1f} ms a row"
-    return Guard("latency", "failed" if slow else "passed", told)
+    return Guard(name="latency", status="failed" if slow else "passed", detail=told)
 
 
 def _small(size: dict[str, int], settings: ResourceSettings) -> Guard:
     ratio = size["challenger"] / size["champion"]
     large = ratio > settings.max_size_ratio and size["challenger"] > settings.size_budget_mb * MEGABYTE
     told = f"{size['champion'] / 1e3:,.0f} kB → {size['challenger'] / 1e3:,.0f} kB, {ratio:.2f} times"
-    return Guard("size", "failed" if large else "passed", told)
+    return Guard(name="size", status="failed" if large else "passed", detail=told)
 
 
 def _timed(models: dict[str, Model], row: pd.DataFrame, pairs: int) -> dict[str, FloatArray]:

@@ -2,32 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
-import yaml
-
-from titlebout.core.errors import ConflictError, DataError, UnsafeError
-from titlebout.core.results import StepResult, write_text_atomically
+from titlebout.core.errors import ConflictError
+from titlebout.core.results import write_text_atomically
+from titlebout.core.yaml_text import to_yaml
 from titlebout.repository.dvc_files import Pointer, parse_yaml, pointer_of
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
 POINTER_FILE = "champion.dvc"
-META_KEYS = ("reason", "rule", "metric", "challenger_score", "champion_score", "holdout", "champion")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromoteResult(StepResult):
-    """What `titlebout promote` wrote.
-
-    Attributes
-    ----------
-    champion : str
-        Content hash of the model that takes the title on merge.
-    """
-
-    step: ClassVar[str] = "promote"
-    champion: str
 
 
 @dataclass(frozen=True)
@@ -134,80 +118,48 @@ def champion_here(project: Project) -> Champion | None:
     return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
 
 
-def crown(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]) -> Champion:
-    """Write the challenger into ``champion.dvc``; merging that file to main makes it the champion.
+def set_champion(project: Project, model: Pointer, meta: Mapping[str, Any], expected: str) -> Champion:
+    """Write a model into ``champion.dvc``; merging that file to main makes it the champion.
 
     Parameters
     ----------
     project : Project
-    challenger : Pointer
-        The model to promote.
-    evaluation : mapping
-        The document of ``reports/evaluate.json``.
+    model : Pointer
+    meta : mapping
+        What its evaluation showed, as plain values.
+    expected : str
+        Content hash of the champion that it was compared with; empty when there was none.
 
     Raises
     ------
-    UnsafeError
-        If the gate did not say promote, or said it of another model.
     ConflictError
-        If somebody else took the title since then.
-    DataError
-        If the document lacks a key.
+        If another model is the champion here.
     """
-    if evaluation.get("verdict") != "promote":
-        raise UnsafeError(
-            "the gate did not say promote",
-            why=f"its verdict is {evaluation.get('verdict')!r}",
-            fix="read reports/evaluate.md; a challenger that does not win is not promoted",
-        )
-    if evaluation.get("challenger") != challenger.md5:
-        raise UnsafeError(
-            "the verdict is about another model",
-            why=f"the gate saw {evaluation.get('challenger')}, dvc.lock names {challenger.md5}",
-            fix="run `titlebout evaluate` again",
-        )
-    missing = [key for key in META_KEYS if key not in evaluation]
-    if missing:
-        raise DataError(f"the verdict has no {missing[0]!r}", fix="run `titlebout evaluate` again")
     here = champion_here(project)
     holder = here.pointer.md5 if here else ""
-    if holder not in {evaluation["champion"], challenger.md5}:
+    if holder not in {expected, model.md5}:
         raise ConflictError(
             "the title changed hands since the verdict",
-            why=f"the gate saw {evaluation['champion'] or 'no champion'}, {POINTER_FILE} here names {holder or 'none'}",
+            why=f"the gate saw {expected or 'no champion'}, {POINTER_FILE} here names {holder or 'none'}",
             fix="bring the branch up to date, then run `titlebout evaluate` again",
         )
-    meta = {key: evaluation[key] for key in META_KEYS}
     document = {
         "desc": f"Champion of pipeline {project.pipeline}: the model that serves once this file is on main",
-        "meta": meta,
+        "meta": dict(meta),
         "outs": [
             {
-                "md5": challenger.md5,
-                "size": challenger.size,
-                "nfiles": challenger.nfiles,
+                "md5": model.md5,
+                "size": model.size,
+                "nfiles": model.nfiles,
                 "hash": "md5",
                 "path": "champion",
             }
         ],
     }
     note = "# Written by `titlebout promote` and `titlebout retrain`. Do not edit by hand; to roll back, revert the commit.\n"
-    text = note + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    text = note + to_yaml(document)
     write_text_atomically(project.root / champion_path(project), text)
-    return Champion(challenger, meta)
-
-
-def promote(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]) -> PromoteResult:
-    """Write the challenger into ``champion.dvc`` and say what is left to do; raises what :func:`crown` raises."""
-    champion = crown(project, challenger, evaluation)
-    path = champion_path(project)
-    return PromoteResult(
-        passed=True,
-        reasons=(
-            f"{champion.pointer.short} stands in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
-        ),
-        champion=champion.pointer.md5,
-    )
+    return Champion(model, meta)
 
 
 def _parse(text: str, where: str) -> Champion:

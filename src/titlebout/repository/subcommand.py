@@ -8,18 +8,21 @@ from typing import Any
 from titlebout.core import process
 from titlebout.core.errors import ExitCode, TitleboutError
 from titlebout.core.process import OnLine
+from titlebout.core.results import Result, parse_result
 from titlebout.repository.project import Project
 
 # A command that another one runs is not the workflow's step: outputs, summary and annotations are the outer one's.
 NOT_A_STEP = {"GITHUB_ACTIONS": "", "GITHUB_OUTPUT": "", "GITHUB_STEP_SUMMARY": ""}
 
 
-def run_step(project: Project, on_line: OnLine | None, *arguments: str) -> dict[str, Any]:
-    """Run a command of titlebout in a project and return its document.
+def run_step(project: Project, kind: type[Result], on_line: OnLine | None, *arguments: str) -> Result:
+    """Run a command of titlebout in a project and return its result.
 
     Parameters
     ----------
     project : Project
+    kind : type
+        Class of the result.
     on_line : callable or None
         Called with each line of progress.
     *arguments : str
@@ -35,13 +38,13 @@ def run_step(project: Project, on_line: OnLine | None, *arguments: str) -> dict[
     command = [sys.executable, "-m", "titlebout", *arguments, "--pipeline", project.pipeline, "--json"]
     completed = process.run(command, cwd=project.root, env=NOT_A_STEP, check=False, on_line=on_line)
     try:
-        document: dict[str, Any] = json.loads(completed.stdout)
+        document = json.loads(completed.stdout)
     except json.JSONDecodeError as error:
         raise process.ProcessError(completed) from error
     if "error" in document:
         error_here = _passed_on(document["error"])
         raise error_here
-    return document
+    return parse_result(completed.stdout, kind, f"output of titlebout {arguments[0]}")
 
 
 def _passed_on(said: Mapping[str, Any]) -> TitleboutError:

@@ -1,13 +1,12 @@
 """What each column of somebody's table is for: the target, the time, what identifies a row, what a model can learn from."""
 
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError
+from titlebout.core.results import Record
 from titlebout.data.columns import Column, column_kind
 from titlebout.data.tables import read_table
 
@@ -18,8 +17,7 @@ HOLDOUT_SHARE = 5  # the holdout is at most a fifth of the time that the table s
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
 
 
-@dataclass(frozen=True)
-class Roles:
+class Roles(Record):
     """The columns of a table by what they are for.
 
     Attributes
@@ -44,10 +42,6 @@ class Roles:
     categorical: tuple[str, ...]
     holdout_days: int
     notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the roles as plain values."""
-        return asdict(self)
 
 
 def read_roles(path: Path, target: str, task: str | None = None) -> tuple[pd.DataFrame, Roles]:
@@ -194,4 +188,4 @@ def _with_notes(roles: Roles, rows: int, drop: dict[str, str]) -> Roles:
     learned = f"{len(roles.numeric)} numeric and {len(roles.categorical)} text columns are learned from"
     left_out = [f"{name!r} is left out: {why}" for name, why in drop.items()]
     notes = (f"{rows} rows, {roles.task} of {roles.target!r}", split, learned, *left_out)
-    return Roles(**{**asdict(roles), "notes": notes})
+    return roles.replace(notes=notes)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from titlebout.core.errors import ConfigError, NotFoundError
@@ -40,6 +41,7 @@ _RULES = {
     "tuple_type": "must be a list",
     "value_error": "{error}",
 }
+_UNKNOWN = {"extra_forbidden", "invalid_key"}  # an invalid key is a number, or another value that is not text
 _UNION_MEMBERS = {"float", "str"}  # pydantic ends the location of a value with the type that it tried last
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -113,14 +115,16 @@ def _load(path: Path, parse: Callable[[str], Any], model: type[_Model]) -> _Mode
 
 def _config_error(path: Path, model: type[BaseModel], error: ValidationError) -> ConfigError:
     """Return the first validation error as ours: an unknown key first, because it may be a missing one misspelled."""
-    first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
+    first = min(error.errors(), key=lambda details: details["type"] not in _UNKNOWN)
     key = ".".join(str(part) for part in first["loc"] if part not in _UNION_MEMBERS)
-    if first["type"] == "extra_forbidden":
+    if first["type"] in _UNKNOWN:
         fix = _suggestion(str(first["loc"][-1]), _known_keys(model, first["loc"][:-1]))
         return ConfigError(f"unknown key {key!r}", where=str(path), fix=fix)
     if first["type"] == "missing":
         return ConfigError(
-            f"required key {key!r} is missing", where=str(path), fix=f"add the key; {REFERENCE} describes all keys"
+            f"required key {key!r} is missing",
+            where=str(path),
+            fix=f"add the key {key}: {_description(model, first['loc'])}",
         )
     if first["type"] == "model_type":
         return ConfigError(
@@ -133,7 +137,7 @@ def _config_error(path: Path, model: type[BaseModel], error: ValidationError) ->
         f"{key} {_rule(first)}",
         where=str(path),
         why=f"the value is {without_passwords(repr(first['input']))}",
-        fix=f"correct the value; {REFERENCE} describes all keys",
+        fix=f"correct the value of {key}: {_description(model, first['loc'])}",
     )
 
 
@@ -148,10 +152,26 @@ def _rule(error: ErrorDetails) -> str:
     return rule.format(**error.get("ctx", {})) if rule else f"was rejected: {error['msg']}"
 
 
+def _description(model: type[BaseModel], location: Sequence[int | str]) -> str:
+    """Return the description of the key at a location, which may go on into the value of the key."""
+    for part in location:
+        field = model.model_fields[str(part)]
+        table = _table_of(field)
+        if table is None:
+            return field.description or ""
+        model = table
+    return model.__doc__ or ""
+
+
 def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        table = _table_of(model.model_fields[str(part)])
+        if table is None:
             return []
-        model = field.annotation
+        model = table
     return sorted(model.model_fields)
+
+
+def _table_of(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -21,5 +21,5 @@ def positive(numbers: tuple[int, ...]) -> tuple[int, ...]:
         If a number is smaller.
     """
     if any(number < 1 for number in numbers):
-        raise ValueError("must contain only numbers of at least 1")
+        raise ValueError("must contain only whole numbers of at least 1")
     return numbers

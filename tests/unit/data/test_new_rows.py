@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from titlebout.core.errors import DataError
 from titlebout.data.columns import column_kind
-from titlebout.data.new_rows import Arrival, Rule, told, what_is_new, with_labels
+from titlebout.data.new_rows import Arrival, ArrivalCounts, Rule, describe, what_is_new, with_labels
 from titlebout.data.tables import read_table
 
 TIMES = pd.to_datetime(["2024-03-01", "2024-03-02 12:00", "2024-03-10"], utc=True, format="ISO8601")
@@ -60,10 +60,10 @@ def test_new_is_what_is_not_tracked_each_once_whatever_file_it_came_in(rule: Rul
     found = what_is_new(read_table(path), known(), rule)
 
     assert ids(found) == ["five days late", "same time", "new", "unlabelled"]
-    assert found.watermark == "2024-03-10T00:00:00+00:00"
-    assert found.counts == {
-        "read": 9, "seen": 3, "repeated": 1, "too_late": 1, "new": 4, "late": 2, "waiting": 1, "ready": 3, "relabelled": 0,
-    }  # fmt: skip
+    assert found.counts == ArrivalCounts(
+        watermark="2024-03-10T00:00:00+00:00",
+        read=9, seen=3, repeated=1, too_late=1, new=4, late=2, waiting=1, ready=3, relabelled=0,
+    )  # fmt: skip
     both = pd.concat([known(), found.ready("late")], ignore_index=True)
     assert {name: column_kind(both[name]) for name in both} == {
         name: column_kind(known()[name]) for name in known()
@@ -95,11 +95,10 @@ def test_the_order_of_rows_and_copies_of_them_change_nothing(
     one, other = what_is_new(frame, known(), rule), what_is_new(frame.iloc[order], known(), rule)
 
     pd.testing.assert_frame_equal(one.rows, other.rows)
-    assert one.counts | {"read": 0, "repeated": 0, "seen": 0, "too_late": 0} == other.counts | {
-        "read": 0, "repeated": 0, "seen": 0, "too_late": 0,
-    }  # fmt: skip
+    depending_on_copies = dict.fromkeys(("read", "repeated", "seen", "too_late"), 0)
+    assert one.counts.replace(**depending_on_copies) == other.counts.replace(**depending_on_copies)
     for found, count in ((one, len(frame)), (other, len(order))):
-        assert sum(found.counts[kind] for kind in KINDS_OF_ROWS) == found.counts["read"] == count
+        assert sum(getattr(found.counts, kind) for kind in KINDS_OF_ROWS) == found.counts.read == count
 
 
 @given(RANDOM_ROWS, st.sampled_from([BY_VALUE, BY_ID, NO_TIME]))
@@ -108,14 +107,14 @@ def test_what_was_taken_in_is_never_new_again(given_rows: list[dict[str, Any]], 
     fresh = what_is_new(frame, known().assign(late=1.0), rule)
     tracked = pd.concat([known().assign(late=1.0), fresh.rows], ignore_index=True)
 
-    assert what_is_new(frame, tracked, rule).counts["new"] == 0
+    assert what_is_new(frame, tracked, rule).counts.new == 0
 
 
 def test_without_a_time_nothing_is_late() -> None:
     found = what_is_new(ARRIVED.drop(columns="at"), known().drop(columns="at"), NO_TIME)
 
     assert set(ids(found)) == {"new", "same time", "five days late", "later", "unlabelled"}
-    assert (found.watermark, found.counts["late"], found.counts["too_late"]) == ("", 0, 0)
+    assert (found.counts.watermark, found.counts.late, found.counts.too_late) == ("", 0, 0)
 
 
 def test_a_row_that_comes_again_with_its_label_is_one_row() -> None:
@@ -124,21 +123,21 @@ def test_a_row_that_comes_again_with_its_label_is_one_row() -> None:
     for rule in (BY_VALUE, BY_ID):
         found = what_is_new(twice, known(), rule)
         assert found.rows["late"].tolist() == [1]
-        assert (found.counts["repeated"], found.counts["seen"]) == (1, 4)
+        assert (found.counts.repeated, found.counts.seen) == (1, 4)
 
 
 def test_of_rows_of_one_id_the_newest_counts() -> None:
     found = what_is_new(rows(row("2024-03-11", "x", whole=5), row("2024-03-12", "x", whole=6)), known(), BY_ID)
 
     assert found.rows["whole"].tolist() == [6]
-    assert found.counts["repeated"] == 1
+    assert found.counts.repeated == 1
 
 
 def test_a_tracked_row_with_another_label_is_counted() -> None:
     changed = known().assign(late=[1, 1, 0])
 
-    assert what_is_new(changed, known(), BY_ID).counts["relabelled"] == 1
-    assert what_is_new(known(), known(), BY_ID).counts["relabelled"] == 0
+    assert what_is_new(changed, known(), BY_ID).counts.relabelled == 1
+    assert what_is_new(known(), known(), BY_ID).counts.relabelled == 0
 
 
 def test_ids_of_more_than_53_bits_stay_apart() -> None:
@@ -253,9 +252,9 @@ def test_the_order_of_labels_changes_nothing(pairs: list[tuple[int, int | None]]
 
 
 def test_what_is_told_leaves_out_what_there_is_none_of() -> None:
-    assert told({"read": 3, "new": 3, "late": 0, "ready": 3, "seen": 0}) == ""
-    assert told({"read": 3, "new": 0, "seen": 3}) == "3 rows read: 0 new, 3 tracked already"
+    assert describe(ArrivalCounts(read=3, new=3, late=0, ready=3, seen=0)) == ""
+    assert describe(ArrivalCounts(read=3, new=0, seen=3)) == "3 rows read: 0 new, 3 tracked already"
     assert (
-        told({"read": 1200, "new": 3, "late": 2, "waiting": 1, "seen": 1000, "unfinished": 1})
+        describe(ArrivalCounts(read=1200, new=3, late=2, waiting=1, seen=1000, unfinished=1))
         == "1,200 rows read: 3 new (2 late, 1 wait for their labels), 1,000 tracked already, 1 files with an unfinished last line"
     )

@@ -1,8 +1,7 @@
 """The rule of the gate: every verdict of every rule, what bad input leads to, and how often it errs."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from made_bouts import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
-from titlebout.gate.decision import Decision, Guard, decide
+from titlebout.core.results import to_json
+from titlebout.gate.decision import ClassChurn, Decision, Guard, decide
 from titlebout.gate.predictions import Bout
 from titlebout.metrics.catalogue import aligned, truth_of
 from titlebout.metrics.estimates import Truth
@@ -90,7 +91,7 @@ def test_no_worse_and_ahead_needs_both(behind: str, verdict: str) -> None:
 
 def test_a_gain_worth_a_promotion_is_ruled_out_more_strictly_than_one_is_shown() -> None:
     bout = classification(2000, seed=5, noise=EQUAL)
-    line, half = decide(bout, PLAIN, "change").metrics[0], decide(bout, PLAIN, "change").power["resolves"]
+    line, half = decide(bout, PLAIN, "change").metrics[0], decide(bout, PLAIN, "change").power.resolves
     assert line.gain is not None
     at_5, at_1 = line.gain + half, line.gain + half * 2.328 / 1.6456
 
@@ -128,7 +129,7 @@ def test_the_first_model_has_to_beat_one_that_knows_nothing() -> None:
     assert (good.verdict, good.rule, good.margin) == ("promote", "first", None)
     assert "nobody holds the title yet" in good.reasons[0]
     assert good.over_dummy is not None
-    assert good.metrics[0].gain == good.over_dummy["gain"]
+    assert good.metrics[0].gain == good.over_dummy.gain
     assert (bad.verdict, bad.rule) == ("keep", "first")
     assert "not shown to be better than a model that knows nothing" in bad.reasons[0]
 
@@ -149,7 +150,7 @@ def test_identical_models_are_promoted_only_where_no_worse_is_enough(rule: str) 
 
     assert found.verdict == ("promote" if rule == "non-inferior" else "keep")
     assert found.metrics[0].gain == found.metrics[0].lower == found.metrics[0].upper == 0
-    assert found.churn["changed"] == 0
+    assert found.churn.changed == 0
 
 
 @pytest.mark.parametrize("rule", REASON)
@@ -202,7 +203,7 @@ def test_what_creeps_away_from_the_anchor_is_not_promoted() -> None:
     assert held.verdict != "promote"
     assert "worse than the anchor" in held.reasons[0]
     assert held.over_anchor is not None
-    assert held.over_anchor["gain"] < 0
+    assert held.over_anchor.gain < 0
 
 
 def test_an_anchor_does_not_count_where_better_is_asked_for_or_nobody_asks_for_it() -> None:
@@ -349,7 +350,7 @@ def test_a_primary_metric_whose_error_is_not_known_is_inconclusive() -> None:
 
     assert found.verdict == "inconclusive"
     assert "how well it is known, is not defined on this holdout" in found.reasons[0]
-    assert found.power == {}
+    assert found.power is None
 
 
 def test_a_guard_whose_error_is_not_known_is_untested() -> None:
@@ -398,9 +399,9 @@ def test_entities_make_a_gain_less_certain() -> None:
     bout = Bout(small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()})
     alone, rowwise, together = (decide(one, PLAIN, "change") for one in (small, bout, grouped(bout, copies)))
 
-    assert rowwise.power["resolves"] < together.power["resolves"] / 4
-    assert together.power["rows"] == 6000
-    assert together.power["needed"] == pytest.approx(20 * alone.power["needed"], rel=0.01)
+    assert rowwise.power.resolves < together.power.resolves / 4
+    assert together.power.rows == 6000
+    assert together.power.needed == pytest.approx(20 * alone.power.needed, rel=0.01)
     assert together.metrics[0].lower == pytest.approx(alone.metrics[0].lower)
     assert together.verdict == alone.verdict
     bounds = [
@@ -658,8 +659,10 @@ def test_the_more_overconfident_the_surer_it_is_found(factor: float) -> None:
     ],
 )
 def test_a_guard_can_only_take_away(before: Any, given_: Any, after: str, told: list[str]) -> None:
-    decision = Decision(before, "superior", ("primary",), "log_loss", 0.05, guards=(Guard("x", "passed", "y"),))
-    found = decision.guarded([Guard("cost", given_, "slow")])
+    decision = Decision(
+        before, "superior", ("primary",), "log_loss", 0.05, guards=(Guard(name="x", status="passed", detail="y"),)
+    )
+    found = decision.guarded([Guard(name="cost", status=given_, detail="slow")])
 
     assert (found.verdict, list(found.reasons)) == (after, told)
     assert [guard.name for guard in found.guards] == ["x", "cost"]
@@ -670,7 +673,7 @@ def test_a_guard_can_only_take_away(before: Any, given_: Any, after: str, told: 
 
 def plain(decision: Decision) -> str:
     """The decision as the result file holds it: strict JSON."""
-    return json.dumps(asdict(decision), allow_nan=False)
+    return to_json(TypeAdapter(Decision).dump_python(decision))
 
 
 @pytest.mark.parametrize("kind", [classification, regression])
@@ -693,13 +696,9 @@ def test_churn_tells_whose_answers_changed_and_who_is_right() -> None:
         },
     )
 
-    assert decide(bout, PLAIN, "change").churn == {
-        "changed": 100,
-        "both_right": 50,
-        "both_wrong": 50,
-        "only_challenger_right": 50,
-        "only_champion_right": 50,
-    }
+    assert decide(bout, PLAIN, "change").churn == ClassChurn(
+        changed=100, both_right=50, both_wrong=50, only_challenger_right=50, only_champion_right=50
+    )
 
 
 def test_churn_of_values_tells_who_is_nearer_and_how_far_they_moved() -> None:
@@ -708,7 +707,8 @@ def test_churn_of_values_tells_who_is_nearer_and_how_far_they_moved() -> None:
     off = np.tile([1.0, 1.0, 1.0, 3.0], 100)
     found = decide(with_answers(bout, challenger=y + off, champion=y + 2.0 * (off > 0)), PLAIN, "change")
 
-    assert found.churn == {"challenger_nearer": 300, "champion_nearer": 100, "median_move": pytest.approx(1)}
+    assert (found.churn.challenger_nearer, found.churn.champion_nearer) == (300, 100)
+    assert found.churn.median_move == pytest.approx(1)
 
 
 def test_the_power_line_says_what_these_rows_resolve_and_how_many_are_needed() -> None:
@@ -718,10 +718,10 @@ def test_the_power_line_says_what_these_rows_resolve_and_how_many_are_needed() -
     assert line.lower is not None
     assert found.margin is not None
 
-    assert found.power["rows"] == 2000
-    assert found.power["resolves"] == pytest.approx(line.gain - line.lower)
-    se = found.power["resolves"] / 1.6456
-    assert found.power["needed"] == pytest.approx(2000 * ((1.6456 + 0.8418) * se / found.margin) ** 2, rel=1e-3)
+    assert found.power.rows == 2000
+    assert found.power.resolves == pytest.approx(line.gain - line.lower)
+    se = found.power.resolves / 1.6456
+    assert found.power.needed == pytest.approx(2000 * ((1.6456 + 0.8418) * se / found.margin) ** 2, rel=1e-3)
 
 
 def test_a_metric_whose_error_comes_from_blocks_counts_rows_and_not_blocks() -> None:
@@ -730,8 +730,8 @@ def test_a_metric_whose_error_comes_from_blocks_counts_rows_and_not_blocks() -> 
         for primary in ("accuracy", "recall_micro")
     )
 
-    assert (closed["rows"], blocks["rows"]) == (2000, 2000)
-    assert blocks["needed"] == pytest.approx(closed["needed"], rel=0.5)
+    assert (closed.rows, blocks.rows) == (2000, 2000)
+    assert blocks.needed == pytest.approx(closed.needed, rel=0.5)
 
 
 @pytest.mark.parametrize(
@@ -797,7 +797,7 @@ def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None
         found.verdict,
         [guard.status for guard in found.guards],
     )
-    assert other.power["needed"] == pytest.approx(found.power["needed"], abs=1)
+    assert other.power.needed == pytest.approx(found.power.needed, abs=1)
 
 
 @settings(max_examples=20)

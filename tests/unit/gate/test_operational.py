@@ -61,7 +61,7 @@ def status(found: Behaviour) -> dict[str, str]:
 
 
 def told(found: Behaviour, name: str) -> str:
-    return next(guard.told for guard in found.guards if guard.name == name)
+    return next(guard.detail for guard in found.guards if guard.name == name)
 
 
 def test_a_plain_model_passes_everything(model: Callable[..., Model]) -> None:

@@ -1,15 +1,14 @@
 """Who holds the title: a file in git, changed only by a verdict about exactly this model and this champion."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 import sample
 from titlebout.core import process
-from titlebout.core.errors import ConfigError, ConflictError, DataError, UnsafeError
-from titlebout.models.champion import champion_at, champion_here, champion_path, crown, promote
+from titlebout.core.errors import ConfigError, ConflictError
+from titlebout.models.champion import champion_at, champion_here, champion_path, set_champion
 from titlebout.repository.dvc_files import Pointer
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -18,18 +17,7 @@ MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
 OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)
 
 
-def verdict(model: Pointer = MODEL, champion: Pointer | None = None, **changes: Any) -> dict[str, Any]:
-    return {
-        "verdict": "promote",
-        "challenger": model.md5,
-        "champion": champion.md5 if champion else "",
-        "reason": "change" if champion else "first",
-        "rule": "superior" if champion else "first",
-        "metric": "log_loss",
-        "challenger_score": 0.4,
-        "champion_score": 0.5 if champion else None,
-        "holdout": {"rows": 168, "fingerprint": "ab", "start": "", "end": ""},
-    } | changes
+META = {"reason": "first", "challenger_score": 0.4, "holdout": {"rows": 168}}
 
 
 @pytest.fixture
@@ -57,17 +45,17 @@ def test_a_revision_that_is_not_there_is_not_without_a_champion(project: Project
         champion_at(project, Git(project.root), "0" * 40)
 
 
-def test_the_crowned_model_is_read_back_with_its_evidence(project: Project) -> None:
-    crowned = crown(project, MODEL, verdict())
+def test_the_champion_is_read_back_with_its_evidence(project: Project) -> None:
+    champion = set_champion(project, MODEL, META, "")
 
-    assert champion_here(project) == crowned
-    assert crowned.pointer == MODEL
-    assert crowned.meta["challenger_score"] == 0.4
-    assert crowned.meta["holdout"]["rows"] == 168
+    assert champion_here(project) == champion
+    assert champion.pointer == MODEL
+    assert champion.meta["challenger_score"] == 0.4
+    assert champion.meta["holdout"]["rows"] == 168
 
 
 def test_the_pointer_is_one_that_dvc_can_read(project: Project) -> None:
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     text = pointer_file(project).read_text()
 
     assert text.startswith("# Written by `titlebout promote`")
@@ -77,18 +65,18 @@ def test_the_pointer_is_one_that_dvc_can_read(project: Project) -> None:
 
 
 def test_the_same_verdict_writes_the_same_bytes(project: Project) -> None:
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     first = pointer_file(project).read_bytes()
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
 
     assert pointer_file(project).read_bytes() == first
 
 
 def test_the_title_of_a_revision_is_what_was_committed_there(project: Project) -> None:
     git = Git(project.root)
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     first = sample.commit(project.root, "First champion")
-    crown(project, OTHER, verdict(OTHER, MODEL))
+    set_champion(project, OTHER, META, MODEL.md5)
 
     at = champion_at(project, git, first)
     assert at is not None
@@ -105,7 +93,7 @@ def test_the_title_is_found_in_a_project_below_the_top_of_its_repository(tmp_pat
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(sample.FILES[name], encoding="utf-8")
     project = Project.find(root)
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     sample.git(tmp_path, "init", "--quiet")
     sample.commit(tmp_path, "First commit")
     at = champion_at(project, Git.find(root), "HEAD")
@@ -114,59 +102,25 @@ def test_the_title_is_found_in_a_project_below_the_top_of_its_repository(tmp_pat
     assert at.pointer == MODEL
 
 
-@pytest.mark.parametrize("said", ["keep", "inconclusive", "unchanged", "Promote", "", None])
-def test_only_the_verdict_promote_promotes(said: str | None, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the gate did not say promote") as caught:
-        crown(project, MODEL, verdict(verdict=said))
-
-    assert repr(said) in str(caught.value.why)
-    assert not pointer_file(project).exists()
-
-
-@pytest.mark.parametrize("document", [{}, {"error": {"exit_code": 3}}])
-def test_no_verdict_promotes_nothing(document: dict[str, Any], project: Project) -> None:
-    with pytest.raises(UnsafeError):
-        crown(project, MODEL, document)
-
-
-@pytest.mark.parametrize("challenger", [OTHER.md5, "", None])
-def test_a_verdict_about_another_model_is_refused(challenger: str | None, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the verdict is about another model") as caught:
-        crown(project, MODEL, verdict(challenger=challenger))
-
-    assert MODEL.md5 in str(caught.value.why)
-    assert caught.value.exit_code == 7
-    assert not pointer_file(project).exists()
-
-
 @pytest.mark.parametrize("beaten", [None, MODEL])
 def test_a_verdict_over_another_champion_is_out_of_date(beaten: Pointer | None, project: Project) -> None:
-    crown(project, OTHER, verdict(OTHER))
+    set_champion(project, OTHER, META, "")
     before = pointer_file(project).read_bytes()
     third = Pointer("33.dir", 1, 1)
 
     with pytest.raises(ConflictError, match="the title changed hands") as caught:
-        crown(project, third, verdict(third, beaten))
+        set_champion(project, third, META, beaten.md5 if beaten else "")
     assert caught.value.exit_code == 6
     assert pointer_file(project).read_bytes() == before
 
 
 def test_a_verdict_over_a_champion_that_is_not_here_is_out_of_date(project: Project) -> None:
     with pytest.raises(ConflictError, match="the title changed hands"):
-        crown(project, MODEL, verdict(MODEL, OTHER))
-
-
-def test_a_verdict_that_lacks_its_evidence_is_refused(project: Project) -> None:
-    document = verdict()
-    del document["holdout"]
-
-    with pytest.raises(DataError, match="the verdict has no 'holdout'"):
-        crown(project, MODEL, document)
-    assert not pointer_file(project).exists()
+        set_champion(project, MODEL, META, OTHER.md5)
 
 
 def test_a_pointer_with_markers_of_a_merge_conflict_is_a_conflict(project: Project) -> None:
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     text = pointer_file(project).read_text()
     pointer_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
     sample.commit(project.root, "Markers")
@@ -190,12 +144,3 @@ def test_a_pointer_without_evidence_is_still_a_pointer(project: Project) -> None
 
     assert here is not None
     assert (here.pointer.md5, here.meta) == ("ab.dir", {})
-
-
-def test_promote_says_what_is_left_to_do(project: Project) -> None:
-    result = promote(project, MODEL, verdict())
-
-    assert result.passed
-    assert result.champion == MODEL.md5
-    assert "pipelines/ferries/champion.dvc" in result.reasons[0]
-    assert "commit" in result.reasons[0]

@@ -38,9 +38,7 @@ def test_any_column_names_give_code_that_parses_and_lists_them(names: list[str])
 @given(text, st.sampled_from(["classification", "regression"]), st.sampled_from(["", "when"]))
 def test_any_names_give_parameters_that_read_back_as_they_were(name: str, task: str, time: str) -> None:
     given_roles = roles("a", task=task, time=time)
-    document = yaml.safe_load(
-        scaffold_templates._params("pkg", Roles(**{**given_roles.to_dict(), "target": name, "drop": (name,)}))
-    )
+    document = yaml.safe_load(scaffold_templates._params("pkg", given_roles.replace(target=name, drop=(name,))))
     assert document["data"] == {"task": task, "target": name, "time": time, "drop": [name]}
     assert document["split"] == ({"by": "time", "holdout_days": 7} if time else {"by": "hash", "fraction": 0.2})
 

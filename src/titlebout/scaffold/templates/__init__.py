@@ -6,8 +6,8 @@ from pathlib import Path
 from string import Template
 
 import tomlkit
-import yaml
 
+from titlebout.core.yaml_text import to_yaml
 from titlebout.repository.project import Project
 from titlebout.scaffold.columns import Roles
 from titlebout.settings.addresses import SETTINGS_FILE
@@ -69,7 +69,7 @@ def _params(package: str, roles: Roles) -> str:
         },
     }
     head = "# What changes the model; DVC retrains when a value changes. Policy is in titlebout.toml.\n"
-    return head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return head + to_yaml(document)
 
 
 def _code(name: str, package: str, roles: Roles) -> dict[str, str]:
