@@ -126,7 +126,7 @@ def test_a_file_that_was_never_recorded_is_not_deleted(
     said = command(*arguments)
 
     assert said.code == 2
-    assert "never recorded" in said.error["what"]
+    assert "contains untracked files" in said.error["what"]
     assert "dvc add data" in said.error["fix"]
     assert new.read_bytes() == content
 
