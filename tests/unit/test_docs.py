@@ -85,7 +85,10 @@ def test_a_stale_page_is_found_and_named(
     for name, place in (("ROOT", tmp_path), ("REFERENCE", pages), ("SCHEMA", pages / make_reference.SCHEMA.name)):
         monkeypatch.setattr(make_reference, name, place)
 
-    with pytest.raises(SystemExit, match=r"stale: docs/reference/configuration\.md, docs/reference/results\.md, docs/reference/titlebout\.schema"):
+    with pytest.raises(
+        SystemExit,
+        match=r"stale: docs/reference/configuration\.md, docs/reference/results\.md, docs/reference/titlebout\.schema",
+    ):
         make_reference.main()
 
 
