@@ -101,7 +101,7 @@ def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command
 
     before = (root / CHAMPION).read_bytes()
     refused = command("promote")
-    assert (refused.code, refused.error["what"]) == (7, "the gate did not say promote")
+    assert (refused.code, refused.error["what"]) == (7, "the verdict of the gate is not promote")
     assert (root / CHAMPION).read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""Who holds the title: a file in git, changed only by a verdict about exactly this model and this champion."""
+"""The champion file: changed only by an evaluation of exactly this challenger against exactly this champion."""
 
 from pathlib import Path
 from typing import Any
@@ -43,32 +43,32 @@ def project(tmp_path: Path) -> Project:
     return Project.find(tmp_path)
 
 
-def pointer_file(project: Project) -> Path:
+def champion_file(project: Project) -> Path:
     return project.root / champion_path(project)
 
 
-def test_nobody_holds_the_title_at_first(project: Project) -> None:
+def test_a_new_project_has_no_champion(project: Project) -> None:
     assert champion_here(project) is None
     assert champion_at(project, Git(project.root), "HEAD") is None
 
 
-def test_a_revision_that_is_not_there_is_not_without_a_champion(project: Project) -> None:
+def test_a_missing_revision_is_an_error_and_not_a_missing_champion(project: Project) -> None:
     with pytest.raises(process.ProcessError):
         champion_at(project, Git(project.root), "0" * 40)
 
 
-def test_the_crowned_model_is_read_back_with_its_evidence(project: Project) -> None:
-    crowned = crown(project, MODEL, verdict())
+def test_a_promoted_model_is_read_back_with_its_metadata(project: Project) -> None:
+    promoted = crown(project, MODEL, verdict())
 
-    assert champion_here(project) == crowned
-    assert crowned.pointer == MODEL
-    assert crowned.meta["challenger_score"] == 0.4
-    assert crowned.meta["holdout"]["rows"] == 168
+    assert champion_here(project) == promoted
+    assert promoted.pointer == MODEL
+    assert promoted.meta["challenger_score"] == 0.4
+    assert promoted.meta["holdout"]["rows"] == 168
 
 
-def test_the_pointer_is_one_that_dvc_can_read(project: Project) -> None:
+def test_dvc_can_read_the_champion_file(project: Project) -> None:
     crown(project, MODEL, verdict())
-    text = pointer_file(project).read_text()
+    text = champion_file(project).read_text()
 
     assert text.startswith("# Written by `titlebout promote`")
     assert yaml.safe_load(text)["outs"] == [
@@ -76,30 +76,30 @@ def test_the_pointer_is_one_that_dvc_can_read(project: Project) -> None:
     ]
 
 
-def test_the_same_verdict_writes_the_same_bytes(project: Project) -> None:
+def test_the_same_evaluation_writes_the_same_bytes(project: Project) -> None:
     crown(project, MODEL, verdict())
-    first = pointer_file(project).read_bytes()
+    first = champion_file(project).read_bytes()
     crown(project, MODEL, verdict())
 
-    assert pointer_file(project).read_bytes() == first
+    assert champion_file(project).read_bytes() == first
 
 
-def test_the_title_of_a_revision_is_what_was_committed_there(project: Project) -> None:
+def test_the_champion_of_a_revision_is_the_committed_one(project: Project) -> None:
     git = Git(project.root)
     crown(project, MODEL, verdict())
     first = sample.commit(project.root, "First champion")
     crown(project, OTHER, verdict(OTHER, MODEL))
 
-    at = champion_at(project, git, first)
-    assert at is not None
-    assert at.pointer == MODEL
-    here = champion_here(project)
-    assert here is not None
-    assert here.pointer == OTHER
+    champion = champion_at(project, git, first)
+    assert champion is not None
+    assert champion.pointer == MODEL
+    current = champion_here(project)
+    assert current is not None
+    assert current.pointer == OTHER
 
 
-def test_the_title_is_found_in_a_project_below_the_top_of_its_repository(tmp_path: Path) -> None:
-    """Looked for at the top, it would seem as if nobody held the title, and any challenger would win."""
+def test_the_champion_is_found_in_a_subfolder_of_a_repository(tmp_path: Path) -> None:
+    """With a path relative to the top of the repository, the champion would not be found and any challenger promoted."""
     root = tmp_path / "models" / "ferries"
     for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,23 +108,23 @@ def test_the_title_is_found_in_a_project_below_the_top_of_its_repository(tmp_pat
     crown(project, MODEL, verdict())
     sample.git(tmp_path, "init", "--quiet")
     sample.commit(tmp_path, "First commit")
-    at = champion_at(project, Git.find(root), "HEAD")
+    champion = champion_at(project, Git.find(root), "HEAD")
 
-    assert at is not None
-    assert at.pointer == MODEL
+    assert champion is not None
+    assert champion.pointer == MODEL
 
 
-@pytest.mark.parametrize("said", ["keep", "inconclusive", "unchanged", "Promote", "", None])
-def test_only_the_verdict_promote_promotes(said: str | None, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the gate did not say promote") as caught:
-        crown(project, MODEL, verdict(verdict=said))
+@pytest.mark.parametrize("other_verdict", ["keep", "inconclusive", "unchanged", "Promote", "", None])
+def test_only_the_verdict_promote_sets_a_champion(other_verdict: str | None, project: Project) -> None:
+    with pytest.raises(UnsafeError, match="the verdict of the gate is not promote") as caught:
+        crown(project, MODEL, verdict(verdict=other_verdict))
 
-    assert repr(said) in str(caught.value.why)
-    assert not pointer_file(project).exists()
+    assert repr(other_verdict) in str(caught.value.why)
+    assert not champion_file(project).exists()
 
 
 @pytest.mark.parametrize("document", [{}, {"error": {"exit_code": 3}}])
-def test_no_verdict_promotes_nothing(document: dict[str, Any], project: Project) -> None:
+def test_a_missing_verdict_promotes_nothing(document: dict[str, Any], project: Project) -> None:
     with pytest.raises(UnsafeError):
         crown(project, MODEL, document)
 
@@ -136,39 +136,39 @@ def test_a_verdict_about_another_model_is_refused(challenger: str | None, projec
 
     assert MODEL.md5 in str(caught.value.why)
     assert caught.value.exit_code == 7
-    assert not pointer_file(project).exists()
+    assert not champion_file(project).exists()
 
 
-@pytest.mark.parametrize("beaten", [None, MODEL])
-def test_a_verdict_over_another_champion_is_out_of_date(beaten: Pointer | None, project: Project) -> None:
+@pytest.mark.parametrize("previous", [None, MODEL])
+def test_a_verdict_against_another_champion_is_outdated(previous: Pointer | None, project: Project) -> None:
     crown(project, OTHER, verdict(OTHER))
-    before = pointer_file(project).read_bytes()
+    before = champion_file(project).read_bytes()
     third = Pointer("33.dir", 1, 1)
 
-    with pytest.raises(ConflictError, match="the title changed hands") as caught:
-        crown(project, third, verdict(third, beaten))
+    with pytest.raises(ConflictError, match="the champion has changed") as caught:
+        crown(project, third, verdict(third, previous))
     assert caught.value.exit_code == 6
-    assert pointer_file(project).read_bytes() == before
+    assert champion_file(project).read_bytes() == before
 
 
-def test_a_verdict_over_a_champion_that_is_not_here_is_out_of_date(project: Project) -> None:
-    with pytest.raises(ConflictError, match="the title changed hands"):
+def test_a_verdict_against_a_missing_champion_is_outdated(project: Project) -> None:
+    with pytest.raises(ConflictError, match="the champion has changed"):
         crown(project, MODEL, verdict(MODEL, OTHER))
 
 
-def test_a_verdict_that_lacks_its_evidence_is_refused(project: Project) -> None:
+def test_a_verdict_without_metadata_is_refused(project: Project) -> None:
     document = verdict()
     del document["holdout"]
 
-    with pytest.raises(DataError, match="the verdict has no 'holdout'"):
+    with pytest.raises(DataError, match="the evaluation has no 'holdout'"):
         crown(project, MODEL, document)
-    assert not pointer_file(project).exists()
+    assert not champion_file(project).exists()
 
 
-def test_a_pointer_with_markers_of_a_merge_conflict_is_a_conflict(project: Project) -> None:
+def test_conflict_markers_in_champion_dvc_are_a_conflict(project: Project) -> None:
     crown(project, MODEL, verdict())
-    text = pointer_file(project).read_text()
-    pointer_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
+    text = champion_file(project).read_text()
+    champion_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
     sample.commit(project.root, "Markers")
 
     for read in (lambda: champion_here(project), lambda: champion_at(project, Git(project.root), "HEAD")):
@@ -177,22 +177,22 @@ def test_a_pointer_with_markers_of_a_merge_conflict_is_a_conflict(project: Proje
 
 
 @pytest.mark.parametrize("text", ["", "outs: []\n", "meta: {}\n", "outs:\n- path: champion\n"])
-def test_a_pointer_that_names_no_model_is_not_without_a_champion(text: str, project: Project) -> None:
-    pointer_file(project).write_text(text)
+def test_an_invalid_champion_file_is_an_error_and_not_a_missing_champion(text: str, project: Project) -> None:
+    champion_file(project).write_text(text)
 
     with pytest.raises(ConfigError):
         champion_here(project)
 
 
-def test_a_pointer_without_evidence_is_still_a_pointer(project: Project) -> None:
-    pointer_file(project).write_text("meta:\nouts:\n- md5: ab.dir\n  path: champion\n")
-    here = champion_here(project)
+def test_a_champion_file_without_metadata_is_valid(project: Project) -> None:
+    champion_file(project).write_text("meta:\nouts:\n- md5: ab.dir\n  path: champion\n")
+    current = champion_here(project)
 
-    assert here is not None
-    assert (here.pointer.md5, here.meta) == ("ab.dir", {})
+    assert current is not None
+    assert (current.pointer.md5, current.meta) == ("ab.dir", {})
 
 
-def test_promote_says_what_is_left_to_do(project: Project) -> None:
+def test_promote_lists_the_remaining_steps(project: Project) -> None:
     result = promote(project, MODEL, verdict())
 
     assert result.passed
