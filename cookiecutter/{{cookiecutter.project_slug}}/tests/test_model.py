@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from titlebout.project import Project
+from titlebout.repository.project import Project
 
 
 @pytest.fixture

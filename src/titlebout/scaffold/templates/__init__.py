@@ -1,4 +1,4 @@
-"""The first version of a repository with the user's own table: parameters, model code, its tests; to be edited from then on."""
+"""Render the files of a new repository for the user's own table: parameters, model code and its tests."""
 
 import json
 import re
@@ -16,19 +16,22 @@ EXAMPLE = "flights-delay"
 EXAMPLE_PACKAGE = "flights_delay"
 _PACKAGE = ("__init__.py", "features.py", "model.py")
 _TESTS = ("conftest.py", "test_features.py", "test_model.py")
+# Unless it escapes all non-ASCII characters, PyYAML writes these as line breaks, which it reads back as spaces.
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 _HERE = Path(__file__).parent
 
 
 def files(project: Project, name: str, package: str, roles: Roles) -> dict[str, str]:
-    """Return the text of every file that depends on the table.
+    """Return the content of every file that depends on the table.
 
     Parameters
     ----------
     project : Project
-        A generated repository with the flights example in it.
+        A generated repository with the flights example.
     name, package : str
         Name of the pipeline, and import name of the team's code.
     roles : Roles
+        Roles of the columns of the table.
 
     Returns
     -------
@@ -62,18 +65,19 @@ def _params(package: str, roles: Roles) -> str:
             "hyperparameters": {"learning_rate": 0.06, "max_iter": 120},
         },
     }
-    head = "# What changes the model; DVC retrains when a value changes. Policy is in titlebout.toml.\n"
-    return head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    header = "# Parameters of the model; DVC trains again if a value changes. The configuration of the loop is in titlebout.toml.\n"
+    names = "".join((roles.target, roles.time, *roles.drop))
+    return header + yaml.safe_dump(document, sort_keys=False, allow_unicode=not _LINE_BREAKS.search(names))
 
 
 def _code(name: str, package: str, roles: Roles) -> dict[str, str]:
-    """Return the team's package and its tests, to start from."""
+    """Return a first version of the team's package and its tests."""
     regression = roles.task == "regression"
-    values = {
+    substitutions = {
         "pipeline": name,
         "package": package,
-        "categorical": _list(roles.categorical),
-        "numeric": _list(roles.numeric),
+        "categorical": _list_literal(roles.categorical),
+        "numeric": _list_literal(roles.numeric),
         "estimator": f"HistGradientBoosting{'Regressor' if regression else 'Classifier'}",
         "answer": "the predicted value" if regression else "the probability of each class",
         "loss": '\n        loss="absolute_error",' if regression else "",
@@ -83,19 +87,19 @@ def _code(name: str, package: str, roles: Roles) -> dict[str, str]:
     }
     targets = {f"src/{package}": _PACKAGE, "tests": _TESTS}
     return {
-        f"{folder}/{file}": Template((_HERE / f"{file}.txt").read_text(encoding="utf-8")).substitute(values)
+        f"{folder}/{file}": Template((_HERE / f"{file}.txt").read_text(encoding="utf-8")).substitute(substitutions)
         for folder, files in targets.items()
         for file in files
     }
 
 
-def _list(names: tuple[str, ...]) -> str:
-    """Return a list of names as Python source, the way the formatter writes it: one name per line."""
-    return "[\n" + "".join(f"    {_literal(name)},\n" for name in names) + "]" if names else "[]"
+def _list_literal(names: tuple[str, ...]) -> str:
+    """Return a list of names as formatted Python source, one name per line."""
+    return "[\n" + "".join(f"    {_string_literal(name)},\n" for name in names) + "]" if names else "[]"
 
 
-def _literal(text: str) -> str:
-    """Return text as a Python string, in the quotes that need fewer escapes."""
+def _string_literal(text: str) -> str:
+    """Return a Python string literal of the text, in the quotes that need fewer escapes."""
     body = json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', '"')
     quote = "'" if text.count('"') > text.count("'") else '"'
     return quote + body.replace(quote, "\\" + quote) + quote
