@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 TEMPLATE := cookiecutter/{{cookiecutter.project_slug}}
 
-.PHONY: help setup demo test test-fast benchmark-gate benchmark-policy lint format lock clean
+.PHONY: help setup demo test test-fast benchmark-gate benchmark-policy lint docs format lock dist clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,10 +40,18 @@ lint: setup  ## Style, types, layers, workflow security and schemas
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 	$(BIN)/zizmor --offline --strict-collection --persona auditor --quiet . '$(TEMPLATE)'
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml '$(TEMPLATE)'/.github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml '$(TEMPLATE)/.github/dependabot.yml'
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(MAKE) --no-print-directory docs
+
+# Not with --quiet: mkdocs would not count its warnings, and --strict would let them pass.
+docs: setup  ## Build the documentation site into build/site; every link and anchor has to lead somewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: setup  ## Format the code
 	$(BIN)/ruff check --fix
@@ -56,6 +64,10 @@ lock:  ## Resolve the dependencies again (ARGS=--upgrade takes the newest); hash
 	$(BIN)/uv $(LOCK) pyproject.toml --group project --output-file requirements.lock
 	$(BIN)/uv $(LOCK) --group serve --constraint requirements.lock --output-file requirements-serve.lock
 	$(BIN)/uv $(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+dist: setup  ## Build the wheel and the sdist into dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv build dist

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from demo.replay import demo
-from demo.report import render_demo
-from titlebout.cli.console import Report, progress, step
+from demo.report import DemoResult
+from titlebout.cli.console import progress, step
 from titlebout.cli.main import run
 
 
@@ -22,15 +22,14 @@ def commands() -> None:
 )
 @click.option("--full", is_flag=True, help="Use all flights of 2013 instead of the sample.")
 @click.option("--months", type=click.IntRange(1, 10), help="Stop after this many months of production data.")
-def demo_command(output_dir: Path, full: bool, months: int | None) -> Report:
+def demo_command(output_dir: Path, full: bool, months: int | None) -> DemoResult:
     """Generate a repository and replay a year of flights through the loop.
 
     \b
     Example:
       make demo ARGS="--months 3"
     """  # noqa: D301 - \b is click's mark for a block that keeps its line ends
-    result = demo(output_dir, full, months, progress)
-    return Report(result, render_demo(result), is_markdown=False)
+    return demo(output_dir, full, months, progress)
 
 
 if __name__ == "__main__":

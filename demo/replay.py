@@ -6,10 +6,8 @@ the bouts and the retrain commits are the real ones, and stay behind for explori
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,16 +16,16 @@ from demo import report
 from demo.report import DemoResult, Period
 from titlebout.backtest.backtest import PAGE, Plan, compare
 from titlebout.backtest.report import BacktestResult, page
-from titlebout.checks.check import check_project
+from titlebout.checks.check import check_data
 from titlebout.core.errors import ConflictError
 from titlebout.core.process import run
-from titlebout.core.results import write_json, write_text_atomically
+from titlebout.core.results import write_result, write_text_atomically
 from titlebout.data.tables import read_table
 from titlebout.drift.measure import measure
 from titlebout.forge import act
 from titlebout.gate.evaluate import evaluate
+from titlebout.gate.promotion import promote
 from titlebout.models.artifact import Model
-from titlebout.models.champion import promote
 from titlebout.models.loading import load_model_of
 from titlebout.policy.performance import losses
 from titlebout.repository.dvc import Dvc
@@ -81,7 +79,7 @@ def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResu
         repository=_from_here(project.root),
         page=_from_here(output_dir / "report.html"),
         ci=ci,
-        periods=tuple(asdict(period) for period in periods),
+        periods=tuple(periods),
         log_loss=loop,
         backtest=compared,
     )
@@ -194,10 +192,10 @@ def _first_champion(project: Project, say: Say) -> None:
     say("3/5 the first champion: train on January and February, evaluate, promote, package")
     train(project, say)
     result = evaluate(project, base="HEAD")
-    promote(project, Dvc(project).pull_challenger(), result.to_dict())
-    Dvc(project).push()
+    write_result(project.reports / "evaluate.json", result)
+    promote(project)
     commit(project, "Promote the first champion")
-    packaged = package(project, Dvc(project).pull_model("champion"), image=False)
+    packaged = package(project)
     say(f"    {packaged.reasons[0]}")
 
 
@@ -217,28 +215,27 @@ def _replay(project: Project, months: tuple[Path, ...], say: Say) -> list[Period
 
 def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Period:
     """Do what drift.yml does: check, measure drift, decide, retrain; and merge what the gate promotes."""
-    checked = check_project(project, "current")
-    write_json(project.reports / "check-data.json", checked.to_dict())
-    period = Period(name, rows, checked.verdict, "-", "stop", loss)
+    checked = check_data(project, "current")
+    write_result(project.reports / "check-data.json", checked)
+    period = Period(name=name, rows=rows, check=checked.verdict, drift="-", decision="stop", loss=loss)
     if checked.passed:
         measured = measure(project)
-        write_json(project.reports / "drift.json", measured.to_dict())
-        period = replace(period, drift=measured.verdict)
+        write_result(project.reports / "drift.json", measured)
+        period = period.replace(drift=measured.verdict)
     decided = decide(project)
-    period = replace(period, decision=decided.action)
+    period = period.replace(decision=decided.action)
     if decided.action != "attempt":
         return period
     attempt = retrain(project, Why(decided.reason, decided.note))
-    bout: Mapping[str, Any] = attempt.evaluation or {}
+    evaluation = attempt.evaluation
     if attempt.verdict == "promote":
         Git(project.root).run(
             *_identity(), "merge", "--quiet", "--no-ff", "-m", f"Merge: {attempt.title}", attempt.branch
         )
-    return replace(
-        period,
+    return period.replace(
         decision=f"retrain: {decided.reason.replace('_', ' ')}",
-        champion_score=bout.get("champion_score"),
-        challenger_score=bout.get("challenger_score"),
+        champion_score=evaluation.champion_score if evaluation else None,
+        challenger_score=evaluation.challenger_score if evaluation else None,
         verdict=attempt.verdict,
     )
 

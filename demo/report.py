@@ -2,8 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
 from rich import box
 from rich.console import Console
@@ -11,19 +10,19 @@ from rich.table import Table
 
 from titlebout.backtest.report import BacktestResult, overview
 from titlebout.core import html
+from titlebout.core.figures import Line, line_plot
 from titlebout.core.markdown import score
-from titlebout.core.results import StepResult
+from titlebout.core.results import Record, StepResult
 
 NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s"}
-# Policies beside the loop in the plot: what they are called there, and their colour.
+# Policies beside the loop in the plot: what they are called there, and their color.
 SHOWN = {
     "every_ungated": ("retrain every month, no gate", "#9a6700"),
     "never": ("never retrain", "#cf222e"),
 }
 
 
-@dataclass(frozen=True)
-class Period:
+class Period(Record):
     """One month of the replay.
 
     Attributes
@@ -54,7 +53,6 @@ class Period:
     verdict: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class DemoResult(StepResult):
     """What the demo showed.
 
@@ -64,34 +62,35 @@ class DemoResult(StepResult):
         Where the repository and the HTML report are.
     ci : str
         How the first push was run.
-    periods : tuple of dict
-        One :class:`Period` per month.
+    periods : tuple of Period
+        One per month.
     log_loss : float
         Mean of the loop over all flights that arrived.
-    backtest : dict
+    backtest : BacktestResult
         The result of ``backtest`` for the same months.
     """
 
-    step: ClassVar[str] = "demo"
+    laid_out: ClassVar[bool] = True
+
+    step: Literal["demo"] = "demo"
     repository: str
     page: str
     ci: str
-    periods: tuple[dict[str, Any], ...]
+    periods: tuple[Period, ...]
     log_loss: float
     backtest: BacktestResult
 
-
-def render_demo(result: DemoResult) -> str:
-    """Return the terminal's table and the sentences below it."""
-    lines = [*_laid_out(*_rows(result.periods)), *map(_sentence, result.reasons), ""]
-    lines += ["The same months under other policies (`titlebout backtest`):"]
-    lines += [*_laid_out(*overview(result.backtest)), *map(_sentence, result.backtest.reasons), ""]
-    lines += [
-        f"First push: {result.ci}",
-        f"Report:     {result.page}, and backtest.html beside it",
-        f"Repository: {result.repository}  (try `git log --graph --oneline`)",
-    ]
-    return "\n".join(lines).strip("\n") + "\n"
+    def to_markdown(self) -> str:
+        """Return the terminal's table and the sentences below it."""
+        lines = [*_laid_out(*_rows(self.periods)), *map(_sentence, self.reasons), ""]
+        lines += ["The same months under other policies (`titlebout backtest`):"]
+        lines += [*_laid_out(*overview(self.backtest)), *map(_sentence, self.backtest.reasons), ""]
+        lines += [
+            f"First push: {self.ci}",
+            f"Report:     {self.page}, and backtest.html beside it",
+            f"Repository: {self.repository}  (try `git log --graph --oneline`)",
+        ]
+        return "\n".join(lines).strip("\n") + "\n"
 
 
 def _laid_out(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
@@ -110,18 +109,18 @@ def _sentence(reason: str) -> str:
     return f"{reason[0].upper()}{reason[1:]}."
 
 
-def _rows(periods: tuple[dict[str, Any], ...]) -> tuple[list[str], list[list[str]]]:
+def _rows(periods: tuple[Period, ...]) -> tuple[list[str], list[list[str]]]:
     headers = ["period", "rows", "data check", "drift", "decision", "champion", "challenger", "verdict"]
     rows = [
         [
-            period["name"],
-            f"{period['rows']:,}",
-            period["check"],
-            period["drift"],
-            period["decision"],
-            score(period["champion_score"]),
-            score(period["challenger_score"]),
-            period["verdict"] or "-",
+            period.name,
+            f"{period.rows:,}",
+            period.check,
+            period.drift,
+            period.decision,
+            score(period.champion_score),
+            score(period.challenger_score),
+            period.verdict or "-",
         ]
         for period in periods
     ]
@@ -136,13 +135,11 @@ def told(period: Period) -> str:
 
 def page(result: DemoResult, periods: list[Period]) -> str:
     """Return the HTML report: the year as a plot and as a table."""
-    lines = [
-        html.Line(f"titlebout's loop (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")
-    ]
+    lines = [Line(f"titlebout's loop (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")]
     lines += [
-        html.Line(
+        Line(
             f"{SHOWN[one.name][0]} (mean {one.mean_loss:.4f})",
-            [turn.loss for turn in one.turns],
+            [turn.loss for turn in one.outcomes],
             SHOWN[one.name][1],
             "--",
         )
@@ -153,20 +150,20 @@ def page(result: DemoResult, periods: list[Period]) -> str:
         "challenger promoted": [(0, i) for i, p in enumerate(periods) if p.verdict == "promote"],
         "challenger refused": [(0, i) for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
     }
-    plot = html.line_plot(
+    plot = line_plot(
         [p.name[5:] for p in periods], lines, "log loss on the month's flights (smaller is better)", marked
     )
     headers, rows = _rows(result.periods)
     return html.page(
         "A year of flights through the loop",
         "Will a flight from New York arrive more than 15 minutes late? 2013, month by month.",
-        html.paragraph(" ".join(map(_sentence, result.reasons))),
-        html.figure(
+        html.Paragraph(" ".join(map(_sentence, result.reasons))),
+        html.Figure(
             plot,
             "Each point scores the model that was in service when the month's flights arrived, before any of them was trained on.",
         ),
         html.table(headers, rows, [p.verdict for p in periods]),
-        html.paragraph("Champion and challenger: log loss on the same held-out flights, which neither was trained on."),
-        html.paragraph("The same months under other policies are in backtest.html beside this page."),
-        html.paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
+        html.Paragraph("Champion and challenger: log loss on the same held-out flights, which neither was trained on."),
+        html.Paragraph("The same months under other policies are in backtest.html beside this page."),
+        html.Paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
     )

@@ -6,7 +6,6 @@ a page is not what it would write. A page keeps its own text; only what stands b
 """
 
 import argparse
-import dataclasses
 import importlib
 import inspect
 import json
@@ -23,20 +22,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from titlebout.backtest.report import Period, Policy
-from titlebout.backtest.simulation import Turn
-from titlebout.cli.commands import OUTPUTS, cli
+from titlebout.cli.commands import cli
 from titlebout.core import errors
-from titlebout.core.results import StepResult
-from titlebout.doctor import Finding
-from titlebout.gate.calibration import Calibration
-from titlebout.gate.guardrails import Guard, MetricLine
-from titlebout.gate.slices import Slice
-from titlebout.policy.rules import Signal
-from titlebout.scaffold.columns import Roles
-from titlebout.settings.config import Params, Settings, settings_schema
+from titlebout.core.results import Record, StepResult
+from titlebout.settings.load import settings_schema
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
+from titlebout.settings.table import ADVANCED
 
-WRITING = {*OUTPUTS, "backtest"}  # commands that leave their result in reports/
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 SCHEMA = REFERENCE / "titlebout.schema.json"
@@ -52,13 +45,6 @@ JSON_TYPES = {
     "tuple": "list",
     "dict": "object",
     "None": "null",
-}
-NESTED: dict[str, tuple[type, ...]] = {
-    "adopt": (Roles,),
-    "backtest": (Period, Policy, Turn),
-    "decide": (Signal,),
-    "doctor": (Finding,),
-    "evaluate": (MetricLine, Guard, Slice, Calibration),
 }
 LIMITS = {"gt": "> {}", "ge": "≥ {}", "lt": "< {}", "le": "≤ {}"}
 
@@ -96,14 +82,23 @@ def params() -> str:
 
 
 def _tables(model: type[BaseModel], prefix: str = "") -> str:
-    """Return one table of keys per table of a configuration file, and one per table inside a table."""
+    """Return the keys of a configuration file, one section for each of its tables and the tables inside them."""
     inner = {key: kind for key, field in model.model_fields.items() if (kind := _table_of(field))}
     plain = {key: field for key, field in model.model_fields.items() if key not in inner}
-    parts = [_keys(plain, prefix)] if plain else []
+    parts = _everyday_and_advanced(plain, prefix)
     parts += [
-        f"### {prefix}{key}\n\n{_first_line(kind)}\n\n{_tables(kind, f'{prefix}{key}.')}" for key, kind in inner.items()
+        f"### {prefix}{key}\n\n{_plain(kind.__doc__ or '')}\n\n{_tables(kind, f'{prefix}{key}.')}"
+        for key, kind in inner.items()
     ]
     return "\n\n".join(parts)
+
+
+def _everyday_and_advanced(fields: Mapping[str, FieldInfo], prefix: str) -> list[str]:
+    """Return a table of the everyday keys and one of the advanced keys, each only if it has a row."""
+    advanced = {key: field for key, field in fields.items() if field.json_schema_extra == ADVANCED}
+    everyday = {key: field for key, field in fields.items() if key not in advanced}
+    parts = [_keys(everyday, prefix)] if everyday else []
+    return parts + (["Advanced keys:", _keys(advanced, prefix)] if advanced else [])
 
 
 def _table_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -136,7 +131,7 @@ def _type_name(annotation: Any) -> str:
     if origin is UnionType:
         return " or ".join(_type_name(kind) for kind in inner if kind is not NoneType)
     if origin is tuple:
-        return f"list of {_type_name(inner[0])}"
+        return "list of whole numbers" if inner[0] is int else f"list of {_type_name(inner[0])}"
     return "table" if origin is dict else TYPES[annotation]
 
 
@@ -144,7 +139,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default if field.default is not PydanticUndefined else {}
-    return f"`{json.dumps(value)}`" if value is not None else "none"
+    return f"`{json.dumps(value)}`" if value is not None else "see meaning"
 
 
 def actions() -> str:
@@ -222,13 +217,19 @@ def _steps(job: Mapping[str, Any]) -> list[str]:
 def results() -> str:
     """Return every field of the result of every command, with what its docstring says."""
     order = list(commands())
-    kinds = sorted(result_types(), key=lambda kind: (order.index(_command(kind)), kind.step))
-    return "\n\n".join(_result(found) for found in kinds)
+    kinds = sorted(result_types(), key=lambda kind: (order.index(_command(kind)), step_of(kind)))
+    described: set[type[Record]] = set()
+    return "\n\n".join(_result(found, described) for found in kinds)
+
+
+def step_of(kind: type[StepResult]) -> str:
+    """Return the name of the step that a result is of."""
+    return str(kind.model_fields["step"].default)
 
 
 def _command(kind: type[StepResult]) -> str:
     """Return the command that a result is of; a selftest is an option of what it tests."""
-    return kind.step.removesuffix("-selftest")
+    return step_of(kind).removesuffix("-selftest")
 
 
 def result_types() -> list[type[StepResult]]:
@@ -237,25 +238,41 @@ def result_types() -> list[type[StepResult]]:
     for path in sorted((library / "titlebout").rglob("*.py")):
         if "(StepResult)" in path.read_text(encoding="utf-8"):
             importlib.import_module(".".join(path.relative_to(library).with_suffix("").parts))
-    return StepResult.__subclasses__()
+    return [kind for kind in StepResult.__subclasses__() if not kind.__name__.startswith("_")]
 
 
-def _result(kind: type[StepResult]) -> str:
-    outputs = ", ".join(f"`{name}`" for name in OUTPUTS.get(kind.step, ()))
-    place = (
-        f"`reports/{kind.step}.json`"
-        if _command(kind) in WRITING
-        else "Only with `--json`: this command writes no file"
-    )
+def _result(kind: type[StepResult], described: set[type[Record]]) -> str:
+    """Return what there is to know about a result, and about those of its records that no result before it has."""
+    step = step_of(kind)
+    has_action = (ACTIONS / step / "action.yml").is_file()
+    outputs = ", ".join(f"`{name}`" for name in kind.output_fields) if has_action else ""
+    place = f"`reports/{step}.json`" if kind.written else "Only with `--json`: this command writes no file"
     told = f"{place}. Outputs of its Action: {outputs}." if outputs else f"{place}."
-    parts = [f"## {kind.step}", f"{_first_line(kind)} {told}", _fields(kind)]
-    for inner in NESTED.get(kind.step, ()):
-        parts += [f"`{inner.__name__}`: {_first_line(inner)}", _fields(inner)]
+    parts = [f"## {step}", f"{_first_line(kind)} {told}", _fields(kind)]
+    for inner in dict.fromkeys(_records(kind)):
+        if inner not in described:
+            described.add(inner)
+            parts += [f"`{inner.__name__}`: {_first_line(inner)}", _fields(inner)]
     return "\n\n".join(parts)
 
 
-def _fields(kind: type) -> str:
-    """Return a table of the fields of a dataclass, without those that every result has.
+def _records(kind: type[Record]) -> Iterator[type[Record]]:
+    """Yield the records that a result is made of; another command's result has a section of its own."""
+    for field in kind.model_fields.values():
+        for part in _parts(field.annotation):
+            if isinstance(part, type) and issubclass(part, Record) and not issubclass(part, StepResult):
+                yield part
+                yield from _records(part)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _parts(inner)
+
+
+def _fields(kind: type[Record]) -> str:
+    """Return a table of the fields of a record, without those that every result has.
 
     Raises
     ------
@@ -263,7 +280,7 @@ def _fields(kind: type) -> str:
         If the docstring leaves one out.
     """
     said = attributes(kind)
-    names = {field.name for field in dataclasses.fields(kind)} - {"passed", "reasons"}
+    names = kind.model_fields.keys() - StepResult.model_fields.keys()
     left_out = names - {name for entry, *_ in said for name in entry}
     if left_out:
         raise LookupError(f"the docstring of {kind.__name__} says nothing about {', '.join(sorted(left_out))}")

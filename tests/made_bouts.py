@@ -9,7 +9,7 @@ import pandas as pd
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.gate.predictions import Bout
 from titlebout.metrics.estimates import Truth
-from titlebout.settings.config import GateSettings
+from titlebout.settings.gate import GateSettings
 
 CLASSES = ("no", "yes")
 SPREAD = 1.3

@@ -26,7 +26,7 @@ suite = "expectations/ferries.json"
 
 [gate]
 min_rows = 100
-serving = false  # a test of its own packages what won; here it would take its time in each bout
+smoke_test = false  # a test of its own packages what won; here it would take its time in each bout
 
 [gate.slices]
 columns = ["harbour"]

@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 
 from titlebout.drift.measure import drift
 from titlebout.drift.rule import compare
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 HERE = Path(__file__).parent
 SETTINGS = DriftSettings()
@@ -64,7 +64,7 @@ def with_group_column(cell: tuple[int, int, int, int], scale: float) -> dict[str
     reference, rows, columns, runs = cell
     runs = max(2, round(runs * scale / 2))
     random = np.random.default_rng([7, reference, rows])
-    settings = SETTINGS.model_copy(update={"group": ("customer",), "min_rows": 50})
+    settings = SETTINGS.model_copy(update={"entity": ("customer",), "min_rows": 50})
     hits = 0
     for _ in range(runs):
         old, new = (
@@ -223,11 +223,11 @@ skewed, heavy-tailed, counts, mostly zero, with gaps, 2 to 300 levels) and a lab
 
 All together: {every}.
 
-## No drift, ten equal rows per customer that arrive together, no group column
+## No drift, ten equal rows per customer that arrive together, no entity column
 
 {grouped}
 
-## The same with `drift.group`
+## The same with `drift.entity`
 
 {group_column}
 

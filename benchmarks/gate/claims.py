@@ -31,8 +31,8 @@ def _type_one(rows: Iterable[Row]) -> list[Claim]:
     found = [row for row in rows if row["world"] in WORLDS]
     equal = [row for row in found if row["boundary"] == "equal"]
     margin = [row for row in found if row["boundary"] == "margin"]
-    said = "an equal challenger is shown to be better in 3 to 7 % of cases at a nominal 5 %, by every built-in metric"
-    at_margin = "one that is worse by the margin is shown to be no worse by it in 3 to 7 % of cases"
+    said = "an equal challenger is shown to be better in 3 to 7 % of evaluations at a nominal 5 %, for every built-in metric"
+    at_margin = "a challenger worse by the margin is shown to be non-inferior in 3 to 7 % of evaluations"
     return [_between(said, equal), _between(at_margin, margin)]
 
 
@@ -49,10 +49,10 @@ def _between(said: str, rows: list[Row]) -> Claim:
 def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
     cells = [cell for row in rows for cell in _cells(row)]
     wanted = [
-        ("one that is worse by the margin is promoted in at most 5 %", "worse by the margin", "promote", MODES, 0, 0.05),
-        ("an equal one is promoted in at most 6 % where superiority is asked", "equal", "promote", MODES[:1], 0, 0.06),
-        ("one that is better by the margin is kept out in at most 2 % from 2,000 rows", "better by the margin", "keep", MODES, 2000, 0.02),
-        ("one that is better, but broken in a slice, is promoted in at most 5 % from 2,000 rows", "better, broken slice", "promote", MODES, 2000, 0.05),
+        ("a challenger worse by the margin is promoted in at most 5 %", "worse by the margin", "promote", MODES, 0, 0.05),
+        ("an equal challenger is promoted in at most 6 % by the rule superior", "equal", "promote", MODES[:1], 0, 0.06),
+        ("a challenger better by the margin is rejected in at most 2 % from 2,000 rows", "better by the margin", "keep", MODES, 2000, 0.02),
+        ("a better challenger with a broken slice is promoted in at most 5 % from 2,000 rows", "better, broken slice", "promote", MODES, 2000, 0.05),
     ]  # fmt: skip
     claims = []
     for said, truth, verdict, modes, least, bound in wanted:
@@ -114,7 +114,7 @@ def _times(rows: Iterable[Row], whole: Row) -> list[Claim]:
 
 def _flights(name: str, found: Row) -> Claim:
     ours, never = (found["mean_regret"][policy] for policy in ("ours", "never"))
-    said = f"flights ({name}): the verdicts cost less than half of what never retraining does"
+    said = f"flights ({name}): the regret of the verdicts is less than half of that of never retraining"
     return Claim(said, f"{ours:.4f} against {never:.4f} log loss a month", ours < never / 2)
 
 

@@ -22,7 +22,7 @@ from titlebout.gate.decision import Decision, decide
 from titlebout.gate.predictions import Bout
 from titlebout.metrics.catalogue import losses_of
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.config import GateSettings, SlicesSettings
+from titlebout.settings.gate import GateSettings, SlicesSettings
 
 SETTINGS = GateSettings(slices=SlicesSettings(columns=("slice",)))
 MODES = {"superior": "change", "non-inferior-and-ahead": "drift", "non-inferior": "age"}

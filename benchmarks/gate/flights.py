@@ -25,7 +25,7 @@ from titlebout.metrics.catalogue import losses_of, truth_of
 from titlebout.models.artifact import inputs, predict
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
-from titlebout.settings.config import GateSettings, SlicesSettings
+from titlebout.settings.gate import GateSettings, SlicesSettings
 from titlebout.training.train import fit_estimator
 
 ROOT = Path(__file__).parents[2]

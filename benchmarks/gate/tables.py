@@ -39,7 +39,7 @@ def _percent(share: float) -> str:
 
 def _claims(claims: Sequence[Claim]) -> str:
     rows = [(claim.said, claim.worst, "yes" if claim.holds else "**no**") for claim in claims]
-    return "### The claims\n\n" + _table(["claim", "the figure that speaks most against it", "holds"], rows)
+    return "### The claims\n\n" + _table(["claim", "least favorable figure", "holds"], rows)
 
 
 def _type_one(rows: Sequence[Row]) -> str:
@@ -61,8 +61,8 @@ def _type_one(rows: Sequence[Row]) -> str:
         for (boundary, world, metric), by_n in sorted(cells.items())
     ]
     head = ["truth", "world", "metric", *(f"{n:,} rows" for n in sizes)]
-    told = f"Per cent of bouts; nominal 5. Monte Carlo errors at most {error} points, from left to right."
-    return f"### How often chance wins, metric by metric\n\n{told}\n\n{_table(head, lines)}"
+    told = f"Percent of simulated evaluations; nominal 5. Monte Carlo errors of at most {error} points, from left to right."
+    return f"### Type I error rate by metric\n\n{told}\n\n{_table(head, lines)}"
 
 
 def _end_to_end(rows: Sequence[Row]) -> str:
@@ -77,8 +77,8 @@ def _end_to_end(rows: Sequence[Row]) -> str:
         )
         for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
     ]
-    head = ["truth", "rows", "bouts", *modes, "guards that failed"]
-    told = "Per cent of bouts: promote / inconclusive / keep, by what the reason of the run asks for."
+    head = ["truth", "rows", "evaluations", *modes, "failed guardrails"]
+    told = "Percent of evaluations with each verdict (promote / inconclusive / keep), by rule."
     return f"### The whole rule\n\n{told}\n\n{_table(head, lines)}"
 
 
@@ -98,14 +98,14 @@ def _others(rows: Sequence[Row], evidently: Row | None) -> str:
         for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
     ]
     head = ["truth", "rows", "superior", "non-inferior and ahead", "naive", "gain ≥ 2 %", "loss ≤ 2 %", "Evidently"]
-    told = "Per cent of the same bouts that each rule promotes."
+    told = "Percent of the same evaluations that each rule promotes."
     if evidently:
         told += (
             f" Evidently's default tests were computed by their formula; the library itself gave the same verdict in "
-            f"{_percent(evidently['agreed'])} % of {evidently['repetitions']} bouts of {evidently['n']:,} rows, "
+            f"{_percent(evidently['agreed'])} % of {evidently['repetitions']} evaluations of {evidently['n']:,} rows, "
             f"of which {_percent(evidently['passed'])} % passed."
         )
-    return f"### Beside what others do\n\n{told}\n\n{_table(head, lines)}"
+    return f"### Compared with other rules\n\n{told}\n\n{_table(head, lines)}"
 
 
 def _agreement(rows: Sequence[Row]) -> str:
@@ -120,7 +120,7 @@ def _agreement(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    head = ["metric", "rows", "bouts", "same verdict, %", "two bootstraps agree, %", "width over bootstrap's"]
+    head = ["metric", "rows", "evaluations", "same verdict, %", "two bootstraps agree, %", "width over bootstrap's"]
     return f"### Against a paired bootstrap: verdicts\n\n{_table(head, lines)}"
 
 
@@ -139,7 +139,7 @@ def _times(rows: Sequence[Row], whole: Row) -> str:
     ]
     head = ["metric", "bootstrap", "rows", "closed form, ms", "1,000 draws, ms", "draws timed", "ratio"]
     told = (
-        f"Medians of {rows[0]['rounds']} rounds in turn; where fewer than 1,000 draws were timed, the time is scaled up. A whole decision "
+        f"Medians of {rows[0]['rounds']} alternating rounds; where fewer than 1,000 draws were timed, the time is scaled up. A whole decision "
         f"on {whole['n']:,} rows with {whole['slices']} slices takes {whole['decide_s']:.1f} s, one ROC AUC and one log "
         f"loss of scikit-learn per model {whole['scikit_learn_s']:.1f} s: {whole['ratio']:.1f} times."
     )

@@ -51,8 +51,8 @@ def _cells(n: int) -> list[tuple[str, Make, tuple[str, ...], bool]]:
             ("values, heavy tails", partial(worlds.regression, heavy=True), VALUES, True),
             ("two classes, entities", classes, BINARY, True),
             ("values, entities", values, VALUES, True),
-            ("two classes, entities untold", classes, BINARY, False),
-            ("values, entities untold", values, VALUES, False),
+            ("two classes, entities not named", classes, BINARY, False),
+            ("values, entities not named", values, VALUES, False),
         ]
     if n <= 2000:
         cells.append(("two classes, one in 50", partial(worlds.multiclass, shares=(0.98, 0.02)), BINARY, True))

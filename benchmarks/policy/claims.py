@@ -56,7 +56,7 @@ def check(results: Mapping[str, Any]) -> list[Claim]:
 
 def _truth(rows: Sequence[Row]) -> Claim:
     worst = min((row for row in rows), key=lambda row: row["regret"])
-    said = "nobody is better than who knows the truth"
+    said = "no strategy has a smaller loss than the true probabilities"
     return Claim(said, f"{worst['regret']:.1f} ({worst['policy']}, {worst['world']})", worst["regret"] > 0)
 
 
@@ -67,27 +67,27 @@ def _cheap(rows: Sequence[Row]) -> Iterable[Claim]:
         theirs = of(rows, other)
         found, many = less(ours, theirs), mean(theirs, "pull_requests").value
         extra = f" by more than {bound}" if bound else ""
-        said = f"its mean regret is not larger than that of `{other}`{extra}"
+        said = f"the mean regret of `titlebout` is not larger than that of `{other}`{extra}"
         told = f"{found.value:+.1f} (± {found.error:.1f}), with {prs:.1f} pull requests a year instead of {many:.1f}"
         yield Claim(said, told, found.value <= bound + ERRORS * found.error)
     most = min(mean(of(rows, other), "pull_requests").value for other in ("every", "any_drift"))
-    said = "it opens at most two thirds as many pull requests as `every` and as `any_drift`"
+    said = "`titlebout` opens at most two thirds as many pull requests as `every` and `any_drift`"
     yield Claim(said, f"{prs:.1f} and {most:.1f}", 3 * prs <= 2 * most)
 
 
 def _quiet(rows: Sequence[Row]) -> Claim:
     found = of(rows, "titlebout", worlds=QUIET)
     worst = max(found, key=lambda row: row["attempts"])
-    said = "where nothing changes that matters, it attempts no more than 4 times a year"
+    said = "without a relevant change, `titlebout` makes at most 4 attempts a year"
     return Claim(said, f"{worst['attempts']} ({worst['world']})", worst["attempts"] <= 4)
 
 
 def _bug(rows: Sequence[Row]) -> Claim:
     ours, theirs = (mean(of(rows, policy, worlds=["data bug"])) for policy in ("titlebout", "every_ungated"))
-    said = "in the year of the bug the regret of who checks no data is twice as large, or more"
+    said = "in the year of the data bug, the regret of `every_ungated` is at least twice that of `titlebout`"
     return Claim(said, f"{theirs.value:.1f} against {ours.value:.1f}", theirs.value >= 2 * ours.value)
 
 
 def _evidently(found: Row) -> Claim:
-    said = "Evidently's default, as it is computed here, is Evidently's"
+    said = "Evidently's default tests, as computed here, agree with Evidently"
     return Claim(said, f"{found['agreed']} of {found['samples']}", found["agreed"] == found["samples"])

@@ -51,19 +51,19 @@ def without_drift(**others: Any) -> dict[str, Any]:
 
 # Played in all years.
 SETTINGS = (
-    Variant("drift is no reason", policy=without_drift()),
+    Variant("without drift trigger", policy=without_drift()),
     Variant("the same, decay from z = 1.64", policy=without_drift(decay_z=1.64)),
     Variant("the same, decay from z = 3", policy=without_drift(decay_z=3.0)),
-    Variant("drift is no reason, follow-ups after 8", policy=without_drift(follow_up_periods=(8,))),
+    Variant("without drift trigger, follow-ups after 8", policy=without_drift(follow_up_periods=(8,))),
     Variant("the same, after 2, 4 and 8", policy=without_drift(follow_up_periods=(2, 4, 8))),
-    Variant("drift is no reason, the calendar is one", policy=without_drift(schedule=True)),
+    Variant("without drift trigger, with schedule trigger", policy=without_drift(schedule=True)),
 )
 # Played in a few.
 PARTS = (
     Variant("without the data check", contender=replace(TITLEBOUT, checked=False)),
     SETTINGS[0],
     Variant("the same, without follow-ups", policy=without_drift(follow_up_periods=())),
-    Variant("the same, without a choice of the window", policy=without_drift(), windows=False),
+    Variant("the same, without a choice of window", policy=without_drift(), windows=False),
     Variant("the same, labels 1 week late", policy=without_drift(), delay=1),
     Variant("the same, labels 12 weeks late", policy=without_drift(), delay=12),
 )
@@ -87,8 +87,8 @@ def year(name: str, seed: int, variants: Iterable[Variant]) -> Iterator[Row]:
 
 
 def _figures(season: Season, bayes: tuple[float, ...]) -> Row:
-    losses = np.array([turn.loss for turn in season.turns])
-    ended = Counter(f"{turn.reason}: {turn.verdict}" for turn in season.turns if turn.decision == "attempt")
+    losses = np.array([turn.loss for turn in season.outcomes])
+    ended = Counter(f"{turn.reason}: {turn.verdict}" for turn in season.outcomes if turn.decision == "attempt")
     return {
         "regret": float(1000 * np.nanmean(losses - np.array(bayes))),
         "attempts": season.attempts,
@@ -122,7 +122,7 @@ def flights(project: Project) -> list[Row]:
             "se": one.se,
             "attempts": one.attempts,
             "pull_requests": one.pull_requests,
-            "turns": [f"{turn.name}: {turn.reason}: {turn.verdict}" for turn in one.turns if turn.reason],
+            "turns": [f"{turn.name}: {turn.reason}: {turn.verdict}" for turn in one.outcomes if turn.reason],
         }
         for one in result.policies
     ]

@@ -27,7 +27,7 @@ def page(results: Mapping[str, Any], claims: Sequence[Claim]) -> str:
     ]
     parts.append(_variants(rows, "Other settings", [one.name for one in seasons.SETTINGS]))
     if of(rows, OURS, seasons.PARTS[0].name):
-        parts.append(_variants(rows, "Without a part of it", [one.name for one in seasons.PARTS]))
+        parts.append(_variants(rows, "Ablations", [one.name for one in seasons.PARTS]))
     parts += [_flights(results["flights"])] if results["flights"] else []
     return "\n\n".join(parts) + "\n"
 
@@ -39,7 +39,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _claims(claims: Sequence[Claim]) -> str:
     rows = [(claim.said, claim.worst, "yes" if claim.holds else "**no**") for claim in claims]
-    return "### The claims\n\n" + _table(["claim", "the figure that speaks most against it", "holds"], rows)
+    return "### The claims\n\n" + _table(["claim", "least favorable figure", "holds"], rows)
 
 
 def _regret(rows: Sequence[Row]) -> str:
@@ -51,9 +51,9 @@ def _regret(rows: Sequence[Row]) -> str:
     lines.append((f"**mean of {len(names)}**", *(_cell(of(rows, policy)) for policy in POLICIES)))
     lines.append(("standard error of the mean", *(f"{mean(of(rows, policy)).error:.1f}" for policy in POLICIES)))
     others = [less(of(rows, policy), of(rows, OURS)) for policy in POLICIES[:-1]]
-    lines.append((f"less that of `{OURS}`", *(f"{one.value:+.1f} ± {one.error:.1f}" for one in others), ""))
+    lines.append((f"minus `{OURS}`", *(f"{one.value:+.1f} ± {one.error:.1f}" for one in others), ""))
     head = ["year", *(f"`{policy}`" for policy in POLICIES)]
-    sentence = "Regret, and in brackets attempts and pull requests a year; for who asks no gate, models replaced."
+    sentence = "Regret, and in parentheses attempts and pull requests a year (for `every_ungated`: replaced models)."
     return f"### Regret, attempts, pull requests\n\n{sentence}\n\n{_table(head, lines)}"
 
 
@@ -75,7 +75,7 @@ def _reasons(rows: Sequence[Row]) -> str:
     lines = [
         (f"`{reason}`", *(f"{count / len(ours):.2f}" for count in _of(counted, reason, verdicts))) for reason in reasons
     ]
-    return f"### Why `{OURS}` attempted, and how it ended\n\nA year, mean of all years.\n\n{_table(['reason', *verdicts], lines)}"
+    return f"### Attempts of `{OURS}` by reason and verdict\n\nAttempts a year, mean of all years.\n\n{_table(['reason', *verdicts], lines)}"
 
 
 def _of(counted: Mapping[str, int], reason: str, verdicts: Iterable[str]) -> list[int]:
@@ -109,7 +109,7 @@ def _flights(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    head = ["policy", "mean log loss", "less that of `never`", "attempts", "pull requests"]
+    head = ["strategy", "mean log loss", "minus `never`", "attempts", "pull requests"]
     return f"### Flights, March to December 2013\n\n{_table(head, lines)}"
 
 

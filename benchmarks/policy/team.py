@@ -15,15 +15,10 @@ from titlebout.data.columns import recent, row_hashes
 from titlebout.drift.importance import Outlook
 from titlebout.drift.measure import drift, outlook_of
 from titlebout.metrics.catalogue import row_losses
-from titlebout.settings.config import (
-    ChecksSettings,
-    DataParams,
-    Params,
-    ProjectSettings,
-    Settings,
-    SplitParams,
-    TrainParams,
-)
+from titlebout.settings.checks import ChecksSettings
+from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
+from titlebout.settings.project import ProjectSettings
+from titlebout.settings.settings import Settings
 from titlebout.training.window import choose
 
 KNOTS = (0,)

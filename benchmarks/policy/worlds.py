@@ -77,8 +77,8 @@ def _wave(week: int, length: int) -> float:
 
 WORLDS = (
     World("nothing", "no change"),
-    World("5 harmless", "5 columns that say nothing move by 1 sd", mean=lambda week: _after(week) * _on(*range(7, 12))),
-    World("6 harmless", "6 columns that say nothing move by 1 sd", mean=lambda week: _after(week) * _on(*range(6, 12))),
+    World("5 harmless", "5 irrelevant columns move by 1 sd", mean=lambda week: _after(week) * _on(*range(7, 12))),
+    World("6 harmless", "6 irrelevant columns move by 1 sd", mean=lambda week: _after(week) * _on(*range(6, 12))),
     World("label", "the odds of the label are 3 times as high", tilt=lambda week: 3.0 if week >= CHANGE else 1.0),
     World(
         "seasonal columns", "x0 and x1 move with a yearly season", mean=lambda week: 0.75 * _wave(week, 52) * _on(0, 1)
@@ -87,7 +87,7 @@ WORLDS = (
         "seasonal concept", "the weight of x3 moves with a season of half a year", season=lambda week: _wave(week, 26)
     ),
     World("new region", "x0 and x1 move by 1.75 sd", mean=lambda week: 1.75 * _after(week) * _on(0, 1)),
-    World("abrupt concept", "x0 means nothing any more, and x3 the contrary", turned=_after),
+    World("abrupt concept", "x0 loses its effect, and the effect of x3 changes its sign", turned=_after),
     World("gradual concept", "the same within half a year", turned=_slowly),
     World("data bug", "for three weeks x0 is 0 and x2 a hundred times too large", bug=True),
 )

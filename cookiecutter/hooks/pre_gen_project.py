@@ -1,35 +1,35 @@
-"""Refuse answers that would make a broken or unsafe repository, before anything is written."""
+"""Validate the answers before anything is written, so that no broken or unsafe repository is generated."""
 
 import json
 import re
 import sys
 from pathlib import Path
 
-# As JSON, so that no answer can be read as code.
+# As JSON, so that an answer cannot be executed as code.
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
 SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "azure", "ssh": "ssh"}
 
 
 def refusal(answers: dict) -> str:
-    """Return why these answers are refused, in one sentence; empty when they are fine."""
+    """Return the first problem of the answers in one sentence; empty if they are valid."""
     name, slug, data = answers["project_name"], answers["project_slug"], answers["data_file"]
     remote, url = answers["remote"], answers["remote_url"]
     if not re.fullmatch(r"[^\W_][\w .,&()+:'!-]{0,79}", name) or max(name) > "\uffff":
-        return f"project_name {name!r}: use up to 80 letters, digits, spaces and .,&()+:'!-, beginning with a letter or digit"
+        return f"project_name {name!r}: use up to 80 letters, digits, spaces and .,&()+:'!-, starting with a letter or digit"
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,62}", slug) or slug.endswith("-"):
-        return f"project_slug {slug!r}: use 2 to 63 lower-case letters, digits and hyphens, beginning with a letter"
+        return f"project_slug {slug!r}: use 2 to 63 lowercase letters, digits and hyphens, starting with a letter"
     if bool(data) != bool(answers["target"]):
-        return "data_file and target belong together: give both for your own table, or none for the flights example"
+        return "data_file and target belong together: set both for your own data, or neither for the flights example"
     if data and not Path(data).is_absolute():
-        return f"data_file {data!r}: give the full path, for example {str(Path.home() / 'table.csv')!r}"
+        return f"data_file {data!r}: use the full path, for example {str(Path.home() / 'table.csv')!r}"
     if data and not Path(data).is_file():
-        return f"data_file {data!r}: there is no such file"
+        return f"data_file {data!r}: the file does not exist"
     if (remote == "in-tree") != (not url):
-        return "remote and remote_url belong together: an address for a storage, none for in-tree"
+        return "remote and remote_url belong together: set a URL for an external storage, none for in-tree"
     if url and not re.fullmatch(SCHEMES[remote] + r"://[A-Za-z0-9][\w.:@/+=-]*", url, re.ASCII):
-        return f"remote_url {url!r}: an address of {remote} looks like {SCHEMES[remote]}://place/path"
+        return f"remote_url {url!r}: a URL of {remote} has the form {SCHEMES[remote]}://place/path"
     if url and re.search(r":[^/]*@", url.split("://")[1]):
-        return "remote_url: leave passwords out, this file is committed"
+        return "remote_url: remove the password, because the file with this URL is committed"
     if not re.fullmatch(r"([a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*)?", answers["container_registry"]):
         return f"container_registry {answers['container_registry']!r}: use the form ghcr.io/acme"
     return ""

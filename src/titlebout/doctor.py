@@ -4,16 +4,15 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 from titlebout.core import process
-from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
+from titlebout.core.errors import ConfigError, ExitCode, NotFoundError, TitleboutError
 from titlebout.core.markdown import code, table
-from titlebout.core.results import StepResult, read_json
+from titlebout.core.results import Record, StepResult, read_json
 from titlebout.data.current import look_at
 from titlebout.models.champion import champion_here
 from titlebout.repository.dvc import Dvc
@@ -25,8 +24,7 @@ LARGEST_REMOTE = 100_000_000  # bytes; what a clone should not have to download
 WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """What one check found.
 
     Attributes
@@ -47,18 +45,27 @@ class Finding:
     fix: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class DoctorResult(StepResult):
     """The findings, in the order in which to fix them.
 
     Attributes
     ----------
-    findings : tuple of dict
-        See :class:`Finding`.
+    findings : tuple of Finding
     """
 
-    step: ClassVar[str] = "doctor"
-    findings: tuple[dict[str, Any], ...]
+    step: Literal["doctor"] = "doctor"
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK if self.passed else ExitCode.USAGE
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        rows = [(f.name, _state(f), code(f.what)) for f in self.findings]
+        fixes = [f"- {f.name}: {f.fix}" for f in self.findings if f.fix]
+        return "\n".join(["### Doctor", "", table(["check", "state", "found"], rows), *fixes]).rstrip() + "\n"
 
 
 def doctor(start: Path) -> DoctorResult:
@@ -72,42 +79,33 @@ def doctor(start: Path) -> DoctorResult:
     broken = [finding for finding in findings if not finding.ok and finding.required]
     advice = [finding for finding in findings if not finding.ok and not finding.required]
     said = tuple(f"{finding.name}: {finding.what}" for finding in (*broken, *advice))
-    return DoctorResult(
-        passed=not broken, reasons=said or ("everything is in place",), findings=tuple(map(asdict, findings))
-    )
+    return DoctorResult(passed=not broken, reasons=said or ("everything is in place",), findings=findings)
 
 
-def render_doctor(result: DoctorResult) -> str:
-    """Return the Markdown fragment of the command."""
-    rows = [(f["name"], _state(f), code(f["what"])) for f in result.findings]
-    fixes = [f"- {f['name']}: {f['fix']}" for f in result.findings if f["fix"]]
-    return "\n".join(["### Doctor", "", table(["check", "state", "found"], rows), *fixes]).rstrip() + "\n"
-
-
-def _state(finding: Mapping[str, Any]) -> str:
-    if finding["ok"]:
+def _state(finding: Finding) -> str:
+    if finding.ok:
         return "ok"
-    return "missing" if finding["required"] else "advice"
+    return "missing" if finding.required else "advice"
 
 
 def _look(checks: "tuple[_Check, ...]", subject: Any) -> Iterator[Finding]:
     for name, required, check in checks:
         try:
-            yield Finding(name, ok=True, required=required, what=check(subject))
+            yield Finding(name=name, ok=True, required=required, what=check(subject))
         except TitleboutError as error:
             what = f"{error.what}: {error.why}" if error.why else error.what
-            yield Finding(name, ok=False, required=required, what=what, fix=error.fix or "")
+            yield Finding(name=name, ok=False, required=required, what=what, fix=error.fix or "")
         except Exception as error:  # noqa: BLE001 - a doctor that crashes helps nobody; the other checks go on
-            yield Finding(name, ok=False, required=required, what=f"{type(error).__name__}: {error}")
+            yield Finding(name=name, ok=False, required=required, what=f"{type(error).__name__}: {error}")
 
 
 def _look_at_project(start: Path) -> Iterator[Finding]:
     try:
         project = Project.find(start)
     except TitleboutError as error:
-        yield Finding("settings", ok=False, required=True, what=error.what, fix=error.fix or "")
+        yield Finding(name="settings", ok=False, required=True, what=error.what, fix=error.fix or "")
         return
-    yield Finding("settings", ok=True, required=True, what=f"titlebout.toml of {project.settings.project.name}")
+    yield Finding(name="settings", ok=True, required=True, what=f"titlebout.toml of {project.settings.project.name}")
     yield from _look(_PROJECT, project)
 
 

@@ -11,7 +11,8 @@ import click
 import pytest
 import yaml
 
-from titlebout.cli.commands import OUTPUTS, cli
+from action_results import OUTPUTS
+from titlebout.cli.commands import cli
 
 ROOT = Path(__file__).parents[2]
 ACTIONS = ROOT / ".github" / "actions"
@@ -92,6 +93,10 @@ def test_every_option_is_an_input_under_the_variable_that_the_command_reads(name
         expected["TITLEBOUT_TOKEN"] = "${{ inputs.token }}"
     assert step(name)["env"] == expected
     assert set(load(name)["inputs"]) == set(options) | ({"token"} if name in ASK_GITHUB else set())
+
+
+def test_every_action_but_the_setup_runs_a_command_with_outputs() -> None:
+    assert {path.parent.name for path in ACTIONS.glob("*/action.yml")} == {"setup", *COMMANDS}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -77,7 +77,7 @@ def test_a_vendored_project_of_another_name_is_not_mistaken_for_the_library(proj
     shutil.copy(SETUP, alone)
     ran = set_up(project, alone)
     assert ran.returncode == 2
-    assert "titlebout is neither in vendor/titlebout nor beside this action" in ran.stderr
+    assert "titlebout is neither in vendor/titlebout nor next to this action" in ran.stderr
     assert not (project / ".venv").exists()
 
 
@@ -104,7 +104,7 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
     folder.mkdir()
     ran = set_up(folder, GITHUB_ACTIONS="true")
     assert ran.returncode == 2
-    assert ran.stderr == "::error::requirements.lock is not here; run this at the top of the repository\n"
+    assert ran.stderr == "::error::requirements.lock does not exist; run this in the top folder of the repository\n"
     no_uv = subprocess.run(
         ["bash", str(SETUP)], cwd=folder, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
     )

@@ -2,22 +2,21 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal
 
 import click
 import pytest
 
+from action_results import OUTPUTS
 from sample import Said
-from titlebout.cli.commands import OUTPUTS, cli
-from titlebout.cli.console import ANSWERS, Report, step
+from titlebout.cli.commands import cli
+from titlebout.cli.console import ANSWERS, step
 from titlebout.cli.main import run
 from titlebout.core import errors
 from titlebout.core.errors import ExitCode, TitleboutError
 from titlebout.core.process import Completed, ProcessError
 from titlebout.core.results import StepResult
-from titlebout.repository.dvc import StageFailedError
 
 CODES = {
     "BUG": 1,
@@ -41,22 +40,27 @@ CLASSES = {
     "ConfigError": 2,
     "ConflictError": 6,
     "DataError": 65,
+    "DataRefusedError": 10,
     "DiskError": 74,
     "InconclusiveError": 3,
+    "InterruptionError": 130,
     "NotFoundError": 5,
     "PermissionRefusedError": 4,
     "TemporaryError": 75,
+    "TerminationError": 143,
     "TitleboutError": 1,
     "UnsafeError": 7,
 }
 Failing = Callable[[BaseException], Said]
 
 
-@dataclass(frozen=True, kw_only=True)
 class TryResult(StepResult):
     """The result of the tests' own command."""
 
-    step: ClassVar[str] = "try"
+    step: Literal["try"] = "try"
+
+    def to_markdown(self) -> str:
+        return "### Try\n"
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def failing(command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.Mo
 
     def end_with(error: BaseException) -> Said:
         @step(cli, "try", in_project=False)
-        def trying() -> Report:
+        def trying() -> TryResult:
             raise error
 
         assert trying
@@ -84,9 +88,14 @@ def ending(
     monkeypatch.chdir(tmp_path)
 
     def end_with(code: ExitCode, *options: str) -> Said:
+        class EndedResult(TryResult):
+            @property
+            def exit_code(self) -> ExitCode:
+                return code
+
         @step(cli, "try", in_project=False)
-        def trying() -> Report:
-            return Report(TryResult(passed=code is ExitCode.OK, reasons=("because",)), "### Try\n", exit_code=code)
+        def trying() -> TryResult:
+            return EndedResult(passed=code is ExitCode.OK, reasons=("because",))
 
         assert trying
         return command("try", *options)
@@ -133,7 +142,6 @@ def test_an_error_ends_with_its_code_and_all_it_knows(name: str, code: int, fail
 @pytest.mark.parametrize(
     ("error", "code", "what"),
     [
-        (StageFailedError("train", 3, "one class only", fix="add data"), 3, "one class only"),
         (ProcessError(Completed(("git", "push"), 128, "", "fatal: no")), 1, "git ended with exit code 128"),
         (PermissionError(13, "Permission denied", "a.csv"), 74, "cannot use a file: Permission denied"),
         (OSError(28, "No space left on device"), 74, "cannot use a file: No space left on device"),

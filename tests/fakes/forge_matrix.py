@@ -1,8 +1,8 @@
-"""What may go wrong between us and a forge: each fault at each call, and each ordered pair of faults.
+"""Fault injection for the forge client: each fault at each request, and each ordered pair of faults.
 
-A case is the part of ``titlebout retrain --forge github`` that talks to the forge, against a stand-in that fails where
-the case says. Afterwards, or after one more plain run when the first ended with an error that asks for it, there has
-to be exactly one pull request with our text and a status on its commit. No case waits for real, none opens a socket.
+A case runs the forge requests of ``titlebout retrain --forge github`` against a stand-in with injected faults. If the
+run ends with an error that advises another run, it is repeated without faults. Afterwards there must be exactly one pull
+request with the desired text and a status on its commit. Time is simulated, and no socket is opened.
 """
 
 import time
@@ -32,13 +32,13 @@ SECONDARY = refusal(403, "You have exceeded a secondary rate limit. Please wait 
 
 
 def exhausted(days: float, seconds: int) -> Reply:
-    """Return the primary limit as told by a server whose clock is ``days`` ahead; its reset is in ``seconds``."""
+    """Return the primary rate limit of a server whose clock is ``days`` ahead, with its reset in ``seconds``."""
     now = int(time.time() + days * 86_400)
     headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(now + seconds), "Date": formatdate(now)}
     return replace(refusal(403, "API rate limit exceeded for installation."), headers=headers)
 
 
-REFUSED_FOR_NOW = {
+RATE_LIMITED = {
     "429": Fault(LIMIT),
     "429 with Retry-After": Fault(replace(LIMIT, headers={"Retry-After": "7"})),
     "403 secondary limit": Fault(SECONDARY),
@@ -64,8 +64,8 @@ RACES = {
     "not listed for long, reply lost": Fault(how="reset", unlisted=99, applied=True),
 }
 DONE = {f"{name}, but done": replace(fault, applied=True) for name, fault in LOST.items()}
-KINDS = REFUSED_FOR_NOW | LOST | DONE | RACES
-# One of each that the client can tell apart: what takes seconds instead of minutes when each meets each.
+KINDS = RATE_LIMITED | LOST | DONE | RACES
+# One of each kind that the client distinguishes, so that all pairs take seconds instead of minutes.
 DISTINCT = (
     *("429 with Retry-After", "403 secondary limit", "500", "timeout"),
     *("reset, but done", "200 cut short, but done"),
@@ -78,7 +78,7 @@ def nothing(repository: Repository) -> None:
 
 
 def older(repository: Repository) -> None:
-    """Start with a pull request of an earlier attempt, and one that was declined before it."""
+    """Start with an open pull request of an earlier attempt, and a declined one before it."""
     repository.add_pull(WANTED.head, WANTED.base, "oldest", "<!-- titlebout: evidence 00 -->\ntext")
     repository.close_pull(1, branch_deleted=True)
     repository.add_pull(WANTED.head, WANTED.base, "older", "text")
@@ -86,7 +86,7 @@ def older(repository: Repository) -> None:
 
 def declined(repository: Repository) -> None:
     """Start with this evidence declined."""
-    repository.add_pull(WANTED.head, WANTED.base, WANTED.title, f"{WANTED.mark}\n{WANTED.body}")
+    repository.add_pull(WANTED.head, WANTED.base, WANTED.title, f"{WANTED.marker}\n{WANTED.body}")
     repository.close_pull(1, branch_deleted=True)
 
 
@@ -94,7 +94,7 @@ STARTS = {"nothing": nothing, "older": older, "declined": declined}
 
 
 class FakeTime:
-    """A clock that only moves when somebody waits."""
+    """A simulated clock that advances only during sleep."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -110,27 +110,27 @@ class FakeTime:
 
 @dataclass(frozen=True)
 class Case:
-    """Faults by the number of the call they befall."""
+    """An initial state, and faults by the index of the request that they affect."""
 
     dialect: Kind
     start: str
     faults: dict[int, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        where = ", ".join(f"{kind} at call {at}" for at, kind in self.faults.items())
-        return f"{self.dialect}, {self.start}: {where or 'no fault'}"
+        faults = ", ".join(f"{kind} at request {index}" for index, kind in self.faults.items())
+        return f"{self.dialect}, {self.start}: {faults or 'no fault'}"
 
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a case: the calls of each run (two when the first one asked to be run again), and what is wrong."""
+    """Result of a case: the number of requests of each run (two if the first one was repeated), and all problems."""
 
     calls: tuple[int, ...]
-    wrong: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 def propose(forge: Forge) -> None:
-    """Do what ``proposing.propose`` asks of the forge."""
+    """Send the requests of ``titlebout.retraining.propose``."""
     if forge.find_declined(WANTED) is None:
         outcome = forge.ensure_pull_request(WANTED)
         forge.set_status(SHA, "success", "titlebout/gate", "the challenger won", outcome.url)
@@ -138,7 +138,7 @@ def propose(forge: Forge) -> None:
 
 
 def play(case: Case) -> Played:
-    """Run a case, and once more without faults when the first run ends with an error that says so."""
+    """Run a case, and repeat it without faults if the first run ends with an error that advises it."""
     stand_in, fake = StandIn(dialect=case.dialect), FakeTime()
     STARTS[case.start](stand_in.repository)
     stand_in.faults = [replace(KINDS[kind], at=at) for at, kind in case.faults.items()]
@@ -151,11 +151,11 @@ def play(case: Case) -> Played:
             stand_in.faults, stand_in.repository.unlisted = [], 0
             propose(forge)
             calls.append(len(stand_in.calls) - calls[0])
-    return Played(tuple(calls), tuple(_wrong(stand_in, calls, case.start)))
+    return Played(tuple(calls), tuple(_problems(stand_in, calls, case.start)))
 
 
 def attempt(forge: Forge) -> TemporaryError | ConflictError | None:
-    """Return the error of a run, when it is one that says to run again; any other is a failure of the case."""
+    """Return the error of a run if it advises another run; any other error fails the case."""
     try:
         propose(forge)
     except (TemporaryError, ConflictError) as error:
@@ -163,33 +163,33 @@ def attempt(forge: Forge) -> TemporaryError | ConflictError | None:
     return None
 
 
-def _wrong(stand_in: StandIn, calls: Sequence[int], start: str) -> Iterator[str]:
+def _problems(stand_in: StandIn, calls: Sequence[int], start: str) -> Iterator[str]:
     yield from stand_in.violations
     if max(calls) > MOST_CALLS:
-        yield f"{calls} calls"
-    found = [pull for pull in stand_in.repository.pulls if pull["state"] == "open"]
+        yield f"{calls} requests"
+    open_pulls = [pull for pull in stand_in.repository.pulls if pull["state"] == "open"]
     if start == "declined":
-        if found or stand_in.repository.statuses:
-            yield f"declined, yet {len(found)} are open"
+        if open_pulls or stand_in.repository.statuses:
+            yield f"declined, yet {len(open_pulls)} are open"
         return
-    texts = [(pull["title"], pull["body"]) for pull in found]
-    if texts != [(WANTED.title, f"{WANTED.mark}\n{WANTED.body}")]:
+    texts = [(pull["title"], pull["body"]) for pull in open_pulls]
+    if texts != [(WANTED.title, f"{WANTED.marker}\n{WANTED.body}")]:
         yield f"open pull requests: {texts}"
     if {(status["sha"], status["state"]) for status in stand_in.repository.statuses} != {(SHA, "success")}:
         yield f"statuses: {stand_in.repository.statuses}"
 
 
 def singles(dialect: Kind, start: str, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Case]:
-    """Yield each fault at each call."""
+    """Yield each fault at each request."""
     for at in range(play(Case(dialect, start)).calls[0]):
         for kind in kinds:
-            # What was declined was closed by people, long enough ago to be listed.
+            # A declined pull request was closed long ago, so races cannot occur.
             if start != "declined" or kind not in RACES:
                 yield Case(dialect, start, {at: kind})
 
 
 def pairs(dialect: Kind, start: str, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Case]:
-    """Yield each ordered pair of faults, the second at each call that the run with the first one makes after it."""
+    """Yield each ordered pair of faults, the second at each later request of the run with the first one."""
     for first in singles(dialect, start, kinds):
         for at in range(max(first.faults) + 1, play(first).calls[0]):
             for kind in kinds:

@@ -1,10 +1,10 @@
-"""A stand-in for a forge: a server that remembers, checked against GitHub's own description of its API.
+"""A stand-in for a forge: a stateful server, checked against GitHub's OpenAPI description.
 
 In a test ``with GithubServer() as server: ...``; for other processes
 ``python tests/fakes/github_server.py --port 0 --repository owner/name --log FILE`` prints the URL and serves until it
-is killed; without any socket ``httpx.Client(transport=InProcess(StandIn()))``. Every request and every reply is held
-against the OpenAPI description, in the dialect of Gitea and Forgejo against the tables below; what breaks it stands in
-``violations``. ``GET /_stand-in/state`` tells all that the server knows.
+is killed; without a socket ``httpx.Client(transport=InProcess(StandIn()))``. Every request and every reply is validated
+against the OpenAPI description, in the dialect of Gitea and Forgejo against the tables below; ``violations`` lists what
+is not valid. ``GET /_stand-in/state`` returns the complete state.
 """
 
 import argparse
@@ -38,7 +38,7 @@ Json = dict[str, Any]
 Kind = Literal["github", "ghes", "gitea", "forgejo"]
 ROOTS = {"github": "", "ghes": "/api/v3", "gitea": "/api/v1", "forgejo": "/api/v1"}
 
-# What Gitea 1.23 and Forgejo 11 read and tell; a filter they do not know is ignored by them, so asking for it is our bug.
+# Parameters and fields of Gitea 1.23 and Forgejo 11. They silently ignore unknown ones, so sending one is a bug of the client.
 GITEA_FILTERS = {
     "/pulls": {"state", "sort", "milestone", "labels", "poster", "page", "limit"},
     "/issues": {
@@ -59,7 +59,7 @@ GITEA_BODIES = {
     "POST /labels": {"labels"},
     "POST /statuses": {"state", "context", "description", "target_url"},
 }
-GITEA_TELLS = {
+GITEA_FIELDS = {
     "pull-request": {"id", "number", "html_url", "state", "title", "body", "labels", "user", "head", "base"}
     | {"merged_at", "merged"},
     "issue": {"id", "number", "html_url", "state", "title", "body", "labels", "user", "pull_request"},
@@ -84,7 +84,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer; ``payload`` is JSON unless it is bytes."""
+    """One response; ``payload`` is JSON unless it is bytes."""
 
     status: int
     payload: Any
@@ -97,11 +97,11 @@ class Reply:
 
 @dataclass
 class Fault:
-    """What goes wrong, for ``times`` requests that match ``method`` and ``path`` (regular expressions), after ``skip``.
+    """A fault for ``times`` requests that match ``method`` and ``path`` (regular expressions), after ``skip`` of them.
 
-    ``applied`` tells whether the server does what it was asked before the fault; ``how`` whether it then replies,
-    resets the connection, or stays silent until the client gives up. ``unlisted`` is the number of lists that will
-    not show yet what was opened last; with ``rival`` somebody else opens the pull request just before the request.
+    With ``applied`` the server carries out the request before the fault. ``how`` selects a reply, a connection reset
+    or a hang until the client times out. ``unlisted`` is the number of following lists without the newest record. With
+    ``rival`` another client opens the pull request just before the request.
     """
 
     reply: Reply | None = None
@@ -116,7 +116,7 @@ class Fault:
     applied: bool = False
 
     def takes(self, call: Call, index: int) -> bool:
-        """Tell whether it befalls this call, the ``index``-th of all; ``at`` names one by that alone."""
+        """Return whether the fault applies to this request, the ``index``-th of all; ``at`` selects one by its index."""
         if self.at is not None:
             return self.at == index
         if self.times == 0 or not re.fullmatch(self.method, call.method) or not re.search(self.path, call.path):
@@ -140,11 +140,11 @@ def gitea_refusal(status: int, message: str) -> Reply:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What GitHub says of itself
+# GitHub's API description
 
 
 class Contract:
-    """GitHub's description of its API: what a request and a reply must look like."""
+    """Validator of requests and replies against GitHub's OpenAPI description."""
 
     def __init__(self) -> None:
         self.description: Json = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
@@ -153,13 +153,13 @@ class Contract:
         self._records: dict[tuple[str, str], Json] = {}
 
     def request_violation(self, call: Call) -> str | None:
-        """Return what is wrong with a request."""
-        return self._remembered(call, None, lambda: self._api.validate_request(self._request(call)))
+        """Return why a request is not valid, or None."""
+        return self._cached(call, None, lambda: self._api.validate_request(self._request(call)))
 
     def reply_violation(self, call: Call, reply: Reply) -> str | None:
-        """Return what is wrong with a reply; errors that every operation may give are not repeated in each."""
+        """Return why a reply is not valid, or None; common errors are not described for each operation."""
         response = MockResponse(reply.content, reply.status)
-        found = self._remembered(call, reply, lambda: self._api.validate_response(self._request(call), response))
+        found = self._cached(call, reply, lambda: self._api.validate_response(self._request(call), response))
         if found and found.startswith("ResponseNotFound") and reply.status >= 400:
             return None if {"message", "documentation_url"} <= reply.payload.keys() else "not an error of GitHub's form"
         return found
@@ -168,16 +168,16 @@ class Contract:
         host, query, headers = self.description["servers"][0]["url"], dict(call.query), dict(call.headers)
         return MockRequest(host, call.method, call.path, args=query, headers=headers, data=call.body)
 
-    def _remembered(self, call: Call, reply: Reply | None, validate: Callable[[], object]) -> str | None:
-        """Validate what was not seen before; tests exchange the same few messages over and over."""
-        told = (reply.status, reply.content) if reply else None
-        key = (call.method, call.path, tuple(call.query.items()), call.body, told)
+    def _cached(self, call: Call, reply: Reply | None, validate: Callable[[], object]) -> str | None:
+        """Validate once and cache the result, because tests exchange the same few messages many times."""
+        response = (reply.status, reply.content) if reply else None
+        key = (call.method, call.path, tuple(call.query.items()), call.body, response)
         if key not in self._known:
             self._known[key] = _violation(validate)
         return self._known[key]
 
     def record(self, name: str, known: Json) -> Json:
-        """Return ``known`` completed with the least that schema ``name`` demands."""
+        """Return ``known`` with minimal values for all other fields that schema ``name`` requires."""
         key = (name, json.dumps(known))
         if key not in self._records:
             self._records[key] = self._completed({"$ref": f"#/components/schemas/{name}"}, known)
@@ -193,20 +193,20 @@ class Contract:
             given, properties = {} if known is MISSING else known, schema.get("properties", {})
             names = dict.fromkeys([*schema.get("required", ()), *given])
             return {name: self._completed(properties.get(name, {}), given.get(name, MISSING)) for name in names}
-        return _least(schema) if known is MISSING else known
+        return _minimal(schema) if known is MISSING else known
 
     def _chosen(self, schema: Json, known: Any) -> Json:
-        """Follow references, and of alternatives take the first that can hold ``known``."""
+        """Resolve references, and select the first alternative that can contain ``known``."""
         while "$ref" in schema:
             schema = self.description["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
         alternatives = schema.get("oneOf") or schema.get("anyOf") or schema.get("allOf")
         if not alternatives:
             return schema
         chosen = [self._chosen(alternative, known) for alternative in alternatives]
-        return next((one for one in chosen if not isinstance(known, dict) or "properties" in one), chosen[0])
+        return next((option for option in chosen if not isinstance(known, dict) or "properties" in option), chosen[0])
 
 
-def _least(schema: Json) -> Any:
+def _minimal(schema: Json) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     if schema["type"] == "string":
@@ -219,25 +219,25 @@ def _violation(validate: Callable[[], object]) -> str | None:
         validate()
     except OpenAPIError as error:
         details = getattr(error.__cause__, "schema_errors", None) or [error.__cause__ or ""]
-        told = "; ".join(str(getattr(detail, "message", detail)) for detail in details)
-        return f"{type(error).__name__}: {error}: {told}"[:2000]
+        messages = "; ".join(str(getattr(detail, "message", detail)) for detail in details)
+        return f"{type(error).__name__}: {error}: {messages}"[:2000]
     return None
 
 
 @functools.cache
 def contract() -> Contract:
-    """Return the description, read once."""
+    """Return the validator, created once."""
     return Contract()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What the server remembers and does
+# State and operations of the server
 
 
 class Repository:
     """One repository's pull requests, issues, comments, labels and statuses.
 
-    ``login`` is who the token belongs to; ``labels`` are those that exist, which Gitea wants before they are used.
+    ``login`` is the user of the token. ``labels`` are the existing labels; Gitea ignores any other.
     """
 
     def __init__(self, name: str, dialect: Kind) -> None:
@@ -247,7 +247,9 @@ class Repository:
         self.login = "gitea-actions" if self.gitea else "github-actions[bot]"
         self.labels: set[str] = {"retrain", "drift"}
         self.unlisted = 0
-        self._changes = itertools.count(1)  # what lists are sorted by; a clock would make every reply a new one
+        self._changes = itertools.count(
+            1
+        )  # sort key of lists; a clock would make every reply different and defeat the cache
         self.pulls: list[Json] = []
         self.issues: list[Json] = []
         self.comments: list[Json] = []
@@ -271,12 +273,12 @@ class Repository:
         ]
 
     def handle(self, call: Call) -> Reply:
-        """Do what was asked."""
+        """Carry out a request."""
         if "Authorization" not in call.headers:
             return self._refusal(401, "token is required" if self.gitea else "Requires authentication")
         if call.path == ("/user" if self.gitea else "/graphql"):
-            who = {"login": self.login}
-            return Reply(200, {"id": 1, **who} if self.gitea else {"data": {"viewer": who}})
+            user = {"login": self.login}
+            return Reply(200, {"id": 1, **user} if self.gitea else {"data": {"viewer": user}})
         prefix = f"/repos/{self.name}"
         for method, pattern, action in self._routes:
             match = re.fullmatch(re.escape(prefix) + pattern, call.path)
@@ -290,17 +292,17 @@ class Repository:
     def _refusal(self, status: int, message: str, *errors: Json) -> Reply:
         return gitea_refusal(status, message) if self.gitea else refusal(status, message, *errors)
 
-    def _told(self, schema: str, known: Json) -> Json:
-        """Return a record with all that the forge tells, and nothing that it does not."""
+    def _record(self, schema: str, known: Json) -> Json:
+        """Return a record with exactly the fields that the forge returns."""
         if not self.gitea:
             return contract().record(schema, {key: value for key, value in known.items() if key != "updated"})
-        kept = GITEA_TELLS[schema.removesuffix("-simple")]
+        kept = GITEA_FIELDS[schema.removesuffix("-simple")]
         return {key: value for key, value in known.items() if key in kept}
 
     def add_pull(self, head: str, base: str, title: str = "", body: str = "", *, fork: str | None = None) -> Json:
-        """Open a pull request without asking; ``fork`` is the repository that holds ``head``."""
+        """Open a pull request without a request; ``fork`` is the repository of ``head``."""
         head_repository = fork or self.name
-        label = "{0}" if self.gitea else "{1}:{0}"  # Gitea's is the branch alone
+        label = "{0}" if self.gitea else "{1}:{0}"  # on Gitea, the branch only
         pull = {
             **self._numbered("pull"),
             "title": title,
@@ -317,14 +319,14 @@ class Repository:
         return pull
 
     def close_pull(self, number: int, *, merged: bool = False, branch_deleted: bool = False) -> None:
-        """Close a pull request without asking; Gitea then tells its deleted branch in the label only."""
+        """Close a pull request without a request; Gitea then keeps the name of a deleted branch in the label only."""
         pull = _numbered(self.pulls, str(number))
         pull |= {"state": "closed", "merged_at": NOW if merged else None, "updated": next(self._changes)}
         if branch_deleted and self.gitea:
             pull["head"]["ref"] = f"refs/pull/{number}/head"
 
     def add_issue(self, title: str, body: str, *, by: str | None = None) -> Json:
-        """Open an issue without asking."""
+        """Open an issue without a request."""
         issue = {**self._numbered("issues", by), "title": title, "body": body or None, "pull_request": None}
         self.issues.append(issue)
         return issue
@@ -349,32 +351,32 @@ class Repository:
         return self._page(call, "pull-request-simple", found)
 
     def _create_pull(self, call: Call) -> Reply:
-        asked = call.json
-        if wrong := self._wrong_text("PullRequest", asked):
+        fields = call.json
+        if wrong := self._wrong_text("PullRequest", fields):
             return wrong
-        head = asked["head"].rpartition(":")[2]
-        if any(_is_open(pull, head, asked["base"], self.name) for pull in self.pulls):
+        head = fields["head"].rpartition(":")[2]
+        if any(_is_open(pull, head, fields["base"], self.name) for pull in self.pulls):
             if self.gitea:
                 return gitea_refusal(409, "pull request already exists for these targets [id: 1, issue_id: 1]")
             message = f"A pull request already exists for {self.owner}:{head}."
             return refusal(422, "Validation Failed", {"resource": "PullRequest", "code": "custom", "message": message})
-        pull = self.add_pull(head, asked["base"], asked["title"], asked.get("body", ""))
-        return Reply(201, self._told("pull-request", pull))
+        pull = self.add_pull(head, fields["base"], fields["title"], fields.get("body", ""))
+        return Reply(201, self._record("pull-request", pull))
 
     def _listed(self, records: list[Json]) -> list[Json]:
-        """Return what a list shows: the newest may be missing for a while."""
+        """Return the records of a list; the newest may be missing for a while."""
         if self.unlisted == 0:
             return records
         self.unlisted -= 1
         return records[:-1]
 
     def _get_pull(self, call: Call, number: str) -> Reply:
-        return Reply(200, self._told("pull-request", _numbered(self.pulls, number)))
+        return Reply(200, self._record("pull-request", _numbered(self.pulls, number)))
 
     def _update_pull(self, call: Call, number: str) -> Reply:
         pull = _numbered(self.pulls, number)
         return self._wrong_text("PullRequest", call.json) or Reply(
-            200, self._told("pull-request", pull | self._changed(pull, call))
+            200, self._record("pull-request", pull | self._changed(pull, call))
         )
 
     def _list_issues(self, call: Call) -> Reply:
@@ -391,15 +393,15 @@ class Repository:
         if wrong := self._wrong_text("Issue", call.json):
             return wrong
         issue = self.add_issue(call.json["title"], call.json.get("body", ""))
-        return Reply(201, self._told("issue", self._issue(issue)))
+        return Reply(201, self._record("issue", self._issue(issue)))
 
     def _get_issue(self, call: Call, number: str) -> Reply:
-        return Reply(200, self._told("issue", self._issue(_numbered(self.issues, number))))
+        return Reply(200, self._record("issue", self._issue(_numbered(self.issues, number))))
 
     def _update_issue(self, call: Call, number: str) -> Reply:
         issue = _numbered(self.issues, number)
         return self._wrong_text("Issue", call.json) or Reply(
-            200, self._told("issue", self._issue(self._changed(issue, call)))
+            200, self._record("issue", self._issue(self._changed(issue, call)))
         )
 
     def _list_labels(self, call: Call, number: str) -> Reply:
@@ -407,12 +409,14 @@ class Repository:
 
     def _add_labels(self, call: Call, number: str) -> Reply:
         labels = _numbered([*self.issues, *self.pulls], number)["labels"]
-        asked = [name for name in call.json["labels"] if name in self.labels or not self.gitea]  # without a word
-        labels += [{"name": name} for name in asked if {"name": name} not in labels]
+        names = [name for name in call.json["labels"] if name in self.labels or not self.gitea]  # silently, like Gitea
+        labels += [{"name": name} for name in names if {"name": name} not in labels]
         return Reply(200, labels if self.gitea else [contract().record("label", label) for label in labels])
 
     def _list_comments(self, call: Call, number: str) -> Reply:
-        return self._page(call, "issue-comment", [one for one in self.comments if one["issue"] == int(number)])
+        return self._page(
+            call, "issue-comment", [comment for comment in self.comments if comment["issue"] == int(number)]
+        )
 
     def _create_comment(self, call: Call, number: str) -> Reply:
         _numbered([*self.issues, *self.pulls], number)
@@ -432,7 +436,7 @@ class Repository:
             return refusal(422, "Validation Failed", {"resource": "Status", "field": "description", "code": "custom"})
         status = {"context": "default", "description": None, "target_url": None, **call.json}
         self.statuses.append({"sha": sha, **status})
-        return Reply(201, self._told("status", status | ({"status": status["state"]} if self.gitea else {})))
+        return Reply(201, self._record("status", status | ({"status": status["state"]} if self.gitea else {})))
 
     def _combined_status(self, call: Call, sha: str) -> Reply:
         last = {status["context"]: status for status in self.statuses if status["sha"] == sha}
@@ -459,10 +463,10 @@ class Repository:
         record["updated"] = next(self._changes)
         return record
 
-    def _wrong_text(self, resource: str, asked: Json) -> Reply | None:
-        """Refuse what GitHub refuses though its description does not say so."""
+    def _wrong_text(self, resource: str, fields: Json) -> Reply | None:
+        """Return the refusal of a text that is too long, a limit missing from GitHub's description."""
         for key, limit in (("title", 255 if self.gitea else 256), ("body", 65_536)):
-            if len(asked.get(key) or "") > limit:
+            if len(fields.get(key) or "") > limit:
                 message = f"{key} is too long (maximum is {limit} characters)"
                 error = {"resource": resource, "field": key, "code": "custom", "message": message}
                 return self._refusal(422, "Validation Failed", error)
@@ -478,7 +482,7 @@ class Repository:
             following = urlencode({**call.query, "page": page + 1})
             headers["Link"] = f'<https://example.invalid{call.path}?{following}>; rel="next"'
         shown = records[(page - 1) * size : page * size]
-        return Reply(200, [self._told(schema, record) for record in shown], headers)
+        return Reply(200, [self._record(schema, record) for record in shown], headers)
 
 
 def _is_open(pull: Json, head: str, base: str, repository: str) -> bool:
@@ -498,7 +502,7 @@ def _numbered(records: list[Json], number: str) -> Json:
 
 
 class StandIn:
-    """A forge that remembers, fails on request and notes what breaks the contract; it has no socket of its own."""
+    """A stateful forge with injected faults and a list of violations of the API description; without a socket."""
 
     def __init__(self, repository: str = "team/flights", dialect: Kind = "github", log: Path | None = None) -> None:
         self.repository = Repository(repository, dialect)
@@ -506,12 +510,12 @@ class StandIn:
         self.faults: list[Fault] = []
         self.calls: list[Call] = []
         self.violations: list[str] = []
-        contract()  # read before the first request, whose client may not want to wait for it
+        contract()  # loaded before the first request, which could time out otherwise
         self._log = log
         self._lock = threading.Lock()
 
     def answer(self, call: Call) -> tuple[Reply | None, Fault | None]:
-        """Return what to reply, and the fault that spoils it."""
+        """Return the reply, and the fault that replaces or disturbs it."""
         with self._lock:
             index = len(self.calls)
             call = replace(call, path=self._within(call.path))
@@ -533,21 +537,21 @@ class StandIn:
             return reply, fault
 
     def _within(self, path: str) -> str:
-        """Return the path below the API's root; GitHub Enterprise has GraphQL beside it."""
+        """Return the path below the API root; GitHub Enterprise Server has GraphQL next to it."""
         if self.root == ROOTS["ghes"] and path == "/api/graphql":
             return "/graphql"
         return path.removeprefix(self.root) if path.startswith(f"{self.root}/") else f"/outside{path}"
 
     def _wrong(self, call: Call) -> str | None:
-        """Return how a request breaks what the forge says of itself."""
+        """Return why a request is not valid, or None."""
         if self.repository.gitea:
             return _wrong_on_gitea(call)
         if call.path == "/graphql":
-            return None if call.json.keys() == {"query"} else "GraphQL wants a query"
+            return None if call.json.keys() == {"query"} else "GraphQL needs a query"
         return contract().request_violation(call)
 
     def _keep(self, call: Call, reply: Reply | None, wrong: str | None, *, deliberate: bool) -> None:
-        """Record what breaks the contract; a fault may do so on purpose, but not where it claims to be JSON."""
+        """Log the request and record violations; only a fault without JSON may violate the description on purpose."""
         broken = None
         on_purpose = deliberate and reply is not None and isinstance(reply.payload, bytes)
         unchecked = self.repository.gitea or call.path == "/graphql"
@@ -562,7 +566,7 @@ class StandIn:
                 stream.write(json.dumps(line) + "\n")
 
     def state(self) -> Json:
-        """Return all that the server knows."""
+        """Return the complete state."""
         with self._lock:
             known = self.repository
             return {
@@ -576,7 +580,7 @@ class StandIn:
 
 
 def _wrong_on_gitea(call: Call) -> str | None:
-    """Return what Gitea would ignore or refuse: filters, values and fields that it does not know."""
+    """Return the filters, values and fields that Gitea would ignore or refuse, or None."""
     kind = next((part for part in reversed(call.path.split("/")) if re.fullmatch("[a-z]+", part)), "")
     known = GITEA_FILTERS.get(f"/{kind}", set()) if call.method == "GET" else set()
     odd = call.query.keys() - known
@@ -589,7 +593,7 @@ def _wrong_on_gitea(call: Call) -> str | None:
 
 
 class InProcess(httpx.BaseTransport):
-    """Asks a stand-in without a socket; ``on_hang`` is told of every timeout."""
+    """Transport to a stand-in without a socket; ``on_hang`` is called on every timeout."""
 
     def __init__(self, stand_in: StandIn, on_hang: Callable[[], object]) -> None:
         self.stand_in = stand_in
@@ -615,7 +619,7 @@ def _headers(reply: Reply) -> Json:
 
 
 class GithubServer(StandIn, ThreadingHTTPServer):
-    """The stand-in, serving on a port of this machine from ``with`` until its end."""
+    """The stand-in as a local server, running inside a ``with`` block."""
 
     daemon_threads = True
 
@@ -628,7 +632,7 @@ class GithubServer(StandIn, ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """The address to use as ``GITHUB_API_URL``."""
+        """URL to use as ``GITHUB_API_URL``."""
         return f"http://127.0.0.1:{self.server_address[1]}{self.root}"
 
     def __enter__(self) -> Self:
@@ -641,7 +645,7 @@ class GithubServer(StandIn, ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep a failure of the stand-in itself; a client that hung up is none."""
+        """Record failures of the stand-in, except for closed connections."""
         error = sys.exception()
         if not isinstance(error, ConnectionError):
             self.violations.append(f"the stand-in failed: {error!r}")
@@ -675,7 +679,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.content)
 
     def log_message(self, *args: object) -> None:
-        """Say nothing; ``--log`` keeps the requests."""
+        """Write nothing to stderr; ``--log`` records the requests."""
 
 
 def main() -> None:
@@ -685,8 +689,10 @@ def main() -> None:
     parser.add_argument("--repository", default="team/flights")
     parser.add_argument("--dialect", choices=list(ROOTS), default="github")
     parser.add_argument("--log", type=Path)
-    given = parser.parse_args()
-    with GithubServer(given.repository, dialect=given.dialect, port=given.port, log=given.log) as server:
+    arguments = parser.parse_args()
+    with GithubServer(
+        arguments.repository, dialect=arguments.dialect, port=arguments.port, log=arguments.log
+    ) as server:
         sys.stdout.write(server.url + "\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):

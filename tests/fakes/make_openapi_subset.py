@@ -1,4 +1,4 @@
-"""Cut what the stand-in needs out of GitHub's OpenAPI description.
+"""Extract the operations of the stand-in from GitHub's OpenAPI description.
 
 npm pack @octokit/openapi@23 && tar xzf octokit-openapi-*.tgz
 python tests/fakes/make_openapi_subset.py package
@@ -28,9 +28,9 @@ NAMED_BY_USERS = {"properties", "schemas", "parameters", "responses", "headers"}
 
 
 def without_prose(node: Any, *, named: bool = False) -> Any:
-    """Drop what only people read; the keys of a ``named`` node are names, not keywords.
+    """Remove prose; the keys of a ``named`` node are names, not OpenAPI keywords.
 
-    Descriptions become empty rather than absent, because OpenAPI demands one of every response.
+    Descriptions become empty rather than absent, because OpenAPI requires one for every response.
     """
     if isinstance(node, list):
         return [without_prose(item) for item in node]
@@ -43,7 +43,7 @@ def without_prose(node: Any, *, named: bool = False) -> Any:
 
 
 def references(node: Any) -> Iterator[str]:
-    """Yield every component that ``node`` points at."""
+    """Yield every component that ``node`` refers to."""
     if isinstance(node, dict):
         if isinstance(node.get("$ref"), str):
             yield node["$ref"]
@@ -55,7 +55,7 @@ def references(node: Any) -> Iterator[str]:
 
 
 def subset(description: dict[str, Any], package: dict[str, Any], licence: str) -> dict[str, Any]:
-    """Return the operations above with every component they reach, and nothing else."""
+    """Return the operations above with the components that they refer to."""
     paths = {
         REPOSITORY + path: {
             method: without_prose(description["paths"][REPOSITORY + path][method]) for method in methods

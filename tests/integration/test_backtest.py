@@ -18,6 +18,7 @@ from titlebout.backtest.report import BacktestResult
 from titlebout.core import process
 from titlebout.core.errors import ExitCode
 from titlebout.core.names import POLICIES
+from titlebout.core.results import read_result
 from titlebout.data.tables import read_tables
 from titlebout.drift.report import share_drifted
 from titlebout.repository.project import Project
@@ -74,7 +75,7 @@ def test_all_policies_play_the_same_periods(played: tuple[Path, dict[str, Any], 
     assert [one["name"] for one in document["policies"]] == list(POLICIES)
     assert len(periods) == 6
     assert [period["rows"] for period in document["periods"]] == [48] * 6
-    assert all([turn["name"] for turn in one["turns"]] == periods for one in document["policies"])
+    assert all([turn["name"] for turn in one["outcomes"]] == periods for one in document["policies"])
     assert document["start_rows"] == sample.ROWS - 6 * 48
     assert (document["step"], document["passed"], document["loss"]) == ("backtest", True, "log_loss")
 
@@ -84,19 +85,19 @@ def test_every_policy_starts_with_the_same_model_and_costs_what_it_attempts(
 ) -> None:
     _, document, _ = played
 
-    assert len({one["turns"][0]["loss"] for one in document["policies"]}) == 1
+    assert len({one["outcomes"][0]["loss"] for one in document["policies"]}) == 1
     assert [policy(document, name)["attempts"] for name in ("never", "every_ungated", "every")] == [0, 6, 6]
     for one in document["policies"]:
         assert (one["seconds"] > 0) == (one["attempts"] > 0)
-        assert one["mean_loss"] == pytest.approx(np.mean([turn["loss"] for turn in one["turns"]]))
-        assert one["worst_loss"] == max(turn["loss"] for turn in one["turns"])
+        assert one["mean_loss"] == pytest.approx(np.mean([turn["loss"] for turn in one["outcomes"]]))
+        assert one["worst_loss"] == max(turn["loss"] for turn in one["outcomes"])
 
 
 def test_the_result_is_written_read_again_and_drawn(played: tuple[Path, dict[str, Any], str]) -> None:
     root, document, _ = played
 
     assert json.loads((root / "reports" / "backtest.json").read_text("utf-8")) == document
-    assert BacktestResult.from_dict(document).step == "backtest"
+    assert read_result(root / "reports" / "backtest.json", BacktestResult).start_rows == document["start_rows"]
     assert (root / "reports" / "backtest.md").read_text("utf-8").startswith("### Backtest\n")
     page = (root / "reports" / backtest_backtest.PAGE).read_text("utf-8")
     assert page.count("<svg") == 2
@@ -132,8 +133,8 @@ def test_the_season_decides_and_ends_as_the_real_loop_does(
     periods, known = [("May", fresh), ("June", fresh)], read_tables(root, "data")
     result = backtest_backtest.compare(Project.find(root), known, periods, Plan(policies=("titlebout",)), print)
 
-    turn = result.policies[1].turns[0]
-    assert (turn.decision, turn.reason, turn.told) == (decided["action"], decided["reason"], decided["reasons"][0])
+    turn = result.policies[1].outcomes[0]
+    assert (turn.decision, turn.reason, turn.detail) == (decided["action"], decided["reason"], decided["reasons"][0])
     assert turn.reason == reason
     if turn.decision == "attempt":
         assert turn.verdict == command("retrain", "--reason", turn.reason, "--no-fail").document["verdict"]
@@ -170,7 +171,7 @@ def test_only_the_policies_that_were_picked_play_beside_never(root: Path, comman
     said = command("backtest", *SIX, "--policy", "every", "--label-delay", "1")
 
     assert [one["name"] for one in said.document["policies"]] == ["never", "every"]
-    assert policy(said.document, "every")["turns"][0]["decision"] == "wait"
+    assert policy(said.document, "every")["outcomes"][0]["decision"] == "wait"
     assert said.document["label_delay"] == 1
 
 
@@ -185,8 +186,8 @@ def test_a_period_that_the_check_refuses_is_named_and_stops_the_checked(root: Pa
 
     assert ["wind" in period.refused for period in result.periods] == [False, True, False]
     _, ungated, every = result.policies
-    assert [turn.decision for turn in every.turns] == ["attempt", "stop", "attempt"]
-    assert [turn.decision for turn in ungated.turns] == ["attempt"] * 3
+    assert [turn.decision for turn in every.outcomes] == ["attempt", "stop", "attempt"]
+    assert [turn.decision for turn in ungated.outcomes] == ["attempt"] * 3
 
 
 def test_a_column_that_stops_arriving_is_refused_though_no_rule_of_the_suite_asks_for_it(root: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from titlebout.checks.check import check_data
+from titlebout.checks.check import check_table
 from titlebout.metrics.catalogue import row_losses
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "policy"
@@ -113,7 +113,7 @@ def test_the_bug_is_refused_as_a_suite_with_ranges_refuses_it_and_nothing_else_i
     for name, week, refused in (("data bug", 21, True), ("data bug", 19, False), ("new region", 30, False)):
         rows = worlds.draw(named(worlds, name), week, 2).rows
         assert bool(worlds.refusal(known, rows)) is refused
-        assert check_data(rows, suite, name).passed is not refused
+        assert check_table(rows, suite, name).passed is not refused
 
 
 def test_the_default_of_evidently_is_the_one_of_the_library(policy: Mapping[str, ModuleType]) -> None:

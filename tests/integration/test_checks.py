@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from titlebout.checks import check as checks_check
-from titlebout.checks.check import CheckResult, check_data, check_project, render_check
+from titlebout.checks.check import CheckResult, check_data, check_table, check_tracked
 from titlebout.checks.suites import SuiteError, scaffold_suite
 from titlebout.core.errors import TitleboutError
-from titlebout.core.results import read_json, to_json
+from titlebout.core.results import parse_result, read_json, to_json
 from titlebout.data.canonical import canonical
 from titlebout.repository.project import Project
-from titlebout.settings.config import DataParams
+from titlebout.settings.params import DataParams
 
 ROOT = Path(__file__).parents[2]
 ROLES = DataParams(task="classification", target="late", time="when")
@@ -54,17 +54,16 @@ def one(folder: Path, kind: str, severity: str = "critical", **kwargs: Any) -> P
 
 
 def checked(frame: pd.DataFrame, suite: Path, late_target: str | None = None) -> CheckResult:
-    result = check_data(frame, suite, "incoming", late_target)
-    document = json.loads(to_json(result.to_dict()))
-    assert CheckResult.from_dict(document).verdict == result.verdict
-    assert check_data(frame, suite, "incoming", late_target).to_dict() == result.to_dict()
+    result = check_table(frame, suite, "incoming", late_target)
+    assert parse_result(to_json(result.model_dump()), CheckResult, "here") == result
+    assert check_table(frame, suite, "incoming", late_target).model_dump() == result.model_dump()
     assert result.reasons
-    assert render_check(result).startswith("### Data check: ")
+    assert result.to_markdown().startswith("### Data check: ")
     return result
 
 
 def told(result: CheckResult) -> set[tuple[str, str, str]]:
-    return {(failure["kind"], failure["severity"], failure["column"]) for failure in result.failures}
+    return {(failure.kind, failure.severity, failure.column) for failure in result.failures}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -105,16 +104,16 @@ def test_broken_data_is_refused_and_the_column_named(suite: Path, case: str) -> 
     result = checked(change(ferries()), suite)
     assert (result.verdict, result.passed) == (verdict, False)
     kind = "schema" if verdict == "schema_skew" else "value"
-    assert {failure["column"] for failure in result.failures if failure["severity"] == "critical"} == {column}
-    assert result.failures[0]["kind"] == kind
-    assert message in result.failures[0]["message"]
+    assert {failure.column for failure in result.failures if failure.severity == "critical"} == {column}
+    assert result.failures[0].kind == kind
+    assert message in result.failures[0].message
     assert result.reasons[0].startswith(f"column {column!r}: ")
 
 
 def test_a_renamed_column_is_one_too_few_and_one_too_many(suite: Path) -> None:
     result = checked(ferries().rename(columns={"wind": "wind_kn"}), suite)
     assert told(result) == {("schema", "critical", "wind"), ("schema", "critical", "wind_kn")}
-    assert [failure["message"] for failure in result.failures] == ["is missing", "is not expected"]
+    assert [failure.message for failure in result.failures] == ["is missing", "is not expected"]
 
 
 HARMLESS: dict[str, Change] = {
@@ -154,7 +153,7 @@ def test_warnings_are_told_and_pass(suite: Path) -> None:
     result = checked(frame.assign(wind=frame["wind"] + 12), suite)
     assert (result.verdict, result.passed) == ("warning", True)
     assert told(result) == {("value", "warning", "wind")}
-    assert any(f["message"].startswith("mean is 2") and "expected between" in f["message"] for f in result.failures)
+    assert any(f.message.startswith("mean is 2") and "expected between" in f.message for f in result.failures)
 
 
 def test_a_suite_can_make_anything_critical_or_only_tell_it(tmp_path: Path) -> None:
@@ -188,7 +187,7 @@ def test_what_great_expectations_would_drop_is_refused(tmp_path: Path, case: str
     kind, kwargs, why = MISTAKES[case]
     path = one(tmp_path, kind, **kwargs)
     with pytest.raises(SuiteError) as caught:
-        check_data(ferries(), path, "incoming")
+        check_table(ferries(), path, "incoming")
     assert why in caught.value.what
     assert caught.value.where == f"{path}: expectations.0 (expect_{kind})"
 
@@ -208,7 +207,7 @@ def test_what_cannot_be_evaluated_has_failed(
     with caplog.at_level(logging.DEBUG):
         result = checked(ferries(), one(tmp_path, kind, **kwargs))
     assert not result.passed
-    assert "could not be evaluated" in result.failures[0]["message"]
+    assert "could not be evaluated" in result.failures[0].message
     assert {record.name for record in caplog.records} == {"titlebout.checks.check"}
     assert "expectation 0 ended in an exception" in caplog.text
 
@@ -220,7 +219,7 @@ def test_an_answer_that_vanishes_is_no_pass(suite: Path, monkeypatch: pytest.Mon
     validate = checks_check._validate
     monkeypatch.setattr(checks_check, "_validate", forgetful)
     with pytest.raises(TitleboutError, match="answered 24 of 25"):
-        check_data(ferries(), suite, "incoming")
+        check_table(ferries(), suite, "incoming")
 
 
 @pytest.mark.parametrize("column", [[1, None], [None, None], [np.nan, np.nan]])
@@ -249,8 +248,8 @@ def test_a_row_condition_sees_all_columns(tmp_path: Path) -> None:
     failure = checked(ferries(), path).failures[0]
     frame = ferries()
     rows = frame.index[(frame["seats"] > 390) & frame["wind"].notna()]
-    assert failure["unexpected_count"] == len(rows)
-    assert failure["row_examples"] == rows[:5].tolist()
+    assert failure.unexpected_count == len(rows)
+    assert failure.row_examples == tuple(rows[:5])
 
 
 def test_labels_may_come_later(suite: Path) -> None:
@@ -282,7 +281,7 @@ def test_values_of_rows_are_never_told(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.INFO):
         result = checked(frame, write(tmp_path, name="s", expectations=rules))
     assert len(result.failures) == len(rules)
-    said = to_json(result.to_dict()) + render_check(result) + caplog.text
+    said = to_json(result.model_dump()) + result.to_markdown() + caplog.text
     assert secret not in said
     assert "31337" not in said.replace(",", "")
 
@@ -292,10 +291,10 @@ def test_markup_in_names_stays_text(tmp_path: Path) -> None:
     result = checked(
         pd.DataFrame({name: ["a"]}), one(tmp_path, "column_values_to_be_in_set", column=name, value_set=["b"])
     )
-    lines = render_check(result).splitlines()
+    lines = result.to_markdown().splitlines()
     assert sum(line.startswith("| ") for line in lines) == 3
     assert not any(line.startswith("# x") for line in lines)
-    assert "<script>" not in render_check(result).replace("\\<", "")
+    assert "<script>" not in result.to_markdown().replace("\\<", "")
 
 
 def test_nothing_is_printed_and_no_file_written(
@@ -332,7 +331,7 @@ def test_our_way_to_run_it_agrees_with_the_documented_one(suite: Path) -> None:
     failed = {
         (r.expectation_config.type, r.expectation_config.kwargs["column"]) for r in theirs.results if not r.success
     }
-    assert failed == {(f["type"], f["column"]) for f in checked(frame, suite).failures}
+    assert failed == {(f.type, f.column) for f in checked(frame, suite).failures}
     assert len(failed) == 3
 
 
@@ -340,10 +339,10 @@ def test_the_tracked_and_the_current_data_of_a_repository_are_checked(root: Path
     import sample
 
     project = Project.find(root)
-    assert check_project(project, "tracked").verdict == "passed"
+    assert check_tracked(project).verdict == "passed"
     (root / "incoming").mkdir()
     sample.crossings(50).drop(columns="late").to_csv(root / "incoming" / "new.csv", index=False)
-    result = check_project(project, "current")
+    result = check_data(project, "current")
     assert (result.verdict, result.source, result.skipped) == ("passed", "incoming", 1)
 
 
@@ -358,9 +357,9 @@ def flights_by_month() -> dict[str, pd.DataFrame]:
 def test_the_reference_suite_fits_the_whole_year() -> None:
     warned: dict[str, set[str]] = {}
     for month, flights in flights_by_month().items():
-        result = check_data(flights, ROOT / "expectations" / "flights-delay.json", month)
+        result = check_table(flights, ROOT / "expectations" / "flights-delay.json", month)
         assert result.passed, result.reasons
         if result.failures:
-            warned[month] = {failure["column"] for failure in result.failures}
+            warned[month] = {failure.column for failure in result.failures}
     weather = {"temp", "humid", "wind_speed", "precip", "visib"}
     assert warned == {"2013-06": {"carrier"}, "2013-11": {"carrier"}, "2013-12": weather}

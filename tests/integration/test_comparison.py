@@ -10,7 +10,7 @@ from titlebout.data.columns import recent
 from titlebout.drift.alignment import Pair, one_per_group
 from titlebout.drift.distances import Kind, Values
 from titlebout.drift.rule import compare
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 SETTINGS = DriftSettings()
 Sample = dict[str, tuple[Kind, Values]]
@@ -36,7 +36,7 @@ def statuses(old: Sample, new: Sample, *, in_time: bool = True) -> dict[str, str
     columns = [
         Pair(name, "number", "input", method, values, new[name][1], labels) for name, (method, values) in old.items()
     ]
-    return {column["name"]: column["status"] for column in compare(columns, SETTINGS, in_time=in_time)}
+    return {column.name: column.status for column in compare(columns, SETTINGS, in_time=in_time)}
 
 
 def rates(runs: list[dict[str, str]]) -> tuple[float, float]:
@@ -102,8 +102,8 @@ def test_gaps_where_there_are_none_are_no_test_to_correct_for() -> None:
     pairs = [
         Pair(name, "number", "input", method, values, new[name][1], labels) for name, (method, values) in old.items()
     ]
-    found = {column["name"]: column for column in compare(pairs, SETTINGS, in_time=True)}
-    assert found["normal"]["q"] <= 9 * found["normal"]["p"]  # eight columns, and gaps in one of them
+    found = {column.name: column for column in compare(pairs, SETTINGS, in_time=True)}
+    assert found["normal"].q <= 9 * found["normal"].p  # eight columns, and gaps in one of them
 
 
 def test_one_row_of_each_group_stays_in_place() -> None:

@@ -17,19 +17,21 @@ from sample import Said
 from titlebout.core import process
 from titlebout.core.errors import ExitCode
 from titlebout.core.names import REASONS
+from titlebout.core.results import parse_result, to_json
+from titlebout.data.moment import Moment
 from titlebout.data.new_rows import Rule, what_is_new
 from titlebout.data.tables import read_tables
 from titlebout.models.champion import champion_here
 from titlebout.models.loading import load_model_of
 from titlebout.policy import attempts
-from titlebout.policy.performance import decay, welch
+from titlebout.policy.performance import decay, rows_won_on, welch
 from titlebout.policy.rules import Attempt
 from titlebout.policy.signals import decayed_at
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.retraining import decide as retraining_decide
-from titlebout.retraining.decide import DecideResult, render_decide
+from titlebout.retraining.decide import DecideResult
 
 Command = Callable[..., Said]
 CHAMPION = Path("pipelines/ferries/champion.dvc")
@@ -136,7 +138,7 @@ def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
     arrive(here, crossings())
     looked(command)
     held = holder(here)
-    won = Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123")
+    won = Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
     attempts.write_down(Git(here), "ferries", won)
     pull = github.repository.add_pull("retrain/ferries", "main", body="<!-- titlebout: evidence abc123 -->\nIt won.")
 
@@ -144,18 +146,22 @@ def test_an_open_proposal_is_tried_again_on_newer_data_until_it_is_closed(
     assert (shown["action"], shown["reason"]) == ("attempt", "age")
     assert shown["note"] == "the open proposal shows data up to 2024-06-09"
 
-    attempts.write_down(Git(here), "ferries", Attempt("2024-06-10T14:00:00+00:00", "age", "lost", held, "def456"))
-    assert signal(decided(command, "--forge", "github"), "renewal")["told"].startswith("a later attempt did not win")
+    attempts.write_down(
+        Git(here), "ferries", Attempt(Moment.parse("2024-06-10T14:00:00+00:00"), "age", "lost", held, "def456")
+    )
+    assert signal(decided(command, "--forge", "github"), "renewal")["detail"].startswith("a later attempt did not win")
 
     github.repository.close_pull(pull["number"])
-    assert signal(decided(command, "--forge", "github"), "renewal")["told"] == "no proposal is open"
+    assert signal(decided(command, "--forge", "github"), "renewal")["detail"] == "no proposal is open"
 
 
 def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
     held = holder(here)
-    attempts.write_down(Git(here), "ferries", Attempt("2024-06-09T14:00:00+00:00", "age", "won", held, "abc123"))
+    attempts.write_down(
+        Git(here), "ferries", Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
+    )
     sample.git(here, "checkout", "--quiet", "-b", "retrain/ferries")
     sample.edit(here / CHAMPION, held, NEW)
     sample.git(here, "commit", "--quiet", "--all", "-m", "Retrain\n\nTitlebout-Retrain: age\nTitlebout-Inputs: abc123")
@@ -167,7 +173,7 @@ def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, c
     )
     assert merged is None, "who holds the title is not proposed any more"
     sample.git(here, "branch", "--quiet", "-D", "retrain/ferries")
-    assert signal(decided(command), "renewal")["told"] == "no proposal is open"
+    assert signal(decided(command), "renewal")["detail"] == "no proposal is open"
 
 
 def test_refused_data_is_told_in_one_issue_that_people_may_close(
@@ -218,7 +224,7 @@ def test_quiet_data_starts_nothing(here: Path, command: Command) -> None:
     assert abs(signal(document, "perf_decay")["value"]) < 2.33
     assert signal(document, "age")["value"] == pytest.approx(7.4, abs=0.05)
     assert signal(document, "age")["distance"] < 0
-    assert document["memory_problem"] == "no attempt was written down yet"
+    assert document["log_problem"] == "no attempt was written down yet"
 
 
 def test_nothing_has_arrived_yet(here: Path, command: Command) -> None:
@@ -227,7 +233,7 @@ def test_nothing_has_arrived_yet(here: Path, command: Command) -> None:
     document = decided(command)
 
     assert (document["action"], document["new_rows"], document["at"]) == ("nothing", 0, END)
-    assert signal(document, "drift")["told"] == "nothing has arrived yet"
+    assert signal(document, "drift")["detail"] == "nothing has arrived yet"
 
 
 def test_drift_of_a_column_that_hardly_matters_to_the_champion_starts_nothing(here: Path, command: Command) -> None:
@@ -259,7 +265,7 @@ def test_drift_starts_an_attempt_once_per_cool_down(here: Path, command: Command
     looked(command)
     first = decided(command)
     assert (first["action"], first["reason"], first["note"]) == ("attempt", "drift", "in champion's prediction, wind")
-    tried = Attempt(first["at"], "drift", "lost", first["champion"], "abc")
+    tried = Attempt(Moment.parse(first["at"]), "drift", "lost", first["champion"], "abc")
     attempts.write_down(Git(here), "ferries", tried)
 
     second = decided(command)
@@ -278,7 +284,7 @@ def test_what_another_clone_tried_is_known_through_origin(here: Path, command: C
     sample.git(tmp_path, "clone", "--quiet", "origin.git", "other")
     sample.git(here, "remote", "add", "origin", str(tmp_path / "origin.git"))
     other = Git(tmp_path / "other")
-    attempts.write_down(other, "ferries", Attempt(first["at"], "drift", "lost", first["champion"], "abc"))
+    attempts.write_down(other, "ferries", Attempt(Moment.parse(first["at"]), "drift", "lost", first["champion"], "abc"))
     assert decided(command)["action"] == "attempt"
 
     attempts.hand_in(other, "ferries", attempts.log_ref("ferries"))
@@ -363,7 +369,7 @@ def test_rows_it_did_not_win_on_are_no_yardstick(here: Path, command: Command) -
     document = decided(command)
 
     assert signal(document, "perf_decay")["value"] is None
-    assert "not in the tracked data any more" in signal(document, "perf_decay")["told"]
+    assert "not in the tracked data any more" in signal(document, "perf_decay")["detail"]
 
 
 def test_a_champion_that_cannot_be_asked_is_said_and_the_rest_counts(here: Path, command: Command) -> None:
@@ -374,7 +380,7 @@ def test_a_champion_that_cannot_be_asked_is_said_and_the_rest_counts(here: Path,
     document = decided(command)
 
     assert (document["action"], document["reason"]) == ("attempt", "drift")
-    assert "cannot be asked" in signal(document, "perf_decay")["told"]
+    assert "cannot be asked" in signal(document, "perf_decay")["detail"]
 
 
 def test_a_champion_that_won_after_a_decay_is_followed_up(here: Path, command: Command) -> None:
@@ -391,10 +397,10 @@ def test_a_champion_that_won_after_a_decay_is_followed_up(here: Path, command: C
 
 def test_follow_ups_count_from_where_the_data_stood_at_the_attempt(here: Path) -> None:
     champion = champion_here(Project.find(here))
-    won = Attempt("2024-05-17T22:00:00+00:00", "perf_decay", "won")
+    won = Attempt(Moment.parse("2024-05-17T22:00:00+00:00"), "perf_decay", "won")
 
-    assert decayed_at(champion, ()) == END  # the newest label it won on: the log is lost
-    assert decayed_at(champion, (won, Attempt("2024-05-18T22:00:00+00:00", "drift", "won"))) == won.at
+    assert str(decayed_at(champion, ())) == END  # the newest label it won on: the log is lost
+    assert decayed_at(champion, (won, Attempt(Moment.parse("2024-05-18T22:00:00+00:00"), "drift", "won"))) == won.at
     assert not decayed_at(None, (won,))
 
 
@@ -415,7 +421,7 @@ def test_without_a_champion_drift_alone_decides(here: Path, command: Command) ->
     document = decided(command)
 
     assert (document["action"], document["reason"], document["champion"]) == ("attempt", "drift", "")
-    assert signal(document, "perf_decay")["told"] == "nobody holds the title"
+    assert signal(document, "perf_decay")["detail"] == "nobody holds the title"
 
 
 def test_names_from_the_data_do_nothing_in_the_report(here: Path, command: Command) -> None:
@@ -441,12 +447,12 @@ def test_the_same_data_and_memory_give_the_same_record(here: Path, command: Comm
 
 
 def test_a_result_is_read_back_and_shown(here: Path) -> None:
-    result = DecideResult(passed=True, reasons=("no signal asks for a retraining",), action="nothing", at="12000")
+    result = DecideResult(passed=True, reasons=("no signal asks for a retraining",), action="nothing", at=Moment(12000))
 
-    again = DecideResult.from_dict(json.loads(json.dumps(result.to_dict())))
+    again = parse_result(to_json(result.model_dump()), DecideResult, "here")
 
     assert again == result
-    assert "The data stands at 12,000 rows." in render_decide(again)
+    assert "The data stands at 12,000 rows." in again.to_markdown()
 
 
 def test_the_z_of_two_samples_is_welchs() -> None:
@@ -465,9 +471,10 @@ def test_a_quiet_world_hardly_ever_looks_like_decay(here: Path) -> None:
     known, champion = read_tables(here, "data"), champion_here(project)
     model = load_model_of(project, Dvc(project).pull_model("champion"))
     assert champion is not None
+    won_on = rows_won_on(project, champion, model, known)
     for seed in range(100, 112):
         rows = what_is_new(sample.crossings(400, start="2024-04-20", seed=seed), known, Rule("departure", "late")).rows
-        reading = decay(project, champion, model, known, rows)
+        reading = decay(model, won_on, rows, project.params, project.settings.policy)
         assert reading.value is not None
         fired += reading.value >= 2.33
     assert fired <= 1

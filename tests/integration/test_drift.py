@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 
 import sample
-from titlebout.checks.check import check_project
+from titlebout.checks.check import check_data
 from titlebout.core import process
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError
-from titlebout.core.results import to_json
+from titlebout.core.results import parse_result, to_json
 from titlebout.drift import measure as drift_measure
 from titlebout.drift.alignment import Pair
 from titlebout.drift.importance import Outlook
 from titlebout.drift.measure import drift
-from titlebout.drift.report import DriftResult, _has_values, render_drift, write_reports
+from titlebout.drift.report import DriftResult, TimeRange, _has_values, write_reports
 from titlebout.repository.project import Project
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 SETTINGS = DriftSettings(min_rows=100)
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -56,9 +56,9 @@ def current() -> pd.DataFrame:
 
 def compared(reference: pd.DataFrame, current: pd.DataFrame, **settings: Any) -> DriftResult:
     result = drift(reference, current, SETTINGS.model_copy(update=settings), "when", "returned")
-    json.loads(to_json(result.to_dict()))
-    assert DriftResult.from_dict(json.loads(to_json(result.to_dict()))).verdict == result.verdict
-    assert "###" in render_drift(result)
+    json.loads(to_json(result.model_dump()))
+    assert parse_result(to_json(result.model_dump()), DriftResult, "here") == result
+    assert "###" in result.to_markdown()
     return result
 
 
@@ -69,7 +69,7 @@ def drawn(folder: Path, result: DriftResult, columns: list[Pair]) -> list[Path]:
 
 
 def statuses(result: DriftResult) -> dict[str, str]:
-    return {column["name"]: column["status"] for column in result.columns}
+    return {column.name: column.status for column in result.columns}
 
 
 def test_quiet_data_is_stable(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -78,8 +78,8 @@ def test_quiet_data_is_stable(reference: pd.DataFrame, current: pd.DataFrame) ->
     assert set(statuses(result)) == {"price", "items", "country", "member", "weight", "returned"}
     assert result.reasons == ("6 of 6 columns are stable",)
     assert result.rows == 480
-    assert result.reference["rows"] == 1000
-    assert result.window == {"start": "2024-03-01T00:00:00+00:00", "end": "2024-03-20T23:00:00+00:00"}
+    assert result.reference.rows == 1000
+    assert result.window == TimeRange(start="2024-03-01T00:00:00+00:00", end="2024-03-20T23:00:00+00:00")
 
 
 DRIFTS: dict[str, tuple[str, Change]] = {
@@ -106,9 +106,9 @@ def test_what_differs_in_both_halves_has_drifted(reference: pd.DataFrame, curren
     result = compared(reference, change(current))
     assert (result.verdict, result.passed) == ("drift", False)
     assert {column for column, status in statuses(result).items() if status == "drift"} == {name}
-    assert result.columns[0]["name"] == name
+    assert result.columns[0].name == name
     assert f"{name!r} differs in both halves" in result.reasons[0]
-    assert result.columns[0]["role"] == ("target" if name == "returned" else "input")
+    assert result.columns[0].role == ("target" if name == "returned" else "input")
 
 
 def test_one_huge_outlier_on_both_sides_hides_nothing(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -128,8 +128,8 @@ def test_what_is_too_small_in_the_whole_can_be_large_enough_in_the_newer_half() 
     old, new = shop(5000), shop(4000, start="2025-01-01", seed=1)
     new["price"] += np.where(new.index < 2000, 0, 0.85)
     column = compared(old, new, window_days=365).columns[0]
-    assert (column["name"], column["status"]) == ("price", "suspect")
-    assert column["effect"] < column["threshold"]
+    assert (column.name, column.status) == ("price", "suspect")
+    assert column.effect < column.threshold
 
 
 def test_what_differed_in_the_older_half_only_is_over(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -141,8 +141,8 @@ def test_without_time_the_order_of_arrival_confirms(reference: pd.DataFrame, cur
     old, new = reference.drop(columns="when"), current.drop(columns="when")
     half, whole = new.assign(price=new["price"].where(new.index < 240, 30)), new.assign(price=30)
     assert [drift(old, one, SETTINGS).verdict for one in (half, whole)] == ["suspect", "drift"]
-    assert drift(old, whole, SETTINGS).window == {"start": "", "end": ""}
-    assert drift(old, whole, SETTINGS).columns[0]["since"] == ""
+    assert drift(old, whole, SETTINGS).window == TimeRange(start="", end="")
+    assert drift(old, whole, SETTINGS).columns[0].since == ""
 
 
 def test_it_says_since_when(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -152,7 +152,7 @@ def test_it_says_since_when(reference: pd.DataFrame, current: pd.DataFrame) -> N
         items=current["items"].where((current.index < 96) | (current.index % 2 == 0)),
     )
     result = compared(reference, moved)
-    since = {column["name"]: column["since"][:10] for column in result.columns if column["status"] != "stable"}
+    since = {column.name: column.since[:10] for column in result.columns if column.status != "stable"}
     assert since == {"price": "2024-03-06", "country": "2024-03-08", "items": "2024-03-05"}
     assert "since 2024-03-06" in " ".join(result.reasons)
 
@@ -164,10 +164,10 @@ def test_a_column_that_the_champion_hardly_looks_at_does_not_decide(
     heavy, light = Outlook({"price": 0.4, "items": 0.6}), Outlook({"price": 0.001, "items": 0.999})
     verdicts = [drift(reference, moved, SETTINGS, "when", "returned", one) for one in (heavy, light)]
     assert [one.verdict for one in verdicts] == ["drift", "suspect"]
-    assert [one.columns[0]["status"] for one in verdicts] == ["drift", "drift"]
-    assert [one.columns[0]["decides"] for one in verdicts] == [True, False]
+    assert [one.columns[0].status for one in verdicts] == ["drift", "drift"]
+    assert [one.columns[0].decides for one in verdicts] == [True, False]
     assert "hardly matters" in verdicts[1].reasons[0]
-    assert "0.1 %" in render_drift(verdicts[1])
+    assert "0.1 %" in verdicts[1].to_markdown()
     every = SETTINGS.model_copy(update={"min_importance": 0.0})
     assert drift(reference, moved, every, "when", "returned", light).verdict == "drift"
     labels = current.assign(returned=1)
@@ -179,11 +179,11 @@ def test_rows_of_one_customer_are_compared_once(reference: pd.DataFrame, current
         rows = frame.loc[np.repeat(frame.index, 10)].reset_index(drop=True)
         return rows.assign(customer=[f"{who}{row // 10}" for row in rows.index])
 
-    result = compared(repeated(reference, "a"), repeated(current, "b"), group=("customer",))
-    assert (result.verdict, result.rows, result.reference["rows"]) == ("stable", 480, 1000)
+    result = compared(repeated(reference, "a"), repeated(current, "b"), entity=("customer",))
+    assert (result.verdict, result.rows, result.reference.rows) == ("stable", 480, 1000)
     assert "customer" not in statuses(result)
-    with pytest.raises(ConfigError, match="group column 'nobody'"):
-        compared(reference, current, group=("nobody",))
+    with pytest.raises(ConfigError, match="entity column 'nobody'"):
+        compared(reference, current, entity=("nobody",))
 
 
 def test_columns_that_changed_together_are_found_on_request(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -192,7 +192,7 @@ def test_columns_that_changed_together_are_found_on_request(reference: pd.DataFr
     assert compared(old, new).verdict == "stable"
     result = compared(old, new, domain_classifier=True)
     assert result.verdict == "drift"
-    assert result.columns[0]["name"] == "all columns together"
+    assert result.columns[0].name == "all columns together"
     assert "AUC of a classifier" in result.reasons[0]
     assert compared(reference, current, domain_classifier=True).verdict == "stable"
 
@@ -201,13 +201,13 @@ def test_only_the_last_days_are_compared(reference: pd.DataFrame, current: pd.Da
     current = current.assign(price=current["price"].where(current.index >= 240, 30))
     result = compared(reference, current, window_days=10)
     assert (result.verdict, result.rows, result.new_rows) == ("stable", 240, 480)
-    assert result.window["start"] == "2024-03-11T00:00:00+00:00"
+    assert result.window.start == "2024-03-11T00:00:00+00:00"
 
 
 def test_the_order_of_rows_does_not_matter(reference: pd.DataFrame, current: pd.DataFrame) -> None:
     current = current.assign(price=current["price"].where(current.index < 240, 30))
     shuffled = compared(reference.sample(frac=1, random_state=0), current.sample(frac=1, random_state=0))
-    assert shuffled.to_dict() == compared(reference, current).to_dict()
+    assert shuffled.model_dump() == compared(reference, current).model_dump()
 
 
 def test_labels_may_come_later(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -332,9 +332,9 @@ def test_what_is_usual_between_windows_of_the_reference_is_no_drift() -> None:
     wandering = reference.assign(price=reference["price"] + np.repeat(week, 100))
     current = current.assign(price=current["price"] + 4)
     assert statuses(compared(reference, current))["price"] == "drift"
-    column = next(column for column in compared(wandering, current).columns if column["name"] == "price")
-    assert column["status"] != "drift"
-    assert column["threshold"] > column["effect"] > SETTINGS.min_effect_numeric
+    column = next(column for column in compared(wandering, current).columns if column.name == "price")
+    assert column.status != "drift"
+    assert column.threshold > column.effect > SETTINGS.min_effect_numeric
 
 
 def test_the_report_shows_columns_without_their_markup(
@@ -352,7 +352,7 @@ def test_the_report_shows_columns_without_their_markup(
     assert "<script>alert" not in html
     assert "<img src=x" not in html
     assert "Dataset Drift is detected" in html
-    assert "|" not in render_drift(result).split("alert(1)")[1].split("`")[0]
+    assert "|" not in result.to_markdown().split("alert(1)")[1].split("`")[0]
 
 
 @pytest.mark.parametrize("case", ["nullable dtypes", "a repeated index", "numbers beyond squaring"])
@@ -377,7 +377,7 @@ def test_a_report_that_fails_does_not_cost_the_decision(
     assert failed.verdict == "drift"
     assert failed.columns == result.columns
     assert failed.report_error.startswith("DiskError: ")
-    assert "drawings are incomplete" in render_drift(failed)
+    assert "drawings are incomplete" in failed.to_markdown()
 
 
 def test_plots_are_the_same_bytes_every_time(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_drawings_of_an_earlier_run_are_removed(reference: pd.DataFrame, current
 
 
 def test_the_table_names_only_what_differs(reference: pd.DataFrame, current: pd.DataFrame) -> None:
-    text = render_drift(compared(reference, current.assign(price=current["price"] + 5, returned=1)))
+    text = compared(reference, current.assign(price=current["price"] + 5, returned=1)).to_markdown()
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert [re.findall("`(.*?)`", row)[0] for row in rows] == ["returned", "price"]
     assert "`returned` (label) | drift" in rows[0]
@@ -414,7 +414,7 @@ def test_levels_of_few_rows_are_not_told(reference: pd.DataFrame, current: pd.Da
     result, columns = drift_measure._examine(reference, current.assign(country=names), SETTINGS, "when", "returned")
     assert statuses(result)["country"] == "drift"
     (plot,) = drawn(tmp_path, result, columns)
-    assert "person" not in to_json(result.to_dict()) + render_drift(result) + plot.read_text(encoding="utf-8")
+    assert "person" not in to_json(result.model_dump()) + result.to_markdown() + plot.read_text(encoding="utf-8")
 
 
 def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None:
@@ -425,7 +425,7 @@ def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None
     result = drift_measure.measure(project)
     assert result.verdict == "drift"
     assert statuses(result)["wind"] == "drift"
-    assert (result.new_rows, result.reference["rows"]) == (400, sample.ROWS)
+    assert (result.new_rows, result.reference.rows) == (400, sample.ROWS)
     assert {path.name for path in project.reports.iterdir()} == {"drift.html", "drift-01.svg"}
 
 
@@ -438,11 +438,11 @@ def test_measure_asks_the_champion_what_it_makes_of_the_columns(root: Path) -> N
     moved.to_parquet(root / "incoming" / "may.parquet", index=False)
     project = Project.find(root)
     result = drift_measure.measure(project)
-    found = {column["name"]: column for column in result.columns}
+    found = {column.name: column for column in result.columns}
     assert result.verdict == "drift"
-    assert found["wind"]["importance"] > 0.5
-    assert found["champion's prediction"]["status"] == "drift"
-    assert [found[name]["decides"] for name in ("wind", "champion's prediction", "passengers")] == [True, True, False]
+    assert found["wind"].importance > 0.5
+    assert found["champion's prediction"].status == "drift"
+    assert [found[name].decides for name in ("wind", "champion's prediction", "passengers")] == [True, True, False]
     assert result.report_error == ""
 
 
@@ -471,8 +471,8 @@ def test_nothing_arrived_is_no_error(root: Path) -> None:
     result = drift_measure.measure(Project.find(root))
 
     assert (result.verdict, result.reasons) == ("insufficient_data", ("nothing has arrived yet",))
-    assert "nothing has arrived yet" in render_drift(result)
-    assert check_project(Project.find(root), "current").reasons == ("nothing has arrived yet",)
+    assert "nothing has arrived yet" in result.to_markdown()
+    assert check_data(Project.find(root), "current").reasons == ("nothing has arrived yet",)
 
 
 def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from titlebout.core.results import to_json
 from titlebout.drift.measure import drift
 from titlebout.drift.report import DriftResult
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 ROWS_OLD, ROWS_NEW = 1000, 500
 Frames = tuple[pd.DataFrame, pd.DataFrame]
@@ -161,7 +161,7 @@ def test_an_awkward_input_is_judged(case: str) -> None:
 
     assert result.verdict in expected.split(), result.reasons
     assert isinstance(result, DriftResult)
-    assert to_json(result.to_dict())
+    assert to_json(result.model_dump())
 
 
 def test_the_list_is_as_long_as_its_promise() -> None:

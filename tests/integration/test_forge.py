@@ -1,4 +1,4 @@
-"""The client of the forge, against a server that remembers and fails on request."""
+"""The forge client against a stateful server with injected faults."""
 
 import json
 import subprocess
@@ -70,7 +70,7 @@ def test_a_pull_request_is_opened_when_there_is_none(server: GithubServer, forge
     assert server.calls[0].headers["Authorization"] == "Bearer secret"
 
 
-def test_asking_again_changes_nothing_and_writes_nothing(server: GithubServer, forge: Forge) -> None:
+def test_a_second_run_writes_nothing(server: GithubServer, forge: Forge) -> None:
     forge.ensure_pull_request(WANTED)
     server.calls.clear()
     assert forge.ensure_pull_request(WANTED).operation == "unchanged"
@@ -88,7 +88,7 @@ def test_a_new_title_or_body_updates_the_same_pull_request(
     assert {key: pull[key] for key in change} == change
 
 
-def test_line_ends_and_outer_blanks_are_no_change(server: GithubServer, forge: Forge) -> None:
+def test_line_ends_and_outer_whitespace_are_no_change(server: GithubServer, forge: Forge) -> None:
     server.repository.add_pull("ct/flights", "main", WANTED.title, WANTED.body.replace("\n", "\r\n") + "\r\n")
     assert forge.ensure_pull_request(WANTED).operation == "unchanged"
 
@@ -101,7 +101,7 @@ def test_only_missing_labels_are_added(server: GithubServer, forge: Forge) -> No
     assert server.calls[-1].json == {"labels": ["drift"]}
 
 
-def test_a_label_that_is_refused_is_logged_and_not_fatal(
+def test_a_refused_label_is_logged_and_not_fatal(
     server: GithubServer, forge: Forge, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.faults = [Fault(refusal(403, "Resource not accessible by integration"), path="labels$")]
@@ -127,9 +127,7 @@ def test_the_pull_request_is_found_among_many_others(server: GithubServer, forge
     ],
 )
 @pytest.mark.parametrize("dialect", ["github", "gitea"])
-def test_a_pull_request_that_is_nearly_ours_is_left_alone(
-    fake_time: FakeTime, dialect: str, other: dict[str, str]
-) -> None:
+def test_a_similar_pull_request_is_not_changed(fake_time: FakeTime, dialect: str, other: dict[str, str]) -> None:
     with GithubServer(dialect=dialect) as server:
         theirs = dict(server.repository.add_pull(**other, title="theirs", body="theirs"))
         assert make_forge(server, fake_time).ensure_pull_request(WANTED).operation == "created"
@@ -138,7 +136,7 @@ def test_a_pull_request_that_is_nearly_ours_is_left_alone(
     assert server.violations == []
 
 
-def test_a_pull_request_of_a_deleted_fork_is_left_alone(fake_time: FakeTime) -> None:
+def test_a_pull_request_of_a_deleted_fork_is_not_changed(fake_time: FakeTime) -> None:
     with GithubServer(dialect="gitea") as server:
         theirs = server.repository.add_pull("ct/flights", "main", "theirs", fork="stranger/flights")
         theirs["head"]["repo"] = None
@@ -152,7 +150,7 @@ def test_after_a_closed_pull_request_a_new_one_is_opened(server: GithubServer, f
     assert forge.ensure_pull_request(WANTED).number == 2
 
 
-EVIDENT = replace(WANTED, evidence="0a1b")
+WITH_EVIDENCE = replace(WANTED, evidence="0a1b")
 
 
 @pytest.fixture(params=ROOTS)
@@ -163,60 +161,62 @@ def anywhere(request: pytest.FixtureRequest) -> Iterator[GithubServer]:
     assert running.violations == []
 
 
-def test_what_people_closed_is_declined_until_the_evidence_changes(anywhere: GithubServer, fake_time: FakeTime) -> None:
+def test_a_closed_pull_request_is_declined_until_the_evidence_changes(
+    anywhere: GithubServer, fake_time: FakeTime
+) -> None:
     forge = make_forge(anywhere, fake_time)
-    assert forge.find_declined(EVIDENT) is None
-    first = forge.ensure_pull_request(EVIDENT)
-    assert forge.find_declined(EVIDENT) is None
+    assert forge.find_declined(WITH_EVIDENCE) is None
+    first = forge.ensure_pull_request(WITH_EVIDENCE)
+    assert forge.find_declined(WITH_EVIDENCE) is None
     anywhere.repository.close_pull(first.number, branch_deleted=True)
 
-    assert forge.find_declined(EVIDENT) == PullRequestOutcome("declined", first.number, first.url)
-    assert forge.find_declined(replace(EVIDENT, evidence="0a1c")) is None
-    assert forge.find_declined(WANTED) is None  # without evidence nothing is remembered, nor asked
+    assert forge.find_declined(WITH_EVIDENCE) == PullRequestOutcome("declined", first.number, first.url)
+    assert forge.find_declined(replace(WITH_EVIDENCE, evidence="0a1c")) is None
+    assert forge.find_declined(WANTED) is None  # without evidence there is no request
     assert anywhere.calls[-1].query["state"] == "all"
 
 
-def test_the_decision_is_remembered_behind_later_ones(server: GithubServer, forge: Forge) -> None:
+def test_each_of_several_closed_pull_requests_is_declined(server: GithubServer, forge: Forge) -> None:
     for evidence in ("0a1b", "0a1c"):
-        server.repository.close_pull(forge.ensure_pull_request(replace(EVIDENT, evidence=evidence)).number)
+        server.repository.close_pull(forge.ensure_pull_request(replace(WITH_EVIDENCE, evidence=evidence)).number)
 
-    declined = [forge.find_declined(replace(EVIDENT, evidence=evidence)) for evidence in ("0a1b", "0a1c")]
+    declined = [forge.find_declined(replace(WITH_EVIDENCE, evidence=evidence)) for evidence in ("0a1b", "0a1c")]
 
-    assert [one and one.number for one in declined] == [1, 2]
-
-
-def test_what_was_merged_was_not_declined(server: GithubServer, forge: Forge) -> None:
-    server.repository.close_pull(forge.ensure_pull_request(EVIDENT).number, merged=True)
-    assert forge.find_declined(EVIDENT) is None
+    assert [outcome and outcome.number for outcome in declined] == [1, 2]
 
 
-def test_what_is_open_again_is_refreshed_and_not_declined(server: GithubServer, forge: Forge) -> None:
-    server.repository.close_pull(forge.ensure_pull_request(EVIDENT).number)
+def test_a_merged_pull_request_is_not_declined(server: GithubServer, forge: Forge) -> None:
+    server.repository.close_pull(forge.ensure_pull_request(WITH_EVIDENCE).number, merged=True)
+    assert forge.find_declined(WITH_EVIDENCE) is None
+
+
+def test_an_open_pull_request_is_updated_despite_a_declined_one(server: GithubServer, forge: Forge) -> None:
+    server.repository.close_pull(forge.ensure_pull_request(WITH_EVIDENCE).number)
     server.repository.add_pull("ct/flights", "main", "opened by hand", "on second thoughts")
-    assert forge.find_declined(EVIDENT) is None
-    assert forge.ensure_pull_request(EVIDENT).number == 2
+    assert forge.find_declined(WITH_EVIDENCE) is None
+    assert forge.ensure_pull_request(WITH_EVIDENCE).number == 2
 
 
-def test_a_fork_cannot_decline_for_us(anywhere: GithubServer, fake_time: FakeTime) -> None:
-    body = f"{EVIDENT.mark}\ntext"
+def test_a_closed_pull_request_of_a_fork_declines_nothing(anywhere: GithubServer, fake_time: FakeTime) -> None:
+    body = f"{WITH_EVIDENCE.marker}\ntext"
     anywhere.repository.add_pull("ct/flights", "main", "theirs", body, fork="stranger/flights")
     anywhere.repository.close_pull(1)
-    assert make_forge(anywhere, fake_time).find_declined(EVIDENT) is None
+    assert make_forge(anywhere, fake_time).find_declined(WITH_EVIDENCE) is None
 
 
-def test_evidence_cannot_end_its_own_comment(server: GithubServer, forge: Forge) -> None:
+def test_evidence_cannot_close_its_html_comment(server: GithubServer, forge: Forge) -> None:
     forge.ensure_pull_request(replace(WANTED, evidence="1 --> @team"))
     assert server.repository.pulls[0]["body"].startswith("<!-- titlebout: evidence 1 - -team -->\nIt wins.")
 
 
-def test_losing_the_race_to_open_it_ends_with_the_winners_pull_request(server: GithubServer, forge: Forge) -> None:
+def test_a_concurrently_opened_pull_request_is_updated(server: GithubServer, forge: Forge) -> None:
     server.faults = [Fault(method="POST", path="/pulls$", rival=True, applied=True)]
     assert forge.ensure_pull_request(WANTED).operation == "updated"
     assert calls(server) == ["GET /pulls", "POST /pulls", "GET /pulls", "PATCH /pulls/1", "POST /issues/1/labels"]
     assert len(server.repository.pulls) == 1
 
 
-def test_eight_at_once_open_one(server: GithubServer) -> None:
+def test_eight_concurrent_clients_open_one_pull_request(server: GithubServer) -> None:
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: make_forge(server, FakeTime()).ensure_pull_request(WANTED), range(8)))
     assert len(server.repository.pulls) == 1
@@ -225,15 +225,15 @@ def test_eight_at_once_open_one(server: GithubServer) -> None:
 
 
 @pytest.mark.parametrize("body", ["a line of text\n" * 20_000, "# One\n" + "x" * 200_000])
-def test_a_long_body_is_cut_at_a_line_end_and_says_so(server: GithubServer, forge: Forge, body: str) -> None:
+def test_a_long_body_is_truncated_at_a_line_end_with_a_note(server: GithubServer, forge: Forge, body: str) -> None:
     forge.ensure_pull_request(replace(WANTED, body=body))
     kept, note = server.repository.pulls[0]["body"].rstrip("\n").rsplit("\n\n", 1)
     assert len(server.repository.pulls[0]["body"]) <= BODY_LIMIT
     assert body.startswith(kept + "\n")
-    assert note == "*This text was cut here, at the size the forge accepts. The reports hold all of it.*"
+    assert note == "*This text was truncated at the size limit of the forge. The reports contain the full text.*"
 
 
-def test_a_body_that_fits_is_sent_whole(server: GithubServer, forge: Forge) -> None:
+def test_a_body_within_the_limit_is_sent_unchanged(server: GithubServer, forge: Forge) -> None:
     forge.ensure_pull_request(replace(WANTED, body="é" * BODY_LIMIT))
     assert server.repository.pulls[0]["body"] == "é" * BODY_LIMIT
 
@@ -242,7 +242,7 @@ def test_a_body_that_fits_is_sent_whole(server: GithubServer, forge: Forge) -> N
 # Gitea and Forgejo
 
 
-def test_gitea_and_forgejo_take_the_same_calls(fake_time: FakeTime) -> None:
+def test_gitea_supports_the_same_operations(fake_time: FakeTime) -> None:
     with GithubServer(dialect="gitea") as server:
         for number in range(60):
             server.repository.add_pull(f"ct/other-{number}", "main")
@@ -259,31 +259,29 @@ def test_gitea_and_forgejo_take_the_same_calls(fake_time: FakeTime) -> None:
     assert server.repository.statuses[0]["state"] == "success"
 
 
-def test_gitea_says_nothing_of_a_label_that_nobody_made_so_we_do(
-    fake_time: FakeTime, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_label_that_gitea_ignores_is_logged(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     with GithubServer(dialect="gitea") as server:
         make_forge(server, fake_time).ensure_pull_request(replace(WANTED, labels=("retrain", "unheard-of")))
     assert server.repository.pulls[0]["labels"] == [{"name": "retrain"}]
-    assert "could not label #1 with unheard-of: there is no such label" in caplog.text
+    assert "could not label #1 with unheard-of: the label does not exist" in caplog.text
 
 
 @pytest.mark.parametrize("dialect", ROOTS)
-def test_each_forge_is_known_by_its_address_and_asked_in_its_own_words(fake_time: FakeTime, dialect: str) -> None:
+def test_the_address_of_a_forge_selects_its_dialect(fake_time: FakeTime, dialect: str) -> None:
     with GithubServer(dialect=dialect) as server:
         make_forge(server, fake_time).ensure_pull_request(WANTED)
-    asked = server.calls[0]
+    request = server.calls[0]
     gitea = dialect in {"gitea", "forgejo"}
     assert server.violations == []
-    assert asked.query.keys() == (
+    assert request.query.keys() == (
         {"state", "sort", "limit", "page"}
         if gitea
         else {"state", "head", "base", "sort", "direction", "per_page", "page"}
     )
-    assert ("X-Github-Api-Version" in {name.title() for name in asked.headers}) is not gitea
+    assert ("X-Github-Api-Version" in {name.title() for name in request.headers}) is not gitea
 
 
-def test_gitea_tells_a_duplicate_in_its_own_way(fake_time: FakeTime) -> None:
+def test_a_duplicate_on_gitea_is_updated(fake_time: FakeTime) -> None:
     hidden = Fault(Reply(200, []), method="GET", path="/pulls$")
     with GithubServer(dialect="gitea") as server:
         server.repository.add_pull("ct/flights", "main", "older", "text")
@@ -294,13 +292,13 @@ def test_gitea_tells_a_duplicate_in_its_own_way(fake_time: FakeTime) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Faults that pass
+# Transient faults
 
 LIMIT = refusal(429, "API rate limit exceeded")
 ABUSE = refusal(403, "You have triggered an abuse detection mechanism.")
 EXHAUSTED = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1767225605", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
-REFUSED_FOR_NOW = {
+RATE_LIMITED = {
     "429": Fault(LIMIT),
     "429 with Retry-After": Fault(replace(LIMIT, headers={"Retry-After": "7"})),
     "403 secondary limit": Fault(SECONDARY),
@@ -312,19 +310,19 @@ ALL_LOST = LOST | {
     "200 with null": Fault(Reply(200, b"null")),
     "200 with another object": Fault(Reply(200, b'{"ok": true}')),
 }
-PASSING = (
-    REFUSED_FOR_NOW | ALL_LOST | {f"{name}, but done": replace(fault, applied=True) for name, fault in ALL_LOST.items()}
+TRANSIENT = (
+    RATE_LIMITED | ALL_LOST | {f"{name}, but done": replace(fault, applied=True) for name, fault in ALL_LOST.items()}
 )
 ANYWHERE = [f"{method} {path}" for method, path in [("GET", "/pulls$"), ("POST", "/pulls$"), ("POST", "/labels$")]]
 
 
-def some(faults: dict[str, Fault]) -> object:
-    return pytest.mark.parametrize("fault", faults.values(), ids=faults.keys())
+def faults(kinds: dict[str, Fault]) -> object:
+    return pytest.mark.parametrize("fault", kinds.values(), ids=kinds.keys())
 
 
-@some(PASSING)
+@faults(TRANSIENT)
 @pytest.mark.parametrize("where", ANYWHERE)
-def test_one_fault_anywhere_still_ends_with_one_pull_request(
+def test_one_fault_at_any_request_ends_with_one_pull_request(
     server: GithubServer, forge: Forge, fault: Fault, where: str
 ) -> None:
     method, path = where.split()
@@ -334,17 +332,17 @@ def test_one_fault_anywhere_still_ends_with_one_pull_request(
     assert len(server.calls) <= MOST_CALLS
 
 
-@some(PASSING)
-def test_a_fault_while_refreshing_still_refreshes(server: GithubServer, forge: Forge, fault: Fault) -> None:
+@faults(TRANSIENT)
+def test_a_fault_during_an_update_is_retried(server: GithubServer, forge: Forge, fault: Fault) -> None:
     server.repository.add_pull("ct/flights", "main", "older", "text")
     server.faults = [replace(fault, method="PATCH")]
     assert forge.ensure_pull_request(WANTED).operation == "updated"
     assert [pull["title"] for pull in server.repository.pulls] == [WANTED.title]
 
 
-@some(PASSING)
+@faults(TRANSIENT)
 @pytest.mark.parametrize("where", ANYWHERE)
-def test_a_fault_that_stays_ends_soon_and_running_again_later_heals(
+def test_a_permanent_fault_ends_soon_and_a_later_run_succeeds(
     server: GithubServer, forge: Forge, fake_time: FakeTime, fault: Fault, where: str
 ) -> None:
     method, path = where.split()
@@ -356,7 +354,7 @@ def test_a_fault_that_stays_ends_soon_and_running_again_later_heals(
         with pytest.raises(TemporaryError) as caught:
             forge.ensure_pull_request(WANTED)
         assert caught.value.where == f"{method} /repos/team/flights/pulls"
-        assert "running it again is safe" in caught.value.state
+        assert "running the command again is safe" in caught.value.state
     assert len(server.calls) <= MOST_CALLS
     assert fake_time.now - started <= 90
     server.faults = []
@@ -376,10 +374,10 @@ def test_a_fault_that_stays_ends_soon_and_running_again_later_heals(
         ("500", [1]),
     ],
 )
-def test_the_wait_is_the_one_the_server_asks_for(
+def test_the_wait_is_the_one_the_server_requests(
     server: GithubServer, forge: Forge, fake_time: FakeTime, name: str, slept: list[float]
 ) -> None:
-    server.faults = [replace(PASSING[name])]
+    server.faults = [replace(TRANSIENT[name])]
     forge.ensure_pull_request(WANTED)
     assert fake_time.slept == slept
 
@@ -394,7 +392,7 @@ def test_the_wait_is_the_one_the_server_asks_for(
         ({**EXHAUSTED, "Date": "today"}, [60]),
     ],
 )
-def test_a_wait_that_makes_no_sense_is_bounded(
+def test_an_invalid_wait_is_bounded(
     server: GithubServer, forge: Forge, fake_time: FakeTime, headers: dict[str, str], slept: list[float]
 ) -> None:
     server.faults = [Fault(replace(LIMIT, headers=headers))]
@@ -402,13 +400,13 @@ def test_a_wait_that_makes_no_sense_is_bounded(
     assert fake_time.slept == slept
 
 
-def test_a_wait_beyond_the_deadline_is_not_begun(server: GithubServer, forge: Forge, fake_time: FakeTime) -> None:
+def test_a_wait_beyond_the_deadline_is_not_started(server: GithubServer, forge: Forge, fake_time: FakeTime) -> None:
     server.faults = [Fault(replace(LIMIT, headers={"Retry-After": "3600"}))]
     with pytest.raises(TemporaryError) as caught:
         forge.ensure_pull_request(WANTED)
     assert fake_time.slept == []
     assert caught.value.why == "HTTP 429: rate limit"
-    assert caught.value.state.startswith("the server did not do it")
+    assert caught.value.state.startswith("the server did not carry out the request")
 
 
 def test_each_method_has_its_own_deadline(server: GithubServer, forge: Forge, fake_time: FakeTime) -> None:
@@ -419,17 +417,17 @@ def test_each_method_has_its_own_deadline(server: GithubServer, forge: Forge, fa
     assert fake_time.slept == [7]
 
 
-def test_a_server_that_is_not_there_is_asked_four_times(server: GithubServer, fake_time: FakeTime) -> None:
+def test_an_unreachable_server_is_tried_four_times(server: GithubServer, fake_time: FakeTime) -> None:
     with GithubServer() as gone:
         forge = make_forge(gone, fake_time)
-    with pytest.raises(TemporaryError, match="could not be asked") as caught:
+    with pytest.raises(TemporaryError, match="the request to the server failed") as caught:
         forge.ensure_pull_request(WANTED)
     assert fake_time.slept == [1, 2, 4]
     assert caught.value.why.startswith("ConnectError")
-    assert caught.value.state.startswith("the server did not do it")
+    assert caught.value.state.startswith("the server did not carry out the request")
 
 
-def test_a_server_that_always_names_a_next_page_is_left_after_a_hundred(server: GithubServer, forge: Forge) -> None:
+def test_at_most_a_hundred_pages_are_read(server: GithubServer, forge: Forge) -> None:
     more = Reply(200, [], {"Link": '<https://example.invalid/?page=2>; rel="next"'})
     server.faults = [Fault(more, method="GET", times=1000)]
     assert forge.ensure_pull_request(WANTED).operation == "created"
@@ -437,11 +435,11 @@ def test_a_server_that_always_names_a_next_page_is_left_after_a_hundred(server: 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Refusals that stay
+# Permanent refusals
 
 
 def refused(server: GithubServer, forge: Forge, reply: Reply, method: str = "POST") -> TitleboutError:
-    """Return what the user is told when the server refuses; it must not have been asked a second time."""
+    """Return the error for a refusal; the request must not have been repeated."""
     server.faults = [Fault(reply, method=method, path="/pulls", times=1000)]
     with pytest.raises(TitleboutError) as caught:
         forge.ensure_pull_request(WANTED)
@@ -450,7 +448,7 @@ def refused(server: GithubServer, forge: Forge, reply: Reply, method: str = "POS
     return caught.value
 
 
-def test_a_wrong_token_is_told_with_where_to_put_a_right_one(server: GithubServer, forge: Forge) -> None:
+def test_a_wrong_token_is_refused_with_a_fix(server: GithubServer, forge: Forge) -> None:
     error = refused(server, forge, refusal(401, "Bad credentials"), "GET")
     assert isinstance(error, PermissionRefusedError)
     assert error.why == "Bad credentials"
@@ -458,26 +456,26 @@ def test_a_wrong_token_is_told_with_where_to_put_a_right_one(server: GithubServe
     assert "`token` input" in error.fix
 
 
-def test_the_tick_box_that_lets_actions_open_pull_requests_is_named(server: GithubServer, forge: Forge) -> None:
+def test_the_setting_that_lets_actions_open_pull_requests_is_named(server: GithubServer, forge: Forge) -> None:
     message = "GitHub Actions is not permitted to create or approve pull requests."
     error = refused(server, forge, refusal(403, message))
     assert error.exit_code == ExitCode.PERMISSION
     assert "Settings → Actions → General → Workflow permissions" in error.fix
 
 
-NO_RIGHT = refusal(403, "Resource not accessible by integration")
+NO_PERMISSION = refusal(403, "Resource not accessible by integration")
 
 
-def test_the_permission_the_server_wants_is_named(server: GithubServer, forge: Forge) -> None:
-    wants = {"X-Accepted-GitHub-Permissions": "issues=write; pull_requests=write"}
-    error = refused(server, forge, replace(NO_RIGHT, headers=wants))
+def test_the_permission_required_by_the_server_is_named(server: GithubServer, forge: Forge) -> None:
+    headers = {"X-Accepted-GitHub-Permissions": "issues=write; pull_requests=write"}
+    error = refused(server, forge, replace(NO_PERMISSION, headers=headers))
     assert isinstance(error, PermissionRefusedError)
     assert error.why == "Resource not accessible by integration"
     assert "grant `issues: write; pull-requests: write` in `permissions:` of the job" in error.fix
 
 
 @pytest.mark.parametrize(
-    ("ask", "path", "needed"),
+    ("operation", "path", "permission"),
     [
         (lambda forge: forge.ensure_pull_request(WANTED), "/pulls$", "pull-requests: read"),
         (lambda forge: forge.ensure_issue("drift", "Drift", "text"), "/issues$", "issues: read"),
@@ -485,19 +483,19 @@ def test_the_permission_the_server_wants_is_named(server: GithubServer, forge: F
         (lambda forge: forge.set_status(SHA, "success", "titlebout/gate", "it won"), "/statuses/", "statuses: write"),
     ],
 )
-def test_a_permission_that_the_server_does_not_name_is_named_by_us(
-    server: GithubServer, forge: Forge, ask: Callable[[Forge], object], path: str, needed: str
+def test_a_permission_missing_from_the_response_is_named(
+    server: GithubServer, forge: Forge, operation: Callable[[Forge], object], path: str, permission: str
 ) -> None:
-    server.faults = [Fault(NO_RIGHT, path=path)]
+    server.faults = [Fault(NO_PERMISSION, path=path)]
     with pytest.raises(PermissionRefusedError) as caught:
-        ask(forge)
+        operation(forge)
     assert caught.value.exit_code == ExitCode.PERMISSION
-    assert f"grant `{needed}` in `permissions:` of the job" in caught.value.fix
+    assert f"grant `{permission}` in `permissions:` of the job" in caught.value.fix
     assert "GitHub App" in caught.value.fix
 
 
 @pytest.mark.parametrize("dialect", ["gitea", "forgejo"])
-def test_gitea_is_told_the_scope_and_that_a_status_needs_the_code(fake_time: FakeTime, dialect: str) -> None:
+def test_missing_scopes_on_gitea_are_named(fake_time: FakeTime, dialect: str) -> None:
     lacking = gitea_refusal(403, "token does not have at least one of required scope(s)")
     with GithubServer(dialect=dialect) as server:
         forge = make_forge(server, fake_time)
@@ -514,13 +512,13 @@ def test_gitea_is_told_the_scope_and_that_a_status_needs_the_code(fake_time: Fak
     assert "`write:issue`" in issue.value.fix
 
 
-def test_a_repository_that_is_hidden_may_also_be_misspelt(server: GithubServer, forge: Forge) -> None:
+def test_a_hidden_repository_may_have_a_wrong_name(server: GithubServer, forge: Forge) -> None:
     error = refused(server, forge, refusal(404, "Not Found"), "GET")
     assert isinstance(error, PermissionRefusedError)
     assert error.fix.startswith("check the repository's name")
 
 
-def test_a_refusal_names_the_fields_it_is_about(server: GithubServer, forge: Forge) -> None:
+def test_a_refusal_names_the_invalid_fields(server: GithubServer, forge: Forge) -> None:
     fields = ({"resource": "PullRequest", "field": "head", "code": "invalid"}, {"code": "custom", "message": "too old"})
     error = refused(server, forge, refusal(422, "Validation Failed", *fields))
     assert isinstance(error, ConfigError)
@@ -539,17 +537,15 @@ def test_a_refusal_names_the_fields_it_is_about(server: GithubServer, forge: For
         (Reply(301, b'{"message": "Moved Permanently"}'), "Moved Permanently"),
     ],
 )
-def test_any_other_refusal_is_told_in_the_servers_words(
-    server: GithubServer, forge: Forge, reply: Reply, why: str
-) -> None:
+def test_any_other_refusal_quotes_the_server(server: GithubServer, forge: Forge, reply: Reply, why: str) -> None:
     error = refused(server, forge, reply)
     assert isinstance(error, ConfigError)
     assert error.why == why
 
 
-def test_a_conflict_that_never_shows_its_cause_is_given_up(server: GithubServer, forge: Forge) -> None:
+def test_a_conflict_that_is_never_listed_ends_with_an_error(server: GithubServer, forge: Forge) -> None:
     server.faults = [Fault(Reply(409, {"message": "changed", "documentation_url": ""}), method="POST", times=1000)]
-    with pytest.raises(ConflictError, match="changed meanwhile"):
+    with pytest.raises(ConflictError, match="changed concurrently"):
         forge.ensure_pull_request(WANTED)
     assert len(server.calls) <= MOST_CALLS
 
@@ -569,31 +565,32 @@ def test_a_status_is_set_and_replaced(server: GithubServer, forge: Forge) -> Non
     assert reply.json()["total_count"] == 1
 
 
-@some(PASSING)
+@faults(TRANSIENT)
 def test_a_status_is_set_despite_one_fault(server: GithubServer, forge: Forge, fault: Fault) -> None:
     server.faults = [replace(fault)]
     forge.set_status(SHA, "failure", "titlebout/gate", "the challenger lost")
     assert {status["state"] for status in server.repository.statuses} == {"failure"}
 
 
-def test_one_issue_is_opened_refreshed_and_left(anywhere: GithubServer, fake_time: FakeTime) -> None:
-    forge, known = make_forge(anywhere, fake_time), anywhere.repository
+def test_one_issue_per_topic_is_created_updated_and_kept(anywhere: GithubServer, fake_time: FakeTime) -> None:
+    forge, repository = make_forge(anywhere, fake_time), anywhere.repository
     for number in range(120):
-        known.add_issue(f"issue {number}", "quotes <!-- titlebout: drift flights --> further down")
+        repository.add_issue(f"issue {number}", "quotes <!-- titlebout: drift flights --> further down")
     first = forge.ensure_issue("drift flights", "Drift", "3 columns drifted", ["drift"])
-    known.add_issue("newer", "text")
-    again = forge.ensure_issue("drift flights", "Drift", "3 columns drifted", ["drift"])
+    repository.add_issue("newer", "text")
+    second = forge.ensure_issue("drift flights", "Drift", "3 columns drifted", ["drift"])
     third = forge.ensure_issue("drift flights", "Drift", "4 columns drifted", ["drift"])
     other = forge.ensure_issue("drift taxis", "Drift", "taxis drifted")
-    assert [one.operation for one in (first, again, third, other)] == ["created", "unchanged", "updated", "created"]
-    assert first == IssueOutcome("created", 121, known.issues[120]["html_url"])
-    assert {first.number, again.number, third.number} == {121}
-    issue = known.issues[120]
+    outcomes = (first, second, third, other)
+    assert [outcome.operation for outcome in outcomes] == ["created", "unchanged", "updated", "created"]
+    assert first == IssueOutcome("created", 121, repository.issues[120]["html_url"])
+    assert {first.number, second.number, third.number} == {121}
+    issue = repository.issues[120]
     assert issue["body"] == "<!-- titlebout: drift flights -->\n4 columns drifted"
     assert issue["labels"] == [{"name": "drift"}]
 
 
-def test_an_issue_that_somebody_else_planted_is_left_alone(anywhere: GithubServer, fake_time: FakeTime) -> None:
+def test_a_forged_issue_of_another_user_is_not_changed(anywhere: GithubServer, fake_time: FakeTime) -> None:
     planted = dict(anywhere.repository.add_issue("planted", "<!-- titlebout: drift -->\nlies", by="mallory"))
     outcome = make_forge(anywhere, fake_time).ensure_issue("drift", "Drift", "text")
     assert (outcome.operation, outcome.number) == ("created", 2)
@@ -601,16 +598,14 @@ def test_an_issue_that_somebody_else_planted_is_left_alone(anywhere: GithubServe
 
 
 @pytest.mark.parametrize("login", ["retrain-bot[bot]", "ada"])
-def test_an_issue_of_another_app_or_token_is_found_by_its_own_login(
-    server: GithubServer, forge: Forge, login: str
-) -> None:
+def test_an_issue_is_found_by_the_login_of_the_token(server: GithubServer, forge: Forge, login: str) -> None:
     server.repository.login = login
     operations = [forge.ensure_issue("drift", "Drift", text).operation for text in ("one", "two")]
     assert operations == ["created", "updated"]
     assert calls(server).count("POST /graphql") == 1
 
 
-def test_a_closed_issue_stays_closed_until_there_is_something_new(anywhere: GithubServer, fake_time: FakeTime) -> None:
+def test_a_closed_issue_is_reopened_only_with_a_new_text(anywhere: GithubServer, fake_time: FakeTime) -> None:
     forge = make_forge(anywhere, fake_time)
     forge.ensure_issue("drift", "Drift", "3 columns drifted")
     (issue,) = anywhere.repository.issues
@@ -623,7 +618,7 @@ def test_a_closed_issue_stays_closed_until_there_is_something_new(anywhere: Gith
     assert len(anywhere.repository.issues) == 1
 
 
-def test_of_two_issues_born_of_a_lost_reply_the_next_run_keeps_the_first(server: GithubServer, forge: Forge) -> None:
+def test_of_two_issues_after_a_lost_reply_the_first_is_kept(server: GithubServer, forge: Forge) -> None:
     server.faults = [Fault(how="reset", method="POST", path="/issues$", applied=True, unlisted=1)]
     forge.ensure_issue("drift", "Drift", "text")
     assert len(server.repository.issues) == 2
@@ -635,21 +630,21 @@ def test_of_two_issues_born_of_a_lost_reply_the_next_run_keeps_the_first(server:
 
 
 @pytest.mark.parametrize("data", [None, {"viewer": None}])
-def test_a_server_that_does_not_say_who_we_are_gets_no_issue(server: GithubServer, forge: Forge, data: object) -> None:
+def test_without_the_user_of_the_token_no_issue_is_opened(server: GithubServer, forge: Forge, data: object) -> None:
     server.faults = [Fault(Reply(200, {"data": data, "errors": [{"message": "no"}]}), path="/graphql")]
-    with pytest.raises(PermissionRefusedError, match="does not say whose token"):
+    with pytest.raises(PermissionRefusedError, match="did not return the user of the token"):
         forge.ensure_issue("drift", "Drift", "text")
     assert server.repository.issues == []
 
 
-def test_issues_that_are_turned_off_are_told_with_the_box_to_tick(server: GithubServer, forge: Forge) -> None:
+def test_disabled_issues_are_refused_with_the_setting_to_change(server: GithubServer, forge: Forge) -> None:
     server.faults = [Fault(refusal(410, "Issues has been disabled in this repository."), path="/issues$")]
     with pytest.raises(ConfigError) as caught:
         forge.ensure_issue("drift", "Drift", "text")
     assert "Features → Issues" in caught.value.fix
 
 
-def test_a_pull_request_that_carries_the_marker_is_no_issue(server: GithubServer, forge: Forge) -> None:
+def test_a_pull_request_with_the_marker_is_not_an_issue(server: GithubServer, forge: Forge) -> None:
     theirs = server.repository.add_pull("x", "main", "theirs", "<!-- titlebout: drift flights -->")
     assert forge.ensure_issue("drift flights", "Drift", "text").operation == "created"
     assert theirs["title"] == "theirs"
@@ -660,9 +655,9 @@ def test_a_long_issue_keeps_its_marker(server: GithubServer, forge: Forge) -> No
     assert operations == ["created", "unchanged"]
 
 
-@some(PASSING)
+@faults(TRANSIENT)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_one_fault_still_ends_with_one_issue(server: GithubServer, forge: Forge, fault: Fault, method: str) -> None:
+def test_one_fault_ends_with_one_issue(server: GithubServer, forge: Forge, fault: Fault, method: str) -> None:
     server.faults = [replace(fault, method=method, path="/(issues|graphql)$")]
     assert forge.ensure_issue("drift", "Drift", "text").operation == "created"
     assert len(server.repository.issues) == 1
@@ -670,16 +665,16 @@ def test_one_fault_still_ends_with_one_issue(server: GithubServer, forge: Forge,
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The real connection
+# The default connection
 
 
-def test_the_real_connection_works_without_ornament(server: GithubServer) -> None:
+def test_the_default_connection_works(server: GithubServer) -> None:
     forge = Forge.connect(server.url, "team/flights", "secret")
     assert forge.ensure_pull_request(WANTED).operation == "created"
 
 
 @pytest.mark.parametrize("token", [None, "", "two\nlines", "Secret token", "tökén"])
-def test_a_token_that_cannot_be_one_is_refused_and_not_repeated(token: str | None) -> None:
+def test_a_malformed_token_is_refused_and_not_shown(token: str | None) -> None:
     with pytest.raises(PermissionRefusedError) as caught:
         Forge.connect("https://api.github.com", "team/flights", token)
     assert "TITLEBOUT_TOKEN" in caught.value.fix
@@ -687,7 +682,7 @@ def test_a_token_that_cannot_be_one_is_refused_and_not_repeated(token: str | Non
 
 
 @pytest.mark.parametrize(
-    ("api_url", "repository", "named"),
+    ("api_url", "repository", "variable"),
     [
         ("api.github.com", "team/flights", "GITHUB_API_URL"),
         ("https://api.github.com", None, "GITHUB_REPOSITORY"),
@@ -695,14 +690,14 @@ def test_a_token_that_cannot_be_one_is_refused_and_not_repeated(token: str | Non
         ("https://api.github.com", "team/flights/../..", "GITHUB_REPOSITORY"),
     ],
 )
-def test_an_address_or_repository_that_is_none_is_told(api_url: str, repository: str | None, named: str) -> None:
+def test_an_invalid_address_or_repository_is_refused(api_url: str, repository: str | None, variable: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Forge.connect(api_url, repository, "secret")
-    assert named in caught.value.fix
+    assert variable in caught.value.fix
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The stand-in itself
+# The stand-in
 
 
 @pytest.mark.parametrize(
@@ -717,7 +712,7 @@ def test_an_address_or_repository_that_is_none_is_told(api_url: str, repository:
         ("DELETE", "/pulls", None),
     ],
 )
-def test_the_stand_in_sees_what_breaks_githubs_description(method: str, path: str, body: object) -> None:
+def test_the_stand_in_detects_violations_of_githubs_description(method: str, path: str, body: object) -> None:
     with GithubServer() as server:
         server.repository.add_pull("x", "main")
         httpx.request(method, f"{server.url}/repos/team/flights{path}", json=body, headers={"Authorization": "x"})
@@ -735,21 +730,21 @@ def test_the_stand_in_sees_what_breaks_githubs_description(method: str, path: st
         ("POST", "/statuses/" + SHA, {"state": "success", "colour": "red"}),
     ],
 )
-def test_the_stand_in_sees_what_gitea_would_silently_ignore(method: str, path: str, body: object) -> None:
+def test_the_stand_in_detects_parameters_that_gitea_ignores(method: str, path: str, body: object) -> None:
     with GithubServer(dialect="gitea") as server:
         httpx.request(method, f"{server.url}/repos/team/flights{path}", json=body, headers={"Authorization": "x"})
     assert len(server.violations) == 1
 
 
 @pytest.mark.parametrize("dialect", ["ghes", "gitea"])
-def test_the_stand_in_answers_below_its_root_only(dialect: str) -> None:
+def test_the_stand_in_serves_only_below_its_root(dialect: str) -> None:
     with GithubServer(dialect=dialect) as server:
         url = server.url.removesuffix(server.root)
         reply = httpx.get(f"{url}/repos/team/flights/pulls", headers={"Authorization": "x"})
     assert reply.status_code in {404, 422}
 
 
-def test_the_stand_in_checks_its_own_replies_too() -> None:
+def test_the_stand_in_validates_its_own_replies() -> None:
     with GithubServer() as server:
         server.repository.add_pull("x", "main")["labels"] = [{"name": 5}]
         httpx.get(f"{server.url}/repos/team/flights/pulls", headers={"Authorization": "x"})
@@ -758,7 +753,7 @@ def test_the_stand_in_checks_its_own_replies_too() -> None:
     assert len(server.violations) == 2
 
 
-def test_the_stand_in_refuses_what_github_refuses(server: GithubServer) -> None:
+def test_the_stand_in_refuses_the_same_requests_as_github(server: GithubServer) -> None:
     root, headers = f"{server.url}/repos/team/flights", {"Authorization": "x"}
     pull = {"head": "x", "base": "main", "title": "t"}
     assert httpx.get(f"{root}/pulls").status_code == 401
@@ -768,7 +763,7 @@ def test_the_stand_in_refuses_what_github_refuses(server: GithubServer) -> None:
     assert [httpx.post(f"{root}/pulls", json=pull, headers=headers).status_code for _ in range(2)] == [201, 422]
 
 
-def test_the_stand_in_keeps_comments_and_pages(server: GithubServer) -> None:
+def test_the_stand_in_stores_comments_and_paginates(server: GithubServer) -> None:
     root, headers = f"{server.url}/repos/team/flights", {"Authorization": "x"}
     server.repository.add_issue("one", "text")
     for number in range(31):
@@ -777,7 +772,7 @@ def test_the_stand_in_keeps_comments_and_pages(server: GithubServer) -> None:
     first = httpx.get(f"{root}/issues/1/comments", headers=headers)
     second = httpx.get(f"{root}/issues/1/comments?page=2", headers=headers)
     assert (len(first.json()), "next" in first.links) == (30, True)
-    assert ([one["body"] for one in second.json()], "next" in second.links) == (["changed"], False)
+    assert ([comment["body"] for comment in second.json()], "next" in second.links) == (["changed"], False)
 
 
 def test_the_stand_in_serves_other_processes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The fault matrix: whatever goes wrong, and whatever goes wrong after it, one pull request comes out."""
+"""The fault matrix: after any fault, or any two faults, there is exactly one pull request."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def failures(cases: list[Case]) -> list[str]:
-    return [f"{case}: {played}" for case in cases if (played := play(case)).wrong]
+    return [f"{case}: {result}" for case in cases if (result := play(case)).problems]
 
 
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("dialect", ROOTS)
-def test_each_fault_at_each_call_ends_with_one_pull_request(dialect: str, start: str) -> None:
+def test_each_fault_at_each_request_ends_with_one_pull_request(dialect: str, start: str) -> None:
     cases = list(singles(dialect, start))
 
     assert len(cases) >= len(KINDS) - len(forge_matrix.RACES)
@@ -27,30 +27,30 @@ def test_each_fault_at_each_call_ends_with_one_pull_request(dialect: str, start:
 
 
 @pytest.mark.parametrize(("dialect", "start"), [("github", "nothing"), ("gitea", "older")])
-def test_each_two_faults_at_each_two_calls_end_with_one_pull_request(dialect: str, start: str) -> None:
+def test_each_pair_of_faults_ends_with_one_pull_request(dialect: str, start: str) -> None:
     cases = list(pairs(dialect, start, DISTINCT))
 
     assert len(cases) > 1000
     assert failures(cases) == []
 
 
-def test_without_faults_a_run_takes_seven_calls_and_a_declined_one_a_single_one() -> None:
+def test_a_run_without_faults_takes_seven_requests_or_one_when_declined() -> None:
     assert [play(Case("github", start)).calls for start in STARTS] == [(7,), (7,), (1,)]
 
 
-def test_the_matrix_sees_a_second_pull_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matrix_detects_a_second_pull_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Forge, "find_declined", lambda *_: None)
 
-    assert "declined, yet 1 are open" in play(Case("github", "declined")).wrong
+    assert "declined, yet 1 are open" in play(Case("github", "declined")).problems
 
 
-def test_the_matrix_sees_a_storm_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matrix_detects_too_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forge_matrix, "MOST_CALLS", 6)
 
-    assert play(Case("github", "nothing")).wrong == ("[7] calls",)
+    assert play(Case("github", "nothing")).problems == ("[7] requests",)
 
 
-def test_the_documentation_tells_the_figures_that_were_measured() -> None:
+def test_the_documentation_shows_the_measured_figures() -> None:
     measured = json.loads((ROOT / "benchmarks" / "forge" / "faults.json").read_text(encoding="utf-8"))
     page = (ROOT / "docs" / "explanation" / "one-pull-request.md").read_text(encoding="utf-8")
 
@@ -61,7 +61,7 @@ def test_the_documentation_tells_the_figures_that_were_measured() -> None:
         assert found["most_calls"] <= forge_matrix.MOST_CALLS
 
 
-def test_the_measured_cases_are_those_of_today() -> None:
+def test_the_benchmark_covers_the_current_cases() -> None:
     measured = json.loads((ROOT / "benchmarks" / "forge" / "faults.json").read_text(encoding="utf-8"))
 
     assert measured["singles"]["cases"] == sum(1 for name in ROOTS for start in STARTS for _ in singles(name, start))

@@ -283,7 +283,7 @@ def test_kept_answers_are_decided_again_as_they_were_and_under_other_rules(
 
     by_age = command("evaluate", "--from-predictions", kept, "--reason", "age", "--margin", "0.5").document
     assert (by_age["rule"], by_age["margin"]) == ("non-inferior", 0.5)
-    sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nprimary = "brier"')
+    sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nprimary_metric = "brier"')
     assert command("evaluate", "--from-predictions", kept).document["metric"] == "brier"
 
 
@@ -296,7 +296,7 @@ def test_kept_answers_are_decided_again_as_they_were_and_under_other_rules(
         (
             ("--from-predictions", "reports/evaluate/predictions.parquet", "--margin", "much"),
             2,
-            "'much' is not a margin",
+            "'much' is not a valid margin",
         ),
     ],
 )
@@ -317,13 +317,13 @@ def test_what_cannot_be_decided_again_is_said(
 
 def test_a_winner_is_asked_over_http_before_it_wins(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
-    sample.edit(root / "titlebout.toml", "serving = false", "serving = true")
+    sample.edit(root / "titlebout.toml", "smoke_test = false", "smoke_test = true")
     said = command("evaluate")
 
     assert said.document["verdict"] == "promote"
     serving = next(guard for guard in said.document["guards"] if guard["name"] == "serving")
     assert serving["status"] == "passed"
-    assert "256 golden rows over HTTP" in serving["told"]
+    assert "256 golden rows over HTTP" in serving["detail"]
 
 
 SKEWED = """
@@ -346,7 +346,7 @@ def test_a_winner_that_answers_otherwise_where_it_serves_keeps_the_champion(
         'crossings["departure"].dt.hour',
         '(crossings["departure"].dt.hour if ON_SITE else 0 * crossings["wind"])',
     )
-    sample.edit(root / "titlebout.toml", "serving = false", "serving = true")
+    sample.edit(root / "titlebout.toml", "smoke_test = false", "smoke_test = true")
     assert command("train").code == 0
     said = command("evaluate")
 
@@ -439,7 +439,7 @@ def blocks(page: str, language: str) -> list[str]:
 def test_a_metric_of_ones_own_decides(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
     (root / "src" / "ferries" / "costs.py").write_text(blocks("set-the-rules.md", "python")[0], encoding="utf-8")
-    sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nprimary = "ferries.costs:cost"')
+    sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nprimary_metric = "ferries.costs:cost"')
     assert command("train").code == 0
     said = command("evaluate")
 

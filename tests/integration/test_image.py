@@ -74,7 +74,7 @@ def image(containers: None, project: Project, tmp_path_factory: pytest.TempPathF
     _make_base(project, tmp_path_factory.mktemp("base"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serving_package, "BUILDERS", ("podman",))
-        result = serving_package.package(project, project.model_dir, image=True, base=BASE)
+        result = serving_package.package_folder(project, project.model_dir, image=True, base=BASE)
     assert result.image_note == f"built with podman on {BASE}"
     assert result.image is not None
     return result.image

@@ -19,7 +19,7 @@ import pytest
 import crossings
 from titlebout.core.errors import UnsafeError
 from titlebout.core.process import run, start
-from titlebout.core.results import read_json
+from titlebout.core.results import parse_result, read_json, to_json
 from titlebout.repository.project import Project
 from titlebout.serving import package as serving_package
 from titlebout.serving import smoke_test
@@ -71,7 +71,7 @@ def packaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / "scratch").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder / "scratch"))
-        result = serving_package.package(project, project.model_dir, image=True)
+        result = serving_package.package_folder(project, project.model_dir, image=True)
     yield Packaged(project, result, folder / "scratch")
     sys.path[:] = path
 
@@ -111,7 +111,7 @@ def test_the_result_describes_the_bento_and_the_smoke_test(packaged: Packaged) -
     assert result.golden_rows == 256
     assert result.max_difference < 1e-12
     assert result.size_bytes == (packaged.project.root / result.archive).stat().st_size
-    assert serving_package.PackageResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert parse_result(to_json(result.model_dump()), serving_package.PackageResult, "here") == result
 
 
 def test_the_bento_holds_model_code_and_packages_but_no_training_rows(packaged: Packaged) -> None:
@@ -348,7 +348,7 @@ def test_a_tampered_model_is_not_packaged(packaged: Packaged, copied: Project) -
     path.write_bytes(weights)
     shutil.rmtree(copied.root / "build")
     with pytest.raises(UnsafeError, match="do not match the digest in the manifest"):
-        serving_package.package(copied, copied.model_dir)
+        serving_package.package_folder(copied, copied.model_dir)
     assert not (copied.root / "build").exists()
 
 
@@ -364,7 +364,7 @@ def test_a_failed_smoke_test_keeps_the_old_package(
     golden["answers"][0] = [first[0] * (1 + 1e-5), *first[1:]]
     path.write_text(json.dumps(golden), encoding="utf-8")
     with pytest.raises(UnsafeError, match="golden rows differ") as caught:
-        serving_package.package(copied, copied.model_dir)
+        serving_package.package_folder(copied, copied.model_dir)
     assert caught.value.exit_code == 7
     assert (copied.root / "build" / "bento" / "crossings" / "src" / "model" / "golden.json").read_bytes() == before
     assert processes_below(tmp_path) == []
@@ -380,12 +380,12 @@ def test_code_missing_from_the_bento_fails_packaging(
     features.write_text("import elsewhere\n" + features.read_text(encoding="utf-8"), encoding="utf-8")
     (copied.root / "src" / "elsewhere.py").touch()
     with pytest.raises(UnsafeError, match="does not become ready") as caught:
-        serving_package.package(copied, copied.model_dir)
+        serving_package.package_folder(copied, copied.model_dir)
     assert "No module named 'elsewhere'" in str(caught.value.why)
     assert processes_below(tmp_path) == []
 
 
 def test_the_report_shows_the_model_and_the_image_note(packaged: Packaged) -> None:
-    text = serving_package.render_package(packaged.result)
+    text = packaged.result.to_markdown()
     assert f"`{packaged.result.model_sha256}`" in text
     assert "no image was built" in text

@@ -110,7 +110,7 @@ def test_a_part_of_the_data_is_refused(at: Callable[[str], Path], command: Comma
     said = command("train")
 
     assert said.code == 2
-    assert said.error["what"] == "data/ is not what data.dvc says"
+    assert said.error["what"] == "data/ differs from data.dvc"
     assert "dvc checkout data.dvc" in said.error["fix"]
     assert (root / LOCK).read_text() == lock
 
@@ -178,7 +178,7 @@ def test_a_merge_conflict_is_told_before_anything_runs(name: Path, at: Callable[
     for arguments in (["train"], ["evaluate"])[name == CHAMPION :]:
         said = command(*arguments)
         assert said.code == 6
-        assert said.error["what"] == "a merge conflict was not resolved"
+        assert said.error["what"] == "unresolved merge conflict"
         assert said.error["where"] == str(root / name)
 
 

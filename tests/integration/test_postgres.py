@@ -14,7 +14,7 @@ import pytest
 
 import sample
 from arriving import ARRIVED, configure, same_rows
-from titlebout.checks.check import check_project
+from titlebout.checks.check import check_data
 from titlebout.core.errors import ConfigError, DataError, PermissionRefusedError, TemporaryError, TitleboutError
 from titlebout.data import database as data_database
 from titlebout.data.current import read_current
@@ -109,14 +109,14 @@ def test_rows_come_with_the_types_of_their_columns(root: Path) -> None:
 def test_the_whole_loop_runs_on_a_database(root: Path, connection: "psycopg.Connection[Any]") -> None:
     insert(connection, sample.crossings(60, start="2024-04-10", seed=8))
     insert(connection, sample.crossings(500, start="2024-01-01", seed=9))
-    project = configure(root, URL, query=QUERY, late_days=14)
+    project = configure(root, URL, query=QUERY, allowed_lateness_days=14)
 
-    checked, measured = check_project(project, "current"), drift_measure.measure(project)
+    checked, measured = check_data(project, "current"), drift_measure.measure(project)
     assert checked.passed
-    assert checked.rows == measured.arrival["read"] < 500, "rows that cannot be new are not queried"
-    assert (measured.arrival["new"], measured.arrival["late"]) == (360, 60)
+    assert checked.rows == measured.arrival.read < 500, "rows that cannot be new are not queried"
+    assert (measured.arrival.new, measured.arrival.late) == (360, 60)
     result = retraining_retrain.retrain(project, Why("manual"))
-    assert (result.new_rows, result.arrival["ready"]) == (360, 360)
+    assert (result.new_rows, result.arrival.ready) == (360, 360)
 
 
 def test_the_label_column_may_be_filled_later(root: Path, connection: "psycopg.Connection[Any]") -> None:
@@ -124,9 +124,9 @@ def test_the_label_column_may_be_filled_later(root: Path, connection: "psycopg.C
     project = configure(root, URL, query=QUERY)
     waiting = int((ARRIVED["departure"] > "2024-05-01").sum())
 
-    assert check_project(project, "current").passed
+    assert check_data(project, "current").passed
     measured = drift_measure.measure(project)
-    assert (measured.arrival["waiting"], measured.arrival["ready"]) == (waiting, 300 - waiting)
+    assert (measured.arrival.waiting, measured.arrival.ready) == (waiting, 300 - waiting)
 
 
 def test_ids_of_64_bits_join_exactly(root: Path, connection: "psycopg.Connection[Any]", tmp_path: Path) -> None:
@@ -213,6 +213,6 @@ def test_the_address_may_come_from_an_environment_variable(
     monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://reader:p%40ss%2Fw%3Ard%2541@127.0.0.1:{port}/ferries")
 
     same_rows(read_current(configure(root, "${DATABASE_URL}", query=QUERY)).frame)
-    assert check_project(configure(root, "${DATABASE_URL}", query=QUERY), "current").source == "${DATABASE_URL}"
+    assert check_data(configure(root, "${DATABASE_URL}", query=QUERY), "current").source == "${DATABASE_URL}"
     monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://reader:wrong-one@127.0.0.1:{port}/ferries")
     read_error(root, url="${DATABASE_URL}", query=QUERY)

@@ -4,11 +4,10 @@ import json
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 import numpy as np
@@ -28,6 +27,8 @@ from titlebout.core.errors import (
     TitleboutError,
     UnsafeError,
 )
+from titlebout.core.results import to_json
+from titlebout.data.moment import Moment
 from titlebout.forge.client import Forge
 from titlebout.models.champion import allowed_paths, champion_at
 from titlebout.policy import attempts as policy_attempts
@@ -193,7 +194,9 @@ def test_an_attempt_is_written_down_with_how_it_ended(attempted: tuple[Path, ret
     memory = policy_attempts.read(Git(root), LOG)
 
     key = retrain_commit.trailer(Git(root).message(result.commit), retrain_commit.INPUTS_TRAILER)
-    assert memory.attempts == (Attempt("2024-06-11T14:00:00+00:00", "drift", "won", champion.pointer.md5, key or ""),)
+    assert memory.attempts == (
+        Attempt(Moment.parse("2024-06-11T14:00:00+00:00"), "drift", "won", champion.pointer.md5, key or ""),
+    )
 
 
 def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
@@ -227,7 +230,9 @@ def test_the_evidence_of_an_attempt_outlives_its_worktree(
     root, result = attempted
     reports = root / "reports"
 
-    assert json.loads((reports / "evaluate.json").read_text(encoding="utf-8")) == result.evaluation
+    assert json.loads((reports / "evaluate.json").read_text(encoding="utf-8")) == json.loads(
+        to_json(result.evaluation.model_dump())
+    )
     assert (reports / "evaluate.md").read_text(encoding="utf-8").strip() in result.body
     kept = {path.name for path in (reports / "evaluate").iterdir()}
     assert kept == {"predictions.parquet", "gains.svg", "calibration.svg"}
@@ -271,7 +276,7 @@ def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) 
     assert (result.operation, result.commit, result.passed) == ("none", "", False)
     assert Git(calm_project.root).resolve(BRANCH) is None
     assert result.evaluation is not None
-    assert result.evaluation["gain_lower"] <= 0
+    assert result.evaluation.gain_lower <= 0
     (written,) = policy_attempts.read(Git(calm_project.root), LOG).attempts
     assert (written.reason, written.outcome) == ("schedule", {"keep": "lost"}.get(result.verdict, result.verdict))
 
@@ -285,8 +290,8 @@ def test_an_attempt_is_of_the_moment_at_which_the_data_stands_though_the_last_ro
     result = retraining_retrain.retrain(calm_project, Why("schedule"))
 
     (written,) = policy_attempts.read(Git(calm_project.root), LOG).attempts
-    assert written.at == rows["departure"].max().isoformat()
-    assert result.arrival["waiting"] == 60
+    assert str(written.at) == rows["departure"].max().isoformat()
+    assert result.arrival.waiting == 60
 
 
 def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -492,7 +497,11 @@ def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     sample.git(after.root, "branch", "-D", BRANCH)
-    bundle = lost(after, Attempt("2024-06-15", "drift", "won"), Attempt("2024-06-18", "schedule", "lost"))
+    bundle = lost(
+        after,
+        Attempt(Moment.parse("2024-06-15"), "drift", "won"),
+        Attempt(Moment.parse("2024-06-18"), "schedule", "lost"),
+    )
 
     first = propose(after, forge, bundle)
     asked = len(github.calls)
@@ -501,7 +510,7 @@ def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     assert len(github.calls) == asked, "what was told is not told again"
     assert (first.passed, first.operation, first.verdict, first.reason) == (True, "none", "keep", "schedule")
     assert (second.passed, second.operation, second.verdict) == (True, "none", "")
-    assert "nothing new" in retraining_retrain.render_retrain(second)
+    assert "nothing new" in second.to_markdown()
     assert logs_at_origin(after) == [("drift", "won"), ("schedule", "lost")]
     assert Git(after.root).remote_branch(BRANCH) is None
     state = httpx.get(f"{github.url}/_stand-in/state").json()
@@ -518,11 +527,13 @@ def test_the_next_attempt_that_loses_refreshes_the_issue_and_one_that_wins_close
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     proposal_of_a_win = Git(after.root).resolve(f"refs/heads/{BRANCH}")
-    propose(after, forge, lost(after, Attempt("2024-06-01", "drift", "lost")))
+    propose(after, forge, lost(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost")))
     propose(
         after,
         forge,
-        lost(after, Attempt("2024-06-08", "drift", "inconclusive"), title="Retraining ferries: no verdict"),
+        lost(
+            after, Attempt(Moment.parse("2024-06-08"), "drift", "inconclusive"), title="Retraining ferries: no verdict"
+        ),
     )
 
     (issue,) = github.repository.issues
@@ -538,7 +549,7 @@ def test_a_proposal_that_newer_data_does_not_bear_out_is_taken_back_until_one_wi
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     won = propose(after, forge)
-    propose(after, forge, lost(after, Attempt("2024-07-01", "drift", "lost")))
+    propose(after, forge, lost(after, Attempt(Moment.parse("2024-07-01"), "drift", "lost")))
 
     (pull,) = github.repository.pulls
     (issue,) = github.repository.issues
@@ -559,7 +570,7 @@ def test_a_proposal_that_newer_data_does_not_bear_out_is_taken_back_until_one_wi
 def test_what_was_not_told_is_told_by_the_next_run(
     after: Project, forge: Forge, github: GithubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle = lost(after, Attempt("2024-06-01", "drift", "lost"))
+    bundle = lost(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost"))
     with monkeypatch.context() as patch:
         patch.setattr(forge, "ensure_issue", _gone_for_now)
         with pytest.raises(TemporaryError):
@@ -583,19 +594,22 @@ def _gone_for_now(*_: object) -> None:
         ({"action": "attempt", "reason": "drift", "at": "2024-06-09T14:00:00+00:00"}, False),
         ({"action": "attempt", "reason": "age", "at": "2024-06-10T14:00:00+00:00"}, False),
         ({"action": "wait", "reason": "drift", "at": "2024-06-10T14:00:00+00:00"}, False),
-        ({"action": "attempt", "reason": "drift", "at": ""}, False),
+        ({"action": "attempt", "reason": "drift", "at": "12000"}, False),
+        ({"action": "attempt", "reason": "drift", "at": None}, False),
         (None, False),
     ],
 )
 def test_only_what_led_to_this_attempt_is_shown_as_its_evidence(
-    calm_project: Project, decided: dict[str, str] | None, shown: bool
+    calm_project: Project, decided: dict[str, Any] | None, shown: bool
 ) -> None:
     calm_project.reports.mkdir(exist_ok=True)
     (calm_project.reports / "decide.md").write_text("### Decision: retrain\n", encoding="utf-8")
     if decided is not None:
-        (calm_project.reports / "decide.json").write_text(json.dumps(decided), encoding="utf-8")
+        (calm_project.reports / "decide.json").write_text(
+            json.dumps({"schema_version": 1, "step": "decide", "passed": True} | decided), encoding="utf-8"
+        )
 
-    found = retraining_retrain._evidence(calm_project, "drift", "2024-06-10T14:00:00+00:00")
+    found = retraining_retrain._evidence(calm_project, "drift", Moment.parse("2024-06-10T14:00:00+00:00"))
 
     assert bool(found) == shown
     assert ("### Decision: retrain" in found) == shown
@@ -606,7 +620,7 @@ def test_a_forge_without_issues_stops_neither_the_log_nor_the_proposal(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     github.faults = [Fault(refusal(410, "Issues are disabled for this repo"), path="/issues$", times=9)]
-    tried = propose(after, forge, lost(after, Attempt("2024-06-01", "drift", "lost")))
+    tried = propose(after, forge, lost(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost")))
 
     assert "no issue could be had" in tried.reasons[0]
     assert logs_at_origin(after) == [("drift", "lost")]
@@ -615,7 +629,7 @@ def test_a_forge_without_issues_stops_neither_the_log_nor_the_proposal(
 
 def test_a_log_that_was_tampered_with_reaches_origin_without_what_is_no_attempt(after: Project, forge: Forge) -> None:
     git = Git(after.root)
-    good = json.dumps(asdict(Attempt("2024-06-11", "age", "lost")))
+    good = policy_attempts._line(Attempt(Moment.parse("2024-06-11"), "age", "lost"))
     commit = git.commit_file(policy_attempts.FILE, f'{good}\n{{"at": "$(touch x)"}}\n', "Tampered", None)
     git.run("update-ref", LOG, commit)
     bundle = after.root / "build" / "tampered.bundle"

@@ -10,14 +10,16 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from titlebout.backtest import simulation as backtest_simulation
-from titlebout.backtest.simulation import Arrived, Season, Turn, play
+from titlebout.backtest import strategies as backtest_strategies
+from titlebout.backtest.simulation import Arrived, PeriodOutcome, Season, play
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.names import POLICIES
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.rules import Decision, Measured
-from titlebout.settings.config import Params, Settings
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
 
 NAMES = list(POLICIES)
 WEEK, WEEKS = 210, 8  # rows of a week, and weeks that arrive
@@ -103,12 +105,12 @@ TURNED = arriving(slope=lambda at: 2.0 if at < 3 else -2.0)  # the world turns a
 SHIFTED = arriving(shift=lambda at: 0.0 if at < 3 else 3.0)
 
 
-def timeless(season: Season) -> tuple[Turn, ...]:
-    return tuple(replace(turn, seconds=0.0) for turn in backtest_simulation.turns)
+def timeless(season: Season) -> tuple[PeriodOutcome, ...]:
+    return tuple(turn.replace(seconds=0.0) for turn in season.outcomes)
 
 
 def decisions(season: Season) -> list[str]:
-    return [turn.decision for turn in backtest_simulation.turns]
+    return [turn.decision for turn in season.outcomes]
 
 
 def refused(periods: list[Arrived], at: int) -> list[Arrived]:
@@ -127,7 +129,7 @@ def test_never_attempts_nothing_and_serves_the_first_model_for_ever() -> None:
     found = play(START, TURNED, BY["never"], team)
 
     assert (found.attempts, found.pull_requests, found.seconds, len(team.fitted_on)) == (0, 0, 0.0, 1)
-    assert found.turns[-1].loss > 2 * found.turns[0].loss
+    assert found.outcomes[-1].loss > 2 * found.outcomes[0].loss
 
 
 @pytest.mark.parametrize("name", ["every", "every_ungated"])
@@ -135,7 +137,7 @@ def test_every_attempts_each_period(name: str) -> None:
     found = play(START, CALM, BY[name], Made())
 
     assert decisions(found) == ["attempt"] * WEEKS
-    assert found.seconds == sum(turn.seconds for turn in found.turns) > 0
+    assert found.seconds == sum(turn.seconds for turn in found.outcomes) > 0
 
 
 def test_without_a_gate_every_attempt_replaces_the_model_and_with_one_a_challenger_has_to_win() -> None:
@@ -143,14 +145,14 @@ def test_without_a_gate_every_attempt_replaces_the_model_and_with_one_a_challeng
 
     assert ungated.pull_requests == ungated.attempts == WEEKS
     assert gated.pull_requests < gated.attempts
-    assert {turn.verdict for turn in gated.turns} <= {"promote", "keep", "inconclusive"}
+    assert {turn.verdict for turn in gated.outcomes} <= {"promote", "keep", "inconclusive"}
 
 
 def test_the_mean_loss_counts_rows_not_periods() -> None:
     short = replace(TURNED[4], rows=TURNED[4].rows.head(30))
     found = play(START, [CALM[0], short], BY["never"], Made())
 
-    first, second = found.turns
+    first, second = found.outcomes
     assert found.mean_loss == pytest.approx((first.loss * WEEK + second.loss * 30) / (WEEK + 30))
 
 
@@ -158,10 +160,10 @@ def test_a_winner_serves_from_the_next_period_on() -> None:
     team = Made()
     found, fixed = play(START, TURNED, BY["every_ungated"], team), play(START, TURNED, BY["never"], Made())
 
-    assert found.turns[0].loss == fixed.turns[0].loss  # though its attempt came in this period
+    assert found.outcomes[0].loss == fixed.outcomes[0].loss  # though its attempt came in this period
     y, x = TURNED[1].rows["y"], TURNED[1].rows
     answers = LogisticRegression().fit(team.fitted_on[1][["x"]], team.fitted_on[1]["y"]).predict_proba(x[["x"]])
-    assert found.turns[1].loss == pytest.approx(-np.log(answers[np.arange(WEEK), y]).mean())
+    assert found.outcomes[1].loss == pytest.approx(-np.log(answers[np.arange(WEEK), y]).mean())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -185,8 +187,8 @@ def test_a_label_is_unknown_until_its_delay_is_over(name: str) -> None:
     found = play(START, TURNED, BY[name], team, label_delay=2)
     again = play(START, spoilt(4), BY[name], other, label_delay=2)
 
-    known = [(turn.decision, turn.reason, turn.verdict, turn.told) for turn in found.turns[:6]]
-    assert [(turn.decision, turn.reason, turn.verdict, turn.told) for turn in again.turns[:6]] == known
+    known = [(turn.decision, turn.reason, turn.verdict, turn.detail) for turn in found.outcomes[:6]]
+    assert [(turn.decision, turn.reason, turn.verdict, turn.detail) for turn in again.outcomes[:6]] == known
     newest = TURNED[WEEKS - 3].rows["at"].max()
     assert all(rows["at"].max() <= newest for rows in team.fitted_on)
     assert all("y" not in current for current in team.shown[1::2])
@@ -196,7 +198,7 @@ def test_labels_that_come_late_do_not_shorten_a_cool_down() -> None:
     shifted = arriving(shift=lambda at: 0.0 if at < 3 else 3.0, number=16)
     found = play(START, shifted, BY["titlebout"], Made(), label_delay=4)
 
-    tried = [at for at, turn in enumerate(found.turns) if turn.reason == "drift"]
+    tried = [at for at, turn in enumerate(found.outcomes) if turn.reason == "drift"]
     assert len(tried) > 1
     assert min(np.diff(tried)) >= SETTINGS.policy.cool_down_periods
 
@@ -221,11 +223,11 @@ def test_a_refused_batch_stops_a_checked_contender_and_is_never_learned_from(nam
     team, periods = Made(), refused(SHIFTED, 4)
     found = play(START, periods, BY[name], team)
 
-    assert found.turns[4].decision == "stop"
-    assert found.turns[4].told == "the data is refused: 3 columns are missing"
+    assert found.outcomes[4].decision == "stop"
+    assert found.outcomes[4].detail == "the data is refused: 3 columns are missing"
     batch = set(periods[4].rows["at"])
     assert all(batch.isdisjoint(rows["at"]) for rows in (*team.fitted_on, *team.shown))
-    assert [turn.decision for turn in found.turns if turn.name != "week 4"].count("stop") == 0
+    assert [turn.decision for turn in found.outcomes if turn.name != "week 4"].count("stop") == 0
 
 
 def test_who_checks_nothing_learns_from_what_would_be_refused() -> None:
@@ -241,9 +243,9 @@ def test_drift_by_the_defaults_attempts_only_when_something_moved() -> None:
         calm, moved = (play(START, periods, BY[name], Made()) for periods in (CALM, SHIFTED))
 
         assert calm.attempts == 0
-        assert [turn.decision for turn in moved.turns[:4]] == ["nothing"] * 3 + ["attempt"]
-        assert moved.turns[3].reason == "drift"
-        assert moved.turns[3].told == "50% of the columns drifted"
+        assert [turn.decision for turn in moved.outcomes[:4]] == ["nothing"] * 3 + ["attempt"]
+        assert moved.outcomes[3].reason == "drift"
+        assert moved.outcomes[3].detail == "50% of the columns drifted"
 
 
 def test_half_of_the_columns_is_less_often_reached_than_one() -> None:
@@ -258,9 +260,9 @@ def test_titlebout_rests_in_calm_weeks_and_answers_a_turn_of_the_world() -> None
     calm, turned = (play(START, periods, BY["titlebout"], Made(days=14)) for periods in (CALM, TURNED))
 
     assert calm.attempts == 0
-    first = next(turn for turn in turned.turns if turn.decision == "attempt")
+    first = next(turn for turn in turned.outcomes if turn.decision == "attempt")
     assert (first.name, first.reason) == ("week 3", "perf_decay")
-    won = [turn.name for turn in turned.turns if turn.verdict == "promote"]
+    won = [turn.name for turn in turned.outcomes if turn.verdict == "promote"]
     assert won == ["week 7"]  # the first challenger had seen nothing of the new world; then came the cool-down
 
 
@@ -272,15 +274,15 @@ def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.M
         asked.append((measured, shipped(measured, *others)))
         return asked[-1][1]
 
-    monkeypatch.setattr(policy_rules, "decide", noted)
+    monkeypatch.setattr(backtest_strategies, "decide", noted)
     found = play(START, TURNED, BY["titlebout"], Made())
 
     assert [(decision.action, decision.reason, decision.sentence) for _, decision in asked] == [
-        (turn.decision, turn.reason, turn.told) for turn in found.turns
+        (turn.decision, turn.reason, turn.detail) for turn in found.outcomes
     ]
     (first, _), (fourth, _) = asked[0], asked[3]
     assert (first.new_rows, first.champion, first.drift.value) == (WEEK, "0", 0.0)
-    assert first.won_at == START["at"].max().isoformat()
+    assert str(first.won_at) == START["at"].max().isoformat()
     assert fourth.decay.value is not None
     assert fourth.decay.value > SETTINGS.policy.decay_z
 
@@ -290,18 +292,18 @@ def test_a_follow_up_comes_after_a_promotion_for_decay() -> None:
     periods = arriving(slope=lambda at: 2.0 if at < 1 else -2.0, number=12)
     found = play(START, periods, BY["titlebout"], Made(settings=settings, days=14))
 
-    won = next(at for at, turn in enumerate(found.turns) if turn.verdict == "promote")
-    assert found.turns[won].reason == "perf_decay"
-    assert [turn.reason for turn in found.turns[won + 1 : won + 3]] == ["", "follow_up"]
+    won = next(at for at, turn in enumerate(found.outcomes) if turn.verdict == "promote")
+    assert found.outcomes[won].reason == "perf_decay"
+    assert [turn.reason for turn in found.outcomes[won + 1 : won + 3]] == ["", "follow_up"]
     never = play(START, periods, BY["never"], Made())
-    assert found.turns[won + 1].loss < never.turns[won + 1].loss / 2
+    assert found.outcomes[won + 1].loss < never.outcomes[won + 1].loss / 2
 
 
 def test_attempts_that_were_refused_are_remembered_by_the_cool_down() -> None:
     settings = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_rows": 10**6})})
     found = play(START, SHIFTED, BY["titlebout"], Made(settings=settings))
 
-    tried = [turn for turn in found.turns if turn.decision == "attempt" and turn.reason == "drift"]
+    tried = [turn for turn in found.outcomes if turn.decision == "attempt" and turn.reason == "drift"]
     assert [turn.name for turn in tried] == ["week 3", "week 7"]
     assert {turn.verdict for turn in tried} == {"inconclusive"}
     assert found.pull_requests == 0
@@ -309,14 +311,14 @@ def test_attempts_that_were_refused_are_remembered_by_the_cool_down() -> None:
 
 def test_the_rule_of_the_gate_is_that_of_the_reason() -> None:
     rules: list[tuple[str, int]] = []
-    shipped = backtest_simulation.gate.decide
+    shipped = backtest_simulation.gate_decision.decide
 
     def noted(bout: Any, settings: Any, reason: str, uses: int) -> Any:
         rules.append((reason, uses))
         return shipped(bout, settings, reason, uses)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backtest_simulation.gate, "decide", noted)
+        patch.setattr(backtest_simulation.gate_decision, "decide", noted)
         play(START, SHIFTED, BY["every"], Made())
         play(START, SHIFTED, BY["any_drift"], Made())
 
@@ -333,8 +335,8 @@ def test_a_challenger_that_cannot_be_fitted_leaves_the_champion_in_service() -> 
 
     found = play(START, CALM, BY["every"], Tired())
 
-    assert found.turns[-1].verdict == "inconclusive"
-    assert found.turns[-1].decision == "attempt"
+    assert found.outcomes[-1].verdict == "inconclusive"
+    assert found.outcomes[-1].decision == "attempt"
 
 
 def test_the_same_season_twice_is_the_same() -> None:
@@ -353,4 +355,4 @@ def test_a_policy_of_ones_own_can_play_too() -> None:
 
     found = play(START, CALM, Contender("own", "Mine.", when_asked), Made())
 
-    assert [turn.reason for turn in found.turns][:4] == ["", "", "", "manual"]
+    assert [turn.reason for turn in found.outcomes][:4] == ["", "", "", "manual"]

@@ -9,8 +9,8 @@ import pytest
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.results import to_json
 from titlebout.drift import false_alarms
-from titlebout.drift.false_alarms import SelftestResult, render_selftest, selftest
-from titlebout.settings.config import DriftSettings
+from titlebout.drift.false_alarms import SelftestResult, count_false_alarms
+from titlebout.settings.drift import DriftSettings
 
 SETTINGS = DriftSettings()
 
@@ -28,21 +28,21 @@ def crossings(rows: int, seed: int = 0) -> pd.DataFrame:
 
 
 def rates(result: SelftestResult) -> dict[str, float]:
-    return {trial["windows"]: trial["rate"] for trial in result.trials}
+    return {trial.windows: trial.rate for trial in result.trials}
 
 
 def test_a_quiet_reference_keeps_the_promise() -> None:
-    result = selftest(crossings(1200), SETTINGS, "when", "late")
+    result = count_false_alarms(crossings(1200), SETTINGS, "when", "late")
     assert (result.passed, result.verdict, result.rows, result.window) == (True, "kept", 1200, 300)
     assert rates(result)["random rows"] <= 0.02
-    assert [trial["runs"] for trial in result.trials] == [false_alarms.RANDOM_RUNS, false_alarms.CONSECUTIVE_RUNS]
-    assert all(trial["low"] <= trial["rate"] <= trial["high"] for trial in result.trials)
-    assert "promise kept" in render_selftest(result)
-    assert json.loads(to_json(result.to_dict()))["step"] == "drift-selftest"
+    assert [trial.runs for trial in result.trials] == [false_alarms.RANDOM_RUNS, false_alarms.CONSECUTIVE_RUNS]
+    assert all(trial.low <= trial.rate <= trial.high for trial in result.trials)
+    assert "promise kept" in result.to_markdown()
+    assert json.loads(to_json(result.model_dump()))["step"] == "drift-selftest"
 
 
 def test_the_same_reference_says_the_same_twice() -> None:
-    first, second = (selftest(crossings(800), SETTINGS, "when", "late") for _ in range(2))
+    first, second = (count_false_alarms(crossings(800), SETTINGS, "when", "late") for _ in range(2))
     assert first == second
 
 
@@ -52,21 +52,21 @@ def test_a_reference_that_changes_within_itself_breaks_the_promise() -> None:
     for position in range(5):
         brief = (rows.index >= 150 * position) & (rows.index < 150 * position + 200)
         rows[f"column {position}"] = np.random.default_rng(position).normal(size=800) + 40 * brief
-    result = selftest(rows, SETTINGS, "when", "late")
+    result = count_false_alarms(rows, SETTINGS, "when", "late")
     assert rates(result)["random rows"] <= 0.02
     assert (result.passed, result.verdict) == (False, "broken")
     assert set(result.alarms) <= {f"column {position}" for position in range(5)}
     assert "windows of consecutive rows" in result.reasons[0]
-    assert "drift.group" in render_selftest(result)
+    assert "drift.entity" in result.to_markdown()
 
 
 def test_groups_and_ignored_columns_are_kept_out() -> None:
     rows = crossings(400).loc[np.repeat(np.arange(400), 10)].reset_index(drop=True)
     rows = rows.assign(who=rows.index // 10, noise=1)
-    settings = SETTINGS.model_copy(update={"group": ("who",), "ignore": ("noise",)})
-    assert selftest(rows, settings, "when", "late").rows == 400
+    settings = SETTINGS.model_copy(update={"entity": ("who",), "ignore": ("noise",)})
+    assert count_false_alarms(rows, settings, "when", "late").rows == 400
 
 
 def test_too_short_a_reference_is_told() -> None:
     with pytest.raises(InconclusiveError, match="too few"):
-        selftest(crossings(399), SETTINGS, "when", "late")
+        count_false_alarms(crossings(399), SETTINGS, "when", "late")

@@ -20,7 +20,7 @@ import pytest
 
 import sample
 from arriving import ARRIVED, configure, same_rows
-from titlebout.checks.check import check_project
+from titlebout.checks.check import check_data, check_tracked
 from titlebout.core.errors import (
     ConfigError,
     DataError,
@@ -36,7 +36,6 @@ from titlebout.data.current import read_current
 from titlebout.data.database import Query, read_rows
 from titlebout.doctor import doctor
 from titlebout.drift import measure as drift_measure
-from titlebout.drift import report as drift_report
 from titlebout.repository.project import Project
 from titlebout.retraining import retrain as retraining_retrain
 from titlebout.retraining.reason import Why
@@ -70,11 +69,11 @@ def test_an_incomplete_last_line_is_counted_and_one_inside_is_refused(root: Path
     log, project = root / "incoming" / "log.jsonl", Project.find(root)
     log.write_bytes(to_jsonl(ARRIVED)[:-9])
 
-    checked, measured = check_project(project, "current"), drift_measure.measure(project)
+    checked, measured = check_data(project, "current"), drift_measure.measure(project)
     assert checked.rows == 299
     assert "unfinished last line of 1 files" in checked.reasons[-1]
-    assert (measured.arrival["read"], measured.arrival["unfinished"]) == (299, 1)
-    assert "1 files with an unfinished last line" in drift_report.render_drift(measured)
+    assert (measured.arrival.read, measured.arrival.unfinished) == (299, 1)
+    assert "1 files with an unfinished last line" in measured.to_markdown()
 
     log.write_bytes(to_jsonl(ARRIVED)[:-9] + b"\n" + to_jsonl(ARRIVED.head(1)))
     with pytest.raises(DataError, match="not a JSON object") as caught:
@@ -88,8 +87,8 @@ def test_logs_without_a_complete_line_mean_no_current_data(root: Path) -> None:
     (root / "incoming" / "b.jsonl").write_bytes(b"")
     project = Project.find(root)
 
-    assert check_project(project, "current").reasons == ("nothing has arrived yet",)
-    assert drift_measure.measure(project).arrival["unfinished"] == 1
+    assert check_data(project, "current").reasons == ("nothing has arrived yet",)
+    assert drift_measure.measure(project).arrival.unfinished == 1
     with pytest.raises(InconclusiveError, match="nothing has arrived yet"):
         retraining_retrain.retrain(project, Why("manual"))
 
@@ -99,7 +98,7 @@ def test_an_incomplete_line_in_tracked_data_is_refused(root: Path, tmp_path: Pat
     (root / "data" / "log.jsonl").write_bytes(to_jsonl(ARRIVED)[:-9])
 
     with pytest.raises(DataError, match="not a JSON object"):
-        check_project(Project.find(root), "tracked")
+        check_tracked(Project.find(root))
 
 
 # --- buckets
@@ -182,10 +181,10 @@ def test_the_whole_loop_runs_on_a_bucket(root: Path, bucket: Callable[[str, byte
     put_three_files(bucket, "log")
     project = configure(root, f"s3://{BUCKET}/log")
 
-    assert check_project(project, "current").rows == 300
-    assert check_project(project, "current").passed
+    assert check_data(project, "current").rows == 300
+    assert check_data(project, "current").passed
     result = drift_measure.measure(project)
-    assert (result.new_rows, result.arrival["ready"], result.arrival["read"]) == (300, 300, 300)
+    assert (result.new_rows, result.arrival.ready, result.arrival.read) == (300, 300, 300)
 
 
 @pytest.mark.parametrize("url", ["s3://no-such-bucket/log", "s3://no-such-bucket/log/*.csv"])
@@ -309,9 +308,9 @@ def test_a_query_returns_the_rows_of_a_database(root: Path, database: sqlite3.Co
     project = configure(root, "sqlite:///store/log.db", query=WITHOUT_ID)
 
     same_rows(read_current(project).frame)
-    assert check_project(project, "current").passed
+    assert check_data(project, "current").passed
     result = drift_measure.measure(project)
-    assert (result.new_rows, result.arrival["ready"]) == (300, 300)
+    assert (result.new_rows, result.arrival.ready) == (300, 300)
 
 
 def test_a_table_is_read_by_its_name_in_chunks(
@@ -337,15 +336,15 @@ def test_only_rows_that_may_be_new_are_queried(root: Path, database: sqlite3.Con
     old = sample.crossings(600).assign(departure=lambda f: f["departure"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     old.to_sql("crossings", database, index_label="id", if_exists="append")
     database.commit()
-    project = configure(root, "sqlite:///store/log.db", query=WITHOUT_ID, late_days=5)
+    project = configure(root, "sqlite:///store/log.db", query=WITHOUT_ID, allowed_lateness_days=5)
     tracked = sample.crossings()
     oldest = tracked["departure"].max().floor("D") - pd.Timedelta(days=6)
     found = read_current(project, tracked).frame
 
     assert len(read_current(project).frame) == 900
     assert len(found) == 300 + (tracked["departure"] >= oldest).sum()
-    assert check_project(project, "current").rows == len(found)
-    assert drift_measure.measure(project).arrival["new"] == 300
+    assert check_data(project, "current").rows == len(found)
+    assert drift_measure.measure(project).arrival.new == 300
 
 
 @pytest.mark.parametrize(
@@ -441,7 +440,7 @@ def test_labels_can_have_their_own_source_and_come_late(
     project = configure(root, "incoming", id=["id"], labels="memory://labels")
 
     measured = drift_measure.measure(project)
-    assert (measured.new_rows, measured.arrival["ready"], measured.arrival["waiting"]) == (300, 0, 300)
+    assert (measured.new_rows, measured.arrival.ready, measured.arrival.waiting) == (300, 0, 300)
     assert {column["name"] for column in measured.columns}.isdisjoint({"late", "id"})
     with pytest.raises(InconclusiveError, match="0 new rows are too few") as caught:
         retraining_retrain.retrain(project, Why("manual"))
@@ -452,21 +451,21 @@ def test_labels_can_have_their_own_source_and_come_late(
         "/labels/a.csv",
         pd.concat([first_labels, first_labels, pd.DataFrame({"id": [9999], "late": [1]})]).to_csv(index=False).encode(),
     )
-    checked, measured = check_project(project, "current"), drift_measure.measure(project)
+    checked, measured = check_data(project, "current"), drift_measure.measure(project)
     assert checked.passed
     assert "1 labels are of rows that are not there" in checked.reasons[-1]
-    assert (measured.arrival["ready"], measured.arrival["waiting"], measured.arrival["unknown_labels"]) == (200, 100, 1)
+    assert (measured.arrival.ready, measured.arrival.waiting, measured.arrival.unknown_labels) == (200, 100, 1)
 
     result = retraining_retrain.retrain(project, Why("manual"))
     assert result.new_rows == 200
-    assert result.arrival["waiting"] == 100
-    assert "300 new (" in retraining_retrain.render_retrain(result)
+    assert result.arrival.waiting == 100
+    assert "300 new (" in result.to_markdown()
 
     memory.pipe_file(
         "/labels/b.csv", with_ids[["id", "late"]].assign(late=lambda f: 1 - f["late"]).to_csv(index=False).encode()
     )
     with pytest.raises(DataError, match="200 rows have labels that contradict"):
-        check_project(project, "current")
+        check_data(project, "current")
 
 
 def test_labels_need_id_columns_in_the_tracked_data(root: Path, database: sqlite3.Connection) -> None:
@@ -509,7 +508,7 @@ def test_late_rows_are_added_and_counted(root: Path) -> None:
         5,
     )
     result = retraining_retrain.retrain(project, Why("manual"))
-    assert (result.new_rows, result.arrival["late"], result.arrival["too_late"]) == (360, 60, 5)
+    assert (result.new_rows, result.arrival.late, result.arrival.too_late) == (360, 60, 5)
     assert counts["watermark"] == sample.crossings()["departure"].max().isoformat()
 
 

@@ -66,11 +66,11 @@ def test_without_candidates_the_manifest_has_no_window(repository: Path, changed
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("windows: [14]", "windows: [0]", "whole numbers from 1 on"),
+        ("windows: [14]", "windows: [0]", "must contain only whole numbers of at least 1"),
         (
             "  time: departure\n  drop: []\nsplit:\n  by: time",
             "  drop: []\nsplit:\n  by: hash",
-            "no time column is named",
+            "data.time is empty",
         ),
     ],
 )

@@ -144,7 +144,7 @@ def test_a_storage_is_configured_beside_the_in_tree_remote(generate: Generate, r
     assert config["core"]["remote"] == "in-tree"
     assert dict(config["'remote \"storage\"'"]) == {"url": REMOTES[remote], "verify": "true"}
     pyproject = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
-    assert pyproject["project"]["dependencies"] == [f"dvc[{'gs' if remote == 'gcs' else remote}]>=3.67,<4"]
+    assert pyproject["dependency-groups"]["storage"] == [f"dvc[{'gs' if remote == 'gcs' else remote}]>=3.67,<4"]
     assert tomllib.loads((project / "titlebout.toml").read_text("utf-8"))["package"] == {"registry": "ghcr.io/acme"}
     assert REMOTES[remote] in (project / "README.md").read_text("utf-8")
 
@@ -182,12 +182,12 @@ def test_another_name_changes_the_name_and_leaves_the_example_as_it_was_trained(
         ({"project_name": "\N{PILE OF POO}", "project_slug": "fine"}, "project_name"),
         ({"data_file": "/etc/hostname"}, "belong together"),
         ({"data_file": "relative.csv", "target": "y"}, "full path"),
-        ({"data_file": "/no/such/file.csv", "target": "y"}, "no such file"),
+        ({"data_file": "/no/such/file.csv", "target": "y"}, "does not exist"),
         ({"remote": "s3"}, "belong together"),
         ({"remote_url": "s3://bucket"}, "belong together"),
-        ({"remote": "s3", "remote_url": "http://169.254.169.254/"}, "looks like s3://"),
-        ({"remote": "s3", "remote_url": "s3://b\nverify = false"}, "looks like s3://"),
-        ({"remote": "ssh", "remote_url": "ssh://user:secret@host/path"}, "passwords"),
+        ({"remote": "s3", "remote_url": "http://169.254.169.254/"}, "has the form s3://"),
+        ({"remote": "s3", "remote_url": "s3://b\nverify = false"}, "has the form s3://"),
+        ({"remote": "ssh", "remote_url": "ssh://user:secret@host/path"}, "remove the password"),
         ({"container_registry": 'ghcr.io/acme" # '}, "container_registry"),
     ],
 )

@@ -20,18 +20,21 @@ TRIGGERS = {
     "drift.yml": {"schedule", "workflow_dispatch"},
     "retrain.yml": {"workflow_call", "workflow_dispatch", "repository_dispatch"},
     "deliver.yml": {"push", "workflow_dispatch"},
-    "root/ci.yml": {"push", "pull_request", "workflow_dispatch"},
+    "root/ci.yml": {"push", "pull_request", "schedule", "workflow_dispatch"},
+    "root/release.yml": {"push"},
 }
 READS = {"contents": "read"}
 LOOKS = {"contents": "read", "pull-requests": "read"}
 TELLS = {"contents": "read", "issues": "write"}
 PROPOSES = {"contents": "write", "pull-requests": "write", "statuses": "write", "issues": "write"}
+PUBLISHES = {"id-token": "write", "attestations": "write"}
 PERMISSIONS = {
     "ci.yml": {"code": READS, "model": READS},
     "drift.yml": {"check": LOOKS, "tell": TELLS, "retrain": PROPOSES},
     "retrain.yml": {"train": READS, "propose": PROPOSES},
     "deliver.yml": {"package": READS},
-    "root/ci.yml": {"check": READS},
+    "root/ci.yml": {"lint": READS, "test": READS, "nightly": READS, "green": {}},
+    "root/release.yml": {"build": READS, "publish": PUBLISHES},
 }
 OWNERS = {"actions", "astral-sh"}
 
@@ -66,7 +69,9 @@ def test_a_job_has_the_rights_listed_here_and_says_why(name: str) -> None:
     assert load(name)["permissions"] == {}
     assert {job: given["permissions"] for job, given in jobs(name).items()} == PERMISSIONS[name]
     lines = re.findall(
-        r"^ +(?:contents|pull-requests|statuses|issues): (?:read|write).*$", WORKFLOWS[name].read_text(), re.MULTILINE
+        r"^ +(?:contents|pull-requests|statuses|issues|id-token|attestations): (?:read|write).*$",
+        WORKFLOWS[name].read_text(),
+        re.MULTILINE,
     )
     assert lines
     assert all(re.search(r"# \w+", line) for line in lines)

@@ -7,42 +7,42 @@ from typing import Any
 import pytest
 
 import sample
-from titlebout.doctor import LARGEST_REMOTE, doctor, render_doctor
+from titlebout.doctor import LARGEST_REMOTE, doctor
 from titlebout.repository.git import Git
 
 ADVICE_OF_THE_SAMPLE = {"lock", "champion", "workflows", "current data"}
 
 
 def found(start: Path) -> dict[str, dict[str, Any]]:
-    return {finding["name"]: finding for finding in doctor(start).findings}
+    return {finding.name: finding for finding in doctor(start).findings}
 
 
 def broken(start: Path) -> set[str]:
-    return {name for name, finding in found(start).items() if not finding["ok"]}
+    return {name for name, finding in found(start).items() if not finding.ok}
 
 
 def test_a_repository_in_order_passes_and_what_is_only_advice_does_not_fail(root: Path) -> None:
     result = doctor(root)
     assert result.passed
     assert broken(root) == ADVICE_OF_THE_SAMPLE
-    assert all(finding["fix"] for finding in result.findings if not finding["ok"])
+    assert all(finding.fix for finding in result.findings if not finding.ok)
 
 
 def test_outside_a_repository_it_says_how_to_get_one(tmp_path: Path) -> None:
     result = doctor(tmp_path)
     assert not result.passed
     assert broken(tmp_path) == {"git", "settings"}
-    assert "titlebout new" in found(tmp_path)["settings"]["fix"]
+    assert "titlebout new" in found(tmp_path)["settings"].fix
 
 
 def test_a_repository_without_a_commit_is_not_ready(root: Path) -> None:
     sample.git(root, "update-ref", "-d", "HEAD")
-    assert "git commit" in found(root)["git"]["fix"]
+    assert "git commit" in found(root)["git"].fix
 
 
 @pytest.mark.usefixtures("no_identity")
 def test_without_an_identity_git_cannot_commit(root: Path) -> None:
-    assert "git config user.name" in found(root)["identity"]["fix"]
+    assert "git config user.name" in found(root)["identity"].fix
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_without_an_identity_git_cannot_commit(root: Path) -> None:
 )
 def test_a_file_that_cannot_be_read_is_named(root: Path, name: str, path: str, text: str) -> None:
     (root / path).write_text(text, encoding="utf-8")
-    assert not found(root)[name]["ok"]
-    assert found(root)[name]["what"]
+    assert not found(root)[name].ok
+    assert found(root)[name].what
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_read_is_named(root: Path, name: str, path: str, t
 def test_a_file_that_is_missing_fails_the_command(root: Path, name: str, path: str) -> None:
     (root / path).unlink()
     assert not doctor(root).passed
-    assert not found(root)[name]["ok"]
+    assert not found(root)[name].ok
 
 
 def test_an_object_that_is_neither_in_the_remote_nor_in_the_cache_is_missed(root: Path) -> None:
@@ -78,21 +78,21 @@ def test_an_object_that_is_neither_in_the_remote_nor_in_the_cache_is_missed(root
         path.unlink()
     assert "data" not in broken(root), "one copy is enough"
     data[-1].unlink()
-    assert found(root)["data"]["what"].startswith("2024-03.parquet is neither in dvc-remote/")
-    assert "dvc push" in found(root)["data"]["fix"]
+    assert found(root)["data"].what.startswith("2024-03.parquet is neither in dvc-remote/")
+    assert "dvc push" in found(root)["data"].fix
 
 
 def test_a_remote_elsewhere_is_named_and_not_asked(root: Path) -> None:
     sample.edit(root / ".dvc" / "config", "url = ../dvc-remote", "url = s3://bucket/path")
-    assert found(root)["data"]["ok"]
-    assert "s3://bucket/path, which was not asked" in found(root)["data"]["what"]
+    assert found(root)["data"].ok
+    assert "s3://bucket/path, which was not asked" in found(root)["data"].what
 
 
 def test_an_in_tree_remote_that_outgrew_git_is_told_how_to_move(root: Path) -> None:
     with (root / "dvc-remote" / "large").open("wb") as file:
         file.truncate(LARGEST_REMOTE + 1)
     assert doctor(root).passed
-    assert "dvc push --remote storage" in found(root)["remote size"]["fix"]
+    assert "dvc push --remote storage" in found(root)["remote size"].fix
 
 
 def test_the_lock_is_compared_with_what_is_installed(root: Path) -> None:
@@ -100,40 +100,38 @@ def test_the_lock_is_compared_with_what_is_installed(root: Path) -> None:
 
     have = version("click")
     (root / "requirements.lock").write_text(f"click=={have} \\\n    --hash=sha256:00\nnot-installed==1.0\n")
-    assert found(root)["lock"]["ok"]
+    assert found(root)["lock"].ok
     (root / "requirements.lock").write_text("click==0.0.1 ; python_version < '3'\n")
-    assert found(root)["lock"]["what"] == (
-        f"1 packages differ from requirements.lock: click is {have}, locked is 0.0.1"
-    )
+    assert found(root)["lock"].what == (f"1 packages differ from requirements.lock: click is {have}, locked is 0.0.1")
     (root / "requirements.lock").write_text(f"click==0.0.1 ; python_version < '3'\nclick=={have}\n")
-    assert found(root)["lock"]["ok"]
+    assert found(root)["lock"].ok
 
 
 def test_a_check_that_breaks_does_not_take_the_others_with_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "pipelines" / "ferries" / "params.yaml").unlink()
     (root / "pipelines" / "ferries" / "params.yaml").mkdir()
-    assert found(root)["parameters"]["what"].startswith("IsADirectoryError")
-    assert found(root)["suite"]["ok"]
+    assert found(root)["parameters"].what.startswith("IsADirectoryError")
+    assert found(root)["suite"].ok
     monkeypatch.setenv("PATH", "/nowhere")
-    assert not found(root)["git"]["ok"]
+    assert not found(root)["git"].ok
 
 
 def test_the_report_has_every_finding_and_every_fix(root: Path) -> None:
     result = doctor(root)
-    report = render_doctor(result)
+    report = result.to_markdown()
     assert report.startswith("### Doctor\n")
     for finding in result.findings:
-        assert f"| {finding['name']} | " in report
-        assert finding["fix"] in report
+        assert f"| {finding.name} | " in report
+        assert finding.fix in report
     assert "| champion | advice |" in report
-    json.dumps(result.to_dict())
+    json.dumps(result.model_dump())
 
 
 def test_a_champion_whose_model_is_lost_is_found_out(root: Path) -> None:
     Git.find(root)
     pointer = (root / "data.dvc").read_text(encoding="utf-8").replace("path: data", "path: champion")
     (root / "pipelines" / "ferries" / "champion.dvc").write_text(pointer, encoding="utf-8")
-    assert found(root)["champion"]["ok"]
+    assert found(root)["champion"].ok
     lost = pointer.replace(pointer.split("md5: ")[1][:6], "ffffff")
     (root / "pipelines" / "ferries" / "champion.dvc").write_text(lost, encoding="utf-8")
-    assert "dvc push" in found(root)["champion"]["fix"]
+    assert "dvc push" in found(root)["champion"].fix

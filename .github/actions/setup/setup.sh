@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make .venv from the lock, hash by hash, then add titlebout and this repository's own package without looking at any index.
-# Run by the setup action and by `make setup`; running it again brings an existing .venv up to date.
+# Create .venv from the lock file with verified hashes, then install titlebout and this repository's own package without an
+# index. Run by the setup action and by `make setup`; a second run updates an existing .venv.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -12,12 +12,12 @@ fail() {
   exit 2
 }
 
-# True when the folder holds the project of that name.
+# Succeeds if the folder contains the project with the given name.
 is_project() {
   [[ -f $1/pyproject.toml ]] && grep -qE "^name *= *\"$2\" *$" "$1/pyproject.toml"
 }
 
-# The library travels with a generated repository; an action used from another repository brings its own.
+# A generated repository contains the library; an action used from another repository uses the library next to it.
 find_library() {
   local folder
   for folder in vendor/titlebout . "$here/../../.."; do
@@ -26,29 +26,29 @@ find_library() {
       return
     fi
   done
-  fail "titlebout is neither in vendor/titlebout nor beside this action; generate the repository again"
+  fail "titlebout is neither in vendor/titlebout nor next to this action; generate the repository again"
 }
 
 installed() {
   uv python find --system --no-python-downloads "$1" 2>/dev/null
 }
 
-# Print the Python to use. The action's input is taken as it is. The version in .python-version is used if it is here or,
-# in a workflow, can be downloaded; otherwise any supported Python on this machine comes before a download.
+# Print the Python to use. The input of the action has priority. The version in .python-version is used if it is installed
+# or, in a workflow, can be downloaded; otherwise an installed supported version is preferred to a download.
 choose_python() {
   local wanted=${SETUP_PYTHON_VERSION:-}
   if [[ -z $wanted && -f .python-version ]]; then
     wanted=$(<.python-version)
     if ! installed "$wanted" >/dev/null && ! { [[ -n ${GITHUB_ACTIONS:-} ]] && uv python install --quiet "$wanted" 2>/dev/null; }; then
-      printf '%sPython %s of .python-version is not installed; another supported version is used\n' "${GITHUB_ACTIONS:+::notice::}" "$wanted" >&2
+      printf '%sPython %s of .python-version is not installed; using another supported version\n' "${GITHUB_ACTIONS:+::notice::}" "$wanted" >&2
       wanted=
     fi
   fi
   printf '%s' "${wanted:-$(installed "$supported" || printf '%s' "$supported")}"
 }
 
-command -v uv >/dev/null || fail "uv is not installed; use astral-sh/setup-uv before this step, or see https://docs.astral.sh/uv"
-[[ -f $lock ]] || fail "$lock is not here; run this at the top of the repository"
+command -v uv >/dev/null || fail "uv is not installed; run astral-sh/setup-uv before this step, or see https://docs.astral.sh/uv"
+[[ -f $lock ]] || fail "$lock does not exist; run this in the top folder of the repository"
 
 library=$(find_library)
 editable=(--editable "$library")

@@ -1,4 +1,4 @@
-"""A few flights, made by hand: the tests need no data to be pulled."""
+"""Fixture with synthetic flights, so that the tests do not need `dvc pull`."""
 
 import pandas as pd
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture
 def flights() -> pd.DataFrame:
-    """Forty flights of four days; the ones from EWR are late."""
+    """Forty flights on four days; flights from EWR are late."""
     rows = range(40)
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""The model builds, fits and predicts as titlebout will ask it to."""
+"""The model can be built, fitted and used for predictions by titlebout."""
 
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,15 @@ def test_the_parameters_reach_the_model(model: Any) -> None:
     assert model[-1].get_params().items() >= {**params.hyperparameters, "random_state": params.seed}.items()
 
 
-def test_it_learns_what_is_easy_to_learn(model: Any, flights: pd.DataFrame) -> None:
+def test_the_model_learns_a_simple_rule(model: Any, flights: pd.DataFrame) -> None:
     model.set_params(histgradientboostingclassifier__min_samples_leaf=5)
     fitted = model.fit(flights.drop(columns="late"), flights["late"])
     assert fitted.score(flights.drop(columns="late"), flights["late"]) == 1.0
 
 
-def test_a_place_it_never_saw_and_missing_weather_are_no_error(model: Any, flights: pd.DataFrame) -> None:
+def test_an_unknown_destination_and_missing_weather_are_accepted(model: Any, flights: pd.DataFrame) -> None:
     X = flights.drop(columns="late")
     fitted = model.fit(X, flights["late"])
-    chances = fitted.predict_proba(X.assign(dest="XYZ", temp=np.nan))
-    assert chances.shape == (40, 2)
-    assert np.allclose(chances.sum(axis=1), 1)
+    probabilities = fitted.predict_proba(X.assign(dest="XYZ", temp=np.nan))
+    assert probabilities.shape == (40, 2)
+    assert np.allclose(probabilities.sum(axis=1), 1)

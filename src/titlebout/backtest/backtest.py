@@ -16,7 +16,7 @@ import pandas as pd
 
 from titlebout.backtest.report import BacktestResult, Period, page, summaries, supported
 from titlebout.backtest.simulation import CONTENDERS, Arrived, Fits, play
-from titlebout.checks.check import check_data
+from titlebout.checks.check import check_table
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError, InconclusiveError
 from titlebout.core.results import write_text_atomically
@@ -31,7 +31,8 @@ from titlebout.models.interfaces import Fitted
 from titlebout.policy.rules import DAY
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
-from titlebout.settings.config import Params, Settings
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
 from titlebout.training.train import choose_window, fit_estimator
 
 PAGE = "backtest.html"
@@ -132,7 +133,7 @@ def compare(
         loss=PRIMARY[project.params.data.task],
         start_rows=len(start),
         label_delay=plan.label_delay,
-        periods=tuple(Period(one.name, len(one.rows), one.refused) for one in arriving),
+        periods=tuple(Period(name=one.name, rows=len(one.rows), refused=one.refused) for one in arriving),
         policies=found,
     )
 
@@ -261,7 +262,7 @@ def _past(project: Project, plan: Plan, say: Say) -> pd.DataFrame:
 
 def _refused(project: Project, start: pd.DataFrame, name: str, rows: pd.DataFrame) -> str:
     """Return why the loop would refuse a batch, for its values or its columns; empty when it would not."""
-    checked = check_data(rows, project.suite_path, name)
+    checked = check_table(rows, project.suite_path, name)
     if not checked.passed:
         return checked.reasons[0]
     roles = project.params.data

@@ -1,15 +1,15 @@
 """What a backtest found: a line per policy, what the evidence supports, and the HTML page with the plots."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from titlebout.backtest.simulation import UNGATED, Contender, Season, Turn
+from titlebout.backtest.simulation import UNGATED, Contender, PeriodOutcome, Season
 from titlebout.core import html
+from titlebout.core.figures import Line, line_plot
 from titlebout.core.markdown import Markdown, code, escape, score, table
-from titlebout.core.results import StepResult
+from titlebout.core.results import Record, StepResult
 
 LEVEL = 0.05  # of the two-sided intervals by which policies are told apart
 SHOWN_NAMES = 8  # on an axis
@@ -26,8 +26,7 @@ _COLORS = {
 _WORDS = {"promote": "won", "keep": "lost", "inconclusive": "inconclusive", UNGATED: "replaced"}
 
 
-@dataclass(frozen=True)
-class Period:
+class Period(Record):
     """One period of the past.
 
     Attributes
@@ -45,13 +44,12 @@ class Period:
     refused: str = ""
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(Record):
     """What a policy did, and what it cost.
 
     Attributes
     ----------
-    name, told : str
+    name, description : str
         Its name, and what it does.
     attempts, pull_requests : int
         Challengers trained, and bouts won; without a gate, models replaced.
@@ -65,12 +63,12 @@ class Policy:
         The period with the largest loss, and that.
     seconds : float
         Of fitting all challengers.
-    turns : tuple of Turn
+    outcomes : tuple of PeriodOutcome
         One per period.
     """
 
     name: str
-    told: str
+    description: str
     attempts: int
     pull_requests: int
     mean_loss: float
@@ -79,10 +77,9 @@ class Policy:
     worst_period: str
     worst_loss: float
     seconds: float
-    turns: tuple[Turn, ...]
+    outcomes: tuple[PeriodOutcome, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class BacktestResult(StepResult):
     """What policies would have done with a team's past.
 
@@ -102,12 +99,35 @@ class BacktestResult(StepResult):
         ``never``, what all are measured against, first.
     """
 
-    step: ClassVar[str] = "backtest"
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {"report": "report"}
+
+    step: Literal["backtest"] = "backtest"
     loss: str
     start_rows: int
     label_delay: int
     periods: tuple[Period, ...]
     policies: tuple[Policy, ...]
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown: a line per policy, and what the evidence supports."""
+        first, last = self.periods[0].name, self.periods[-1].name
+        after = f", labels {self.label_delay} periods late" if self.label_delay else ""
+        what = f"{len(self.periods)} periods, {first} to {last}, after a start of {self.start_rows:,} rows{after}."
+        refused = [f"{period.name} ({period.refused})" for period in self.periods if period.refused]
+        headers, rows = overview(self)
+        lines = [
+            "### Backtest",
+            "",
+            escape(what),
+            "",
+            table(headers, [(code(name), *others) for name, *others in rows]),
+        ]
+        if refused:
+            shown = "; ".join(refused[:SHOWN_REFUSED])
+            lines += [f"Refused by the data check: {len(refused)} of {len(self.periods)}: {escape(shown)}.", ""]
+        lines += [f"- {escape(_sentence(reason))}" for reason in self.reasons]
+        return "\n".join(lines) + "\n"
 
 
 def summaries(played: Sequence[tuple[Contender, Season]]) -> tuple[Policy, ...]:
@@ -117,11 +137,11 @@ def summaries(played: Sequence[tuple[Contender, Season]]) -> tuple[Policy, ...]:
 
 
 def _summary(contender: Contender, season: Season, base: Season) -> Policy:
-    worst = max(season.turns, key=lambda turn: turn.loss)
-    difference, se = paired(season.turns, base.turns)
+    worst = max(season.outcomes, key=lambda turn: turn.loss)
+    difference, se = paired(season.outcomes, base.outcomes)
     return Policy(
         name=contender.name,
-        told=contender.told,
+        description=contender.told,
         attempts=season.attempts,
         pull_requests=season.pull_requests,
         mean_loss=season.mean_loss,
@@ -130,18 +150,18 @@ def _summary(contender: Contender, season: Season, base: Season) -> Policy:
         worst_period=worst.name,
         worst_loss=worst.loss,
         seconds=season.seconds,
-        turns=season.turns,
+        outcomes=season.outcomes,
     )
 
 
-def paired(one: Sequence[Turn], other: Sequence[Turn]) -> tuple[float, float | None]:
+def paired(one: Sequence[PeriodOutcome], other: Sequence[PeriodOutcome]) -> tuple[float, float | None]:
     """Return how much more one policy loses than another on the same periods, weighted by rows, and its standard error.
 
     Of one period there is no standard error.
 
     Parameters
     ----------
-    one, other : sequence of Turn
+    one, other : sequence of PeriodOutcome
         Of the same periods, which count as independent of each other, whatever they have in common.
     """
     rows = np.array([turn.rows for turn in one], dtype=np.float64)
@@ -166,7 +186,7 @@ def supported(policies: Sequence[Policy], loss: str) -> tuple[str, ...]:
     near = [one for one in policies if not _worse(one, best)]
     worse = [_margin(one, best) for one in policies if one not in near]
     others = [repr(one.name) for one in near if one is not best]
-    periods = f"{len(best.turns)} period{'s' if len(best.turns) > 1 else ''}"
+    periods = f"{len(best.outcomes)} period{'s' if len(best.outcomes) > 1 else ''}"
     cheapest = min(near, key=lambda one: (one.attempts, one.pull_requests))
     first = f"the smallest mean {loss.replace('_', ' ')}, {best.mean_loss:.4f}, is that of {best.name!r}"
     if worse:
@@ -194,25 +214,10 @@ def _interval(one: Policy, best: Policy) -> tuple[float, float]:
     """Return how much more a policy loses than the best, and half the width of the interval of that."""
     from scipy.stats import t
 
-    more, se = paired(one.turns, best.turns)
+    more, se = paired(one.outcomes, best.outcomes)
     if se is None:
         return more, float("inf")
-    return more, float(t.ppf(1 - LEVEL / 2, len(one.turns) - 1)) * se
-
-
-def render_backtest(result: BacktestResult) -> str:
-    """Return the Markdown fragment of the step: a line per policy, and what the evidence supports."""
-    first, last = result.periods[0].name, result.periods[-1].name
-    after = f", labels {result.label_delay} periods late" if result.label_delay else ""
-    what = f"{len(result.periods)} periods, {first} to {last}, after a start of {result.start_rows:,} rows{after}."
-    refused = [f"{period.name} ({period.refused})" for period in result.periods if period.refused]
-    headers, rows = overview(result)
-    lines = ["### Backtest", "", escape(what), "", table(headers, [(code(name), *others) for name, *others in rows])]
-    if refused:
-        shown = "; ".join(refused[:SHOWN_REFUSED])
-        lines += [f"Refused by the data check: {len(refused)} of {len(result.periods)}: {escape(shown)}.", ""]
-    lines += [f"- {escape(_sentence(reason))}" for reason in result.reasons]
-    return "\n".join(lines) + "\n"
+    return more, float(t.ppf(1 - LEVEL / 2, len(one.outcomes) - 1)) * se
 
 
 def overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:
@@ -245,28 +250,28 @@ def page(result: BacktestResult) -> str:
     loss = result.loss.replace("_", " ")
     names = _ticks([period.name for period in result.periods])
     lines = [
-        html.Line(one.name, [turn.loss for turn in one.turns], _COLORS[one.name], _style(one))
-        for one in result.policies
+        Line(one.name, [turn.loss for turn in one.outcomes], _COLORS[one.name], _style(one)) for one in result.policies
     ]
     saved = [
-        html.Line(one.name, list(_saved(one, result.policies[0])), _COLORS[one.name], _style(one))
-        for one in result.policies
+        Line(one.name, list(_saved(one, result.policies[0])), _COLORS[one.name], _style(one)) for one in result.policies
     ]
     return html.page(
         "Backtest: when to retrain",
         f"{len(result.periods)} periods of the past, played again under {len(result.policies)} policies.",
-        html.paragraph(" ".join(map(_sentence, result.reasons))),
-        html.table(headers, [[str(cell) for cell in row] for row in rows], ["" for _ in rows]),
-        html.figure(
-            html.line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.policies)),
+        html.Paragraph(" ".join(map(_sentence, result.reasons))),
+        html.table(headers, [[str(cell) for cell in row] for row in rows]),
+        html.Figure(
+            line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.policies)),
             "Each point scores the model that was in service when the period's rows arrived, before it was trained on any of them.",
         ),
-        html.figure(
-            html.line_plot(names, saved, f"{loss} saved against never, so far", _marks(result.policies)),
+        html.Figure(
+            line_plot(names, saved, f"{loss} saved against never, so far", _marks(result.policies)),
             "Mean over all rows up to each period: where a line ends is its difference to never in the table.",
         ),
         html.table(
-            ["policy", "what it does"], [[one.name, one.told] for one in result.policies], ["" for _ in result.policies]
+            ["policy", "what it does"],
+            [[one.name, one.description] for one in result.policies],
+            ["" for _ in result.policies],
         ),
         html.table(*_every_period(result)),
     )
@@ -278,7 +283,7 @@ def _style(one: Policy) -> str:
 
 def _marks(policies: Sequence[Policy]) -> dict[str, list[tuple[int, int]]]:
     """Return where challengers went into service, and where they were trained in vain."""
-    at = [(line, place, turn) for line, one in enumerate(policies) for place, turn in enumerate(one.turns)]
+    at = [(line, place, turn) for line, one in enumerate(policies) for place, turn in enumerate(one.outcomes)]
     served = {"promote", UNGATED}
     return {
         "won, or replaced": [(line, place) for line, place, turn in at if turn.verdict in served],
@@ -288,9 +293,9 @@ def _marks(policies: Sequence[Policy]) -> dict[str, list[tuple[int, int]]]:
 
 def _saved(one: Policy, base: Policy) -> Iterator[float]:
     """Yield, period by period, how much less a policy lost than the base, as a mean over all rows so far."""
-    rows = np.cumsum([turn.rows for turn in one.turns])
+    rows = np.cumsum([turn.rows for turn in one.outcomes])
     less = np.cumsum(
-        [(theirs.loss - mine.loss) * mine.rows for mine, theirs in zip(one.turns, base.turns, strict=True)]
+        [(theirs.loss - mine.loss) * mine.rows for mine, theirs in zip(one.outcomes, base.outcomes, strict=True)]
     )
     yield from (less / rows).tolist()
 
@@ -307,7 +312,7 @@ def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], l
         [
             period.name,
             f"{period.rows:,}",
-            *(_cell(one, one.turns[at]) for one in result.policies),
+            *(_cell(one, one.outcomes[at]) for one in result.policies),
             f"refused: {period.refused}" if period.refused else "passed",
         ]
         for at, period in enumerate(result.periods)
@@ -315,10 +320,10 @@ def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], l
     return headers, rows, ["data_refused" if period.refused else "" for period in result.periods]
 
 
-def _cell(one: Policy, turn: Turn) -> str:
+def _cell(one: Policy, turn: PeriodOutcome) -> str:
     """Return a period's loss and what was done in it, with the reason where a policy has more than one."""
     if turn.decision == "nothing":
         return f"{turn.loss:.4f}"
-    reasons = {other.reason for other in one.turns if other.reason}
+    reasons = {other.reason for other in one.outcomes if other.reason}
     why = f" ({turn.reason.replace('_', ' ')})" if turn.reason and len(reasons) > 1 else ""
     return f"{turn.loss:.4f} {_WORDS.get(turn.verdict, turn.decision)}{why}"

@@ -14,18 +14,20 @@ import pandas as pd
 
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing, Team, Title
 from titlebout.core.errors import InconclusiveError
-from titlebout.data.columns import moment
+from titlebout.core.results import Record
 from titlebout.data.holdout import Split, require_no_overlap, split
+from titlebout.data.moment import moment_of
 from titlebout.gate import decision as gate_decision
 from titlebout.gate.candidates import bout_of
 from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Fitted
 from titlebout.policy.performance import losses
-from titlebout.policy.rules import OUTCOMES, Attempt, Clock, Decision, Measured, decide
+from titlebout.policy.rules import OUTCOMES, Attempt, Decision, decide
+from titlebout.policy.signals import refused
 from titlebout.repository.dvc_files import Pointer
-from titlebout.settings.config import Settings
+from titlebout.settings.settings import Settings
 
-__all__ = ["CONTENDERS", "Arrived", "Contender", "Fitted", "Season", "Standing", "Team", "Turn", "play"]
+__all__ = ["CONTENDERS", "Arrived", "Contender", "Fitted", "PeriodOutcome", "Season", "Standing", "Team", "play"]
 
 Fits = dict[bytes, tuple[Fitted, float]]  # by the hashes of the training rows: the model, and its seconds
 
@@ -50,9 +52,8 @@ class Arrived:
     refused: str = ""
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One period of a season.
+class PeriodOutcome(Record):
+    """What a strategy did in one period, and the loss of the model in service.
 
     Attributes
     ----------
@@ -70,7 +71,7 @@ class Turn:
         Of the gate; empty without an attempt.
     seconds : float
         What fitting the challenger took.
-    told : str
+    detail : str
         Why it was decided so, for people.
     """
 
@@ -81,7 +82,7 @@ class Turn:
     reason: str = ""
     verdict: str = ""
     seconds: float = 0.0
-    told: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,27 +90,27 @@ class Season:
     """All periods under one policy."""
 
     contender: str
-    turns: tuple[Turn, ...]
+    outcomes: tuple[PeriodOutcome, ...]
 
     @property
     def attempts(self) -> int:
         """How many challengers were trained."""
-        return sum(turn.decision == "attempt" for turn in self.turns)
+        return sum(turn.decision == "attempt" for turn in self.outcomes)
 
     @property
     def pull_requests(self) -> int:
         """How many bouts were won; without a gate, how often the model was replaced."""
-        return sum(turn.verdict in {"promote", UNGATED} for turn in self.turns)
+        return sum(turn.verdict in {"promote", UNGATED} for turn in self.outcomes)
 
     @property
     def mean_loss(self) -> float:
         """Mean over all rows that arrived."""
-        return float(np.average([turn.loss for turn in self.turns], weights=[turn.rows for turn in self.turns]))
+        return float(np.average([turn.loss for turn in self.outcomes], weights=[turn.rows for turn in self.outcomes]))
 
     @property
     def seconds(self) -> float:
         """What fitting all challengers took; the first model, which all policies share, not counted."""
-        return sum(turn.seconds for turn in self.turns)
+        return sum(turn.seconds for turn in self.outcomes)
 
 
 def play(
@@ -169,7 +170,7 @@ class _Run:
     met: Counter[str] = field(default_factory=Counter)
     tried: int = 1
 
-    def turn(self, at: int, arrived: Arrived) -> Turn:
+    def turn(self, at: int, arrived: Arrived) -> PeriodOutcome:
         """Score the model in service, then decide and, if it is worth it, attempt."""
         loss = float(losses(self.titles[0].model, arrived.rows, self.team.params).mean())
         if arrived.refused and self.contender.checked:
@@ -178,8 +179,16 @@ class _Run:
             self.batches.append((at, arrived.rows))
             decision = self.contender.trigger(self.standing(at))
         verdict, seconds = self.attempt(at, decision.reason) if decision.action == "attempt" else ("", 0.0)
-        words = decision.action, decision.reason, verdict
-        return Turn(arrived.name, len(arrived.rows), loss, *words, seconds, decision.sentence)
+        return PeriodOutcome(
+            name=arrived.name,
+            rows=len(arrived.rows),
+            loss=loss,
+            decision=decision.action,
+            reason=decision.reason,
+            verdict=verdict,
+            seconds=seconds,
+            detail=decision.sentence,
+        )
 
     def standing(self, at: int) -> Standing:
         """Return what is known now."""
@@ -211,7 +220,7 @@ class _Run:
             if verdict in {"promote", UNGATED}:
                 self.crown(model, divided, {"reason": reason, "rule": rule})
         seen = self.rows(0, len(self.batches))  # those that wait for their label, too: the data stands where they are
-        stands = moment(seen, seen.iloc[:0], self.team.params.data.time)
+        stands = moment_of(seen, seen.iloc[:0], self.team.params.data.time)
         outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
         self.memory.append(Attempt(stands, reason, outcome, title.champion.pointer.md5))
         return verdict, seconds
@@ -242,7 +251,7 @@ class _Run:
 
     def crown(self, model: Fitted, divided: Split, won: dict[str, str]) -> None:
         """Put a model into service, from the next period on."""
-        champion = Champion(Pointer(str(len(self.titles)), 0, 1), {**won, "holdout": divided.to_dict()})
+        champion = Champion(Pointer(str(len(self.titles)), 0, 1), {**won, "holdout": _recorded(divided)})
         self.titles.insert(0, Title(model, champion, divided, self.tried))
 
     def labelled(self, at: int) -> int:
@@ -255,6 +264,17 @@ class _Run:
         return pd.concat(chosen, ignore_index=True) if chosen else self.batches[0][1].head(0)
 
 
-def _stopped(refused: str, settings: Settings) -> Decision:
+def _stopped(reason: str, settings: Settings) -> Decision:
     """Return what the loop decides on data that its check refuses: nothing else is looked at."""
-    return decide(Measured(refused=refused), (), settings.policy, settings.retrain.min_new_rows, Clock("", 1.0))
+    measured, clock = refused(reason)
+    return decide(measured, (), settings.policy, settings.retrain.min_new_rows, clock)
+
+
+def _recorded(divided: Split) -> dict[str, object]:
+    """Return what a promotion records of the holdout."""
+    return {
+        "rows": int(divided.holdout.sum()),
+        "fingerprint": divided.fingerprint,
+        "start": divided.start,
+        "end": divided.end,
+    }

@@ -7,12 +7,12 @@ from typing import Protocol
 import pandas as pd
 
 from titlebout.data.holdout import Split
-from titlebout.models.champion import Champion, decayed_before
+from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Fitted
-from titlebout.policy.performance import growth
-from titlebout.policy.rules import Attempt, Decision, Measured, decide
-from titlebout.policy.signals import clock_of, decayed_at, drifted_in
-from titlebout.settings.config import Params, Settings
+from titlebout.policy.rules import Attempt, Decision, decide
+from titlebout.policy.signals import Holder, Situation, drifted_in, measure
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
 
 HALF = 0.5  # of the columns: from that share on Evidently calls a table drifted
 
@@ -166,16 +166,18 @@ def _titlebout(standing: Standing) -> Decision:
     team, title = standing.team, standing.title
     settings = team.settings
     drifted = team.drifted(standing.known, standing.fresh, title.model)
-    measured = Measured(
-        new_rows=len(standing.labelled),
-        decay=growth(title.model, standing.known[title.split.holdout], standing.labelled, team.params, settings.policy),
+    held = title.split.holdout
+    situation = Situation(
+        known=standing.known,
+        fresh=standing.fresh,
+        labelled=standing.labelled,
         drift=drifted_in(drifted),
-        won_at=title.champion.meta["holdout"]["end"] or str(len(standing.known)),
-        decayed_at=decayed_at(decayed_before(one.champion for one in standing.titles), standing.memory),
-        champion=title.champion.pointer.md5,
+        holder=Holder(title.champion, title.model, standing.known[held], int((~held).sum())),
+        champions=[served.champion for served in standing.titles],
+        attempts=standing.memory,
         asked=frozenset({"schedule"}),
     )
-    clock = clock_of(standing.known, standing.fresh, team.params.data.time, settings)
+    measured, clock = measure(situation, team.params, settings)
     return decide(measured, standing.memory, settings.policy, settings.retrain.min_new_rows, clock)
 
 

@@ -10,18 +10,17 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from titlebout.checks.findings import Answer, findings, reasons, verdict
+from titlebout.checks.findings import Answer, Failure, Verdict, findings, reasons, verdict
 from titlebout.checks.suites import ROW_COUNT, Expectation, SuiteError, load_suite
-from titlebout.core.errors import TitleboutError
+from titlebout.core.errors import DataRefusedError, ExitCode, TitleboutError
 from titlebout.core.markdown import code, escape, number, table
-from titlebout.core.results import StepResult
+from titlebout.core.results import StepResult, write_result
 from titlebout.data.canonical import canonical, canonical_kwargs
 from titlebout.data.current import Current, asks_a_database, read_current
 from titlebout.data.tables import read_tables
@@ -37,36 +36,65 @@ logger = logging.getLogger(__name__)
 NOTHING_ARRIVED = "nothing has arrived yet"
 
 
-@dataclass(frozen=True, kw_only=True)
 class CheckResult(StepResult):
     """What a suite says about a table.
 
     Attributes
     ----------
-    verdict : str
-        ``passed``, ``warning`` (nothing critical), ``schema_skew`` (other columns or types), ``value_skew``.
+    verdict : {"passed", "warning", "schema_skew", "value_skew"}
+        Warning: nothing critical. Schema skew: other columns or types.
     source : str
         What was checked.
     rows, columns : int
         Its shape.
     evaluated, skipped : int
         Expectations that were answered, and those that could not be asked; `reasons` says why.
-    failures : tuple of dict
-        kind (``schema`` or ``value``), severity, type, column, message, unexpected_count, unexpected_percent and
-        row_examples: positions of rows, counted from 0. Never a value of a row.
+    failures : tuple of Failure
+        The worst first.
     """
 
-    step: ClassVar[str] = "check-data"
-    verdict: str
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {"verdict": "verdict", "passed": "passed", "report": "report"}
+
+    step: Literal["check-data"] = "check-data"
+    verdict: Verdict
     source: str
     rows: int
     columns: int
     evaluated: int
     skipped: int = 0
-    failures: tuple[dict[str, Any], ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK if self.passed else ExitCode.DATA_REFUSED
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        head = {
+            "passed": "passed",
+            "warning": "passed, with warnings",
+            "schema_skew": "refused, its columns or types are not the expected ones",
+            "value_skew": "refused, its values are not the expected ones",
+        }[self.verdict]
+        shape = f"{number(self.rows)} rows, {number(self.columns)} columns, {number(self.evaluated)} expectations"
+        lines = [f"### Data check: {head}", "", f"{code(self.source)}: {shape}.", ""]
+        lines += [f"- {escape(reason)}" for reason in self.reasons]
+        if self.failures:
+            lines += [
+                "",
+                table(
+                    ["severity", "column", "finding", "rows, for example"], map(_row, self.failures[:SHOWN_FAILURES])
+                ),
+            ]
+        hidden = len(self.failures) - SHOWN_FAILURES
+        if hidden > 0:
+            lines.append(f"{number(hidden)} more are in the JSON self.")
+        return "\n".join(lines).rstrip() + "\n"
 
 
-def check_project(project: Project, on: str) -> CheckResult:
+def check_data(project: Project, on: Literal["tracked", "current"]) -> CheckResult:
     """Check the tracked data, or what arrived since.
 
     Parameters
@@ -79,11 +107,38 @@ def check_project(project: Project, on: str) -> CheckResult:
     ------
     ConfigError
         If the suite cannot be used.
+    NotFoundError
+        If the data cannot be fetched.
     DataError
         If a file cannot be read.
     """
-    if on == "tracked":
-        return check_data(read_tables(project.root, "data"), project.suite_path, "data")
+    if on == "current":
+        return _check_current(project)
+    Dvc(project).pull_data()
+    return check_tracked(project)
+
+
+def check_tracked(project: Project) -> CheckResult:
+    """Check the files in ``data/`` as they are."""
+    return check_table(read_tables(project.root, "data"), project.suite_path, "data")
+
+
+def check_stage(project: Project) -> None:
+    """Stage ``check-data``: check the tracked data, and keep the result in git.
+
+    Raises
+    ------
+    DataRefusedError
+        If the data does not pass.
+    """
+    result = check_tracked(project)
+    write_result(project.stage_reports / "check-data.json", result)
+    if not result.passed:
+        fix = "read pipelines/*/reports/check-data.json"
+        raise DataRefusedError(result.reasons[0], where="data/", fix=fix)
+
+
+def _check_current(project: Project) -> CheckResult:
     source, target = project.settings.drift.current, project.params.data.target
     current = _current(project)
     if current.frame.empty:
@@ -94,8 +149,8 @@ def check_project(project: Project, on: str) -> CheckResult:
     # Labels are checked when all are there, and once more before anything is trained on them.
     late = target in current.frame and current.frame[target].isna().any()
     frame = current.frame.drop(columns=target) if late else current.frame
-    result = check_data(frame, project.suite_path, source, target)
-    return replace(result, reasons=(*result.reasons, *_left_out(current)))
+    result = check_table(frame, project.suite_path, source, target)
+    return result.replace(reasons=(*result.reasons, *_left_out(current)))
 
 
 def _current(project: Project) -> Current:
@@ -113,7 +168,7 @@ def _left_out(current: Current) -> Iterator[str]:
         yield f"{current.unknown_labels} labels are of rows that are not there"
 
 
-def check_data(frame: pd.DataFrame, suite: Path, source: str, late_target: str | None = None) -> CheckResult:
+def check_table(frame: pd.DataFrame, suite: Path, source: str, late_target: str | None = None) -> CheckResult:
     """Ask every expectation of a suite about a table.
 
     Parameters
@@ -154,28 +209,6 @@ def check_data(frame: pd.DataFrame, suite: Path, source: str, late_target: str |
         skipped=skipped,
         failures=tuple(failures),
     )
-
-
-def render_check(result: CheckResult) -> str:
-    """Return the Markdown fragment of the step."""
-    head = {
-        "passed": "passed",
-        "warning": "passed, with warnings",
-        "schema_skew": "refused, its columns or types are not the expected ones",
-        "value_skew": "refused, its values are not the expected ones",
-    }[result.verdict]
-    shape = f"{number(result.rows)} rows, {number(result.columns)} columns, {number(result.evaluated)} expectations"
-    lines = [f"### Data check: {head}", "", f"{code(result.source)}: {shape}.", ""]
-    lines += [f"- {escape(reason)}" for reason in result.reasons]
-    if result.failures:
-        lines += [
-            "",
-            table(["severity", "column", "finding", "rows, for example"], map(_row, result.failures[:SHOWN_FAILURES])),
-        ]
-    hidden = len(result.failures) - SHOWN_FAILURES
-    if hidden > 0:
-        lines.append(f"{number(hidden)} more are in the JSON result.")
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def _load_verified(path: Path) -> tuple[Expectation, ...]:
@@ -301,6 +334,6 @@ def _skipped_because(skipped: int, absent: str | None, rows: int) -> Iterator[st
         yield f"{skipped} expectations were skipped: {absent!r} has not arrived yet"
 
 
-def _row(failure: Mapping[str, Any]) -> tuple[object, ...]:
-    column = code(failure["column"]) if failure["column"] else ""
-    return failure["severity"], column, failure["message"], ", ".join(map(str, failure["row_examples"]))
+def _row(failure: Failure) -> tuple[object, ...]:
+    column = code(failure.column) if failure.column else ""
+    return failure.severity, column, failure.message, ", ".join(map(str, failure.row_examples))

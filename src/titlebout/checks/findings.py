@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from titlebout.checks.suites import BETWEEN, COLUMN_SET, IN_SET, NOT_NULL, TYPE_LIST, Expectation
 from titlebout.core.markdown import cut, number
+from titlebout.core.results import Record
 from titlebout.data.columns import Column
+
+Verdict = Literal["passed", "warning", "schema_skew", "value_skew"]
 
 SHOWN_REASONS = 10
 
@@ -31,6 +34,37 @@ _AGGREGATE = re.compile(
 )
 
 
+class Failure(Record):
+    """A failed expectation; never contains values of single rows.
+
+    Attributes
+    ----------
+    kind : {"schema", "value"}
+        Whether columns and types, or values, are wrong.
+    severity : {"critical", "warning", "info"}
+        Severity of the expectation.
+    type : str
+        Type of the failed expectation.
+    column : str or None
+        None for the table as a whole.
+    message : str
+        What was observed and what was expected.
+    unexpected_count, unexpected_percent : int or None, float or None
+        Number and percentage of unexpected values, if values are counted.
+    row_examples : tuple of int
+        Positions of some unexpected rows, starting at 0.
+    """
+
+    kind: Literal["schema", "value"]
+    severity: str
+    type: str
+    column: str | None
+    message: str
+    unexpected_count: int | None = None
+    unexpected_percent: float | None = None
+    row_examples: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class Answer:
     """Outcome of one expectation: whether it holds, and the details of its evaluation; empty after an exception."""
@@ -40,8 +74,8 @@ class Answer:
     detail: Mapping[str, Any]
 
 
-def findings(answers: Iterable[Answer], frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the problems of a table, most severe first; see `CheckResult.failures` for the fields.
+def findings(answers: Iterable[Answer], frame: pd.DataFrame) -> list[Failure]:
+    """Return the problems of a table, most severe first.
 
     Parameters
     ----------
@@ -58,28 +92,28 @@ def findings(answers: Iterable[Answer], frame: pd.DataFrame) -> list[dict[str, A
     return _rank(duplicates + [failure for answer in answers for failure in _failures(answer, dtypes)])
 
 
-def verdict(failures: Sequence[Mapping[str, Any]]) -> str:
+def verdict(failures: Sequence[Failure]) -> Verdict:
     """Return ``passed``, ``warning``, ``schema_skew`` or ``value_skew``."""
-    critical = {failure["kind"] for failure in failures if failure["severity"] == "critical"}
+    critical = {failure.kind for failure in failures if failure.severity == "critical"}
     if critical:
         return "schema_skew" if "schema" in critical else "value_skew"
     return "warning" if failures else "passed"
 
 
-def reasons(failures: Sequence[Mapping[str, Any]], n_evaluated: int) -> Iterator[str]:
+def reasons(failures: Sequence[Failure], n_evaluated: int) -> Iterator[str]:
     """Yield sentences about the outcome, without markup."""
-    critical = [failure for failure in failures if failure["severity"] == "critical"]
+    critical = [failure for failure in failures if failure.severity == "critical"]
     if not failures:
         yield f"all {n_evaluated} expectations hold"
     elif not critical:
         yield f"no critical expectation failed; {len(failures)} others failed"
     for failure in critical[:SHOWN_REASONS]:
-        yield f"column {failure['column']!r}: {failure['message']}" if failure["column"] else failure["message"]
+        yield f"column {failure.column!r}: {failure.message}" if failure.column else failure.message
     if len(critical) > SHOWN_REASONS:
         yield f"and {len(critical) - SHOWN_REASONS} more"
 
 
-def _failures(answer: Answer, dtypes: Column) -> list[dict[str, Any]]:
+def _failures(answer: Answer, dtypes: Column) -> list[Failure]:
     """Return the findings of one outcome: none if the expectation holds, else at least one."""
     expectation = answer.expectation
     missing = [name for name in expectation.columns if name not in dtypes.index]
@@ -87,15 +121,16 @@ def _failures(answer: Answer, dtypes: Column) -> list[dict[str, Any]]:
         return [_failure(expectation, "schema", name, "is missing") for name in missing]
     if answer.holds:
         return []
-    kind = "schema" if expectation.type in _SCHEMA_EXPECTATIONS else "value"
+    kind: Literal["schema", "value"] = "schema" if expectation.type in _SCHEMA_EXPECTATIONS else "value"
     column = expectation.kwargs.get("column")
     if kind == "schema" and column:
         message = f"has type {dtypes[column]}, {_expected(expectation)}"
-        return [_failure(expectation, kind, column, message) | _counts(answer)]
-    return _different_columns(answer) or [_failure(expectation, kind, column, _message(answer)) | _counts(answer)]
+        return [_failure(expectation, kind, column, message).replace(**_counts(answer))]
+    whole = _failure(expectation, kind, column, _message(answer)).replace(**_counts(answer))
+    return _different_columns(answer) or [whole]
 
 
-def _different_columns(answer: Answer) -> list[dict[str, Any]]:
+def _different_columns(answer: Answer) -> list[Failure]:
     """Return one finding per missing or unexpected column of a column set."""
     details = answer.detail.get("details") if answer.expectation.type == COLUMN_SET else None
     wrong = (details or {}).get("mismatched", {})
@@ -106,17 +141,9 @@ def _different_columns(answer: Answer) -> list[dict[str, Any]]:
     ]
 
 
-def _failure(expectation: Expectation, kind: str, column: str | None, message: str) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "severity": expectation.severity,
-        "type": expectation.type,
-        "column": column,
-        "message": message,
-        "unexpected_count": None,
-        "unexpected_percent": None,
-        "row_examples": [],
-    }
+def _failure(expectation: Expectation, kind: Literal["schema", "value"], column: object, message: str) -> Failure:
+    name = None if column is None else str(column)
+    return Failure(kind=kind, severity=expectation.severity, type=expectation.type, column=name, message=message)
 
 
 def _counts(answer: Answer) -> dict[str, Any]:
@@ -171,17 +198,17 @@ def _bounds(kwargs: Mapping[str, Any]) -> str:
     return f"at least {low}" if high is None else f"between {low} and {high}"
 
 
-def _rank(failures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _rank(failures: list[Failure]) -> list[Failure]:
     """Sort findings by severity, and drop those implied by an earlier one of the same column.
 
     A wrong type implies wrong values, and a failed critical expectation implies its less severe variant.
     """
-    ranked = sorted(failures, key=lambda failure: (_SEVERITIES.index(failure["severity"]), failure["kind"] != "schema"))
-    kept: list[dict[str, Any]] = []
+    ranked = sorted(failures, key=lambda failure: (_SEVERITIES.index(failure.severity), failure.kind != "schema"))
+    kept: list[Failure] = []
     for failure in ranked:
-        earlier = [other for other in kept if other["column"] is not None and other["column"] == failure["column"]]
+        earlier = [other for other in kept if other.column is not None and other.column == failure.column]
         follows = [
-            other["kind"] == "schema" or (other["type"] == failure["type"] and other["severity"] != failure["severity"])
+            other.kind == "schema" or (other.type == failure.type and other.severity != failure.severity)
             for other in earlier
         ]
         if not any(follows):

@@ -16,7 +16,7 @@ from titlebout.core.errors import ConfigError
 from titlebout.core.results import read_json
 from titlebout.data.canonical import CANONICAL_TYPES
 from titlebout.data.columns import Column, column_kind
-from titlebout.settings.config import DataParams
+from titlebout.settings.params import DataParams
 
 ROW_COUNT = "expect_table_row_count_to_be_between"
 COLUMN_SET = "expect_table_columns_to_match_set"

@@ -5,31 +5,20 @@ Heavy libraries are imported inside the commands, so that ``--help`` costs no mo
 
 import logging
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from titlebout import __version__
-from titlebout.cli.console import Group, Report, progress, step
-from titlebout.core.errors import ConfigError, ExitCode
+from titlebout.cli.console import Group, progress, step
+from titlebout.core.errors import ConfigError
 from titlebout.core.names import POLICIES, REASONS
-
-# What each command writes to $GITHUB_OUTPUT; an Action declares exactly these.
-OUTPUTS: dict[str, tuple[str, ...]] = {
-    "check-data": ("verdict", "passed", "report"),
-    "train": ("changed", "stages", "report"),
-    "evaluate": ("verdict", "promotion", "report"),
-    "package": ("tag", "bento", "model-sha256", "image", "report"),
-    "drift": ("verdict", "drift", "columns", "report"),
-    "decide": ("action", "reason", "note", "report"),
-    "retrain": ("operation", "verdict", "branch", "number", "url", "head-sha", "report"),
-}
 
 FORGES = click.Choice(["none", "github"])
 
 if TYPE_CHECKING:
+    from titlebout.core.results import StepResult
     from titlebout.repository.project import Project
 
 
@@ -66,7 +55,7 @@ def cli(verbose: bool) -> None:
 @click.option("--no-input", is_flag=True, help="Ask nothing; take the defaults.")
 def new_command(
     name: str | None, output_dir: Path, data: Path | None, target: str | None, task: str | None, no_input: bool
-) -> Report:
+) -> "StepResult":
     """Generate a repository that checks, trains, gates, packages and retrains.
 
     \b
@@ -74,13 +63,9 @@ def new_command(
       titlebout new flights-delay
       titlebout new churn --data customers.csv --target churned
     """  # noqa: D301
-    from titlebout.scaffold.generate import Request, new, render_new
+    from titlebout.scaffold.generate import Request, new
 
-    result = new(
-        Request(name, output_dir, data, target, task),
-        ask=not no_input and sys.stdin.isatty(),
-    )
-    return Report(result, render_new(result))
+    return new(Request(name, output_dir, data, target, task), ask=not no_input and sys.stdin.isatty())
 
 
 @step(cli, "adopt", in_project=False)
@@ -93,17 +78,16 @@ def new_command(
     type=click.Choice(["classification", "regression"]),
     help="Kind of prediction; by default told by the target.",
 )
-def adopt_command(data: Path, target: str, task: str | None) -> Report:
+def adopt_command(data: Path, target: str, task: str | None) -> "StepResult":
     """Turn a generated repository over to your own data: columns, checks and a first model.
 
     \b
     Example:
       titlebout adopt --data customers.csv --target churned
     """  # noqa: D301
-    from titlebout.scaffold.generate import adopt, render_adopt
+    from titlebout.scaffold.generate import adopt
 
-    result = adopt(Path.cwd(), data, target, task)
-    return Report(result, render_adopt(result))
+    return adopt(Path.cwd(), data, target, task)
 
 
 @step(cli, "check-data")
@@ -113,40 +97,29 @@ def adopt_command(data: Path, target: str, task: str | None) -> Report:
     default="tracked",
     help="The tracked data, or what arrived since.",
 )
-def check_data_command(pipeline: str | None, on: str) -> Report:
+def check_data_command(pipeline: str | None, on: Literal["tracked", "current"]) -> "StepResult":
     """Check data against the Great Expectations suite of the repository.
 
     \b
     Example:
       titlebout check-data --on current
     """  # noqa: D301
-    from titlebout.checks.check import render_check
+    from titlebout.checks.check import check_data
 
-    project = _project(pipeline)
-    result = _check(project, on)
-    code = ExitCode.OK if result.passed else ExitCode.DATA_REFUSED
-    return Report(
-        result,
-        render_check(result),
-        {"verdict": result.verdict, "passed": result.passed} | _at(project, "check-data"),
-        code,
-    )
+    return check_data(_project(pipeline), on)
 
 
 @step(cli, "train")
-def train_command(pipeline: str | None) -> Report:
+def train_command(pipeline: str | None) -> "StepResult":
     """Run the DVC pipeline: check-data, prepare, train, evaluate; nothing runs when nothing changed.
 
     \b
     Example:
       titlebout train
     """  # noqa: D301
-    from titlebout.training.train import render_train, train
+    from titlebout.training.train import train
 
-    project = _project(pipeline)
-    result = train(project, progress)
-    outputs = {"changed": result.changed, "stages": list(result.ran)} | _at(project, "train")
-    return Report(result, render_train(result), outputs, ExitCode.OK if result.passed else ExitCode.DATA_REFUSED)
+    return train(_project(pipeline), progress)
 
 
 @step(cli, "evaluate")
@@ -172,7 +145,7 @@ def evaluate_command(
     reason: str | None,
     from_predictions: Path | None,
     margin: str | None,
-) -> Report:
+) -> "StepResult":
     """Let the challenger meet the champion on the same holdout rows.
 
     \b
@@ -182,39 +155,27 @@ def evaluate_command(
     """  # noqa: D301, DOC501 - this is the help text
     from titlebout.cli.run_context import event_base
     from titlebout.gate.evaluate import evaluate, evaluate_again
-    from titlebout.gate.report import draw, render_evaluate
 
     if margin is not None and from_predictions is None:
         fix = "for good, set gate.margin in titlebout.toml"
         raise ConfigError("--margin goes with --from-predictions", fix=fix)
     project = _project(pipeline)
     if from_predictions is not None:
-        result = evaluate_again(project, from_predictions, reason, margin)
-    else:
-        result = evaluate(project, base or event_base(), only_promotions, reason)
-    draw(project.reports, result)
-    lost = ExitCode.INCONCLUSIVE if result.verdict == "inconclusive" else ExitCode.CHALLENGER_LOST
-    outputs = {"verdict": result.verdict, "promotion": result.promotion_requested} | _at(project, "evaluate")
-    return Report(result, render_evaluate(result), outputs, ExitCode.OK if result.passed else lost)
+        return evaluate_again(project, from_predictions, reason, margin)
+    return evaluate(project, base or event_base(), only_promotions, reason)
 
 
 @step(cli, "promote")
-def promote_command(pipeline: str | None) -> Report:
+def promote_command(pipeline: str | None) -> "StepResult":
     """Write the challenger that won into champion.dvc; merging that file to main gives it the title.
 
     \b
     Example:
       titlebout evaluate && titlebout promote
     """  # noqa: D301
-    from titlebout.core.results import read_json
-    from titlebout.models.champion import promote
-    from titlebout.repository.dvc import Dvc
+    from titlebout.gate.promotion import promote
 
-    project = _project(pipeline)
-    dvc = Dvc(project)
-    result = promote(project, dvc.pull_challenger(), read_json(project.reports / "evaluate.json"))
-    dvc.push()
-    return Report(result, f"### Promotion\n\n{result.reasons[0]}.\n")
+    return promote(_project(pipeline))
 
 
 @step(cli, "package")
@@ -222,32 +183,21 @@ def promote_command(pipeline: str | None) -> Report:
     "--model", type=click.Choice(["champion", "challenger"]), default="champion", help="Which model to package."
 )
 @click.option("--image", is_flag=True, help="Also build the container image, with docker, podman or buildah.")
-def package_command(pipeline: str | None, model: str, image: bool) -> Report:
+def package_command(pipeline: str | None, model: str, image: bool) -> "StepResult":
     """Package a model as a Bento and ask the running service for the golden rows.
 
     \b
     Example:
       titlebout package --model champion
     """  # noqa: D301
-    from titlebout.repository.dvc import Dvc
-    from titlebout.serving.package import BASE_IMAGE, package, render_package
+    from titlebout.serving.package import package
 
-    project = _project(pipeline)
-    folder = Dvc(project).pull_model(model)
-    base = project.settings.package.base_image or BASE_IMAGE
-    result = package(project, folder, image=image, base=base)
-    outputs = {
-        "tag": result.tag,
-        "bento": result.bento,
-        "model-sha256": result.model_sha256,
-        "image": result.image or "",
-    }
-    return Report(result, render_package(result), outputs | _at(project, "package"))
+    return package(_project(pipeline), model, image=image)
 
 
 @step(cli, "drift")
 @click.option("--selftest", is_flag=True, help="Count the false alarms on the reference itself, where nothing drifts.")
-def drift_command(pipeline: str | None, selftest: bool) -> Report:
+def drift_command(pipeline: str | None, selftest: bool) -> "StepResult":
     """Compare what arrived with what the champion was trained on.
 
     \b
@@ -255,25 +205,11 @@ def drift_command(pipeline: str | None, selftest: bool) -> Report:
       titlebout drift --no-fail
       titlebout drift --selftest
     """  # noqa: D301
+    from titlebout.drift.false_alarms import selftest as selftest_drift
     from titlebout.drift.measure import measure
-    from titlebout.drift.report import render_drift
 
     project = _project(pipeline)
-    if selftest:
-        return _selftest(project)
-    result = measure(project)
-    outputs = {"verdict": result.verdict, "drift": result.verdict == "drift", "columns": list(result.drifted)}
-    codes = {
-        "drift": ExitCode.DRIFT_FOUND,
-        "structural": ExitCode.DATA_REFUSED,
-        "insufficient_data": ExitCode.INCONCLUSIVE,
-    }
-    return Report(
-        result,
-        render_drift(result),
-        outputs | _at(project, "drift"),
-        codes.get(result.verdict, ExitCode.OK),
-    )
+    return selftest_drift(project) if selftest else measure(project)
 
 
 @step(cli, "decide")
@@ -285,7 +221,9 @@ def drift_command(pipeline: str | None, selftest: bool) -> Report:
     type=click.Path(path_type=Path, file_okay=False),
     help="Decide nothing; have an issue at the forge if the data that another job reports on was refused.",
 )
-def decide_command(pipeline: str | None, manual: bool, schedule: bool, forge: str, from_reports: Path | None) -> Report:
+def decide_command(
+    pipeline: str | None, manual: bool, schedule: bool, forge: str, from_reports: Path | None
+) -> "StepResult":
     """Decide whether a retraining is worth an attempt, and for which reason.
 
     \b
@@ -293,7 +231,7 @@ def decide_command(pipeline: str | None, manual: bool, schedule: bool, forge: st
       titlebout check-data --on current && titlebout drift --no-fail && titlebout decide
     """  # noqa: D301, DOC501 - this is the help text
     from titlebout.cli.run_context import authorised, connected
-    from titlebout.retraining.decide import decide, render_decide, tell_decision
+    from titlebout.retraining.decide import decide, tell_decision
 
     if from_reports and forge != "github":
         raise click.UsageError("--from-reports needs --forge github")
@@ -301,12 +239,8 @@ def decide_command(pipeline: str | None, manual: bool, schedule: bool, forge: st
     asked = frozenset(name for name, given in (("manual", manual), ("schedule", schedule)) if given)
     at = connected() if forge == "github" else None
     if at is not None and from_reports:
-        result = tell_decision(project, at, from_reports)
-    else:
-        result = decide(project, asked, authorised(project.root), at)
-    outputs = {key: getattr(result, key) for key in ("action", "reason", "note")}
-    code = ExitCode.OK if result.passed else ExitCode.DATA_REFUSED
-    return Report(result, render_decide(result), outputs | _at(project, "decide"), code)
+        return tell_decision(project, at, from_reports)
+    return decide(project, asked, authorised(project.root), at)
 
 
 @step(cli, "retrain")
@@ -331,7 +265,7 @@ def decide_command(pipeline: str | None, manual: bool, schedule: bool, forge: st
 )
 def retrain_command(
     pipeline: str | None, reason: str, note: str, forge: str, bundle: Path | None, from_bundle: Path | None
-) -> Report:
+) -> "StepResult":
     """Take in new data, train, let the gate decide, and prepare one pull request.
 
     \b
@@ -340,28 +274,17 @@ def retrain_command(
       titlebout retrain --forge github          # needs TITLEBOUT_TOKEN
     """  # noqa: D301, DOC501 - this is the help text
     from titlebout.cli.run_context import authorised, connected, run_url
-    from titlebout.policy.attempts import log_ref
-    from titlebout.retraining.bundle import Handed, unpack
-    from titlebout.retraining.propose import propose
+    from titlebout.retraining.propose import Destination, propose_bundle, retrain_and_propose
     from titlebout.retraining.reason import Why
-    from titlebout.retraining.retrain import render_retrain, retrain
 
     if from_bundle and forge != "github":
         raise click.UsageError("--from-bundle needs --forge github")
     project = _project(pipeline)
-    git, at = authorised(project.root), connected() if forge == "github" else None
-    if from_bundle:
-        handed = unpack(project, git, from_bundle)
-    else:
-        result = retrain(project, Why(reason, note), bundle, progress, git)
-        handed = Handed(result.commit, log_ref(project.pipeline), result.title, result.body)
-    if at is not None:
-        proposed = propose(project, at, handed, git, run_url())
-        result = proposed if from_bundle or handed.commit else replace(result, url=proposed.url)
-    outputs = {key: getattr(result, key) for key in ("operation", "verdict", "branch", "url")}
-    outputs |= {"number": result.number or "", "head-sha": result.commit} | _at(project, "retrain")
-    refused = ExitCode.DATA_REFUSED if result.verdict == "data_refused" else ExitCode.CHALLENGER_LOST
-    return Report(result, render_retrain(result), outputs, ExitCode.OK if result.passed else refused)
+    git = authorised(project.root)
+    destination = Destination(connected(), run_url()) if forge == "github" else None
+    if from_bundle and destination:
+        return propose_bundle(project, from_bundle, git, destination)
+    return retrain_and_propose(project, Why(reason, note), bundle, progress, git, destination)
 
 
 @step(cli, "backtest")
@@ -385,7 +308,7 @@ def retrain_command(
 @click.option("--current", is_flag=True, help="Also play what arrived and has its label.")
 def backtest_command(
     pipeline: str | None, every: str, start: float, policies: tuple[str, ...], label_delay: int, current: bool
-) -> Report:
+) -> "StepResult":
     """Play your own past under several policies side by side: what each attempts, gains and costs.
 
     \b
@@ -394,25 +317,21 @@ def backtest_command(
       titlebout backtest --policy titlebout --policy every --label-delay 1
     """  # noqa: D301
     from titlebout.backtest.backtest import Plan, backtest
-    from titlebout.backtest.report import render_backtest
 
-    project = _project(pipeline)
-    result = backtest(project, Plan(every, start, current, policies, label_delay), progress)
-    return Report(result, render_backtest(result), _at(project, "backtest"))
+    return backtest(_project(pipeline), Plan(every, start, current, policies, label_delay), progress)
 
 
 @step(cli, "doctor", in_project=False)
-def doctor_command() -> Report:
+def doctor_command() -> "StepResult":
     """Say what is missing here, and how to fix it.
 
     \b
     Example:
       titlebout doctor
     """  # noqa: D301
-    from titlebout import doctor
+    from titlebout.doctor import doctor
 
-    result = doctor.doctor(Path.cwd())
-    return Report(result, doctor.render_doctor(result), exit_code=ExitCode.OK if result.passed else ExitCode.USAGE)
+    return doctor(Path.cwd())
 
 
 @cli.command("stage", hidden=True)
@@ -428,31 +347,3 @@ def _project(pipeline: str | None) -> "Project":
     from titlebout.repository.project import Project
 
     return Project.find(Path.cwd(), pipeline or None)
-
-
-def _selftest(project: "Project") -> Report:
-    from titlebout.data.tables import read_tables
-    from titlebout.drift import false_alarms
-    from titlebout.drift.measure import look_out, settings_of
-    from titlebout.repository.dvc import Dvc
-
-    Dvc(project).pull_data()
-    reference, _ = look_out(project, read_tables(project.root, "data"))
-    roles = project.params.data
-    result = false_alarms.selftest(reference, settings_of(project), roles.time, roles.target)
-    code = ExitCode.OK if result.passed else ExitCode.DRIFT_FOUND
-    outputs = {"verdict": result.verdict} | _at(project, "drift-selftest")
-    return Report(result, false_alarms.render_selftest(result), outputs, code)
-
-
-def _at(project: "Project", name: str) -> dict[str, str]:
-    return {"report": (project.reports / f"{name}.md").relative_to(project.root).as_posix()}
-
-
-def _check(project: "Project", on: str) -> Any:
-    from titlebout.checks.check import check_project
-    from titlebout.repository.dvc import Dvc
-
-    if on == "tracked":
-        Dvc(project).pull_data()
-    return check_project(project, on)

@@ -3,7 +3,6 @@
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -19,30 +18,6 @@ P = ParamSpec("P")
 ANSWERS = (ExitCode.DATA_REFUSED, ExitCode.CHALLENGER_LOST, ExitCode.DRIFT_FOUND)
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a command hands to the reporter.
-
-    Attributes
-    ----------
-    result : StepResult
-        Becomes ``reports/<step>.json``.
-    markdown : str
-        What people read: the job summary, ``reports/<step>.md``, the terminal.
-    outputs : mapping
-        What a workflow reads.
-    exit_code : ExitCode
-    is_markdown : bool
-        False for text that is laid out for a terminal already.
-    """
-
-    result: "StepResult"
-    markdown: str
-    outputs: Mapping[str, object] = field(default_factory=dict)
-    exit_code: ExitCode = ExitCode.OK
-    is_markdown: bool = True
-
-
 class Group(click.Group):
     """Commands in the order they are used in, not in alphabetical order."""
 
@@ -53,20 +28,20 @@ class Group(click.Group):
 
 def step(
     group: click.Group, name: str, *, in_project: bool = True
-) -> Callable[[Callable[P, Report]], Callable[..., None]]:
-    """Make a function that returns a `Report` into a command with the options that every step has."""
+) -> "Callable[[Callable[P, StepResult]], Callable[..., None]]":
+    """Make a function that returns a result into a command with the options that every step has."""
 
-    def decorate(function: Callable[P, Report]) -> Callable[..., None]:
+    def decorate(function: "Callable[P, StepResult]") -> Callable[..., None]:
         @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
         @click.option(
             "--no-fail", is_flag=True, help="Exit 0 on a refusal (codes 10 to 12): the verdict is in the result."
         )
         @functools.wraps(function)
         def command(as_json: bool, no_fail: bool, *args: P.args, **kwargs: P.kwargs) -> None:
-            report = function(*args, **kwargs)
-            _deliver(report, as_json)
-            refused = report.exit_code in ANSWERS or report.exit_code is ExitCode.INCONCLUSIVE
-            click.get_current_context().exit(int(ExitCode.OK if no_fail and refused else report.exit_code))
+            result = function(*args, **kwargs)
+            _deliver(result, as_json)
+            refused = result.exit_code in {*ANSWERS, ExitCode.INCONCLUSIVE}
+            click.get_current_context().exit(int(ExitCode.OK if no_fail and refused else result.exit_code))
 
         wrapped: Callable[..., None] = command
         if in_project:
@@ -78,7 +53,7 @@ def step(
     return decorate
 
 
-def say_error(error: TitleboutError, as_json: bool, code: ExitCode | None = None) -> None:
+def say_error(error: TitleboutError, as_json: bool) -> None:
     """Tell one failure: to people on standard error, to programs as JSON, to a workflow as an annotation."""
     from titlebout.forge.actions import Ci, annotation, defang
 
@@ -86,33 +61,33 @@ def say_error(error: TitleboutError, as_json: bool, code: ExitCode | None = None
     text = "\n".join([f"error: {error.what}", *(f"  {name}: {value}" for name, value in parts if value)])
     click.echo(defang(text), err=True)
     if as_json:
-        click.echo(_json({"error": error.to_dict() | ({"exit_code": int(code)} if code else {})}), nl=False)
+        click.echo(_json({"error": error.to_dict()}), nl=False)
     ci = Ci.from_environ()
     if ci.on_actions:
         click.echo(annotation("error", f"{error.what}. {error.fix or ''}".strip(), title="titlebout"), err=True)
 
 
-def _deliver(report: Report, as_json: bool) -> None:
+def _deliver(result: "StepResult", as_json: bool) -> None:
     """Write the result to its files, to the workflow and to the terminal."""
-    from titlebout.core.results import write_json, write_text_atomically
+    from titlebout.core.results import write_result, write_text_atomically
     from titlebout.forge.actions import Ci, defang
     from titlebout.repository.project import Project
 
-    document = report.result.to_dict()
-    if report.outputs:
+    markdown = result.to_markdown()
+    if result.written:
         folder = Project.find(Path.cwd()).reports
-        write_json(folder / f"{report.result.step}.json", document)
-        write_text_atomically(folder / f"{report.result.step}.md", report.markdown)
+        write_result(folder / f"{result.step}.json", result)
+        write_text_atomically(folder / f"{result.step}.md", markdown)
     ci = Ci.from_environ()
-    ci.write_outputs(report.outputs)
-    ci.write_summary(report.markdown)
-    if not as_json and sys.stdout.isatty() and report.is_markdown:
+    ci.write_outputs(result.outputs)
+    ci.write_summary(markdown)
+    if not as_json and sys.stdout.isatty() and not result.laid_out:
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(report.markdown))
+        Console().print(Markdown(markdown))
     else:
-        click.echo(_json(document) if as_json else defang(report.markdown), nl=False)
+        click.echo(_json(result.model_dump()) if as_json else defang(markdown), nl=False)
 
 
 def _json(document: Mapping[str, Any]) -> str:

@@ -8,7 +8,17 @@ import click
 
 from titlebout.cli.commands import cli
 from titlebout.cli.console import say_error
-from titlebout.core.errors import DiskError, ExitCode, TitleboutError
+from titlebout.core.errors import (
+    ConfigError,
+    DiskError,
+    ExitCode,
+    InterruptionError,
+    TerminationError,
+    TitleboutError,
+)
+
+_AGAIN = "run the command again"
+_STOPPED = "child processes were ended; every file is as before or as after"
 
 
 def main() -> None:
@@ -39,20 +49,20 @@ def run(arguments: list[str], command: click.Command = cli, name: str = "titlebo
     except click.ClickException as error:
         return _usage(error, as_json)
     except (click.Abort, KeyboardInterrupt):
-        told, code = _stopped("interrupted"), ExitCode.INTERRUPTED
+        failure: TitleboutError = InterruptionError("interrupted", fix=_AGAIN, state=_STOPPED)
     except SystemExit as ended:
         if ended.code != ExitCode.TERMINATED:
             raise
-        told, code = _stopped("terminated"), ExitCode.TERMINATED
+        failure = TerminationError("terminated", fix=_AGAIN, state=_STOPPED)
     except TitleboutError as error:
-        told, code = error, error.exit_code
+        failure = error
     except OSError as error:
         what, fix = f"cannot use a file: {error.strerror or error}", "free some space or check the permissions"
-        told, code = DiskError(what, where=error.filename, why=str(error), fix=fix), ExitCode.DISK
+        failure = DiskError(what, where=error.filename, why=str(error), fix=fix)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug is told as one, with what to send us
-        told, code = _bug(error), ExitCode.BUG
-    say_error(told, as_json, code)
-    return int(code)
+        failure = _bug(error)
+    say_error(failure, as_json)
+    return int(failure.exit_code)
 
 
 def _bug(error: Exception) -> TitleboutError:
@@ -63,14 +73,9 @@ def _bug(error: Exception) -> TitleboutError:
     return TitleboutError(f"{type(error).__name__}: {error}", why=why, fix=fix, state="unknown")
 
 
-def _stopped(what: str) -> TitleboutError:
-    state = "child processes were ended; every file is as before or as after"
-    return TitleboutError(what, fix="run the command again", state=state)
-
-
 def _usage(error: click.ClickException, as_json: bool) -> int:
     if as_json:
-        say_error(TitleboutError(error.format_message(), fix="see `titlebout --help`"), as_json, ExitCode.USAGE)
+        say_error(ConfigError(error.format_message(), fix="see `titlebout --help`"), as_json)
     else:
         error.show()
     return ExitCode.USAGE

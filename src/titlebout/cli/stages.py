@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from titlebout.checks.check import check_project
-from titlebout.core.errors import ExitCode, TitleboutError
+from titlebout.checks.check import check_stage
+from titlebout.core.errors import TitleboutError
 from titlebout.core.results import write_json
 from titlebout.repository.dvc import STAGE_ERROR_FILE
 from titlebout.repository.project import Project
@@ -24,7 +24,7 @@ def run(project: Project, name: str) -> None:
         If it fails, or the data is refused.
     """
     stages: dict[str, Callable[[Project], object]] = {
-        "check-data": _check,
+        "check-data": check_stage,
         "prepare": prepare,
         "train": fit,
         "evaluate": score,
@@ -32,15 +32,5 @@ def run(project: Project, name: str) -> None:
     try:
         stages[name](project)
     except TitleboutError as error:
-        write_json(project.root / STAGE_ERROR_FILE, {"stage": name, **error.to_dict()})
+        write_json(project.root / STAGE_ERROR_FILE, error.to_dict())
         raise
-
-
-def _check(project: Project) -> None:
-    """Check the tracked data: the result goes into git, a refusal ends the pipeline with the check's own exit code."""
-    result = check_project(project, "tracked")
-    write_json(project.stage_reports / "check-data.json", result.to_dict())
-    if not result.passed:
-        refused = TitleboutError(result.reasons[0], where="data/", fix="read pipelines/*/reports/check-data.json")
-        refused.exit_code = ExitCode.DATA_REFUSED
-        raise refused

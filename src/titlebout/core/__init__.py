@@ -1,1 +1,1 @@
-"""What every room uses: errors, results, child processes, Markdown and HTML."""
+"""Shared building blocks: errors, step results, child processes, Markdown, HTML and figures."""

@@ -1,4 +1,4 @@
-"""Array types that every layer shares."""
+"""NumPy array types shared by all layers."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,13 +1,18 @@
-"""Every failure a user can meet, each with the exit code that tells a workflow what to do next.
+"""Exit codes and exception classes: one class per kind of failure, each with its exit code.
 
-A "no" (data refused, challenger lost, drift found) is not here: it is an answer, kept in the step's result.
+Negative results (data refused, challenger lost, drift found) are not exceptions: they are part of the step's result. Only inside the
+pipeline refused data is an exception, because a stage has no other way to stop it.
 """
 
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
-    """What the process says to the workflow; documented in ``docs/reference/exit-codes.md``."""
+    """Exit code of the process; documented in ``docs/reference/exit-codes.md``."""
 
     OK = 0
     BUG = 1
@@ -28,20 +33,20 @@ class ExitCode(IntEnum):
 
 
 class TitleboutError(Exception):
-    """A failure told in four parts, so that its reader never has to open the source.
+    """Base class of all errors: a failure described by its place, cause, fix and effect.
 
     Parameters
     ----------
     what : str
         What happened, as one sentence.
     where : str, optional
-        The file, row, column, URL or key it happened at.
+        File, row, column, URL or key where it happened.
     why : str, optional
-        The likely cause.
+        Likely cause.
     fix : str, optional
-        What to do now, best as a command.
+        What to do next, preferably a command.
     state : str, optional
-        What was left behind; "nothing was changed" unless said otherwise.
+        What the failed operation left behind.
     """
 
     exit_code = ExitCode.BUG
@@ -61,6 +66,21 @@ class TitleboutError(Exception):
         self.why = why
         self.fix = fix
         self.state = state
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "TitleboutError":
+        """Return the error that another process reported, of the class that it was there.
+
+        A class that is not of this module becomes the one with its exit code.
+
+        Parameters
+        ----------
+        document : mapping
+            What :meth:`to_dict` returned.
+        """
+        kind = _CLASSES.get(document["type"]) or error_class(document["exit_code"])
+        parts = {name: document[name] for name in ("where", "why", "fix", "state")}
+        return kind(document["what"], **parts)
 
     def to_dict(self) -> dict[str, object]:
         """Return the error as the ``error`` object of the ``--json`` output."""
@@ -82,37 +102,37 @@ class ConfigError(TitleboutError):
 
 
 class InconclusiveError(TitleboutError):
-    """There is too little to decide on: too few rows, one class only, no baseline."""
+    """Insufficient evidence for a decision: too few rows, only one class, no baseline."""
 
     exit_code = ExitCode.INCONCLUSIVE
 
 
 class PermissionRefusedError(TitleboutError):
-    """A server did not accept who we are or what we may do."""
+    """Authentication failed, or a permission is missing."""
 
     exit_code = ExitCode.PERMISSION
 
 
 class NotFoundError(TitleboutError):
-    """A file, object, revision or model is not there."""
+    """A file, object, revision or model does not exist."""
 
     exit_code = ExitCode.NOT_FOUND
 
 
 class ConflictError(TitleboutError):
-    """Somebody else changed the same thing meanwhile; running again decides on the new state."""
+    """A concurrent change was detected. Running the command again uses the new state."""
 
     exit_code = ExitCode.CONFLICT
 
 
 class UnsafeError(TitleboutError):
-    """Refused for safety: an untrusted type, a path outside its root, a digest that does not match."""
+    """Refused for safety: an untrusted type, a path outside its root, a digest mismatch."""
 
     exit_code = ExitCode.UNSAFE
 
 
 class DataError(TitleboutError):
-    """Data that cannot be read as what it claims to be."""
+    """A file is malformed: its content does not match its format."""
 
     exit_code = ExitCode.MALFORMED
 
@@ -124,6 +144,58 @@ class DiskError(TitleboutError):
 
 
 class TemporaryError(TitleboutError):
-    """A passing fault; running the same command again is safe."""
+    """A transient failure. Running the same command again is safe."""
 
     exit_code = ExitCode.TEMPORARY
+
+
+class DataRefusedError(TitleboutError):
+    """The data check rejected the tracked data."""
+
+    exit_code = ExitCode.DATA_REFUSED
+
+
+class InterruptionError(TitleboutError):
+    """The command was interrupted (SIGINT, Ctrl-C)."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class TerminationError(TitleboutError):
+    """The command was terminated (SIGTERM)."""
+
+    exit_code = ExitCode.TERMINATED
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A known cause of a failure in an outside tool, recognized by the tool's output.
+
+    Attributes
+    ----------
+    pattern : str
+        Regular expression that the output contains.
+    error : type of TitleboutError
+        Class of the error to raise.
+    what, fix : str
+        Parts of that error.
+    """
+
+    pattern: str
+    error: type[TitleboutError]
+    what: str
+    fix: str
+
+
+def first_cause(text: str, causes: Iterable[Cause]) -> Cause | None:
+    """Return the first cause whose pattern occurs in `text`, or None; the order of `causes` is the priority."""
+    return next((cause for cause in causes if re.search(cause.pattern, text)), None)
+
+
+_KINDS: list[type[TitleboutError]] = [TitleboutError, *TitleboutError.__subclasses__()]
+_CLASSES = {kind.__name__: kind for kind in _KINDS}
+
+
+def error_class(code: int) -> type[TitleboutError]:
+    """Return the class of errors that end with an exit code; :class:`TitleboutError` where there is none."""
+    return next((kind for kind in _KINDS if kind.exit_code == code), TitleboutError)

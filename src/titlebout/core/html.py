@@ -1,124 +1,64 @@
-"""Self-contained HTML pages with plots: one file, no script, nothing loaded from elsewhere."""
+"""Self-contained HTML pages: one file, no scripts, no external resources."""
 
-import html
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
-LEGEND_WIDTH = 100  # characters beside each other below a plot
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --line: #d0d7de; --soft: #57606a; --wash: #f6f8fa; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --paper: #0d1117; --line: #30363d; --soft: #9198a1; --wash: #161b22; }
-  figure { background: #ffffff; border-radius: 8px; padding: 8px; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: .25rem; }
-p.lead { color: var(--soft); margin-top: 0; }
-figure { margin: 1.5rem 0; overflow-x: auto; }
-figure svg { max-width: 100%; height: auto; }
-figcaption { color: var(--soft); font-size: .9rem; }
-.wide { overflow-x: auto; margin: 1.5rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { background: var(--wash); }
-.promote { color: #1a7f37; font-weight: 600; } .keep, .data_refused { color: #cf222e; font-weight: 600; } .inconclusive { color: #9a6700; font-weight: 600; }
-pre { background: var(--wash); padding: .75rem; overflow-x: auto; border-radius: 6px; }
-"""
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of a plot.
+class Paragraph:
+    """A paragraph of plain text."""
 
-    Attributes
-    ----------
-    label : str
-    values : sequence of float
-        One per position on the x axis.
-    color, style : str
-        As matplotlib spells them.
-    """
-
-    label: str
-    values: Sequence[float]
-    color: str
-    style: str = "-"
+    kind: ClassVar[str] = "paragraph"
+    text: str
 
 
-def line_plot(
-    x: Sequence[str], lines: Sequence[Line], ylabel: str, marked: Mapping[str, Sequence[tuple[int, int]]]
-) -> str:
-    """Return an SVG picture of several lines over the same positions.
+@dataclass(frozen=True)
+class Figure:
+    """An SVG figure with a caption; ``svg`` is an ``<svg>`` element from :mod:`titlebout.core.figures`."""
+
+    kind: ClassVar[str] = "figure"
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A table row; ``kind`` is the CSS class of its last cell."""
+
+    cells: Sequence[str]
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of plain text."""
+
+    kind: ClassVar[str] = "table"
+    headers: Sequence[str]
+    rows: Sequence[Row]
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], kinds: Sequence[str] = ()) -> Table:
+    """Return a table; `kinds` has the CSS class of the last cell of each row."""
+    return Table(headers, [Row(cells, kind) for cells, kind in zip(rows, kinds or [""] * len(rows), strict=True)])
+
+
+def page(title: str, lead: str, *parts: Paragraph | Figure | Table) -> str:
+    """Return a complete HTML document. All text is escaped; only the SVG of figures is inserted unchanged.
 
     Parameters
     ----------
-    x : sequence of str
-        Labels of the positions.
-    lines : sequence of Line
-    ylabel : str
-    marked : mapping of str to sequence of (int, int)
-        Legend text of a marker ("^" first, then "x") to the lines, counted from 0, and their positions where it is set.
+    title, lead : str
+        Heading, and the sentence below it.
+    *parts : Paragraph, Figure or Table
+        Content, in display order.
     """
-    import matplotlib as mpl
+    from jinja2 import Environment, StrictUndefined
 
-    mpl.use("svg")
-    import matplotlib.pyplot as plt
-
-    # The same values give the same bytes, and text stays text, so that it can be searched and read aloud.
-    with mpl.rc_context({"svg.hashsalt": "titlebout", "svg.fonttype": "none", "font.size": 10}):
-        figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
-        for line in lines:
-            axes.plot(range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2)
-        for (label, places), marker in zip(marked.items(), "^x", strict=False):
-            for which, position in places:
-                one = lines[which]
-                axes.scatter(position, one.values[position], marker=marker, s=70, color=one.color, zorder=3)
-            common = lines[0].color if len({which for which, _ in places}) < 2 else "#57606a"
-            axes.scatter([], [], marker=marker, s=70, color=common, label=label)
-        axes.set_xticks(range(len(x)), x)
-        axes.set_ylabel(ylabel)
-        axes.grid(axis="y", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
-        columns = min(max(LEGEND_WIDTH // (longest + 6), 1), 4)
-        figure.legend(loc="outside lower center", ncols=columns, frameon=False)
-        picture = io.StringIO()
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-        plt.close(figure)
-    text = picture.getvalue()
-    return text[text.index("<svg") :]
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
-    """Return an HTML table with every cell escaped; a row's class colours its last cell."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in headers)
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[:-1])
-        + f'<td class="{html.escape(kind)}">{html.escape(row[-1])}</td></tr>'
-        for row, kind in zip(rows, classes, strict=True)
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def page(title: str, lead: str, *parts: str) -> str:
-    """Return a whole HTML document; `title` and `lead` are escaped, the parts are HTML already."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
-        f'<h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p>{"".join(parts)}</body></html>\n'
-    )
-
-
-def paragraph(text: str) -> str:
-    """Return one escaped paragraph."""
-    return f"<p>{html.escape(text)}</p>"
-
-
-def figure(svg: str, caption: str) -> str:
-    """Return a picture with its escaped caption."""
-    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(title=title, lead=lead, parts=parts)

@@ -1,7 +1,7 @@
-"""Markdown for people: every report is built from text that somebody else may have written.
+"""Markdown for reports, with untrusted text escaped.
 
-Column names, categories, branch names and error messages end up in job summaries and pull requests. Here they
-become text that GitHub shows as it is: no HTML, no links, no mentions, no references, no broken tables.
+Column names, categories, branch names and error messages appear in job summaries and pull requests. They are escaped
+so that GitHub renders exactly that text: no HTML, no links, no mentions, no issue references, no broken tables.
 """
 
 import math
@@ -10,46 +10,47 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 _SPACES = re.compile(r"\s+")
-# What can open or close a construct in the middle of a line.
+# Characters that can open or close a Markdown construct anywhere in a line.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>|~&$#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
-# What makes a list, a heading or a rule at the start of one.
+# Characters that form a list item, a heading underline or a thematic break at the start of a line.
 _AT_START = re.compile(r"\A(\d*)([-+.)](?=\s|\Z)|[-=](?=[-=\s]*\Z))")
-# GitHub looks for these in the rendered text, so a backslash does not stop them; an invisible space does.
+# GitHub links mentions and issue references after rendering, so a backslash has no effect; a zero-width space does.
 _REFERENCE = re.compile(r"@|#|\bGH-(?=\d)", re.IGNORECASE)
 _INVISIBLE = "\N{ZERO WIDTH SPACE}"
 
 
 class Markdown(str):
-    """Text that is safe to put into a line of Markdown as it is."""
+    """Text that can be inserted into a line of Markdown without escaping."""
 
     __slots__ = ()
 
 
 def escape(text: object) -> Markdown:
-    """Return text as one line of Markdown that shows exactly this text and does nothing else.
+    """Return one line of Markdown that renders as exactly `text`.
 
     Parameters
     ----------
     text : object
-        Anything with a ``str``; from anyone.
+        Untrusted value, converted with ``str``.
 
     Returns
     -------
     Markdown
-        Safe in a paragraph, a heading, a list item and a table cell. Control, format and direction-changing
-        characters are removed, line ends become spaces.
+        Safe in a paragraph, a heading, a list item and a table cell. Control, bidirectional-formatting and surrogate
+        characters are removed; whitespace, line breaks included, is collapsed.
     """
-    escaped = _ACTIVE.sub(lambda found: "\\" + found[0], _line(text))
-    escaped = _AT_START.sub(lambda found: f"{found[1]}\\{found[2]}", escaped)
-    return Markdown(_REFERENCE.sub(lambda found: found[0] + _INVISIBLE, escaped))
+    escaped = _ACTIVE.sub(lambda match: "\\" + match[0], _single_line(text))
+    escaped = _AT_START.sub(lambda match: f"{match[1]}\\{match[2]}", escaped)
+    return Markdown(_REFERENCE.sub(lambda match: match[0] + _INVISIBLE, escaped))
 
 
 def code(text: object) -> Markdown:
-    """Return text as a code span, in which nothing is interpreted; for names that people copy.
+    """Return text as a code span, for names that readers copy.
 
-    A text with ``|`` cannot be one in a table and outside alike, so it is escaped instead.
+    Text with ``|`` is escaped instead: inside a table, ``|`` ends the cell even in a code span, and a backslash before
+    it would be visible outside a table.
     """
-    line = _line(text)
+    line = _single_line(text)
     if not line or "|" in line:
         return escape(line)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
@@ -63,13 +64,14 @@ def table(headers: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     Parameters
     ----------
     headers : sequence of object
+        Column headers, formatted like cells.
     rows : iterable of sequences, each as long as `headers`
-        Numbers are formatted, :class:`Markdown` is kept, anything else is escaped.
+        Numbers are formatted, :class:`Markdown` is kept, everything else is escaped.
 
     Returns
     -------
     str
-        Lines that end with a line end; a table needs an empty line before it.
+        Lines with a trailing newline. Markdown requires an empty line before a table.
     """
     lines = [[_cell(cell) for cell in headers], ["---"] * len(headers)]
     lines += [[_cell(cell) for cell in row] for row in rows]
@@ -77,7 +79,7 @@ def table(headers: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number for people: whole numbers with separators, others with three digits, a dash for none."""
+    """Format a number: integers with thousands separators, others with three significant digits, missing as a dash."""
     if value is None or math.isnan(value):
         return "-"
     if math.isinf(value):
@@ -88,12 +90,12 @@ def number(value: float | None) -> str:
 
 
 def score(value: float | None) -> Markdown:
-    """Return a score with four decimals, so that a column of them can be compared, or a dash for none."""
+    """Format a score with four decimals, so that the values of a column align; missing as a dash."""
     return Markdown("-" if value is None or math.isnan(value) else f"{value:.4f}")
 
 
 def cut(text: str, limit: int) -> str:
-    """Return at most `limit` characters, ending in … when some are missing; cut first, then escape."""
+    """Truncate to `limit` characters, with … at the end if text is missing; truncate first, then escape."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -105,7 +107,8 @@ def _cell(value: object) -> str:
     return escape(value)
 
 
-def _line(text: object) -> str:
-    """Put text on one line, without characters that are invisible, turn its direction or are no characters."""
-    kept = (c for c in str(text) if c.isspace() or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+def _single_line(text: object) -> str:
+    """Collapse whitespace and strip control, bidirectional-formatting and surrogate characters."""
+    # Unicode categories: Cc control, Cf format (bidirectional marks, zero-width characters), Cs surrogate.
+    kept = (char for char in str(text) if char.isspace() or unicodedata.category(char) not in {"Cc", "Cf", "Cs"})
     return _SPACES.sub(" ", "".join(kept)).strip()

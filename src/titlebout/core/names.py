@@ -1,6 +1,6 @@
-"""Why a model is trained again, and when: the words that policy, gate, pull request and backtest share."""
+"""Names of retraining reasons and backtest strategies, shared by policy, gate, pull request and backtest."""
 
-# Each is a key of gate.rules. A change by people is the one reason that is not a retraining.
+# Each is also a key of gate.rules, which has one key more: "change", for code or parameters changed by hand.
 REASONS = ("manual", "schedule", "volume", "age", "follow_up", "perf_decay", "drift")
-# Whom a backtest compares, in the order in which they are shown; see titlebout.backtest.strategies.
+# Strategies that a backtest compares, in display order; defined in titlebout.backtest.strategies.
 POLICIES = ("never", "every_ungated", "every", "any_drift", "drift_share", "titlebout")

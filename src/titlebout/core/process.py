@@ -1,4 +1,4 @@
-"""Child processes: argument lists only, the whole group ended with its parent, failures told with their last lines."""
+"""Child processes: started without a shell, terminated as a group, failures reported with their last output lines."""
 
 import logging
 import os
@@ -30,9 +30,11 @@ class Completed:
     Attributes
     ----------
     command : tuple of str
+        Program and arguments.
     returncode : int
+        Exit code; negative for a signal.
     stdout, stderr : str
-        Decoded as UTF-8; bytes that are not are shown as replacement characters.
+        Decoded as UTF-8, with replacement characters for invalid bytes.
     """
 
     command: tuple[str, ...]
@@ -41,26 +43,26 @@ class Completed:
     stderr: str
 
     def tail(self, lines: int = TAIL_LINES) -> str:
-        """Return the last lines of what the child said, its errors before its output."""
-        said = self.stderr.strip() or self.stdout.strip()
-        return "\n".join(said.splitlines()[-lines:])
+        """Return the last lines of standard error, or of standard output if standard error is empty."""
+        output = self.stderr.strip() or self.stdout.strip()
+        return "\n".join(output.splitlines()[-lines:])
 
 
 class ProcessError(TitleboutError):
-    """A child process failed in a way its caller has no better word for."""
+    """A child process failed for a reason that the caller does not recognize."""
 
     def __init__(self, completed: Completed) -> None:
         super().__init__(
             f"{Path(completed.command[0]).name} ended with exit code {completed.returncode}",
             where=shlex.join(completed.command),
-            why=completed.tail() or "it said nothing",
-            fix="run the command above by hand to see all of its output",
-            state="whatever the command had done before it failed",
+            why=completed.tail() or "it wrote no output",
+            fix="run the command above by hand to see its full output",
+            state="changes made by the command before it failed are kept",
         )
         self.completed = completed
 
 
-def run(  # noqa: PLR0913 - a thin cover of subprocess.Popen
+def run(  # noqa: PLR0913 - a thin wrapper around subprocess.Popen
     command: Sequence[str],
     *,
     cwd: Path | None = None,
@@ -70,30 +72,31 @@ def run(  # noqa: PLR0913 - a thin cover of subprocess.Popen
     on_line: OnLine | None = None,
     on_output: OnLine | None = None,
 ) -> Completed:
-    """Run a program to its end and return what it said.
+    """Run a program until it exits and return its output.
 
     Parameters
     ----------
     command : sequence of str
         Program and arguments; never interpreted by a shell.
     cwd : Path, optional
+        Working directory; by default that of this process.
     env : mapping of str to str, optional
         Variables added to the inherited environment.
     check : bool
         Raise when the exit code is not 0.
     timeout : float, optional
-        Seconds after which the child and all its descendants are ended.
+        Seconds after which the child and all its descendants are terminated.
     on_line : callable, optional
-        Called with every line of standard error while the child runs, for progress.
+        Progress callback, called with each line of standard error while the child runs.
     on_output : callable, optional
-        The same for standard output, of programs that report their progress there.
+        The same for standard output, for programs that report their progress there.
 
     Raises
     ------
     ProcessError
         If `check` is set and the child fails.
     TemporaryError
-        If it does not end in time.
+        If it does not finish within `timeout`.
     NotFoundError
         If the program is not installed.
     """
@@ -105,13 +108,13 @@ def run(  # noqa: PLR0913 - a thin cover of subprocess.Popen
             child.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise TemporaryError(
-                f"{Path(command[0]).name} did not end within {timeout:g} seconds",
+                f"{Path(command[0]).name} did not finish within {timeout:g} seconds",
                 where=shlex.join(command),
-                fix="run it again; if it hangs again, look at the network or the remote it talks to",
-                state="the process and its children were ended",
+                fix="run it again; if it hangs again, check the network or the remote that it connects to",
+                state="the process and its children were terminated",
             ) from error
         finally:
-            _end_group(child)  # before the readers: a descendant that lives on would keep the pipes open
+            _end_group(child)  # before the readers: a surviving descendant would keep the pipes open
             for reader in readers:
                 reader.join()
     completed = Completed(tuple(command), child.returncode, "".join(output), "".join(errors))
@@ -125,7 +128,7 @@ def run(  # noqa: PLR0913 - a thin cover of subprocess.Popen
 def start(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a program in a process group of its own and end the whole group on the way out.
+    """Start a program in its own process group and terminate the whole group when the context exits.
 
     Raises
     ------
@@ -162,9 +165,9 @@ def start(
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a child: this interpreter's programs first on PATH, UTF-8, no token, then `extra`."""
-    environment = dict(os.environ)  # noqa: TID251 - handed on, not read
-    environment.pop("TITLEBOUT_TOKEN", None)  # children run the team's code; git gets its header in `extra`
+    """Return the environment of a child: UTF-8, this interpreter's programs first on PATH, no token, then `extra`."""
+    environment = dict(os.environ)  # noqa: TID251 - passed on, not read
+    environment.pop("TITLEBOUT_TOKEN", None)  # children run user code; git receives its authorization header in `extra`
     programs = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([programs, environment.get("PATH", os.defpath)])
     environment["PYTHONUTF8"] = "1"
@@ -172,18 +175,18 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def _read(stream: Iterable[str] | None, lines: list[str], on_line: OnLine | None) -> threading.Thread:
-    """Start a thread that reads a stream to its end, whatever becomes of who watches."""
+    """Start a thread that reads a stream to its end, even if the progress callback fails."""
 
     def collect() -> None:
-        show = on_line
+        callback = on_line
         for line in stream or ():
             lines.append(line)
             try:
-                if show is not None:
-                    show(line.rstrip("\n"))
-            except Exception as error:  # noqa: BLE001 - a pipe that nobody reads would stop the child for ever
-                logger.warning("progress cannot be shown any more: %s", error)
-                show = None
+                if callback is not None:
+                    callback(line.rstrip("\n"))
+            except Exception as error:  # noqa: BLE001 - an unread pipe would block the child forever
+                logger.warning("progress output failed and was turned off: %s", error)
+                callback = None
 
     thread = threading.Thread(target=collect, daemon=True)
     thread.start()
@@ -191,12 +194,12 @@ def _read(stream: Iterable[str] | None, lines: list[str], on_line: OnLine | None
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:
-    """Ask what is left of the child's group to end, then make it: a survivor would go on writing into the results."""
+    """Terminate, then kill, the remaining processes of the child's group; they could still write to the results."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + GRACE_SECONDS
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says so in the second way
+        with suppress(ProcessLookupError, PermissionError):  # the group is empty; macOS raises PermissionError then
             os.killpg(child.pid, signal_number)
-        while child.poll() is None or _lives(child.pid):
+        while child.poll() is None or _is_alive(child.pid):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)
@@ -205,15 +208,19 @@ def _end_group(child: subprocess.Popen[str]) -> None:
     child.wait()
 
 
-def _lives(group: int) -> bool:
-    """Return whether a group has a member that is not dead; in containers, often nobody buries the orphans."""
+def _is_alive(group: int) -> bool:
+    """Return whether a process group has a member that is not a zombie.
+
+    Containers often have no init process that reaps orphans, so signal 0 succeeds for a group of zombies. Their state
+    is read from /proc, which macOS does not have: there every member counts as alive.
+    """
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    members = []
+    states = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            state, _parent, its_group = entry.read_text(errors="replace").rpartition(")")[2].split()[:3]
-            members += [state] if int(its_group) == group else []
-    return any(state != "Z" for state in members) or not Path("/proc/self").exists()
+            state, _parent, entry_group = entry.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            states += [state] if int(entry_group) == group else []
+    return any(state != "Z" for state in states) or not Path("/proc/self").exists()

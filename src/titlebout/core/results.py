@@ -4,66 +4,149 @@ Steps talk through these files and never import each other, so that every step i
 a DVC stage and a step of an Action without glue.
 """
 
-import dataclasses
 import json
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from titlebout.core.errors import DataError, DiskError, NotFoundError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-SCHEMA_VERSION = 1
+from titlebout.core.errors import DataError, DiskError, ExitCode, NotFoundError
+
+SCHEMA_VERSION: Literal[1] = 1
 RESTORE = "restore it from git, or run the step that writes it"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StepResult:
+class Record(BaseModel):
+    """A part of a result: typed, immutable, and without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed; the new values are validated, too."""
+        return type(self)(**{**dict(self), **changes})
+
+
+class StepResult(Record):
     """What every step says: did it pass, and why.
 
     Attributes
     ----------
+    schema_version : int
+        Form of the document.
     step : str
-        Name of the command (class attribute); the file is ``reports/<step>.json``.
+        Name of the command; the file is ``reports/<step>.json``.
     passed : bool
         True when the workflow may go on.
     reasons : tuple of str
         Sentences for people, the most important first.
     """
 
-    step: ClassVar[str] = ""
+    # Whether the command leaves the result in reports/, as JSON and as Markdown.
+    written: ClassVar[bool] = False
+    # Outputs of the command's Action, each with the field or property that it shows.
+    output_fields: ClassVar[Mapping[str, str]] = {}
+
+    # Whether the report is laid out for a terminal instead of being Markdown.
+    laid_out: ClassVar[bool] = False
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    step: str
     passed: bool
     reasons: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON document of this result."""
-        return {"schema_version": SCHEMA_VERSION, "step": self.step, **dataclasses.asdict(self)}
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK
 
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """Rebuild a result from its document; nested records stay plain dictionaries.
+    @property
+    def report(self) -> str:
+        """Where the Markdown is, relative to the repository."""
+        return f"reports/{self.step}.md"
+
+    @property
+    def outputs(self) -> dict[str, object]:
+        """What a workflow reads."""
+        values = {name: getattr(self, field) for name, field in self.output_fields.items()}
+        return {name: "" if value is None else value for name, value in values.items()}
+
+    def to_markdown(self) -> str:
+        """Return the report for people: the job summary, ``reports/<step>.md``, the terminal.
 
         Raises
         ------
-        DataError
-            If the document is of another step or another schema version, or lacks a key.
+        NotImplementedError
+            If the class has none.
         """
-        if document.get("step") != cls.step or document.get("schema_version") != SCHEMA_VERSION:
-            raise DataError(
-                f"not a {cls.step} result of schema version {SCHEMA_VERSION}",
-                why=f"it says step {document.get('step')!r}, schema version {document.get('schema_version')!r}",
-                fix=f"run `titlebout {cls.step}` again with this version of titlebout",
-            )
-        names = {field.name for field in dataclasses.fields(cls)}
-        values: dict[str, Any] = {
-            key: tuple(v) if isinstance(v, list) else v for key, v in document.items() if key in names
-        }
-        try:
-            return cls(**values)
-        except TypeError as error:
-            fix = f"run `titlebout {cls.step}` again"
-            raise DataError(f"a {cls.step} result lacks a key", why=str(error), fix=fix) from error
+        raise NotImplementedError
+
+
+Result = TypeVar("Result", bound=StepResult)
+
+
+def read_result(path: Path, kind: type[Result]) -> Result:
+    """Read the result that another step left.
+
+    Parameters
+    ----------
+    path : Path
+    kind : type
+        Class of the result.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    DataError
+        If it is not a result of this class: of another step or version, or with a field missing, unknown or malformed.
+    """
+    return parse_result(_read(path), kind, str(path))
+
+
+def parse_result(text: str, kind: type[Result], where: str) -> Result:
+    """Return the result that a JSON document holds; nothing is converted, so that the text "no" is never true.
+
+    Parameters
+    ----------
+    text : str
+    kind : type
+        Class of the result.
+    where : str
+        Where the document is from, for the message.
+
+    Raises
+    ------
+    DataError
+        If it is not a result of this class.
+    """
+    try:
+        result = kind.model_validate_json(text, strict=True)
+        problem = _unnamed(result)
+    except ValidationError as error:
+        problem = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+    if problem is None:
+        return result
+    name = kind.model_fields["step"].default
+    raise DataError(
+        f"this is not a {name} result of schema version {SCHEMA_VERSION}",
+        where=where,
+        why=": ".join(filter(None, problem)),
+        fix=f"run `titlebout {name}` again with this version of titlebout",
+    )
+
+
+def _unnamed(result: StepResult) -> tuple[str, str] | None:
+    """Return which field names the document and is missing, though it has a default for those that are made here."""
+    missing = {"step", "schema_version"} - result.model_fields_set
+    return (min(missing), "Field required") if missing else None
+
+
+def write_result(path: Path, result: StepResult) -> Path:
+    """Write a result as JSON, atomically; see :func:`write_text_atomically` for what it raises."""
+    return write_json(path, result.model_dump())
 
 
 def write_text_atomically(path: Path, text: str) -> Path:
@@ -115,14 +198,30 @@ def read_json(path: Path) -> dict[str, Any]:
         If it is not a JSON object.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path.name} is not there", where=str(path), fix="run the step that writes it") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        document = json.loads(_read(path))
+    except json.JSONDecodeError as error:
         raise DataError(f"{path.name} is not valid JSON", where=str(path), why=str(error), fix=RESTORE) from error
     if not isinstance(document, dict):
         raise DataError(f"{path.name} is not a JSON object", where=str(path), fix=RESTORE)
     return document
+
+
+def _read(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    DataError
+        If it is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path.name} is not there", where=str(path), fix="run the step that writes it") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} is not valid JSON", where=str(path), why=str(error), fix=RESTORE) from error
 
 
 def _plain(value: object) -> object:

@@ -116,22 +116,6 @@ def alike(frame: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: _like(frame[name], reference[name]) for name in frame.columns}, index=frame.index)
 
 
-def moment(known: pd.DataFrame, arrived: pd.DataFrame, time: str) -> str:
-    """Return where the data's own clock stands: at its newest time (ISO 8601, UTC), without time at its number of rows.
-
-    Parameters
-    ----------
-    known, arrived : DataFrame
-        The tracked rows, and those that came after them; at least one must have a row.
-    time : str
-        Time column; empty when rows have no order.
-    """
-    if not time:
-        return str(len(known) + len(arrived))
-    newest = max(timestamps(frame, time).max() for frame in (known, arrived) if len(frame))
-    return str(newest.isoformat())
-
-
 def timestamps(frame: pd.DataFrame, time: str) -> Column:
     """Return the time column as UTC timestamps.
 

@@ -11,7 +11,7 @@ import pandas as pd
 from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
 from titlebout.data.columns import timestamps
 from titlebout.data.database import Query, open_engine, read_rows
-from titlebout.data.new_rows import Arrival, Rule, what_is_new, with_labels
+from titlebout.data.new_rows import Arrival, ArrivalCounts, Rule, what_is_new, with_labels
 from titlebout.data.object_store import fetch, is_bucket, require_package
 from titlebout.data.tables import SUFFIXES, find_tables, read_growing, with_times
 from titlebout.repository.project import Project
@@ -39,9 +39,9 @@ class Current:
     unknown_labels: int = 0
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> ArrivalCounts:
         """Counts that are available before the rows are compared with the tracked data."""
-        return {"read": len(self.frame), "unfinished": self.unfinished, "unknown_labels": self.unknown_labels}
+        return ArrivalCounts(read=len(self.frame), unfinished=self.unfinished, unknown_labels=self.unknown_labels)
 
 
 def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Current:
@@ -114,13 +114,14 @@ def arrived(project: Project, tracked: pd.DataFrame) -> Arrival:
 def new_rows(project: Project, current: Current, tracked: pd.DataFrame) -> Arrival:
     """Return the rows that are not in the tracked data; see :func:`titlebout.data.new_rows.what_is_new`."""
     arrival = what_is_new(current.frame, tracked, rule_of(project))
-    return Arrival(arrival.rows, current.counts | arrival.counts, arrival.watermark)
+    counts = arrival.counts.replace(unfinished=current.unfinished, unknown_labels=current.unknown_labels)
+    return Arrival(arrival.rows, counts)
 
 
 def rule_of(project: Project) -> Rule:
     """Return how rows of this project are identified and ordered."""
     settings, data = project.settings.sources, project.params.data
-    return Rule(data.time, data.target, settings.id, settings.late_days)
+    return Rule(data.time, data.target, settings.id, settings.allowed_lateness_days)
 
 
 def look_at(project: Project) -> str:

@@ -12,7 +12,7 @@ from titlebout.core.errors import ConfigError, DataError, InconclusiveError, Uns
 from titlebout.data.columns import ROW_HASH_BITS, column_kind, conform, row_hashes, timestamps
 from titlebout.data.tables import read_tables
 from titlebout.repository.project import Project
-from titlebout.settings.config import Params
+from titlebout.settings.params import Params
 
 HashArray = npt.NDArray[np.uint64]
 
@@ -105,7 +105,7 @@ def split(frame: pd.DataFrame, params: Params) -> Split:
     Raises
     ------
     ConfigError
-        If a column of ``split.key`` does not exist.
+        If a column of ``split.entity`` does not exist.
     InconclusiveError
         If the training part or the holdout would be empty.
     """
@@ -159,16 +159,16 @@ def _by_hash(frame: pd.DataFrame, hashes: HashArray, params: Params) -> BoolArra
     Raises
     ------
     ConfigError
-        If a column of ``split.key`` does not exist.
+        If a column of ``split.entity`` does not exist.
     """
-    missing = [name for name in params.split.key if name not in frame.columns]
+    missing = [name for name in params.split.entity if name not in frame.columns]
     if missing:
         raise ConfigError(
             f"the data has no column {missing[0]!r}",
-            where="params.yaml: split.key",
+            where="params.yaml: split.entity",
             why=f"it has: {', '.join(map(str, frame.columns))}",
-            fix="correct the name in split.key",
+            fix="correct the name in split.entity",
         )
-    keys = row_hashes(frame[list(params.split.key)]) if params.split.key else hashes
+    keys = row_hashes(frame[list(params.split.entity)]) if params.split.entity else hashes
     is_holdout: BoolArray = keys < np.uint64(params.split.fraction * 2**ROW_HASH_BITS)
     return is_holdout

@@ -5,15 +5,15 @@ is the newest tracked time. A row is identified by its id columns or, without id
 is counted exactly once: as seen (already tracked), repeated, too late, or new.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from titlebout.core.errors import DataError
+from titlebout.core.results import Record
 from titlebout.data.columns import Column, alike, column_kind, row_hashes, timestamps
 
 SHOWN_IDS = 5
@@ -44,6 +44,41 @@ class Rule:
     late_days: int = 28
 
 
+class ArrivalCounts(Record):
+    """Counts of the rows that were read; null if not counted because the columns do not match the tracked data.
+
+    Attributes
+    ----------
+    watermark : str
+        Newest tracked time (ISO 8601); empty without a time column.
+    read : int
+        All rows that were read: seen + repeated + too_late + new.
+    seen, repeated, too_late, new : int or None
+        Rows already tracked, duplicates, rows too much older than the watermark, and new rows.
+    late, waiting, ready : int or None
+        New rows that are not newer than the watermark, without a label, and with a label.
+    relabelled : int or None
+        Seen rows whose label differs from the tracked one.
+    unknown_labels : int
+        Labels without a matching row.
+    unfinished : int
+        Files whose last line is still being written.
+    """
+
+    watermark: str = ""
+    read: int
+    seen: int | None = None
+    repeated: int | None = None
+    too_late: int | None = None
+    new: int | None = None
+    late: int | None = None
+    waiting: int | None = None
+    ready: int | None = None
+    relabelled: int | None = None
+    unknown_labels: int = 0
+    unfinished: int = 0
+
+
 @dataclass(frozen=True)
 class Arrival:
     """New rows of current data, and counts of all rows that were read.
@@ -52,20 +87,12 @@ class Arrival:
     ----------
     rows : DataFrame
         New rows sorted by time, then by hash; columns have the kinds of the tracked data.
-    counts : dict of str to int
-        read = seen + repeated + too_late + new. Among the new rows: late (not newer than the watermark), waiting
-        (without a label) and ready (with a label). Among the seen rows: relabelled (tracked with another label).
-    watermark : str
-        Newest tracked time (ISO 8601); empty without a time column.
+    counts : ArrivalCounts
+        Counts of all rows that were read.
     """
 
     rows: pd.DataFrame
-    counts: dict[str, int]
-    watermark: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the watermark and the counts, for a result."""
-        return {"watermark": self.watermark, **self.counts}
+    counts: ArrivalCounts
 
     def ready(self, target: str) -> pd.DataFrame:
         """Return the rows that have a label."""
@@ -101,20 +128,20 @@ def what_is_new(current: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> Arr
     seen, repeated = _seen_and_repeated(current, tracked, is_labeled, rule)
     too_late = ~seen & ~repeated & (age > rule.late_days * _DAY)
     new = ~seen & ~repeated & ~too_late
-    counts = {
-        "read": len(current),
-        "seen": int(seen.sum()),
-        "repeated": int(repeated.sum()),
-        "too_late": int(too_late.sum()),
-        "new": int(new.sum()),
-        "late": int((new & (age >= 0)).sum()) if rule.time else 0,
-        "waiting": int((new & ~is_labeled).sum()),
-        "ready": int((new & is_labeled).sum()),
-        "relabelled": _relabelled(current[seen & is_labeled], tracked, rule),
-    }
+    counts = ArrivalCounts(
+        watermark=timestamps(tracked, rule.time).max().isoformat() if rule.time else "",
+        read=len(current),
+        seen=int(seen.sum()),
+        repeated=int(repeated.sum()),
+        too_late=int(too_late.sum()),
+        new=int(new.sum()),
+        late=int((new & (age >= 0)).sum()) if rule.time else 0,
+        waiting=int((new & ~is_labeled).sum()),
+        ready=int((new & is_labeled).sum()),
+        relabelled=_relabelled(current[seen & is_labeled], tracked, rule),
+    )
     in_order = np.argsort(-age[new], kind="stable")
-    newest = timestamps(tracked, rule.time).max().isoformat() if rule.time else ""
-    return Arrival(current[new].iloc[in_order].reset_index(drop=True), counts, newest)
+    return Arrival(current[new].iloc[in_order].reset_index(drop=True), counts)
 
 
 def with_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> tuple[pd.DataFrame, int]:
@@ -202,17 +229,17 @@ def keys(frame: pd.DataFrame, ids: "list[str] | tuple[str, ...]") -> Column:
     return pd.Series(["\x1f".join(texts) for texts in zip(*columns, strict=True)], index=frame.index, dtype=object)
 
 
-def told(counts: Mapping[str, int]) -> str:
+def describe(counts: ArrivalCounts) -> str:
     """Return one sentence about the rows that were read, without counts that are 0.
 
     It is empty if all rows are new, on time and labeled.
     """
-    new = [f"{counts[kind]:,} {texts}" for kind, texts in _NEW_LABELS.items() if counts.get(kind)]
-    other_groups = [f"{counts[kind]:,} {texts}" for kind, texts in _OTHER_LABELS.items() if counts.get(kind)]
-    if not new and not other_groups:
+    new = [f"{count:,} {label}" for name, label in _NEW_LABELS.items() if (count := getattr(counts, name))]
+    others = [f"{count:,} {label}" for name, label in _OTHER_LABELS.items() if (count := getattr(counts, name))]
+    if not new and not others:
         return ""
     inner = f" ({', '.join(new)})" if new else ""
-    return ", ".join([f"{counts.get('read', 0):,} rows read: {counts.get('new', 0):,} new{inner}", *other_groups])
+    return ", ".join([f"{counts.read:,} rows read: {counts.new or 0:,} new{inner}", *others])
 
 
 _NEW_LABELS = {"late": "late", "waiting": "wait for their labels"}

@@ -5,12 +5,13 @@ Kinds are decided by the reference alone, so that how a column is compared never
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from titlebout.core.errors import DataError
+from titlebout.core.results import Record
 from titlebout.data.canonical import canonical
 from titlebout.data.columns import Column, column_kind, conform
 from titlebout.drift.distances import Kind, Values
@@ -27,6 +28,22 @@ _ARRIVES_AS = {
     "text": {"text"},
     "datetime": {"datetime", "text"},
 }
+
+
+class ColumnProblem(Record):
+    """A column that cannot be compared: no distance means anything for it.
+
+    Attributes
+    ----------
+    name, kind : str
+        Column, and its kind in the reference.
+    status : {"repeated", "missing", "new", "retyped", "empty"}
+        Retyped: has values of another kind than in the reference. Empty: has no values any more.
+    """
+
+    name: str
+    kind: str
+    status: Literal["repeated", "missing", "new", "retyped", "empty"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +86,8 @@ def one_per_group(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
     return rows
 
 
-def structure(
-    reference: pd.DataFrame, current: pd.DataFrame, time: str, target: str | None
-) -> Iterator[dict[str, Any]]:
-    """Yield the columns that cannot be compared: no distance means anything for them.
+def structure(reference: pd.DataFrame, current: pd.DataFrame, time: str, target: str | None) -> Iterator[ColumnProblem]:
+    """Yield the columns that cannot be compared.
 
     Parameters
     ----------
@@ -82,28 +97,23 @@ def structure(
         Time column, of kind datetime even where a file has it as text; may be empty.
     target : str, optional
         Column that `current` may lack.
-
-    Yields
-    ------
-    dict
-        name, kind (in the reference), status: ``repeated``, ``missing``, ``new``, ``retyped`` or ``empty``.
     """
     for side in (current, reference):
         for name in side.columns[side.columns.duplicated()].unique():
-            yield {"name": str(name), "kind": "", "status": "repeated"}
+            yield ColumnProblem(name=str(name), kind="", status="repeated")
     kinds = kinds_of(reference.loc[:, ~reference.columns.duplicated()]) | (
         {time: "datetime"} if time in reference.columns else {}
     )
     for name in sorted(set(current.columns) - set(kinds), key=str):
-        yield {"name": str(name), "kind": "", "status": "new"}
+        yield ColumnProblem(name=str(name), kind="", status="new")
     for name, kind in kinds.items():
         if name not in current.columns:
             if name != target:
-                yield {"name": str(name), "kind": kind, "status": "missing"}
+                yield ColumnProblem(name=str(name), kind=kind, status="missing")
         elif max(list(side.columns).count(name) for side in (current, reference)) == 1:
             status = _column_status(reference[name], current[name], kind)
             if status:
-                yield {"name": str(name), "kind": kind, "status": status}
+                yield ColumnProblem(name=str(name), kind=kind, status=status)
 
 
 def kinds_of(frame: pd.DataFrame) -> dict[str, str]:

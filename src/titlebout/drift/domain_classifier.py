@@ -1,14 +1,13 @@
 """Columns that changed together: a classifier that tells reference and current rows apart sees what no single column shows."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair
 from titlebout.drift.distances import LEAST_BLOCKS, Values, clumping
-from titlebout.drift.rule import CONFIRMING
+from titlebout.drift.rule import CONFIRMING, ColumnDrift, ColumnSummary
 
 ROWS = 2_000  # per side
 LEAST_AUC, LEAST_Z = 0.55, 3.0
@@ -17,7 +16,7 @@ NAME = "all columns together"
 _FOLDS = 3
 
 
-def tell_apart(columns: Sequence[Pair]) -> dict[str, Any]:
+def tell_apart(columns: Sequence[Pair]) -> ColumnDrift:
     """Return a record like those of :func:`titlebout.drift.rule.compare`, for the joint distribution of the inputs.
 
     Its effect is the AUC of a gradient boosting between reference and current rows, on rows it was not fitted to: 0.5
@@ -37,23 +36,22 @@ def tell_apart(columns: Sequence[Pair]) -> dict[str, Any]:
     differs = auc >= LEAST_AUC and z >= LEAST_Z
     confirmed = all(part >= LEAST_AUC and norm.sf(sure) <= CONFIRMING for part, sure in halves)
     p = float(norm.sf(z))
-    nothing = {"missing": 0.0, "mean": None}
-    return {
-        "name": NAME,
-        "role": "joint",
-        "kind": "",
-        "status": "drift" if differs and confirmed else "suspect" if differs else "stable",
-        "method": "AUC of a classifier",
-        "effect": auc,
-        "threshold": LEAST_AUC,
-        "p": p,
-        "q": p,
-        "null_delta": 0.0,
-        "null_threshold": 1.0,
-        "null_q": 1.0,
-        "reference": nothing,
-        "current": nothing,
-    }
+    return ColumnDrift(
+        name=NAME,
+        role="joint",
+        kind="",
+        status="drift" if differs and confirmed else "suspect" if differs else "stable",
+        method="AUC of a classifier",
+        effect=auc,
+        threshold=LEAST_AUC,
+        p=p,
+        q=p,
+        null_delta=0.0,
+        null_threshold=1.0,
+        null_q=1.0,
+        reference=ColumnSummary(missing=0.0),
+        current=ColumnSummary(missing=0.0),
+    )
 
 
 def _separation(old: Values, new: Values) -> tuple[float, float]:

@@ -1,22 +1,26 @@
 """Drift on trial: the rule is run on the reference itself, where nothing drifts, and its false alarms are counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.core.errors import InconclusiveError
+from titlebout.core.errors import ExitCode, InconclusiveError
 from titlebout.core.markdown import code, number, table
-from titlebout.core.results import StepResult
+from titlebout.core.results import Record, StepResult
 from titlebout.data.columns import timestamps
 from titlebout.data.sampling import evenly_spaced
+from titlebout.data.tables import read_tables
 from titlebout.drift.alignment import Pair, one_per_group, pairs
+from titlebout.drift.measure import look_out, settings_of
 from titlebout.drift.rule import compare
-from titlebout.settings.config import DriftSettings
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.project import Project
+from titlebout.settings.drift import DriftSettings
 
 RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
 PROMISES = {"random rows": 0.01, "consecutive rows": 0.10}
@@ -27,7 +31,32 @@ _SHARE = 4  # the window is at most this part of the reference
 Positions = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
+class Trial(Record):
+    """False alarms of one way to choose the windows.
+
+    Attributes
+    ----------
+    windows : {"random rows", "consecutive rows"}
+    runs, alarms : int
+        How many windows were compared, and in how many a column drifted.
+    rate, low, high : float
+        Share of alarms, with its exact 95 % interval.
+    promise : float
+        Largest rate that is promised.
+    kept : bool
+        False when the rate is above the promise by more than chance.
+    """
+
+    windows: str
+    runs: int
+    alarms: int
+    rate: float
+    low: float
+    high: float
+    promise: float
+    kept: bool
+
+
 class SelftestResult(StepResult):
     """How often the rule of ``titlebout drift`` says *drift* where there is none.
 
@@ -35,26 +64,77 @@ class SelftestResult(StepResult):
     ----------
     passed : bool
         True when no rate is above its promise by more than chance.
-    verdict : str
-        ``kept`` or ``broken``: the promise.
+    verdict : {"kept", "broken"}
+        The promise.
     rows, window : int
         Rows of the reference, and of each window that was taken out of it and compared with the rest.
-    trials : tuple of dict
-        Per way to choose the window: windows (``random rows``, ``consecutive rows``), runs, alarms, rate, low, high (95 %
-        interval, exact), promise, kept.
-    alarms : dict
+    trials : tuple of Trial
+        One per way to choose the windows.
+    alarms : dict of str to int
         Columns that drifted in some run, and in how many.
     """
 
-    step: ClassVar[str] = "drift-selftest"
-    verdict: str
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {"verdict": "verdict", "report": "report"}
+
+    step: Literal["drift-selftest"] = "drift-selftest"
+    verdict: Literal["kept", "broken"]
     rows: int
     window: int
-    trials: tuple[dict[str, Any], ...]
-    alarms: dict[str, int] = field(default_factory=dict)
+    trials: tuple[Trial, ...]
+    alarms: dict[str, int]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK if self.passed else ExitCode.DRIFT_FOUND
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown: the rates beside their promises, and the columns that gave alarms."""
+        headers = ["windows", "runs", "alarms", "rate", "95 % interval", "promise"]
+        rows = [
+            (
+                *(trial.windows, trial.runs, trial.alarms, _percent(trial.rate)),
+                f"{_percent(trial.low)} to {_percent(trial.high)}",
+                f"at most {_percent(trial.promise)}",
+            )
+            for trial in self.trials
+        ]
+        lines = [f"### Drift selftest: promise {self.verdict}", ""]
+        lines += [f"Windows of {number(self.window)} out of {number(self.rows)} reference rows.", ""]
+        lines += [table(headers, rows)]
+        if self.alarms:
+            told = ", ".join(f"{code(name)} ({times})" for name, times in list(self.alarms.items())[:10])
+            lines += [f"Columns that gave alarms, and how often: {told}"]
+        if not self.passed:
+            lines += [
+                "",
+                "Name the column that identifies an entity in `drift.entity`, or columns that change by season in `drift.ignore`.",
+            ]
+        return "\n".join(lines).rstrip() + "\n"
 
 
-def selftest(
+def selftest(project: Project) -> SelftestResult:
+    """Count the false alarms of a project's settings on the rows that its champion was trained on.
+
+    Parameters
+    ----------
+    project : Project
+
+    Raises
+    ------
+    InconclusiveError
+        If the reference is too short to take windows out of it.
+    NotFoundError
+        If the data cannot be fetched.
+    """
+    Dvc(project).pull_data()
+    reference, _ = look_out(project, read_tables(project.root, "data"))
+    roles = project.params.data
+    return count_false_alarms(reference, settings_of(project), roles.time, roles.target)
+
+
+def count_false_alarms(
     reference: pd.DataFrame, settings: DriftSettings, time: str = "", target: str | None = None
 ) -> SelftestResult:
     """Take windows out of the reference, compare each with the rest, and count the alarms.
@@ -73,7 +153,7 @@ def selftest(
     InconclusiveError
         If the reference is too short to take windows out of it.
     """
-    rows = one_per_group(reference, settings.group) if settings.group else reference
+    rows = one_per_group(reference, settings.entity) if settings.entity else reference
     if time:
         rows = rows.iloc[np.argsort(timestamps(rows, time).to_numpy(), kind="stable")]
     rows = rows.iloc[evenly_spaced(len(rows), MOST_ROWS)]
@@ -84,7 +164,7 @@ def selftest(
             where="titlebout.toml: drift.min_rows",
             fix=f"gather {_SHARE * settings.min_rows} rows first",
         )
-    names = [name for name in rows.columns if name not in {time, *settings.group, *settings.ignore}]
+    names = [name for name in rows.columns if name not in {time, *settings.entity, *settings.ignore}]
     columns = list(pairs(rows, rows.head(1), names, target))
     alarms: Counter[str] = Counter()
     trials = []
@@ -93,36 +173,14 @@ def selftest(
         alarms.update(name for names in seen for name in names)
         trials.append(_trial(which, sum(map(bool, seen)), len(seen)))
     return SelftestResult(
-        passed=all(trial["kept"] for trial in trials),
+        passed=all(trial.kept for trial in trials),
         reasons=tuple(_reasons(trials)),
-        verdict="kept" if all(trial["kept"] for trial in trials) else "broken",
+        verdict="kept" if all(trial.kept for trial in trials) else "broken",
         rows=len(rows),
         window=window,
         trials=tuple(trials),
         alarms=dict(alarms.most_common()),
     )
-
-
-def render_selftest(result: SelftestResult) -> str:
-    """Return the Markdown fragment: the rates beside their promises, and the columns that gave alarms."""
-    headers = ["windows", "runs", "alarms", "rate", "95 % interval", "promise"]
-    rows = [
-        (
-            *(trial["windows"], trial["runs"], trial["alarms"], _percent(trial["rate"])),
-            f"{_percent(trial['low'])} to {_percent(trial['high'])}",
-            f"at most {_percent(trial['promise'])}",
-        )
-        for trial in result.trials
-    ]
-    lines = [f"### Drift selftest: promise {result.verdict}", ""]
-    lines += [f"Windows of {number(result.window)} out of {number(result.rows)} reference rows.", ""]
-    lines += [table(headers, rows)]
-    if result.alarms:
-        told = ", ".join(f"{code(name)} ({times})" for name, times in list(result.alarms.items())[:10])
-        lines += [f"Columns that gave alarms, and how often: {told}"]
-    if not result.passed:
-        lines += ["", "Name whom rows are about in `drift.group`, or columns that change by season in `drift.ignore`."]
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def _windows(rows: int, window: int) -> dict[str, list[Positions]]:
@@ -138,30 +196,30 @@ def _drifted(columns: Sequence[Pair], window: Positions, settings: DriftSettings
     """Return the columns in which the rule sees drift between a window and the rest."""
     rest = np.delete(np.arange(len(columns[0].reference)), window)
     sides = [replace(one, reference=one.reference[rest], current=one.reference[window]) for one in columns]
-    return [found["name"] for found in compare(sides, settings, in_time=in_time) if found["status"] == "drift"]
+    return [found.name for found in compare(sides, settings, in_time=in_time) if found.status == "drift"]
 
 
-def _trial(windows: str, alarms: int, runs: int) -> dict[str, Any]:
+def _trial(windows: str, alarms: int, runs: int) -> Trial:
     from scipy.stats import binomtest
 
     interval = binomtest(alarms, runs).proportion_ci(0.95, method="exact")
     promise = PROMISES[windows]
-    return {
-        "windows": windows,
-        "runs": runs,
-        "alarms": alarms,
-        "rate": alarms / runs,
-        "low": float(interval.low),
-        "high": float(interval.high),
-        "promise": promise,
-        "kept": bool(interval.low <= promise),
-    }
+    return Trial(
+        windows=windows,
+        runs=runs,
+        alarms=alarms,
+        rate=alarms / runs,
+        low=interval.low,
+        high=interval.high,
+        promise=promise,
+        kept=bool(interval.low <= promise),
+    )
 
 
-def _reasons(trials: Sequence[dict[str, Any]]) -> Iterator[str]:
-    for trial in sorted(trials, key=lambda one: one["kept"]):
-        promise = f"promised: at most {_percent(trial['promise'])}"
-        yield f"{trial['alarms']} false alarms in {trial['runs']} windows of {trial['windows']} ({promise})"
+def _reasons(trials: Sequence[Trial]) -> Iterator[str]:
+    for trial in sorted(trials, key=lambda trial: trial.kept):
+        promise = f"promised: at most {_percent(trial.promise)}"
+        yield f"{trial.alarms} false alarms in {trial.runs} windows of {trial.windows} ({promise})"
 
 
 def _percent(share: float) -> str:

@@ -1,11 +1,10 @@
-"""Small pictures of how a column changed, the same bytes for the same data."""
+"""Small pictures of how a column changed."""
 
-import io
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from titlebout.core.figures import COLORS, drawing, to_svg
 from titlebout.core.markdown import cut
 from titlebout.drift.alignment import Pair
 from titlebout.drift.distances import Values
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 _BINS, _BARS = 30, 10
 _TAIL = 0.005  # share of the values on either side that the picture leaves out
-_COLORS = {"reference": "#8c959f", "current": "#0969da"}
-# Text stays text: readable by programs, and drawn in a font that the reader has.
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "titlebout", "font.size": 8, "text.parse_math": False}
 
 
 def change_svg(column: Pair) -> str:
@@ -29,22 +25,13 @@ def change_svg(column: Pair) -> str:
     column : Pair
         With at least one value on one side.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with warnings.catch_warnings(), mpl.rc_context(_STYLE):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names may be in any script
-        figure = Figure(figsize=(4, 2), layout="constrained")
-        axes = figure.subplots()
+    with drawing(4, 2, font_size=8) as (figure, axes):
         draw = _histogram if column.method == "number" else _bars
         draw(axes, column)
         axes.set_title(cut(column.name, 40))
         axes.set_ylabel("share of rows")
         figure.legend(loc="outside right upper", frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+        return to_svg(figure)
 
 
 def _histogram(axes: "Axes", column: Pair) -> None:
@@ -53,7 +40,7 @@ def _histogram(axes: "Axes", column: Pair) -> None:
     edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
     for side, values in sides.items():
         shares = np.histogram(values, edges)[0] / max(len(values), 1)
-        axes.stairs(shares, edges, color=_COLORS[side], fill=side == "reference", label=side)
+        axes.stairs(shares, edges, color=COLORS[side], fill=side == "reference", label=side)
 
 
 def _bars(axes: "Axes", column: Pair) -> None:
@@ -65,7 +52,7 @@ def _bars(axes: "Axes", column: Pair) -> None:
     shown = [code for code in np.argsort(-both, kind="stable")[:_BARS] if both[code] >= LEAST_SHOWN]
     for offset, (side, count) in zip((-0.2, 0.2), counts.items(), strict=True):
         axes.bar(
-            np.arange(len(shown)) + offset, count[shown] / max(count.sum(), 1), 0.4, color=_COLORS[side], label=side
+            np.arange(len(shown)) + offset, count[shown] / max(count.sum(), 1), 0.4, color=COLORS[side], label=side
         )
     axes.set_xticks(np.arange(len(shown)), [cut(column.labels[code], 12) for code in shown], rotation=45, ha="right")
 

@@ -14,7 +14,7 @@ from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair, levels
 from titlebout.metrics.catalogue import row_losses
 from titlebout.models.interfaces import Documented, Fitted
-from titlebout.settings.config import Params
+from titlebout.settings.params import Params
 
 ROWS = 2_000  # that importance is measured on; every column costs one more prediction of them
 PREDICTION = "champion's prediction"

@@ -1,8 +1,7 @@
 """Drift: does what arrived still look like what the champion was trained on? The rule decides, Evidently draws."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,18 @@ from titlebout.core.markdown import cut, number
 from titlebout.data.columns import recent, timestamps
 from titlebout.data.current import arrived
 from titlebout.data.tables import read_tables
-from titlebout.drift.alignment import Pair, one_per_group, pairs, structure
+from titlebout.drift.alignment import ColumnProblem, Pair, one_per_group, pairs, structure
 from titlebout.drift.change_point import onset
 from titlebout.drift.domain_classifier import tell_apart
 from titlebout.drift.importance import NOTHING_KNOWN, PREDICTION, Outlook, importances, trained_on
-from titlebout.drift.report import DriftResult, write_reports
-from titlebout.drift.rule import compare
+from titlebout.drift.report import DriftResult, ReferenceRows, TimeRange, Verdict, write_reports
+from titlebout.drift.rule import ColumnDrift, compare
 from titlebout.models.interfaces import Documented
 from titlebout.models.loading import load_model_of
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
-from titlebout.settings.config import DriftSettings, Params
+from titlebout.settings.drift import DriftSettings
+from titlebout.settings.params import Params
 
 _STATUSES = ("drift", "suspect", "stable")  # the worst first
 _ROLES = ("target", "prediction", "joint", "input")  # the most telling first
@@ -57,23 +57,23 @@ def measure(project: Project) -> DriftResult:
     Dvc(project).pull_data()
     known = read_tables(project.root, "data")
     arrival = arrived(project, known)
-    if not arrival.counts["read"]:
+    if not arrival.counts.read:
         nothing = ("nothing has arrived yet",)
-        return DriftResult(passed=False, reasons=nothing, verdict="insufficient_data", arrival=arrival.to_dict())
+        return DriftResult(passed=False, reasons=nothing, verdict="insufficient_data", arrival=arrival.counts)
     # Labels that came first are not like the others: they are compared once all are there.
-    waiting = [roles.target] if arrival.counts.get("waiting") else []
+    waiting = [roles.target] if arrival.counts.waiting else []
     fresh = arrival.rows.drop(columns=waiting, errors="ignore")
     reference, outlook = look_out(project, known)
     result, columns = _examine(reference, fresh, settings, roles.time, roles.target, outlook)
-    return write_reports(project.reports, replace(result, arrival=arrival.to_dict()), columns)
+    return write_reports(project.reports, result.replace(arrival=arrival.counts), columns)
 
 
 def settings_of(project: Project) -> DriftSettings:
     """Return the settings; what names a row is no column to compare, and may say who it is about."""
     settings, split = project.settings.drift, project.params.split
     ignored = (*settings.ignore, *project.settings.sources.id)
-    group = settings.group or (split.key if split.by == "hash" else ())
-    return settings.model_copy(update={"group": group, "ignore": ignored})
+    entity = settings.entity or (split.entity if split.by == "hash" else ())
+    return settings.model_copy(update={"entity": entity, "ignore": ignored})
 
 
 def look_out(project: Project, known: pd.DataFrame) -> tuple[pd.DataFrame, Outlook]:
@@ -144,7 +144,7 @@ def drift(
     Raises
     ------
     ConfigError
-        If no column is left to compare, or a column of `settings.group` is not in the reference.
+        If no column is left to compare, or a column of `settings.entity` is not in the reference.
     DataError
         If a time is missing.
     """
@@ -161,11 +161,11 @@ def unlike(
 
 
 def _ignored(settings: DriftSettings, time: str) -> list[str]:
-    return [name for name in settings.ignore if name != time and name not in settings.group]
+    return [name for name in settings.ignore if name != time and name not in settings.entity]
 
 
-def _told(problem: Mapping[str, Any]) -> str:
-    return f"column {problem['name']!r}: {_PROBLEMS[problem['status']]}"
+def _told(problem: ColumnProblem) -> str:
+    return f"column {problem.name!r}: {_PROBLEMS[problem.status]}"
 
 
 def _examine(
@@ -185,18 +185,18 @@ def _examine(
         return DriftResult(
             passed=False, verdict="structural", reasons=told, columns=problems, new_rows=len(current)
         ), []
-    past, window = (_apart(side, settings.group) for side in (reference, recent(current, time, settings.window_days)))
+    past, window = (_apart(side, settings.entity) for side in (reference, recent(current, time, settings.window_days)))
     past = _in_order(past, time)
     about: dict[str, Any] = {
         "rows": len(window),
         "new_rows": len(current),
-        "window": _period(window, time),
-        "reference": {"rows": len(past), **_period(past, time)},
+        "window": TimeRange(**_period(window, time)),
+        "reference": ReferenceRows(rows=len(past), **_period(past, time)),
     }
     if min(len(window), len(past)) < settings.min_rows:
         told = (f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed",)
         return DriftResult(passed=False, verdict="insufficient_data", reasons=told, **about), []
-    columns = list(pairs(past, window, _tested(past, window, {time, *settings.group}), target))
+    columns = list(pairs(past, window, _tested(past, window, {time, *settings.entity}), target))
     predicted, silence = _predicted(outlook, window, ignored)
     columns += predicted
     found = list(_weighed(columns, settings, outlook, timestamps(window, time) if time else None))
@@ -211,8 +211,8 @@ def _apart(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
     missing = [name for name in group if name not in frame.columns]
     if missing:
         raise ConfigError(
-            f"the group column {missing[0]!r} is not in the data",
-            where="titlebout.toml: drift.group",
+            f"the entity column {missing[0]!r} is not in the data",
+            where="titlebout.toml: drift.entity",
             why=f"the data has: {', '.join(map(str, frame.columns))}",
             fix="correct the name, or remove it from the list",
         )
@@ -243,26 +243,26 @@ def _predicted(outlook: Outlook, window: pd.DataFrame, ignored: Sequence[str]) -
 
 def _weighed(
     columns: Sequence[Pair], settings: DriftSettings, outlook: Outlook, stamps: "pd.Series[Any] | None"
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[ColumnDrift]:
     """Yield what the rule says about every column, the worst first, with its weight and since when it holds."""
     found = compare(columns, settings, in_time=stamps is not None)
     if settings.domain_classifier:
         found.append(tell_apart(columns))
     by_name = {column.name: column for column in columns}
-    for record in sorted(found, key=lambda one: (_STATUSES.index(one["status"]), _ROLES.index(one["role"]))):
-        weight = outlook.importance.get(record["name"]) if record["role"] == "input" else None
+    for record in sorted(found, key=lambda one: (_STATUSES.index(one.status), _ROLES.index(one.role))):
+        weight = outlook.importance.get(record.name) if record.role == "input" else None
         since = ""
-        if stamps is not None and record["status"] != "stable" and record["name"] in by_name:
-            since = stamps.iloc[onset(by_name[record["name"]])].isoformat()
+        if stamps is not None and record.status != "stable" and record.name in by_name:
+            since = stamps.iloc[onset(by_name[record.name])].isoformat()
         decides = weight is None or weight >= settings.min_importance
-        yield record | {"importance": weight, "decides": decides, "since": since}
+        yield record.replace(importance=weight, decides=decides, since=since)
 
 
-def _verdict(columns: Sequence[Mapping[str, Any]]) -> str:
+def _verdict(columns: Sequence[ColumnDrift]) -> Verdict:
     """Return the worst status; what the champion hardly looks at is at most suspect."""
-    if any(column["status"] == "drift" and column["decides"] for column in columns):
+    if any(column.status == "drift" and column.decides for column in columns):
         return "drift"
-    return "stable" if all(column["status"] == "stable" for column in columns) else "suspect"
+    return "stable" if all(column.status == "stable" for column in columns) else "suspect"
 
 
 def _in_order(frame: pd.DataFrame, time: str) -> pd.DataFrame:
@@ -276,31 +276,31 @@ def _period(frame: pd.DataFrame, time: str) -> dict[str, str]:
     return {"start": stamps.min().isoformat(), "end": stamps.max().isoformat()}
 
 
-def _reasons(columns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _reasons(columns: Sequence[ColumnDrift]) -> Iterator[str]:
     """Yield one sentence per column that differs, and one for the others."""
-    differing = [column for column in columns if column["status"] != "stable"]
+    differing = [column for column in columns if column.status != "stable"]
     for column in differing:
-        seen = "differs in both halves of the window" if column["status"] == "drift" else "differs, not confirmed yet"
-        weight = "" if column["decides"] else "; it hardly matters to the champion, so it does not decide"
+        seen = "differs in both halves of the window" if column.status == "drift" else "differs, not confirmed yet"
+        weight = "" if column.decides else "; it hardly matters to the champion, so it does not decide"
         yield f"{_called(column)} {seen}{_since(column)}: {_difference(column)}{weight}"
     yield f"{len(columns) - len(differing)} of {len(columns)} columns are stable"
 
 
-def _called(column: Mapping[str, Any]) -> str:
-    if column["role"] in {"prediction", "joint"}:
-        return f"the {column['name']}" if column["role"] == "prediction" else str(column["name"])
-    return f"{'label' if column['role'] == 'target' else 'column'} {column['name']!r}"
+def _called(column: ColumnDrift) -> str:
+    if column.role in {"prediction", "joint"}:
+        return f"the {column.name}" if column.role == "prediction" else column.name
+    return f"{'label' if column.role == 'target' else 'column'} {column.name!r}"
 
 
-def _since(column: Mapping[str, Any]) -> str:
-    return f", since {column['since'][:10]}" if column["since"] else ""
+def _since(column: ColumnDrift) -> str:
+    return f", since {column.since[:10]}" if column.since else ""
 
 
-def _difference(column: Mapping[str, Any]) -> str:
+def _difference(column: ColumnDrift) -> str:
     parts = []
-    if column["effect"] >= column["threshold"]:
-        unit = "" if column["role"] == "joint" else " distance"
-        parts.append(f"{column['method']}{unit} {number(column['effect'])} (counts from {number(column['threshold'])})")
-    if abs(column["null_delta"]) >= column["null_threshold"]:
-        parts.append(f"{number(100 * column['null_delta'])} points more missing values")
+    if column.effect >= column.threshold:
+        unit = "" if column.role == "joint" else " distance"
+        parts.append(f"{column.method}{unit} {number(column.effect)} (counts from {number(column.threshold)})")
+    if abs(column.null_delta) >= column.null_threshold:
+        parts.append(f"{number(100 * column.null_delta)} points more missing values")
     return ", ".join(parts) or "in the newer half"

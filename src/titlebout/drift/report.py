@@ -6,30 +6,66 @@ standard deviation in 5,000) and it fails on columns without values, so it only 
 
 import logging
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
+from titlebout.core.errors import ExitCode
 from titlebout.core.markdown import Markdown, code, cut, escape, number, table
-from titlebout.core.results import StepResult, write_text_atomically
+from titlebout.core.results import Record, StepResult, write_text_atomically
 from titlebout.data.canonical import canonical
-from titlebout.data.new_rows import told
+from titlebout.data.new_rows import ArrivalCounts, describe
 from titlebout.data.sampling import evenly_spaced
-from titlebout.drift.alignment import Pair
+from titlebout.drift.alignment import ColumnProblem, Pair
 from titlebout.drift.distances import robust_scale
 from titlebout.drift.figures import change_svg
+from titlebout.drift.rule import ColumnDrift, ColumnSummary
 
 REPORT_ROWS = 5_000  # per side; Evidently computes everything three times
 SHOWN_COLUMNS = 30
 
+Verdict = Literal["stable", "suspect", "drift", "structural", "insufficient_data"]
+
+_CODES = {
+    "drift": ExitCode.DRIFT_FOUND,
+    "structural": ExitCode.DATA_REFUSED,
+    "insufficient_data": ExitCode.INCONCLUSIVE,
+}
+
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+class TimeRange(Record):
+    """A period of the data.
+
+    Attributes
+    ----------
+    start, end : str
+        ISO 8601; empty without a time column.
+    """
+
+    start: str
+    end: str
+
+
+class ReferenceRows(Record):
+    """The rows that current data is compared with.
+
+    Attributes
+    ----------
+    rows : int
+    start, end : str
+        ISO 8601; empty without a time column.
+    """
+
+    rows: int
+    start: str
+    end: str
+
+
 class DriftResult(StepResult):
     """How what arrived differs from the reference.
 
@@ -37,76 +73,88 @@ class DriftResult(StepResult):
     ----------
     passed : bool
         True when the verdict is ``stable`` or ``suspect``.
-    verdict : str
-        ``stable``, ``suspect`` (not confirmed yet, or only in columns that hardly matter), ``drift``, ``structural`` (other columns or types: a data
-        problem, no reason to retrain), ``insufficient_data``.
-    columns : tuple of dict
-        Per column what :func:`titlebout.drift.rule.compare` says, with `importance` (share in the champion's, null when
-        unknown), `decides` (false when that is too small to count) and `since` (ISO 8601, from which time on it looks
-        changed; empty when stable or without a time column); for structural problems name, kind and status only.
+    verdict : {"stable", "suspect", "drift", "structural", "insufficient_data"}
+        Suspect: not confirmed yet, or only in columns that hardly matter. Structural: other columns or types, which is a
+        data problem and no reason to retrain.
+    columns : tuple of ColumnDrift or ColumnProblem
+        The worst first; with the verdict ``structural`` the columns that cannot be compared.
     rows, new_rows : int
         Rows that were compared, and rows that are new.
-    arrival : dict
-        watermark (the newest tracked time, ISO 8601) and counts of rows: read = seen (tracked already) + repeated +
-        too_late + new; of the new ones late (not newer than the watermark), waiting (for their label) and ready
-        (with one); relabelled (tracked with another label); unknown_labels (of rows that are not there); unfinished
-        (files whose last line is still being written). `read` and the last two only when the columns do not fit.
-    window, reference : dict
-        start, end (ISO 8601; empty without a time column) and, for the reference, rows.
+    arrival : ArrivalCounts or None
+        What became of the rows that were read.
+    window, reference : TimeRange or None, ReferenceRows or None
+        What was compared; None when nothing was.
     report_error : str
         Why the drawings are incomplete; empty when they are not, or were not asked for.
     """
 
-    step: ClassVar[str] = "drift"
-    verdict: str
-    columns: tuple[dict[str, Any], ...] = ()
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "verdict": "verdict",
+        "drift": "detected",
+        "columns": "drifted",
+        "report": "report",
+    }
+
+    step: Literal["drift"] = "drift"
+    verdict: Verdict
+    columns: tuple[ColumnDrift | ColumnProblem, ...] = ()
     rows: int = 0
     new_rows: int = 0
-    arrival: dict[str, Any] = field(default_factory=dict)
-    window: dict[str, str] = field(default_factory=dict)
-    reference: dict[str, Any] = field(default_factory=dict)
+    arrival: ArrivalCounts | None = None
+    window: TimeRange | None = None
+    reference: ReferenceRows | None = None
     report_error: str = ""
+
+    @property
+    def compared(self) -> tuple[ColumnDrift, ...]:
+        """The columns that were compared."""
+        return tuple(column for column in self.columns if isinstance(column, ColumnDrift))
 
     @property
     def drifted(self) -> tuple[str, ...]:
         """Names of the columns that drifted."""
-        return tuple(str(column["name"]) for column in self.columns if column["status"] == "drift")
+        return tuple(column.name for column in self.compared if column.status == "drift")
 
     @property
     def decisive(self) -> tuple[str, ...]:
         """Names of those that make the verdict *drift*, and start an attempt: they matter to the champion."""
-        return decisive(self.columns)
+        return tuple(column.name for column in self.compared if column.status == "drift" and column.decides)
 
+    @property
+    def detected(self) -> bool:
+        """Whether the verdict is *drift*."""
+        return self.verdict == "drift"
 
-def decisive(columns: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the names of columns that drifted and matter to the champion, from a result or from its document."""
-    return tuple(str(column["name"]) for column in columns if column["status"] == "drift" and column["decides"])
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return _CODES.get(self.verdict, ExitCode.OK)
 
-
-def render_drift(result: DriftResult) -> str:
-    """Return the Markdown fragment of the step: what drifted, and how many columns did not."""
-    head = {
-        "stable": "none",
-        "suspect": "suspected, not confirmed yet",
-        "drift": "found",
-        "structural": "not measured, the columns are not the expected ones",
-        "insufficient_data": "not measured, too few rows",
-    }[result.verdict]
-    lines = [f"### Drift: {head}", "", _compared(result), ""]
-    differing = [column for column in result.columns if column["status"] in {"drift", "suspect"}]
-    if differing:
-        headers = [
-            *("column", "status", "since", "importance"),
-            *("reference", "current", "distance", "counts from", "missing"),
-        ]
-        lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
-        lines += [f"{escape(result.reasons[-1])}. Suspect: not seen in both halves of the window."]
-        lines += ["", "Importance: the column's share in what the champion loses when columns are shuffled."]
-    else:
-        lines += [f"- {escape(reason)}" for reason in result.reasons[:SHOWN_COLUMNS]]
-    if result.report_error:
-        lines += ["", f"The drawings are incomplete: {escape(result.report_error)}"]
-    return "\n".join(lines).rstrip() + "\n"
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown: what drifted, and how many columns did not."""
+        head = {
+            "stable": "none",
+            "suspect": "suspected, not confirmed yet",
+            "drift": "detected",
+            "structural": "not measured, the columns are not the expected ones",
+            "insufficient_data": "not measured, too few rows",
+        }[self.verdict]
+        lines = [f"### Drift: {head}", "", _compared(self), ""]
+        differing = [column for column in self.compared if column.status != "stable"]
+        if differing:
+            headers = [
+                *("column", "status", "since", "importance"),
+                *("reference", "current", "distance", "counts from", "missing"),
+            ]
+            lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
+            lines += [f"{escape(self.reasons[-1])}. Suspect: not seen in both halves of the window."]
+            lines += ["", "Importance: the column's share in what the champion loses when columns are shuffled."]
+        else:
+            lines += [f"- {escape(reason)}" for reason in self.reasons[:SHOWN_COLUMNS]]
+        if self.report_error:
+            lines += ["", f"The drawings are incomplete: {escape(self.report_error)}"]
+        return "\n".join(lines).rstrip() + "\n"
 
 
 def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> DriftResult:
@@ -138,7 +186,7 @@ def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) ->
             write_text_atomically(folder / "drift.html", _evidently_html(drawn, result))
     except Exception as error:
         logger.debug("the drift reports could not be drawn", exc_info=True)
-        return replace(result, report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
+        return result.replace(report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
     return result
 
 
@@ -164,32 +212,32 @@ def share_drifted(reference: pd.DataFrame, current: pd.DataFrame) -> float:
 
 
 def _compared(result: DriftResult) -> str:
-    said = told(result.arrival) if "new" in result.arrival else ""
-    if not result.rows:
-        return f"{said or f'{number(result.new_rows)} rows arrived'}."
-    compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference['rows'], result.reference)}."
-    return f"{compared} {said}." if said else compared
+    arrived = result.arrival
+    counts = describe(arrived) if arrived and arrived.new is not None else ""
+    if result.window is None or result.reference is None:
+        return f"{counts or f'{number(result.new_rows)} rows arrived'}."
+    compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference.rows, result.reference)}."
+    return f"{compared} {counts}." if counts else compared
 
 
-def _side(rows: int, period: Mapping[str, Any]) -> str:
-    when = f" from {escape(period['start'][:10])} to {escape(period['end'][:10])}" if period["start"] else ""
+def _side(rows: int, period: TimeRange | ReferenceRows) -> str:
+    when = f" from {escape(period.start[:10])} to {escape(period.end[:10])}" if period.start else ""
     return f"{number(rows)} rows{when}"
 
 
-def _row(column: Mapping[str, Any]) -> tuple[object, ...]:
-    sides = [_describe(column[side]) for side in ("reference", "current")]
-    missing = " → ".join(f"{number(100 * column[side]['missing'])} %" for side in ("reference", "current"))
-    name = Markdown(f"{code(column['name'])} (label)") if column["role"] == "target" else code(column["name"])
-    weight = "-" if column["importance"] is None else f"{number(100 * column['importance'])} %"
-    about = name, column["status"], column["since"][:10] or "-", weight
-    return *about, *sides, column["effect"], column["threshold"], missing
+def _row(column: ColumnDrift) -> tuple[object, ...]:
+    sides = column.reference, column.current
+    missing = " → ".join(f"{number(100 * side.missing)} %" for side in sides)
+    name = Markdown(f"{code(column.name)} (label)") if column.role == "target" else code(column.name)
+    weight = "-" if column.importance is None else f"{number(100 * column.importance)} %"
+    about = name, column.status, column.since[:10] or "-", weight
+    return *about, *map(_describe, sides), column.effect, column.threshold, missing
 
 
-def _describe(summary: Mapping[str, Any]) -> str:
-    if "levels" not in summary:
-        mean = summary["mean"]
-        return f"mean {mean if isinstance(mean, str) else number(mean)}"
-    return ", ".join(f"{cut(label, 30)} {number(100 * share)} %" for label, share in summary["levels"].items())
+def _describe(summary: ColumnSummary) -> str:
+    if summary.levels is None:
+        return f"mean {summary.mean if isinstance(summary.mean, str) else number(summary.mean)}"
+    return ", ".join(f"{cut(label, 30)} {number(100 * share)} %" for label, share in summary.levels.items())
 
 
 def _has_values(column: Pair) -> bool:
@@ -203,7 +251,7 @@ def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
-        thresholds = {column["name"]: column["threshold"] for column in result.columns}
+        thresholds = {column.name: column.threshold for column in result.compared}
         names = {column.name: _inert(column.name) for column in columns}
         by_method = {
             method: [names[one.name] for one in columns if one.method == method] for method in ("number", "level")

@@ -8,12 +8,13 @@ column has drifted only when both halves of the window, each on its own, confirm
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titlebout.core.results import Record
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair
 from titlebout.drift.distances import (
@@ -30,7 +31,7 @@ from titlebout.drift.distances import (
     null_share,
     usual,
 )
-from titlebout.settings.config import DriftSettings
+from titlebout.settings.drift import DriftSettings
 
 MIN_NULL_DELTA = 0.05  # a smaller change of the share of missing values does not count
 LEAST_SHOWN = 10  # rows; a level that is rarer could be one person, so it is not named
@@ -39,6 +40,74 @@ FAR = 2  # times what is usual between windows of the reference
 METHODS: dict[Kind, str] = {"number": "Wasserstein", "level": "Jensen-Shannon"}
 
 _SHOWN_LEVELS = 3
+
+Status = Literal["drift", "suspect", "stable"]
+
+
+class ColumnSummary(Record):
+    """One side of a column.
+
+    Attributes
+    ----------
+    missing : float
+        Share of missing values.
+    mean : float or str or None
+        Of numbers, or of times (ISO 8601); None of levels and without a value.
+    levels : dict of str to float or None
+        The most frequent levels with their shares; None of numbers.
+    """
+
+    missing: float
+    mean: float | str | None = None
+    levels: dict[str, float] | None = None
+
+
+class ColumnDrift(Record):
+    """What the rule says about one column.
+
+    Attributes
+    ----------
+    name, kind : str
+        Column, and its kind in the reference: number, integer, boolean, text, datetime.
+    role : {"input", "target", "prediction", "joint"}
+        What the column is for; joint: all columns together.
+    status : {"drift", "suspect", "stable"}
+        Drift: differs in the whole window, and each half confirms it.
+    method : str
+        Wasserstein for numbers, Jensen-Shannon for levels, or AUC of a classifier.
+    effect, threshold : float
+        The distance, and from where on it counts.
+    p, q : float
+        p-value, and the same after Benjamini-Hochberg over all columns.
+    null_delta, null_threshold, null_q : float
+        The same for the share of missing values.
+    reference, current : ColumnSummary
+        Each side.
+    importance : float or None
+        Share in the champion's permutation importance; None when it is unknown.
+    decides : bool
+        False when the importance is too small to count.
+    since : str
+        From which time on the column looks changed (ISO 8601); empty when it is stable or without a time column.
+    """
+
+    name: str
+    role: Literal["input", "target", "prediction", "joint"]
+    kind: str
+    status: Status
+    method: str
+    effect: float
+    threshold: float
+    p: float
+    q: float
+    null_delta: float
+    null_threshold: float
+    null_q: float
+    reference: ColumnSummary
+    current: ColumnSummary
+    importance: float | None = None
+    decides: bool = True
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +146,7 @@ class _Judged:
         return by_values, by_gaps
 
 
-def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_time: bool) -> list[dict[str, Any]]:
+def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_time: bool) -> list[ColumnDrift]:
     """Apply the rule to the whole window, and ask each of its halves again.
 
     Parameters
@@ -90,7 +159,7 @@ def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_time: bool) 
 
     Returns
     -------
-    list of dict
+    list of ColumnDrift
         One per column, with its status: ``drift`` (differs in the whole, and each half confirms it), ``suspect``
         (differs in the whole or, in order of time, in the newer half), ``stable``.
     """
@@ -101,7 +170,7 @@ def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_time: bool) 
         differs = judged[0].differs(level)
         confirmed = (all(three) for three in zip(differs, judged[1].confirms(), judged[2].confirms(), strict=True))
         again = in_time and any(judged[2].differs(level))
-        status = "drift" if any(confirmed) else "suspect" if any(differs) or again else "stable"
+        status: Status = "drift" if any(confirmed) else "suspect" if any(differs) or again else "stable"
         found.append(_record(column, judged[0], status))
     return found
 
@@ -166,35 +235,37 @@ def _sample(values: Values) -> Values:
     return values[evenly_spaced(len(values), SAMPLE)]
 
 
-def _record(column: Pair, judged: _Judged, status: str) -> dict[str, Any]:
+def _record(column: Pair, judged: _Judged, status: Status) -> ColumnDrift:
     found = judged.found
-    return {
-        "name": column.name,
-        "role": column.role,
-        "kind": column.kind,
-        "status": status,
-        "method": METHODS[column.method],
-        "effect": found.effect,
-        "threshold": judged.threshold,
-        "p": found.p,
-        "q": judged.q,
-        "null_delta": found.null_delta,
-        "null_threshold": judged.null_threshold,
-        "null_q": judged.null_q,
-        "reference": _summary(column, column.reference),
-        "current": _summary(column, column.current),
-    }
+    return ColumnDrift(
+        name=column.name,
+        role=column.role,
+        kind=column.kind,
+        status=status,
+        method=METHODS[column.method],
+        effect=found.effect,
+        threshold=judged.threshold,
+        p=found.p,
+        q=judged.q,
+        null_delta=found.null_delta,
+        null_threshold=judged.null_threshold,
+        null_q=judged.null_q,
+        reference=_summary(column, column.reference),
+        current=_summary(column, column.current),
+    )
 
 
-def _summary(column: Pair, values: Values) -> dict[str, Any]:
+def _summary(column: Pair, values: Values) -> ColumnSummary:
     """Describe one side: share of missing values, and the mean or the most frequent levels with their shares."""
     present = values[np.isfinite(values)]
-    summary: dict[str, Any] = {"missing": null_share(values)}
+    missing = null_share(values)
     if column.method == "level":
         counts: npt.NDArray[np.int64] = np.bincount(present.astype(np.int64), minlength=len(column.labels))
         top = [code for code in np.argsort(-counts, kind="stable")[:_SHOWN_LEVELS] if counts[code] >= LEAST_SHOWN]
-        return summary | {"levels": {column.labels[code]: counts[code] / len(present) for code in top}}
+        levels = {column.labels[code]: counts[code] / len(present) for code in top}
+        return ColumnSummary(missing=missing, levels=levels)
     mean = float(present.mean()) if len(present) else None
     if column.kind == "datetime" and mean is not None:
-        return summary | {"mean": pd.Timestamp(mean, unit="s", tz="UTC").isoformat(timespec="seconds")}
-    return summary | {"mean": mean}
+        time = pd.Timestamp(mean, unit="s", tz="UTC").isoformat(timespec="seconds")
+        return ColumnSummary(missing=missing, mean=time)
+    return ColumnSummary(missing=missing, mean=mean)

@@ -1,1 +1,1 @@
-"""GitHub, GitHub Enterprise Server, Gitea and Forgejo, and the files of a workflow run."""
+"""API client for GitHub, GitHub Enterprise Server, Gitea and Forgejo; files and local runs of workflows."""

@@ -1,8 +1,8 @@
-"""Workflows on this machine: nektos/act in host mode, without Docker, GitHub or network.
+"""Local workflow runs with nektos/act in host mode, without Docker, GitHub or network.
 
-act skips the checkout (it copies the repository), so only the other third-party actions need a stand-in; the ones
-here do the same with local means. An action without a stand-in is an error, never a silent skip. What act itself
-ignores (event filters, permissions, concurrency, job timeouts) is not shown by running it.
+act copies the repository instead of a checkout; every other third-party action is replaced by a local stand-in with the
+same behavior. An action without a stand-in is an error, never skipped. act ignores event filters, permissions,
+concurrency and job timeouts, so a local run does not test them.
 """
 
 import json
@@ -18,7 +18,7 @@ from titlebout.core import process
 from titlebout.core.errors import NotFoundError, UnsafeError
 
 STANDINS = Path(__file__).parent / "standins"
-# What act does by itself.
+# Actions that act implements itself.
 BUILT_IN = ("actions/checkout",)
 RUNNER = "ubuntu-24.04=-self-hosted"
 
@@ -29,20 +29,20 @@ OnLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class WorkflowRun:
-    """What happened in one run of a workflow.
+    """Result of one workflow run.
 
     Attributes
     ----------
     jobs : dict of str to str
-        Result (``success``, ``failure``) of every job that ran, by its id; called workflows as ``caller/job``.
+        Result (``success``, ``failure``) of every job that ran, by job id; jobs of called workflows as ``caller/job``.
     outputs : dict of str to dict
-        Outputs of steps, by job id: later steps overwrite earlier ones of the same name.
+        Step outputs by job id; later steps overwrite earlier ones of the same name.
     summaries : tuple of str
         Job summaries in the order they were written.
     log : str
-        Everything the steps said.
+        Complete output of all steps.
     failure : str
-        The last lines of the jobs that failed; of the whole log when no job did.
+        Last lines of the failed jobs, or of the whole log if no job failed.
     """
 
     jobs: dict[str, str]
@@ -53,12 +53,12 @@ class WorkflowRun:
 
     @property
     def passed(self) -> bool:
-        """True when jobs ran and all of them succeeded; act exits 0 also when no job ran at all."""
+        """True if at least one job ran and all succeeded; act also exits with 0 if no job ran."""
         return bool(self.jobs) and set(self.jobs.values()) == {"success"}
 
 
 def available() -> bool:
-    """Return whether act is installed beside this interpreter or on PATH."""
+    """Return whether act is installed next to this interpreter or on PATH."""
     return shutil.which("act", path=process.child_environment()["PATH"]) is not None
 
 
@@ -71,52 +71,54 @@ def run_workflow(
     variables: Mapping[str, str] | None = None,
     on_line: OnLine | None = None,
 ) -> WorkflowRun:
-    """Run one workflow of a repository and return what ran.
+    """Run one workflow of a repository.
 
     Parameters
     ----------
     repository : Path
-        A git repository with ``.github/workflows``; it is copied, never written to.
+        A git repository with ``.github/workflows``; act works on a copy.
     workflow : str
-        File name, as ``ci.yml``.
+        File name, for example ``ci.yml``.
     event : str
         Name of the event.
     payload : mapping, optional
-        The event's document (``github.event``).
+        Event payload (``github.event``).
     variables : mapping of str to str, optional
-        Environment of the steps, added to a clean one; ``GITHUB_TOKEN`` becomes the token.
+        Environment variables of the steps, added to a clean environment; ``GITHUB_TOKEN`` becomes the job's token.
     on_line : callable, optional
-        Called with the name of each step as it starts.
+        Progress callback, called with the name of each step when it starts.
 
     Raises
     ------
     UnsafeError
-        If the workflow uses an action that has no stand-in here.
+        If the repository uses an action without a stand-in.
     NotFoundError
-        If act is not installed, or there is no such workflow.
+        If act is not installed, or the workflow does not exist.
     """
     path = repository / ".github" / "workflows" / workflow
     if not path.is_file():
         raise NotFoundError(
-            f"no workflow {workflow}", where=str(path), fix="generate the repository again with `titlebout new`"
+            f"workflow {workflow} does not exist",
+            where=str(path),
+            fix="generate the repository again with `titlebout new`",
         )
     with tempfile.TemporaryDirectory(prefix="titlebout-act-") as folder:
         command = [
             *_command(repository, path, event, Path(folder)),
             *_arguments(Path(folder), payload, variables or {}),
         ]
-        events = _Events(on_line)
+        reader = _EventReader(on_line)
         with process.start(command, cwd=repository, env=_home(Path(folder))) as child:
             for line in child.stdout or ():
-                events.take(line)
+                reader.read(line)
             errors = child.stderr.read() if child.stderr else ""
             child.wait()
-        log = "".join(events.said) + errors
-        return WorkflowRun(events.jobs, events.outputs, tuple(events.summaries), log, events.failure() or _tail(log))
+        log = "".join(reader.output) + errors
+        return WorkflowRun(reader.jobs, reader.outputs, tuple(reader.summaries), log, reader.failure() or _tail(log))
 
 
 def third_party(repository: Path) -> tuple[str, ...]:
-    """Return every ``owner/name@ref`` that the repository's workflows and actions use."""
+    """Return every third-party action (``owner/name@ref``) used by the repository's workflows and actions."""
     files = [*(repository / ".github").rglob("*.yml"), *(repository / ".github").rglob("*.yaml")]
     found = {
         match
@@ -127,7 +129,7 @@ def third_party(repository: Path) -> tuple[str, ...]:
 
 
 def _home(folder: Path) -> dict[str, str]:
-    """Return an empty home, so that no setting of the user's changes a run, but with uv's own cache of packages."""
+    """Return variables for an empty home, so that user settings do not affect a run, with the existing cache of uv."""
     cache = process.run(["uv", "cache", "dir"]).stdout.strip()
     return {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), "UV_CACHE_DIR": cache}
 
@@ -142,7 +144,7 @@ def _command(repository: Path, workflow: Path, event: str, folder: Path) -> list
             raise UnsafeError(
                 f"no stand-in for {used}",
                 where=str(workflow),
-                why="running the real action would need the network",
+                why="the real action needs the network",
                 fix=f"write one in {STANDINS / name / 'action.yml'}",
             )
         mapped += ["--local-repository", f"{used}={STANDINS / name}"]
@@ -151,7 +153,7 @@ def _command(repository: Path, workflow: Path, event: str, folder: Path) -> list
 
 
 def _arguments(folder: Path, payload: Mapping[str, Any] | None, variables: Mapping[str, str]) -> list[str]:
-    """Hand over the event and the steps' environment in files: arguments are visible to every process."""
+    """Write event, environment and token to files: command-line arguments are visible to every process."""
     event = folder / "event.json"
     event.write_text(json.dumps(payload or {}), encoding="utf-8")
     steps = {"TITLEBOUT_ARTIFACTS": str(folder / "artifacts"), **variables}
@@ -166,41 +168,41 @@ def _tail(log: str) -> str:
     return "".join(log.splitlines(keepends=True)[-SHOWN_LINES:])
 
 
-class _Events:
-    """Reads act's JSON lines."""
+class _EventReader:
+    """Reader of act's JSON log lines."""
 
     def __init__(self, on_line: OnLine | None) -> None:
         self.jobs: dict[str, str] = {}
         self.outputs: dict[str, dict[str, str]] = {}
         self.summaries: list[str] = []
-        self.said: list[str] = []
-        self._said_in: dict[str, list[str]] = {}
+        self.output: list[str] = []
+        self._output_by_job: dict[str, list[str]] = {}
         self._on_line = on_line
         self._announced: set[str] = set()
 
-    def take(self, line: str) -> None:
+    def read(self, line: str) -> None:
         try:
             event = json.loads(line)
         except json.JSONDecodeError:
-            self.said.append(line)
+            self.output.append(line)
             return
         job = str(event.get("jobID", ""))
         if "jobResult" in event:
             self.jobs[job] = event["jobResult"]
-        # A composite action reports the summary of its inner step once more as its own.
+        # act reports the summary of a step inside a composite action a second time, for the action itself.
         if event.get("command") == "summary" and event["content"] not in self.summaries[-1:]:
             self.summaries.append(event["content"])
         if event.get("command") == "set-output":
             self.outputs.setdefault(job, {})[event["name"]] = event["arg"]
         message = str(event.get("msg", ""))
-        self.said.append(message if message.endswith("\n") else f"{message}\n")
-        self._said_in.setdefault(job, []).append(self.said[-1])
+        self.output.append(message if message.endswith("\n") else f"{message}\n")
+        self._output_by_job.setdefault(job, []).append(self.output[-1])
         self._announce(job, event)
 
     def failure(self) -> str:
-        """Return how the jobs that failed ended."""
+        """Return the last lines of each failed job."""
         failed = [job for job, result in self.jobs.items() if result == "failure"]
-        return "".join(f"{job} failed:\n{_tail(''.join(self._said_in[job]))}" for job in failed)
+        return "".join(f"{job} failed:\n{_tail(''.join(self._output_by_job[job]))}" for job in failed)
 
     def _announce(self, job: str, event: Mapping[str, Any]) -> None:
         step = f"{job}: {str(event.get('step', '')).partition('@')[0]}"

@@ -1,6 +1,6 @@
-"""The one place that knows GitHub's file formats: where a run stands, and what it hands to the workflow.
+"""GitHub Actions: the environment of a workflow run, step outputs, job summaries and annotations.
 
-Everywhere else the same command runs on a laptop: without the runner's files, outputs and summary are no-ops.
+The only module that implements GitHub's file formats. Outside a workflow (on a laptop), outputs and summary are no-ops.
 """
 
 import json
@@ -15,10 +15,10 @@ from typing import Literal, Self
 
 from titlebout.core.errors import DataError, DiskError
 
-SUMMARY_LIMIT = 900_000  # bytes; the runner drops a summary of more than 1 MiB whole
-ANNOTATION_LIMIT = 4096  # characters; the runner cuts what is longer
+SUMMARY_LIMIT = 900_000  # bytes; the runner discards a summary of more than 1 MiB
+ANNOTATION_LIMIT = 4096  # characters; the runner truncates longer ones
 _PROPERTY_LIMIT = 1000  # characters, so that a long file name leaves room for the message
-_SUMMARY_CUT = "\n\n*This summary was cut here, at the size GitHub accepts. The reports hold all of it.*\n"
+_SUMMARY_CUT = "\n\n*This summary was truncated at the size limit of GitHub. The reports contain the full text.*\n"
 _OUTPUT_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _REVISION = re.compile(r"(?!0+\Z)([0-9a-f]{40}|[0-9a-f]{64})")
 _V2_COMMAND = re.compile(r"^([^\w\n]*?)::", re.MULTILINE)
@@ -30,22 +30,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Ci:
-    """Where this process runs, as the runner's environment tells it; the defaults are those of a laptop.
+    """Environment of the current workflow run; the defaults are those of a laptop.
 
     Attributes
     ----------
     on_actions : bool
-        True under GitHub Actions and what imitates it.
+        True under GitHub Actions and compatible runners.
     output_path, summary_path : Path or None
-        The step's output and summary files.
+        Output and summary files of the step.
+    api_url, server_url : str
+        Root URLs of the API and of the web pages.
+    repository : str or None
+        ``owner/name``.
     run_url : str or None
-        The page of this workflow run.
+        Web page of this workflow run.
+    event_name : str or None
+        Event that started the run.
+    ref, sha : str or None
+        Git ref and commit of the run.
     before : str or None
-        Commit the branch stood at before the push; None for other events and new branches.
+        Commit of the branch before the push; None for other events and new branches.
     base_ref : str or None
-        Branch a pull request wants to be merged into.
+        Target branch of the pull request.
     token : str or None
-        What ``TITLEBOUT_TOKEN`` holds; never shown by ``repr``.
+        Value of ``TITLEBOUT_TOKEN``; excluded from ``repr``.
     """
 
     on_actions: bool = False
@@ -64,11 +72,11 @@ class Ci:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the runner's environment; a variable that is empty counts as not set."""
-        given = os.environ if environ is None else environ  # noqa: TID251 - this module owns the runner's variables
+        """Read the runner's environment; an empty variable counts as unset."""
+        variables = os.environ if environ is None else environ  # noqa: TID251 - this module owns the runner's variables
 
         def get(name: str) -> str | None:
-            return given.get(name, "").strip() or None
+            return variables.get(name, "").strip() or None
 
         server_url = (get("GITHUB_SERVER_URL") or cls.server_url).rstrip("/")
         repository, run_id = get("GITHUB_REPOSITORY"), get("GITHUB_RUN_ID")
@@ -89,14 +97,14 @@ class Ci:
         )
 
     def write_outputs(self, outputs: Mapping[str, object]) -> None:
-        """Hand values to the workflow: booleans as ``true``/``false``, text as it is, the rest as compact JSON.
+        """Append step outputs: text unchanged, everything else as compact JSON (booleans as ``true``/``false``).
 
         Raises
         ------
         ValueError
-            If a name is not of the form ``[a-z][a-z0-9-]*``; names come from our code, never from data.
+            If a name does not match ``[a-z][a-z0-9-]*``; names come from code, never from data.
         DataError
-            If a value holds a NUL or a lone surrogate, which the file cannot carry.
+            If a value contains a NUL or a lone surrogate, which the file cannot represent.
         DiskError
             If the file cannot be written.
         """
@@ -104,7 +112,7 @@ class Ci:
             _append(self.output_path, "".join(_output(name, value) for name, value in outputs.items()).encode())
 
     def write_summary(self, markdown: str) -> None:
-        """Append to the job summary; what exceeds the step's budget is cut at a line end, and the page says so.
+        """Append to the job summary; text beyond the size limit is truncated at a line end, with a note.
 
         Raises
         ------
@@ -114,11 +122,11 @@ class Ci:
         if self.summary_path is None:
             return
         written = self.summary_path.stat().st_size if self.summary_path.exists() else 0
-        room = SUMMARY_LIMIT - written - len(_SUMMARY_CUT)
+        available = SUMMARY_LIMIT - written - len(_SUMMARY_CUT)
         text = markdown.rstrip("\n").encode(errors="replace") + b"\n\n"
-        if len(text) > room:
-            logger.warning("the job summary was cut: it is %d bytes, there was room for %d", len(text), max(room, 0))
-            text = text[: text.rfind(b"\n", 0, room) + 1] + _SUMMARY_CUT.encode() if room >= 0 else b""
+        if len(text) > available:
+            logger.warning("the job summary was truncated from %d to %d bytes", len(text), max(available, 0))
+            text = text[: text.rfind(b"\n", 0, available) + 1] + _SUMMARY_CUT.encode() if available >= 0 else b""
         _append(self.summary_path, text)
 
 
@@ -130,11 +138,11 @@ def annotation(
     line: int | None = None,
     title: str | None = None,
 ) -> str:
-    """Return the line that, printed, makes the runner show ``message`` beside ``file`` and ``line``."""
-    given = {"file": file, "line": line, "title": title}
+    """Return the workflow command that annotates ``file`` and ``line`` with ``message``."""
+    fields = {"file": file, "line": line, "title": title}
     properties = ",".join(
         f"{key}={_escape(str(value), _PROPERTY_ESCAPES, _PROPERTY_LIMIT)}"
-        for key, value in given.items()
+        for key, value in fields.items()
         if value is not None
     )
     head = f"::{level} {properties}::" if properties else f"::{level}::"
@@ -142,10 +150,11 @@ def annotation(
 
 
 def defang(text: str) -> str:
-    """Return the output of a child process so that the runner reads no line of it as a workflow command.
+    """Return the output of a child process with all workflow commands disabled.
 
-    The runner takes ``::name::`` after any leading blanks and ``##[name]`` anywhere in a line, and ends a line at a
-    carriage return too. ``text`` must begin where a line begins. Both marks stay readable: ``: :name::``, ``## [name]``.
+    The runner recognizes ``::name::`` after leading whitespace and ``##[name]`` anywhere in a line, and a carriage
+    return ends a line too. ``text`` must start at the start of a line. A space breaks both forms and keeps them
+    readable: ``: :name::``, ``## [name]``.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     return _V2_COMMAND.sub(r"\1: :", lines).replace("##[", "## [")
@@ -156,29 +165,29 @@ def _path(name: str | None) -> Path | None:
 
 
 def _before(event: Path | None) -> str | None:
-    """Return the ``before`` commit of a push event; all zeros stand for "there was no such branch"."""
+    """Return the ``before`` commit of a push event; all zeros mean that the branch is new."""
     if event is None:
         return None
     try:
         before = json.loads(event.read_text(encoding="utf-8"))["before"]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        logger.warning("cannot read what was pushed from %s: %s", event.name, error)
+        logger.warning("cannot read the pushed commits from %s: %s", event.name, error)
         return None
     return before if isinstance(before, str) and _REVISION.fullmatch(before) else None
 
 
 def _output(name: str, value: object) -> str:
-    """Return one entry of the output file, between two copies of a mark that nobody can guess.
+    """Return one entry of the output file, enclosed in a random delimiter that a value cannot contain.
 
     Raises
     ------
     ValueError
-        If the name is none.
+        If the name is not valid.
     DataError
-        If the value holds what the file cannot carry.
+        If the value contains a character that the file cannot represent.
     """
     if not _OUTPUT_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name for an output")
+        raise ValueError(f"{name!r} is not a valid output name")
     text = (
         value
         if isinstance(value, str)
@@ -186,13 +195,13 @@ def _output(name: str, value: object) -> str:
     )
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
         raise DataError(
-            f"the output {name!r} holds a character that a workflow cannot receive",
+            f"the output {name!r} contains a character that a workflow output cannot contain",
             why="a NUL or a lone surrogate, most likely from a column or file name",
-            fix="rename what carries it",
+            fix="rename that column or file",
         )
-    while (mark := secrets.token_hex(16)) in text:
+    while (delimiter := secrets.token_hex(16)) in text:
         pass
-    return f"{name}<<{mark}\n{text}\n{mark}\n"
+    return f"{name}<<{delimiter}\n{text}\n{delimiter}\n"
 
 
 def _append(path: Path, text: bytes) -> None:
@@ -206,7 +215,7 @@ def _append(path: Path, text: bytes) -> None:
 
 
 def _escape(text: str, escapes: Mapping[str, str], limit: int) -> str:
-    """Return ``text`` as part of a workflow command, at most ``limit`` characters, no escape torn apart."""
+    """Escape ``text`` for a workflow command, truncated to ``limit`` characters between escape sequences."""
     escaped = "".join(escapes.get(char, char) for char in text)
     if len(escaped) <= limit:
         return escaped

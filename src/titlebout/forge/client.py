@@ -1,9 +1,9 @@
-"""The forge's REST API: one pull request, one commit status, one issue, each safe to ask for again.
+"""Client of a forge's REST API: idempotent operations on one pull request, commit status or issue.
 
-GitHub, GitHub Enterprise Server, Gitea and Forgejo take the same calls; :mod:`titlebout.forge.providers` knows where they
-differ. What a server filters is filtered again here, because not all of them do.
+GitHub, GitHub Enterprise Server, Gitea and Forgejo share these calls; :mod:`titlebout.forge.providers` has the
+differences. Lists are always filtered again here, because not every server supports every filter.
 
-What we wrote is known again by a comment at the start of its text, which people do not see.
+Pull requests and issues written by titlebout are identified by a hidden HTML comment at the start of their body.
 """
 
 import logging
@@ -18,9 +18,10 @@ import httpx
 from pydantic import TypeAdapter
 
 from titlebout.core.errors import ConfigError, ConflictError, PermissionRefusedError, TitleboutError
-from titlebout.forge.http import MAX_PAGES, JsonClient, Request, UnclearReplyError
+from titlebout.core.markdown import cut
+from titlebout.forge.http import MAX_PAGES, AmbiguousResponseError, JsonClient, Request
 from titlebout.forge.providers import (
-    GIVE_TOKEN,
+    SET_TOKEN,
     Issue,
     Label,
     Pull,
@@ -28,8 +29,8 @@ from titlebout.forge.providers import (
     Status,
     User,
     dialect_of,
-    filled,
-    names,
+    fill,
+    label_names,
     refusal,
 )
 
@@ -37,9 +38,9 @@ BODY_LIMIT = 60_000  # characters; GitHub refuses more than 65,536
 DESCRIPTION_LIMIT = 140  # characters of a commit status
 TIMEOUT_SECONDS = 20.0
 TITLE_LIMIT = 250  # characters; GitHub refuses more than 256
-_POSTS = 3
-_RECENT_PAGES = 3  # of what is closed; older ones are forgotten, so that a long history costs no more calls
-_BODY_CUT = "\n*This text was cut here, at the size the forge accepts. The reports hold all of it.*\n"
+_CREATE_ATTEMPTS = 3
+_RECENT_PAGES = 3  # of closed ones; older ones are ignored, so that a long history does not cost more requests
+_BODY_CUT = "\n*This text was truncated at the size limit of the forge. The reports contain the full text.*\n"
 
 Operation = Literal["created", "updated", "unchanged", "declined"]
 logger = logging.getLogger(__name__)
@@ -47,12 +48,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PullRequest:
-    """The pull request that is to be open: from branch ``head`` into branch ``base``.
+    """The desired pull request from branch ``head`` into branch ``base``.
 
     Attributes
     ----------
+    head, base : str
+        Source and target branch.
+    title, body : str
+        Text, body in Markdown.
+    labels : tuple of str
+        Labels to add.
     evidence : str
-        Names what the proposal rests on; who closes it declines this evidence, not the next. Empty: nothing is remembered.
+        Identifier of the model and data behind the pull request. Closing the pull request declines this evidence only.
+        If empty, closed pull requests are ignored.
     """
 
     head: str
@@ -63,14 +71,14 @@ class PullRequest:
     evidence: str = ""
 
     @property
-    def mark(self) -> str:
-        """The comment that carries the evidence in the pull request's text."""
-        return _mark(f"evidence {self.evidence}")
+    def marker(self) -> str:
+        """Hidden comment with the evidence, at the start of the pull request's body."""
+        return _hidden_marker(f"evidence {self.evidence}")
 
 
 @dataclass(frozen=True)
 class PullRequestOutcome:
-    """The one pull request, and what it took to have it; ``declined`` when people closed it."""
+    """The pull request, and the operation that was needed; ``declined`` if it was closed by a reviewer."""
 
     operation: Operation
     number: int
@@ -79,7 +87,7 @@ class PullRequestOutcome:
 
 @dataclass(frozen=True)
 class OpenPullRequest:
-    """A pull request that is open, and the evidence that it carries; empty when it carries none."""
+    """An open pull request and its evidence; empty if its body has none."""
 
     number: int
     url: str
@@ -88,7 +96,7 @@ class OpenPullRequest:
 
 @dataclass(frozen=True)
 class IssueOutcome:
-    """The one issue of a topic, and what it took to have it."""
+    """The issue of a topic, and the operation that was needed."""
 
     operation: Operation
     number: int
@@ -104,16 +112,19 @@ class Forge:
     Parameters
     ----------
     client : httpx.Client
-        Its ``base_url`` is the API's root and tells the dialect; the headers the API wants are added to it.
+        HTTP client whose ``base_url`` is the API root, which determines the dialect; the API's headers are added to it.
     repository : str
         ``owner/name``.
     token : str
-        Needs pull-requests, issues and statuses: write, each for its own method only.
+        Token with write access to pull requests, issues and statuses, each needed by its own methods only.
     sleep, clock : callable, optional
-        Wait for seconds and tell seconds; only tests give others.
+        Replacements of :func:`time.sleep` and :func:`time.monotonic` for tests.
 
-    Every method raises :class:`TemporaryError` when faults outlast 90 seconds, :class:`PermissionRefusedError` when the
-    token does not do, :class:`ConflictError` and :class:`ConfigError` when the server refuses for another reason.
+    Notes
+    -----
+    Every method raises :class:`TemporaryError` if transient failures last longer than 90 seconds,
+    :class:`PermissionRefusedError` if the token is invalid or lacks a permission, and :class:`ConflictError` or
+    :class:`ConfigError` if the server refuses the request for another reason.
     """
 
     def __init__(
@@ -127,8 +138,8 @@ class Forge:
     ) -> None:
         self._api_url = str(client.base_url).rstrip("/")
         self._dialect = dialect_of(self._api_url)
-        ours = {"Authorization": f"Bearer {token}", "User-Agent": "titlebout"}
-        client.headers.update({**self._dialect.headers, **ours})
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": "titlebout"}
+        client.headers.update({**self._dialect.headers, **headers})
         self._json = JsonClient(client, partial(refusal, self._dialect), sleep, clock)
         self._owner = repository.partition("/")[0]
         self._root = f"/repos/{repository}"
@@ -141,42 +152,42 @@ class Forge:
         Raises
         ------
         ConfigError
-            If the address or the repository's name is none.
+            If the address or the repository name is not valid.
         PermissionRefusedError
-            If there is no token, or it holds what no token holds.
+            If the token is missing or contains characters that a token cannot contain.
         """
         if not re.fullmatch(r"https?://\S+", api_url):
             raise ConfigError(
-                "the forge's address is no URL", where=api_url, fix="set GITHUB_API_URL to its API's root"
+                "the API address is not a valid URL", where=api_url, fix="set GITHUB_API_URL to the root URL of the API"
             )
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository or ""):
             raise ConfigError(
-                "it is not known which repository to ask for",
+                "the repository name is missing or not valid",
                 where=repository,
                 fix="set GITHUB_REPOSITORY to owner/name",
             )
-        if not re.fullmatch(r"[!-~]+", token or ""):  # a line break in it would end up in an error message
-            raise PermissionRefusedError("there is no token for the forge, or it is damaged", fix=GIVE_TOKEN)
-        # No connection is kept: a few calls, minutes apart, and a stale one would look like a lost reply.
+        if not re.fullmatch(r"[!-~]+", token or ""):  # HTTP libraries repeat an invalid header in their error message
+            raise PermissionRefusedError("the token for the forge is missing or malformed", fix=SET_TOKEN)
+        # No keep-alive: requests are few and minutes apart, and a stale connection looks like a lost response.
         limits = httpx.Limits(max_keepalive_connections=0)
         return cls(
             httpx.Client(base_url=api_url, timeout=TIMEOUT_SECONDS, limits=limits), repository or "", token or ""
         )
 
     def find_declined(self, wanted: PullRequest) -> PullRequestOutcome | None:
-        """Return the pull request in which people declined this evidence: closed, not merged, and none is open now."""
+        """Return the pull request in which this evidence was declined: closed without a merge, and none is open now."""
         if not wanted.evidence:
             return None
-        self._json.restart_patience()
+        self._json.reset_deadline()
         pulls = list(self._pulls(wanted, "all", _RECENT_PAGES))
-        declined = [pull for pull in pulls if pull.merged_at is None and pull.begins_with(wanted.mark)]
+        declined = [pull for pull in pulls if pull.merged_at is None and pull.begins_with(wanted.marker)]
         if not declined or any(pull.state == "open" for pull in pulls):
             return None
         return PullRequestOutcome("declined", declined[0].number, declined[0].html_url)
 
     def find_open(self, head: str, base: str) -> OpenPullRequest | None:
-        """Return the open pull request from one branch of this repository into another."""
-        self._json.restart_patience()
+        """Return the open pull request from branch ``head`` into branch ``base`` of this repository, or None."""
+        self._json.reset_deadline()
         pull = next(self._pulls(PullRequest(head=head, base=base, title="", body=""), "open", MAX_PAGES), None)
         if pull is None:
             return None
@@ -184,9 +195,9 @@ class Forge:
         return OpenPullRequest(pull.number, pull.html_url, evidence[1] if evidence else "")
 
     def ensure_pull_request(self, wanted: PullRequest) -> PullRequestOutcome:
-        """Have exactly one open pull request from ``wanted.head`` into ``wanted.base``, with its title, body, labels."""
-        self._json.restart_patience()
-        body = f"{wanted.mark}\n{wanted.body}" if wanted.evidence else wanted.body
+        """Create or update the one open pull request from ``wanted.head`` into ``wanted.base``."""
+        self._json.reset_deadline()
+        body = f"{wanted.marker}\n{wanted.body}" if wanted.evidence else wanted.body
         branches = {"head": wanted.head, "base": wanted.base}
         operation, pull = self._ensure(
             "/pulls",
@@ -199,23 +210,33 @@ class Forge:
         return PullRequestOutcome(operation, pull.number, pull.html_url)
 
     def ensure_issue(self, marker: str, title: str, body: str, labels: Sequence[str] = ()) -> IssueOutcome:
-        """Have one issue that tells ``body`` of the topic ``marker``.
+        """Create or update the one issue of a topic.
 
-        It is found by a hidden mark at the start of its text, and only among the issues that the token's own user
-        opened: nobody else can plant one. One that people closed stays closed while its text is the same, and is
-        reopened with the next one. Of several (a lost reply can make two) the oldest is kept, the others are closed.
+        The issue is identified by a hidden marker at the start of its body, and only among the issues opened by the
+        token's own user, so that other accounts cannot forge one. A closed issue stays closed while its text is the
+        same, and is reopened when the text changes. Of several issues with the marker (a lost response can create a
+        second one) the oldest is kept and the others are closed.
+
+        Parameters
+        ----------
+        marker : str
+            Name of the topic.
+        title, body : str
+            Text, body in Markdown.
+        labels : sequence of str
+            Labels to add.
         """
-        self._json.restart_patience()
-        mark = _mark(marker)
-        text = _text(title, f"{mark}\n{body}")
-        operation, issue = self._ensure("/issues", TypeAdapter(Issue), lambda: self._find_issue(mark), text, {})
+        self._json.reset_deadline()
+        comment = _hidden_marker(marker)
+        text = _text(title, f"{comment}\n{body}")
+        operation, issue = self._ensure("/issues", TypeAdapter(Issue), lambda: self._find_issue(comment), text, {})
         self._add_labels(issue, labels)
         return IssueOutcome(operation, issue.number, issue.html_url)
 
     def close_issue(self, marker: str) -> None:
-        """Close the issue of a topic if it is open; what it says stays as it is."""
-        self._json.restart_patience()
-        for issue in list(self._issues(_mark(marker), "open", MAX_PAGES)):
+        """Close the issue of a topic if it is open; its text is not changed."""
+        self._json.reset_deadline()
+        for issue in list(self._issues(_hidden_marker(marker), "open", MAX_PAGES)):
             self._close(issue)
 
     def set_status(
@@ -226,58 +247,60 @@ class Forge:
         description: str,
         target_url: str | None = None,
     ) -> None:
-        """Say ``state`` of the commit ``sha`` under the name ``context``; a later call replaces an earlier one."""
-        self._json.restart_patience()
+        """Set the commit status named ``context``; a later call replaces an earlier one."""
+        self._json.reset_deadline()
         body = {
             "state": state,
             "context": context,
-            "description": _shortened(description, DESCRIPTION_LIMIT),
+            "description": cut(description, DESCRIPTION_LIMIT),
             "target_url": target_url,
         }
         self._json.send(Request("POST", f"{self._root}/statuses/{sha}", body=body), TypeAdapter(Status))
 
     def _pulls(self, wanted: PullRequest, state: str, pages: int) -> Iterator[Pull]:
-        params = filled(self._dialect.pulls, owner=self._owner, head=wanted.head, base=wanted.base) | {"state": state}
+        params = fill(self._dialect.pulls, owner=self._owner, head=wanted.head, base=wanted.base) | {"state": state}
         for pull in self._json.pages(Request("GET", f"{self._root}/pulls", params), TypeAdapter(list[Pull]), pages):
-            # A fork may offer a branch of the same name; its pull request is not ours to change.
+            # A fork may have a branch of the same name; its pull request must not be changed.
             if (pull.head.name, pull.base.name, pull.head.repo) == (wanted.head, wanted.base, pull.base.repo):
                 yield pull
 
-    def _find_issue(self, mark: str) -> Issue | None:
+    def _find_issue(self, comment: str) -> Issue | None:
         for state, pages in (("open", MAX_PAGES), ("closed", _RECENT_PAGES)):
-            found = sorted(self._issues(mark, state, pages), key=lambda issue: issue.number)
-            if found:
-                for other in found[1:] if state == "open" else ():
-                    self._close(other)
-                return found[0]
+            issues = sorted(self._issues(comment, state, pages), key=lambda issue: issue.number)
+            if issues:
+                for duplicate in issues[1:] if state == "open" else ():
+                    self._close(duplicate)
+                return issues[0]
         return None
 
     def _close(self, issue: Issue) -> None:
         request = Request("PATCH", f"{self._root}/issues/{issue.number}", body={"state": "closed"})
         self._json.send(request, TypeAdapter(Issue))
 
-    def _issues(self, mark: str, state: str, pages: int) -> Iterator[Issue]:
-        ours = self._own_login()
-        params = filled(self._dialect.issues, login=ours) | {"state": state}
+    def _issues(self, comment: str, state: str, pages: int) -> Iterator[Issue]:
+        login = self._own_login()
+        params = fill(self._dialect.issues, login=login) | {"state": state}
         request = Request("GET", f"{self._root}/issues", params)
         for issue in self._json.pages(request, TypeAdapter(list[Issue]), pages):
-            if issue.pull_request is None and issue.user == User(login=ours) and issue.begins_with(mark):
+            if issue.pull_request is None and issue.user == User(login=login) and issue.begins_with(comment):
                 yield issue
 
     def _own_login(self) -> str:
-        """Return the login that the token writes under, asked for once.
+        """Return the login of the token's user, queried once.
 
         Raises
         ------
         PermissionRefusedError
-            If the server does not say.
+            If the server does not return one.
         """
         if not self._login:
-            request = self._dialect.who_am_i
+            request = self._dialect.viewer_request
             path = request.path.format(root=self._api_url.removesuffix("/v3"))
-            self._login = self._json.send(replace(request, path=path), self._dialect.identity).login
+            self._login = self._json.send(replace(request, path=path), self._dialect.viewer_response).login
             if not self._login:
-                raise PermissionRefusedError("the forge does not say whose token this is", where=path, fix=GIVE_TOKEN)
+                raise PermissionRefusedError(
+                    "the forge did not return the user of the token", where=path, fix=SET_TOKEN
+                )
         return self._login
 
     def _ensure(
@@ -288,76 +311,75 @@ class Forge:
         text: dict[str, str],
         branches: dict[str, str],
     ) -> tuple[Operation, _AnyRecord]:
-        """Look, create when there is none, and look again before creating again.
+        """Find the record and update it, or create it; search again after every failed attempt to create it.
+
+        A create request is not repeatable: its response can be lost although the server carried it out. A record that
+        the next search finds counts as created by it if its text is the desired one.
 
         Raises
         ------
-        UnclearReplyError
-            If the server keeps hiding what it does.
+        AmbiguousResponseError
+            If every attempt is ambiguous and the record is never listed.
         ConflictError
-            If the server says there is one and never shows it.
+            If the server reports an existing record but never lists it.
         """
         create = Request("POST", self._root + kind, body=text | branches, repeatable=False)
-        posts, reply_lost = 0, False
+        attempts, response_lost = 0, False
         while True:
             found = find()
             if found is not None:
-                operation, record = self._refresh(kind, shape, found, text)
-                return ("created" if reply_lost and operation == "unchanged" else operation), record
+                operation, record = self._update(kind, shape, found, text)
+                return ("created" if response_lost and operation == "unchanged" else operation), record
             try:
                 return "created", self._json.send(create, shape)
-            except (UnclearReplyError, ConflictError) as error:
-                posts += 1
-                if posts == _POSTS:
+            except (AmbiguousResponseError, ConflictError) as error:
+                attempts += 1
+                if attempts == _CREATE_ATTEMPTS:
                     raise
-                reply_lost = reply_lost or isinstance(error, UnclearReplyError)
+                response_lost = response_lost or isinstance(error, AmbiguousResponseError)
 
-    def _refresh(
+    def _update(
         self, kind: str, shape: TypeAdapter[_AnyRecord], found: _AnyRecord, text: dict[str, str]
     ) -> tuple[Operation, _AnyRecord]:
-        """Change the title and body that differ; an edit that changes nothing would still notify people."""
-        if _same(found.title, text["title"]) and _same(found.body, text["body"]):
+        """Update title and body if they differ; an edit without a change would still send notifications."""
+        if _is_same(found.title, text["title"]) and _is_same(found.body, text["body"]):
             return "unchanged", found
         change = text if found.state == "open" else {**text, "state": "open"}
         request = Request("PATCH", f"{self._root}{kind}/{found.number}", body=change)
         return "updated", self._json.send(request, shape)
 
     def _add_labels(self, record: Record, wanted: Sequence[str]) -> None:
-        """Add the labels that are missing; labels are a convenience, so a failure is only logged."""
-        missing = [name for name in wanted if name not in names(record.labels or ())]
+        """Add missing labels; labels are optional, so a failure is only logged."""
+        missing = [name for name in wanted if name not in label_names(record.labels or ())]
         if not missing:
             return
         request = Request("POST", f"{self._root}/issues/{record.number}/labels", body={"labels": missing})
         try:
-            there = names(self._json.send(request, TypeAdapter(list[Label])))
+            added = label_names(self._json.send(request, TypeAdapter(list[Label])))
         except TitleboutError as error:
             logger.warning("could not label #%d with %s: %s", record.number, ", ".join(missing), error.why or error)
-        else:  # Gitea leaves out, without a word, a label that nobody made
-            for name in set(missing) - there:
-                logger.warning("could not label #%d with %s: there is no such label", record.number, name)
+        else:  # Gitea silently ignores a label that does not exist in the repository
+            for name in set(missing) - added:
+                logger.warning("could not label #%d with %s: the label does not exist", record.number, name)
 
 
-def _mark(topic: str) -> str:
-    """Return a comment that Markdown does not show; the topic cannot end it."""
+def _hidden_marker(topic: str) -> str:
+    """Return an HTML comment, invisible in rendered Markdown; the topic cannot close it."""
     safe = re.sub(r"[^\w. ]+", "-", topic)
     return f"<!-- titlebout: {safe} -->"
 
 
 def _text(title: str, body: str) -> dict[str, str]:
-    return {"title": _shortened(title, TITLE_LIMIT), "body": _cut(body)}
+    return {"title": cut(title, TITLE_LIMIT), "body": _truncate(body)}
 
 
-def _same(theirs: str | None, ours: str) -> bool:
-    """Compare as the server keeps text: it may turn line ends and drop blanks at both ends."""
-    return (theirs or "").replace("\r\n", "\n").strip() == ours.replace("\r\n", "\n").strip()
+def _is_same(stored: str | None, desired: str) -> bool:
+    """Compare texts without line-end style and outer whitespace, which servers may change."""
+    return (stored or "").replace("\r\n", "\n").strip() == desired.replace("\r\n", "\n").strip()
 
 
-def _cut(body: str) -> str:
-    """Cut a body at a line end and say so in it."""
+def _truncate(body: str) -> str:
+    """Truncate a body that is too long at a line end and append a note."""
     if len(body) <= BODY_LIMIT:
         return body
     return body[: body.rfind("\n", 0, BODY_LIMIT - len(_BODY_CUT)) + 1] + _BODY_CUT
-
-
-def _shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

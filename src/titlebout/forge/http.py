@@ -1,7 +1,8 @@
-"""JSON over HTTP: replies of a known shape, one retry policy, one deadline.
+"""JSON over HTTP: validated responses, one retry policy, one deadline.
 
-What may be asked twice is asked again after a passing fault. What may not (creating something) is asked again only when
-the server surely did nothing; when that is unclear, :class:`UnclearReplyError` tells the caller to look first.
+A repeatable request is sent again after a transient failure. Any other request (creating something) is sent again only
+if the server certainly did not carry it out. Otherwise :class:`AmbiguousResponseError` is raised, and the caller checks
+the state of the server before it repeats the request.
 """
 
 import logging
@@ -16,27 +17,33 @@ from pydantic import TypeAdapter, ValidationError
 from titlebout.core.errors import TemporaryError, TitleboutError
 
 ATTEMPTS = 4
-PATIENCE_SECONDS = 90.0
-MAX_PAGES = 100  # so that a server that always names a next page cannot keep us for ever
-_FAULT_PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
-_LIMIT_PAUSE = 60.0  # what GitHub asks for when it limits the rate and names no time
+DEADLINE_SECONDS = 90.0
+MAX_PAGES = 100  # a bound for servers that always link to a next page
+_RETRY_PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
+_RATE_LIMIT_PAUSE = 60.0  # GitHub's documented minimum for a rate limit without a time
 
 Shape = TypeVar("Shape")
 logger = logging.getLogger(__name__)
 
 
-class UnclearReplyError(TemporaryError):
-    """Nobody can tell from what came back whether the server did what it was asked."""
+class AmbiguousResponseError(TemporaryError):
+    """It is unknown whether the server carried out a request that must not be repeated."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question to the server.
+    """One HTTP request.
 
     Attributes
     ----------
+    method, path : str
+        HTTP method, and path below the API root.
+    params : mapping of str to str or int
+        Query parameters.
+    body : mapping or None
+        JSON document to send.
     repeatable : bool
-        True when asking twice leaves the server as asking once.
+        True if the request is idempotent: sending it twice has the same effect as sending it once.
     """
 
     method: str
@@ -46,27 +53,41 @@ class Request:
     repeatable: bool = True
 
 
-class _PassingFaultError(Exception):
-    """A failure that time may heal; ``unclear`` when the server may have done what it was asked."""
+class _TransientError(Exception):
+    """A failure that may not occur again.
 
-    def __init__(self, why: str, *, unclear: bool, pause: float = _FAULT_PAUSE, wait: float | None = None) -> None:
+    Parameters
+    ----------
+    why : str
+        Cause, for messages.
+    ambiguous : bool
+        True if the server may have carried out the request.
+    pause : float
+        Seconds before the second attempt, doubled before each further one.
+    retry_after : float, optional
+        Seconds requested by the server, used instead of `pause`.
+    """
+
+    def __init__(
+        self, why: str, *, ambiguous: bool, pause: float = _RETRY_PAUSE, retry_after: float | None = None
+    ) -> None:
         super().__init__(why)
-        self.unclear = unclear
+        self.ambiguous = ambiguous
         self.pause = pause
-        self.wait = wait
+        self.retry_after = retry_after
 
 
 class JsonClient:
-    """Asks a server and returns replies of a known shape.
+    """Client of a JSON API that validates responses and retries transient failures.
 
     Parameters
     ----------
     client : httpx.Client
-        Knows the server's address and the headers it wants.
+        HTTP client with the base URL and headers of the API.
     refusal : callable
-        Turns a reply that time does not heal (4xx) into the error to raise.
+        Converts a permanent failure (4xx) into the error to raise.
     sleep, clock : callable
-        Wait for a number of seconds; tell the seconds since any fixed moment.
+        Counterparts of :func:`time.sleep` and :func:`time.monotonic`.
     """
 
     def __init__(
@@ -80,29 +101,29 @@ class JsonClient:
         self._refusal = refusal
         self._sleep = sleep
         self._clock = clock
-        self.restart_patience()
+        self.reset_deadline()
 
-    def restart_patience(self) -> None:
-        """Let the deadline that all waiting shares begin now."""
-        self._deadline = self._clock() + PATIENCE_SECONDS
+    def reset_deadline(self) -> None:
+        """Restart the deadline that all following requests share."""
+        self._deadline = self._clock() + DEADLINE_SECONDS
 
     def send(self, request: Request, shape: TypeAdapter[Shape]) -> Shape:
-        """Return the reply to ``request``.
+        """Send ``request`` and return the validated response.
 
         Raises
         ------
         TemporaryError
-            If faults outlast the attempts or the deadline.
-        UnclearReplyError
-            If a request that is not repeatable may or may not have been carried out; some time was waited.
+            If transient failures exceed the number of attempts or the deadline.
+        AmbiguousResponseError
+            If it is unknown whether a request that is not repeatable was carried out; raised after the retry pause.
         TitleboutError
-            What ``refusal`` makes of a 4xx.
+            For any other failure (4xx), created by ``refusal``.
         """
         return self._send(request, shape)[0]
 
-    def pages(self, request: Request, shape: TypeAdapter[list[Shape]], most: int = MAX_PAGES) -> Iterator[Shape]:
-        """Yield the items of all pages, or of the first ``most``; raises what :meth:`send` raises."""
-        for page in range(1, most + 1):
+    def pages(self, request: Request, shape: TypeAdapter[list[Shape]], max_pages: int = MAX_PAGES) -> Iterator[Shape]:
+        """Yield the items of at most ``max_pages`` pages; raises the errors of :meth:`send`."""
+        for page in range(1, max_pages + 1):
             params = {**request.params, "page": page}
             items, more = self._send(Request(request.method, request.path, params), shape)
             yield from items
@@ -110,101 +131,113 @@ class JsonClient:
                 return
 
     def _send(self, request: Request, shape: TypeAdapter[Shape]) -> tuple[Shape, bool]:
-        """Return the reply, and whether it names a next page.
+        """Return the response, and whether it links to a next page.
 
         Raises
         ------
-        UnclearReplyError
-            As :meth:`send`.
+        AmbiguousResponseError
+            As for :meth:`send`.
         """
         attempt = 0
         while True:
             try:
                 return self._send_once(request, shape)
-            except _PassingFaultError as fault:
+            except _TransientError as fault:
                 self._wait(request, fault, attempt)
-                if fault.unclear and not request.repeatable:
-                    raise UnclearReplyError(**_told(request, fault)) from fault
+                if fault.ambiguous and not request.repeatable:
+                    raise AmbiguousResponseError(**_error_parts(request, fault)) from fault
             attempt += 1
 
     def _send_once(self, request: Request, shape: TypeAdapter[Shape]) -> tuple[Shape, bool]:
-        """Return the reply.
+        """Send the request once and return the response, and whether it links to a next page.
 
         Raises
         ------
-        _PassingFaultError
-            If trying again may help.
+        _TransientError
+            If another attempt may succeed.
         """
-        reply = self._exchange(request)
-        status = f"HTTP {reply.status_code}"
-        if reply.is_success:
+        response = self._exchange(request)
+        status = f"HTTP {response.status_code}"
+        if response.is_success:
             try:
-                return shape.validate_json(reply.content), "next" in reply.links
+                return shape.validate_json(response.content), "next" in response.links
             except ValidationError as error:
-                raise _PassingFaultError(f"{status}, but not the JSON the API promises", unclear=True) from error
-        if _limits_the_rate(reply):
-            raise _PassingFaultError(f"{status}: rate limit", unclear=False, pause=_LIMIT_PAUSE, wait=_asked(reply))
-        if reply.is_server_error:
-            raise _PassingFaultError(status, unclear=True, wait=_asked(reply))
-        raise self._refusal(request, reply)
+                raise _TransientError(
+                    f"{status}, but the body does not match the API schema", ambiguous=True
+                ) from error
+        if _is_rate_limit(response):
+            raise _TransientError(
+                f"{status}: rate limit", ambiguous=False, pause=_RATE_LIMIT_PAUSE, retry_after=_requested_wait(response)
+            )
+        if response.is_server_error:
+            raise _TransientError(status, ambiguous=True, retry_after=_requested_wait(response))
+        raise self._refusal(request, response)
 
     def _exchange(self, request: Request) -> httpx.Response:
         """Send the request once.
 
         Raises
         ------
-        _PassingFaultError
-            If no whole reply came back.
+        _TransientError
+            If no complete response was received.
         """
         try:
             return self._client.request(request.method, request.path, params=request.params, json=request.body)
         except httpx.RequestError as error:
+            # Without a connection the request cannot have reached the server.
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
-            raise _PassingFaultError(f"{type(error).__name__}: {error}", unclear=not unsent) from error
+            raise _TransientError(f"{type(error).__name__}: {error}", ambiguous=not unsent) from error
 
-    def _wait(self, request: Request, fault: _PassingFaultError, attempt: int) -> None:
+    def _wait(self, request: Request, fault: _TransientError, attempt: int) -> None:
         """Wait before the next attempt.
 
         Raises
         ------
         TemporaryError
-            If there is none left, or no time for it.
+            If no attempt is left, or the pause would exceed the deadline.
         """
-        seconds = fault.pause * 2**attempt if fault.wait is None else fault.wait
+        seconds = fault.pause * 2**attempt if fault.retry_after is None else fault.retry_after
         if attempt + 1 == ATTEMPTS or self._clock() + seconds > self._deadline:
-            raise TemporaryError(**_told(request, fault)) from fault
+            raise TemporaryError(**_error_parts(request, fault)) from fault
         logger.info("%s %s: %s; waiting %.0f s", request.method, request.path, fault, seconds)
         self._sleep(seconds)
 
 
-def _told(request: Request, fault: _PassingFaultError) -> dict[str, str]:
-    """Return the parts of the error that ends the attempts."""
-    done = "it is unknown whether the server did it" if fault.unclear else "the server did not do it"
+def _error_parts(request: Request, fault: _TransientError) -> dict[str, str]:
+    """Return the parts of the error raised after the last attempt."""
+    effect = (
+        "it is unknown whether the server carried out the request"
+        if fault.ambiguous
+        else "the server did not carry out the request"
+    )
     return {
-        "what": "the server could not be asked",
+        "what": "the request to the server failed",
         "where": f"{request.method} {request.path}",
         "why": str(fault),
-        "fix": "run the same command again later",
-        "state": f"{done}; the command looks before it creates, so running it again is safe",
+        "fix": "run the command again later",
+        "state": f"{effect}; running the command again is safe, because it searches for existing objects before it creates one",
     }
 
 
-def _limits_the_rate(reply: httpx.Response) -> bool:
-    """Tell GitHub's limits, which may come as 403, from a lack of permission."""
-    if reply.status_code != httpx.codes.FORBIDDEN:
-        return reply.status_code == httpx.codes.TOO_MANY_REQUESTS
-    exhausted = "retry-after" in reply.headers or reply.headers.get("x-ratelimit-remaining") == "0"
-    return exhausted or "rate limit" in reply.text.lower()
+def _is_rate_limit(response: httpx.Response) -> bool:
+    """Return whether a response is a rate limit, which GitHub may send as 403, the status of a missing permission."""
+    if response.status_code != httpx.codes.FORBIDDEN:
+        return response.status_code == httpx.codes.TOO_MANY_REQUESTS
+    exhausted = "retry-after" in response.headers or response.headers.get("x-ratelimit-remaining") == "0"
+    return exhausted or "rate limit" in response.text.lower()
 
 
-def _asked(reply: httpx.Response) -> float | None:
-    """Return the seconds that the server asks us to wait, told by its own clock."""
+def _requested_wait(response: httpx.Response) -> float | None:
+    """Return the number of seconds to wait that the server requests, or None.
+
+    The time of a limit's reset is compared with the ``Date`` header, so that a difference between clocks has no effect.
+    """
     try:
-        if "retry-after" in reply.headers:
-            return max(1.0, int(reply.headers["retry-after"]))
-        if reply.headers.get("x-ratelimit-remaining") == "0":
-            now = parsedate_to_datetime(reply.headers["date"]).timestamp()
-            return max(1.0, int(reply.headers["x-ratelimit-reset"]) - now)
+        if "retry-after" in response.headers:
+            return max(1.0, int(response.headers["retry-after"]))
+        if response.headers.get("x-ratelimit-remaining") == "0":
+            now = parsedate_to_datetime(response.headers["date"]).timestamp()
+            return max(1.0, int(response.headers["x-ratelimit-reset"]) - now)
     except (KeyError, ValueError):
-        logger.debug("the server asks to wait, in a form we cannot read: %s", dict(reply.headers))
+        logger.debug("the rate limit headers cannot be parsed: %s", dict(response.headers))
     return None

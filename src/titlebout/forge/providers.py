@@ -1,7 +1,7 @@
-"""What forges reply, and where GitHub, GitHub Enterprise Server, Gitea and Forgejo differ.
+"""API responses, and the differences between GitHub, GitHub Enterprise Server, Gitea and Forgejo.
 
-Filters, page sizes, who a token is, how they say no: everything else they have in common, and
-:mod:`titlebout.forge.client` says it once.
+The APIs differ in filters, page sizes, the query for the token's user and error responses. Everything else is common
+and implemented in :mod:`titlebout.forge.client`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,12 +14,12 @@ from pydantic import BaseModel, TypeAdapter
 from titlebout.core.errors import ConfigError, ConflictError, PermissionRefusedError, TitleboutError
 from titlebout.forge.http import Request
 
-GIVE_TOKEN = "give a valid one in TITLEBOUT_TOKEN, in an Action through the `token` input"  # noqa: S105 - a sentence
-_TICK_BOX = (
-    "tick Settings → Actions → General → Workflow permissions → 'Allow GitHub Actions to create and approve pull "
-    "requests' (the organization may have to allow it first), or give a GitHub App's token through the `token` input"
+SET_TOKEN = "set TITLEBOUT_TOKEN to a valid token; in an Action, use the `token` input"  # noqa: S105 - a sentence
+_ALLOW_PULL_REQUESTS = (
+    "enable Settings → Actions → General → Workflow permissions → 'Allow GitHub Actions to create and approve pull "
+    "requests' (the organization may have to allow it first), or pass a GitHub App's token to the `token` input"
 )
-_TURN_ON_ISSUES = "tick Settings → General → Features → Issues of the repository"
+_ENABLE_ISSUES = "enable Settings → General → Features → Issues of the repository"
 _PERMISSIONS = {"pulls": "pull_requests", "issues": "issues", "labels": "pull_requests", "statuses": "statuses"}
 
 
@@ -34,36 +34,39 @@ class _Branch(BaseModel):
 
     @property
     def name(self) -> str:
-        """The branch's name: Gitea tells it in ``label`` alone once the branch is deleted, GitHub with its owner."""
+        """Name of the branch.
+
+        Once a branch is deleted, Gitea keeps its name in ``label`` only; on GitHub, ``label`` is ``owner:branch``.
+        """
         return (self.label or self.ref).rpartition(":")[2]
 
 
 class Label(BaseModel):
-    """One label of a list; Gitea always names it."""
+    """A label; GitHub's schema allows one without a name."""
 
     name: str | None = None
 
 
 class User(BaseModel):
-    """Whoever opened something."""
+    """Account of a pull request, an issue or a token."""
 
     login: str
 
 
 class Viewer(BaseModel):
-    """GraphQL's reply to who is asking."""
+    """GraphQL response with the user of the token."""
 
     data: dict[Literal["viewer"], User | None] | None
 
     @property
     def login(self) -> str:
-        """The login, empty when it is not told."""
+        """Login of the user; empty if the response has none."""
         viewer = (self.data or {}).get("viewer")
         return viewer.login if viewer else ""
 
 
 class Record(BaseModel):
-    """What we read of a pull request and of an issue."""
+    """Fields of a pull request or an issue."""
 
     number: int
     html_url: str
@@ -72,19 +75,19 @@ class Record(BaseModel):
     state: str
     labels: list[Label | str] | None = None
 
-    def begins_with(self, mark: str) -> bool:
-        """Return whether the text begins with one of our hidden marks."""
-        return (self.body or "").lstrip().startswith(mark)
+    def begins_with(self, marker: str) -> bool:
+        """Return whether the body begins with this hidden marker."""
+        return (self.body or "").lstrip().startswith(marker)
 
 
 class Status(BaseModel):
-    """What we read of a commit status."""
+    """Fields of a commit status."""
 
     context: str
 
 
 class Pull(Record):
-    """A pull request; the repository of its head is none when a fork was deleted."""
+    """A pull request; the repository of its head is null if its fork was deleted."""
 
     head: _Branch
     base: _Branch
@@ -92,68 +95,69 @@ class Pull(Record):
 
 
 class Issue(Record):
-    """An issue; with `pull_request` when GitHub lists a pull request as one."""
+    """An issue. GitHub also lists pull requests as issues, with the field `pull_request`."""
 
     user: User | None
     pull_request: Any = None
 
 
-def names(labels: Iterable[Label | str]) -> set[str | None]:
-    """Return the names of labels, which GitHub may tell in two forms."""
+def label_names(labels: Iterable[Label | str]) -> set[str | None]:
+    """Return the names of labels, which GitHub returns as text or as objects."""
     return {label if isinstance(label, str) else label.name for label in labels}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """What a kind of forge does in its own way.
+    """Provider-specific parts of the API.
 
     Attributes
     ----------
     headers : mapping of str to str
         Headers of every request.
     pulls, issues : mapping of str to str
-        Filters of the two lists, besides the state, with ``{owner}``, ``{head}``, ``{base}`` and ``{login}`` to fill in.
-    who_am_i : Request
-        Asks whose token it is; ``{root}`` in its path stands for the API's root without its version.
-    identity : TypeAdapter
-        Shape of the reply to that; it has a ``login``, empty when the server does not tell.
+        Query parameters for listing pull requests and issues, except the state, with the placeholders ``{owner}``,
+        ``{head}``, ``{base}`` and ``{login}``.
+    viewer_request : Request
+        Query for the user of the token; ``{root}`` in its path stands for the API root without its version.
+    viewer_response : TypeAdapter
+        Schema of the response; its ``login`` is empty if the server does not return one.
     advise : callable
-        Says which permission to give where when a request was refused for the lack of one.
+        Returns the permission to grant, and where, for a request refused with 403 or 404.
     """
 
     headers: Mapping[str, str]
     pulls: Mapping[str, str]
     issues: Mapping[str, str]
-    who_am_i: Request
-    identity: TypeAdapter[Any]
+    viewer_request: Request
+    viewer_response: TypeAdapter[Any]
     advise: Callable[[Request, httpx.Response], str]
 
 
-def _advise_on_github(request: Request, reply: httpx.Response) -> str:
-    """Name the permission as the server does, else the one we know the call to need."""
-    named = reply.headers.get("x-accepted-github-permissions") or _needed(request)
-    words = named.replace("=", ": ").replace("_", "-")
+def _advise_on_github(request: Request, response: httpx.Response) -> str:
+    """Return the permission that the server names, otherwise the documented one of the request."""
+    required = response.headers.get("x-accepted-github-permissions") or _required_permission(request)
+    permissions = required.replace("=", ": ").replace("_", "-")
     return (
-        f"grant `{words}` in `permissions:` of the job, and of the job that calls its workflow; to a GitHub App or "
-        "a fine-grained token in its own settings, then accept it where the App is installed"
+        f"grant `{permissions}` in `permissions:` of the job and of the job that calls its workflow; for a GitHub App or "
+        "a fine-grained token, grant it in its settings, then accept the change where the App is installed"
     )
 
 
-def _advise_on_gitea(request: Request, _reply: httpx.Response) -> str:
-    """Name the scope of a token and what a job is granted; statuses have no permission of their own."""
+def _advise_on_gitea(request: Request, _response: httpx.Response) -> str:
+    """Return the scope of the token and the permissions of the job; statuses have no permission of their own."""
     if request.path == "/user":
         return "give the token the scope `read:user`"
     kind = "issue" if "/issues" in request.path else "repository"
-    granted = {"issue": "`issues`", "repository": "`contents` and `pull-requests`"}[kind]
+    permissions = {"issue": "`issues`", "repository": "`contents` and `pull-requests`"}[kind]
     return (
         f"give the token the scope `write:{kind}` and its user write access to the repository; "
-        f"a job's own token needs write for {granted} in `permissions:`"
+        f"the token of a job needs write access for {permissions} in `permissions:`"
     )
 
 
-def _needed(request: Request) -> str:
+def _required_permission(request: Request) -> str:
     kind = next((part for part in reversed(request.path.split("/")) if part in _PERMISSIONS), None)
-    if kind is None:  # who am I
+    if kind is None:  # the query for the user of the token
         return "metadata=read"
     return f"{_PERMISSIONS[kind]}={'read' if request.method == 'GET' else 'write'}"
 
@@ -162,30 +166,30 @@ GITHUB = Dialect(
     headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"},
     pulls={"head": "{owner}:{head}", "base": "{base}", "sort": "updated", "direction": "desc", "per_page": "100"},
     issues={"creator": "{login}", "sort": "updated", "per_page": "100"},
-    # An App's token, and so the default one of a workflow, may not ask REST's /user who it is, but GraphQL.
-    who_am_i=Request("POST", "{root}/graphql", body={"query": "{ viewer { login } }"}),
-    identity=TypeAdapter(Viewer),
+    # GET /user is not available to the token of an App, and so to the default token of a workflow; GraphQL is.
+    viewer_request=Request("POST", "{root}/graphql", body={"query": "{ viewer { login } }"}),
+    viewer_response=TypeAdapter(Viewer),
     advise=_advise_on_github,
 )
 GITEA = Dialect(
     headers={"Accept": "application/json"},
-    # There is no filter by head. One by creator exists, but answers 404 for the user of a job, who is in no table.
+    # The list has no filter by head. The filter by creator returns 404 for the user of a job's token, which is virtual.
     pulls={"sort": "recentupdate", "limit": "50"},
     issues={"type": "issues", "limit": "50"},
-    who_am_i=Request("GET", "/user"),
-    identity=TypeAdapter(User),
+    viewer_request=Request("GET", "/user"),
+    viewer_response=TypeAdapter(User),
     advise=_advise_on_gitea,
 )
 
 
 def dialect_of(api_url: str) -> Dialect:
-    """Return the dialect of the server at ``api_url``: Gitea and Forgejo answer below ``/api/v1``, GitHub never does."""
+    """Return the dialect of the server at ``api_url``; only Gitea and Forgejo have their API at ``/api/v1``."""
     return GITEA if api_url.rstrip("/").endswith("/api/v1") else GITHUB
 
 
-def filled(filters: Mapping[str, str], **known: str) -> dict[str, str]:
-    """Return a query with what is known filled in."""
-    return {name: value.format(**known) for name, value in filters.items()}
+def fill(filters: Mapping[str, str], **values: str) -> dict[str, str]:
+    """Return query parameters with their placeholders replaced."""
+    return {name: template.format(**values) for name, template in filters.items()}
 
 
 class _FieldError(BaseModel):
@@ -195,11 +199,11 @@ class _FieldError(BaseModel):
     message: str | None = None
 
     def __str__(self) -> str:
-        place = ".".join(filter(None, (self.resource, self.field)))
-        return ": ".join(filter(None, (place, self.message or self.code)))
+        location = ".".join(filter(None, (self.resource, self.field)))
+        return ": ".join(filter(None, (location, self.message or self.code)))
 
 
-class _Refused(BaseModel):
+class _ErrorResponse(BaseModel):
     message: str
     errors: list[_FieldError | str] | None = None
 
@@ -207,32 +211,33 @@ class _Refused(BaseModel):
         return "; ".join([self.message, *map(str, self.errors or ())])[:500]
 
 
-def refusal(dialect: Dialect, request: Request, reply: httpx.Response) -> TitleboutError:
-    """Return the error for a reply that trying again does not change."""
-    said = _said(reply)
-    told = {"where": f"{request.method} {reply.url.path}: HTTP {reply.status_code}", "why": said}
-    if reply.status_code == httpx.codes.UNAUTHORIZED:
-        return PermissionRefusedError("the forge does not accept the token", fix=GIVE_TOKEN, **told)
-    if reply.status_code in {httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}:
-        return PermissionRefusedError("the token may not do this", fix=_fix(dialect, request, reply, said), **told)
-    if reply.status_code == httpx.codes.CONFLICT or "already exists" in said:
-        return ConflictError("it is there already, or changed meanwhile", fix="run again", **told)
-    fix = _TURN_ON_ISSUES if reply.status_code == httpx.codes.GONE else "change what it complains about"
-    return ConfigError("the forge refused the request", fix=fix, **told)
+def refusal(dialect: Dialect, request: Request, response: httpx.Response) -> TitleboutError:
+    """Return the error for a response that a retry does not change."""
+    message = _message(response)
+    context = {"where": f"{request.method} {response.url.path}: HTTP {response.status_code}", "why": message}
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        return PermissionRefusedError("the forge does not accept the token", fix=SET_TOKEN, **context)
+    if response.status_code in {httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}:
+        fix = _permission_fix(dialect, request, response, message)
+        return PermissionRefusedError("the token lacks a permission for this request", fix=fix, **context)
+    if response.status_code == httpx.codes.CONFLICT or "already exists" in message:
+        return ConflictError("it exists already, or was changed concurrently", fix="run the command again", **context)
+    fix = _ENABLE_ISSUES if response.status_code == httpx.codes.GONE else "correct the cause that the server names"
+    return ConfigError("the forge refused the request", fix=fix, **context)
 
 
-def _fix(dialect: Dialect, request: Request, reply: httpx.Response, said: str) -> str:
-    if "not permitted to create or approve pull requests" in said:
-        return _TICK_BOX
-    hint = dialect.advise(request, reply)
-    if reply.status_code == httpx.codes.NOT_FOUND:
-        return f"check the repository's name (a forge hides what a token may not see); if it is right, {hint}"
-    return hint
+def _permission_fix(dialect: Dialect, request: Request, response: httpx.Response, message: str) -> str:
+    if "not permitted to create or approve pull requests" in message:
+        return _ALLOW_PULL_REQUESTS
+    advice = dialect.advise(request, response)
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return f"check the repository's name (a forge also returns 404 without read access); if it is correct, {advice}"
+    return advice
 
 
-def _said(reply: httpx.Response) -> str:
-    """Return the server's reason, with the fields it names."""
+def _message(response: httpx.Response) -> str:
+    """Return the server's error message, with the fields that it names."""
     try:
-        return str(_Refused.model_validate_json(reply.content))
+        return str(_ErrorResponse.model_validate_json(response.content))
     except ValueError:
-        return reply.reason_phrase
+        return response.reason_phrase

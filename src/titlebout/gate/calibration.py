@@ -6,14 +6,13 @@ of a linear regression of what happened on the prediction. Standard errors come 
 (:mod:`titlebout.metrics.inference`), so that they hold for uneven noise (White 1980) and for rows that belong together.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from titlebout.core.arrays import FloatArray, IntArray
+from titlebout.core.results import Record
 from titlebout.metrics.estimates import SMALLEST, Truth
 from titlebout.metrics.inference import from_influence
-from titlebout.settings.config import CalibrationSettings
+from titlebout.settings.gate import CalibrationSettings
 
 BINS = 10
 MORE = 1.25  # how much worse than a champion that is off already a challenger may be: two equal models are never equal
@@ -21,8 +20,7 @@ _STEPS = 25
 _NEGLIGIBLE = 1e-8
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(Record):
     """How predictions and outcomes agree.
 
     Attributes
@@ -65,14 +63,14 @@ def calibration(truth: Truth, predicted: FloatArray, alpha: float, units: IntArr
     bias = from_influence(float(off.mean()), off - off.mean(), units)
     groups = [part for part in np.array_split(np.argsort(given, kind="stable"), BINS) if len(part)]
     return Calibration(
-        slope if found else None,
-        found.lower(alpha) if found else None,
-        found.upper(alpha) if found else None,
-        bias.gain,
-        bias.lower(alpha),
-        bias.upper(alpha),
-        tuple(float(given[part].mean()) for part in groups),
-        tuple(float(happened[part].mean()) for part in groups),
+        slope=slope if found else None,
+        slope_lower=found.lower(alpha) if found else None,
+        slope_upper=found.upper(alpha) if found else None,
+        bias=bias.gain,
+        bias_lower=bias.lower(alpha),
+        bias_upper=bias.upper(alpha),
+        predicted=tuple(float(given[part].mean()) for part in groups),
+        observed=tuple(float(happened[part].mean()) for part in groups),
     )
 
 
@@ -85,7 +83,7 @@ def faults(found: Calibration, champion: Calibration | None, settings: Calibrati
             kind = "overconfident" if found.slope < 1 else "underconfident"
             said.append(f"{kind}: calibration slope {found.slope:.2f}")
     # Beyond the tolerance by its bound, not by its value: a significant bias is a large one where rows are few.
-    shown = max(found.bias_lower, -found.bias_upper) > settings.bias
+    shown = max(found.bias_lower, -found.bias_upper) > settings.max_bias
     if shown and not (champion and MORE * abs(champion.bias) >= abs(found.bias)):
         said.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
     return said

@@ -22,7 +22,8 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import folder_digest
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
-from titlebout.settings.config import GateSettings, Params
+from titlebout.settings.gate import GateSettings
+from titlebout.settings.params import Params
 
 Answers = tuple[FloatArray, tuple[object, ...]]  # of one model, with the classes it knows
 

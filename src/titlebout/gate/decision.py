@@ -6,12 +6,14 @@ the whole rule are measured in ``benchmarks/gate/``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from titlebout.core.results import Record
 from titlebout.gate.calibration import Calibration
 from titlebout.gate.guardrails import (
+    Bounds,
     Guard,
     MetricLine,
     Ring,
@@ -27,7 +29,7 @@ from titlebout.gate.slices import Slice
 from titlebout.metrics.catalogue import PRIMARY, Metric, unsound
 from titlebout.metrics.inference import Difference
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.config import GateSettings, margin_size
+from titlebout.settings.gate import GateSettings, margin_size
 
 __all__ = ["Decision", "Guard", "MetricLine", "Verdict", "decide"]
 
@@ -36,6 +38,61 @@ Verdict = Literal["promote", "keep", "inconclusive"]
 PROPER = ("log_loss", "brier")  # probabilities that are off cost something in them, and what is right is cheapest
 # Level at which a gain worth a promotion is ruled out: a challenger that has it is told so in 1 of 100 cases.
 FUTILITY = 0.01
+
+
+class Power(Record):
+    """What the holdout can show.
+
+    Attributes
+    ----------
+    rows : int
+        Rows at hand.
+    resolves : float
+        Distance of a bound from the gain, in units of the metric.
+    needed : int or None
+        Rows like them with which a gain as large as the margin is shown in 80 of 100 cases; None without a margin.
+    """
+
+    rows: int
+    resolves: float
+    needed: int | None = None
+
+
+class ClassChurn(Record):
+    """How decisions changed from champion to challenger, and which model is right.
+
+    Attributes
+    ----------
+    changed : int
+        Rows with another class.
+    both_right, both_wrong, only_challenger_right, only_champion_right : int
+        All rows, by which model is right.
+    """
+
+    changed: int
+    both_right: int
+    both_wrong: int
+    only_challenger_right: int
+    only_champion_right: int
+
+
+class ValueChurn(Record):
+    """How predicted values moved from champion to challenger.
+
+    Attributes
+    ----------
+    challenger_nearer, champion_nearer : int
+        Rows in which the prediction of one model is nearer to the true value.
+    median_move : float
+        Median absolute difference of the two predictions, in units of the target.
+    """
+
+    challenger_nearer: int
+    champion_nearer: int
+    median_move: float
+
+
+Churn = ClassChurn | ValueChurn
 
 
 @dataclass(frozen=True)
@@ -57,11 +114,9 @@ class Decision:
         Smallest gain worth a promotion and largest loss of a refresh, in units of the metric; None without a champion.
     metrics : tuple of MetricLine
         The primary one first.
-    over_dummy, over_anchor : dict or None
-        gain, lower and upper of the challenger over the two.
-    power : dict
-        rows (at hand), resolves (distance of a bound from the gain), and needed (rows like them with which a gain
-        as large as the margin is shown in 80 of 100 cases).
+    over_dummy, over_anchor : Bounds or None
+        Gain of the challenger over the two.
+    power : Power or None
     guards : tuple of Guard
     slices : tuple of Slice
         The worst first.
@@ -69,8 +124,8 @@ class Decision:
         Per column, how many levels have too few rows.
     calibration : dict
         Calibration by model.
-    churn : dict
-        Rows whose answer changed, and who is right on them.
+    churn : ClassChurn or ValueChurn or None
+        How predictions changed; None without a champion.
     """
 
     verdict: Verdict
@@ -80,19 +135,19 @@ class Decision:
     alpha: float
     margin: float | None = None
     metrics: tuple[MetricLine, ...] = ()
-    over_dummy: dict[str, float] | None = None
-    over_anchor: dict[str, float] | None = None
-    power: dict[str, float] = field(default_factory=dict)
+    over_dummy: Bounds | None = None
+    over_anchor: Bounds | None = None
+    power: Power | None = None
     guards: tuple[Guard, ...] = ()
     slices: tuple[Slice, ...] = ()
     untested_slices: dict[str, int] = field(default_factory=dict)
     calibration: dict[str, Calibration] = field(default_factory=dict)
-    churn: dict[str, Any] = field(default_factory=dict)
+    churn: Churn | None = None
 
     def guarded(self, guards: Sequence[Guard]) -> "Decision":
         """Return the decision with more guards: what failed keeps the champion, what could not be tested does not promote."""
-        failed = tuple(f"{guard.name}: {guard.told}" for guard in guards if guard.status == "failed")
-        untested = tuple(f"{guard.name}: {guard.told}" for guard in guards if guard.status == "untested")
+        failed = tuple(f"{guard.name}: {guard.detail}" for guard in guards if guard.status == "failed")
+        untested = tuple(f"{guard.name}: {guard.detail}" for guard in guards if guard.status == "untested")
         verdict: Verdict = self.verdict
         if failed:
             verdict = "keep"
@@ -112,7 +167,7 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
         With the predictions of ``challenger`` and ``dummy``; without a ``champion`` the rule is "first".
     settings : GateSettings
     reason : str
-        Why the challenger was trained; see :class:`titlebout.settings.config.RulesSettings`.
+        Why the challenger was trained; see :class:`titlebout.settings.gate.RulesSettings`.
     uses : int
         How many challengers met on these holdout rows, this one included.
 
@@ -125,7 +180,7 @@ def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> De
     if not settings.anchor or rule == "superior":  # who is better than the champion need not be compared with another
         bout = replace(bout, predicted={who: given for who, given in bout.predicted.items() if who != "anchor"})
     task = bout.truth.task
-    metric = find_metric(settings.primary or PRIMARY[task], task)
+    metric = find_metric(settings.primary_metric or PRIMARY[task], task)
     tightened = uses > settings.holdout.tighten_after
     alpha = min(settings.alpha, settings.holdout.tightened_alpha) if tightened else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)
@@ -267,29 +322,29 @@ def _margin(metric: Metric, settings: GateSettings) -> tuple[float, bool]:
     return (metric.margin, metric.relative) if settings.margin is None else margin_size(settings.margin)
 
 
-def _power(ring: Ring, gain: Difference | None, margin: float | None) -> dict[str, float]:
+def _power(ring: Ring, gain: Difference | None, margin: float | None) -> Power | None:
     if gain is None:
-        return {}
-    known = {"rows": len(ring.bout.truth.y), "resolves": gain.half_width(ring.alpha)}
-    return known | ({"needed": _rows_needed(ring, gain, margin)} if margin else {})
+        return None
+    needed = _rows_needed(ring, gain, margin) if margin else None
+    return Power(rows=len(ring.bout.truth.y), resolves=gain.half_width(ring.alpha), needed=needed)
 
 
-def _churn(bout: Bout) -> dict[str, Any]:
+def _churn(bout: Bout) -> Churn | None:
     """Return how the answers changed: decisions and who is right on them, or how far values moved."""
     if "champion" not in bout.predicted:
-        return {}
+        return None
     truth, new, old = bout.truth, bout.predicted["challenger"], bout.predicted["champion"]
     if not truth.classes:
         nearer = np.abs(truth.y - new) < np.abs(truth.y - old)
         farther = np.abs(truth.y - new) > np.abs(truth.y - old)
         moved = float(np.median(np.abs(new - old)))
-        return {"challenger_nearer": int(nearer.sum()), "champion_nearer": int(farther.sum()), "median_move": moved}
+        return ValueChurn(challenger_nearer=int(nearer.sum()), champion_nearer=int(farther.sum()), median_move=moved)
     now, before = new.argmax(axis=1), old.argmax(axis=1)
     right_now, right_before = now == truth.y, before == truth.y
-    return {
-        "changed": int((now != before).sum()),
-        "both_right": int((right_now & right_before).sum()),
-        "both_wrong": int((~right_now & ~right_before).sum()),
-        "only_challenger_right": int((right_now & ~right_before).sum()),
-        "only_champion_right": int((~right_now & right_before).sum()),
-    }
+    return ClassChurn(
+        changed=int((now != before).sum()),
+        both_right=int((right_now & right_before).sum()),
+        both_wrong=int((~right_now & ~right_before).sum()),
+        only_challenger_right=int((right_now & ~right_before).sum()),
+        only_champion_right=int((~right_now & right_before).sum()),
+    )

@@ -1,24 +1,13 @@
 """Pictures of a verdict: what each metric and slice gained, and how predictions and outcomes agree."""
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from titlebout.core.figures import COLORS, drawing, to_svg
 from titlebout.core.markdown import cut
 from titlebout.gate.calibration import Calibration
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_COLORS = {"challenger": "#0969da", "champion": "#8c959f"}
-_STATUS_COLORS = {"good": "#1a7f37", "bad": "#cf222e", "open": "#9a6700"}
-# Text stays text: readable by programs, and drawn in a font that the reader has.
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "titlebout", "font.size": 9, "text.parse_math": False}
 
 
 @dataclass(frozen=True)
@@ -39,7 +28,7 @@ class Interval:
     @property
     def color(self) -> str:
         """Green when it is shown to be above zero, red below, amber when zero is inside."""
-        return _STATUS_COLORS["good" if self.lower > 0 else "bad" if self.upper < 0 else "open"]
+        return COLORS["good" if self.lower > 0 else "bad" if self.upper < 0 else "open"]
 
 
 def gains_svg(intervals: Sequence[Interval], margin: float | None) -> str:
@@ -52,16 +41,16 @@ def gains_svg(intervals: Sequence[Interval], margin: float | None) -> str:
     margin : float or None
         Share of the champion's value, drawn on both sides of zero.
     """
-    with _drawing(height=1.2 + 0.32 * len(intervals)) as (figure, axes):
+    with drawing(6, 1.2 + 0.32 * len(intervals)) as (figure, axes):
         for position, one in enumerate(reversed(intervals)):
             axes.plot([100 * one.lower, 100 * one.upper], [position] * 2, color=one.color, linewidth=2)
             axes.plot(100 * one.gain, position, "o", color=one.color, markersize=5)
-        axes.axvline(0, color="#57606a", linewidth=1)
+        axes.axvline(0, color=COLORS["axis"], linewidth=1)
         for side in (-1, 1) if margin else ():
-            axes.axvline(side * 100 * (margin or 0), color="#57606a", linewidth=0.8, linestyle=":")
+            axes.axvline(side * 100 * (margin or 0), color=COLORS["axis"], linewidth=0.8, linestyle=":")
         axes.set_yticks(range(len(intervals)), [cut(one.label, 40) for one in reversed(intervals)])
         axes.set_xlabel("gain over the champion, in % of its value")
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def calibration_svg(found: Mapping[str, Calibration], values: bool) -> str:
@@ -74,34 +63,13 @@ def calibration_svg(found: Mapping[str, Calibration], values: bool) -> str:
     values : bool
         True for a regression's values, False for probabilities.
     """
-    with _drawing(height=3.4) as (figure, axes):
+    with drawing(6, 3.4) as (figure, axes):
         ends = np.array([(min(one.predicted), max(one.predicted)) for one in found.values()])
         line = [float(ends[:, 0].min()), float(ends[:, 1].max())]
-        axes.plot(line, line, color="#57606a", linewidth=0.8, linestyle=":", label="as it should be")
+        axes.plot(line, line, color=COLORS["axis"], linewidth=0.8, linestyle=":", label="as it should be")
         for who in sorted(found):
-            axes.plot(found[who].predicted, found[who].observed, "o-", markersize=4, color=_COLORS[who], label=who)
+            axes.plot(found[who].predicted, found[who].observed, "o-", markersize=4, color=COLORS[who], label=who)
         axes.set_xlabel("mean prediction" if values else "predicted probability")
         axes.set_ylabel("mean outcome" if values else "share that happened")
         axes.legend(frameon=False)
-        return _svg(figure)
-
-
-@contextmanager
-def _drawing(height: float) -> "Iterator[tuple[Figure, Axes]]":
-    import warnings
-
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with warnings.catch_warnings(), mpl.rc_context(_STYLE):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names may be in any script
-        figure = Figure(figsize=(6, height), layout="constrained")
-        axes = figure.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        yield figure, axes
-
-
-def _svg(figure: "Figure") -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+        return to_svg(figure)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from titlebout.core.arrays import FloatArray
+from titlebout.core.results import Record
 from titlebout.gate.calibration import Calibration, calibration, faults
 from titlebout.gate.predictions import MODELS, Bout
 from titlebout.gate.slices import Slice, examine
@@ -14,16 +15,18 @@ from titlebout.metrics.catalogue import Metric, losses_of
 from titlebout.metrics.estimates import Estimate
 from titlebout.metrics.inference import Difference, holm
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.config import GateSettings
+from titlebout.settings.gate import GateSettings
 
 Status = Literal["passed", "warning", "failed", "untested"]
+Role = Literal["primary", "guard", "floor"]
 
 GUARDS = {"classification": ("roc_auc", "accuracy"), "regression": ("rmse",)}
 MOST_NAMED = 3
 
+_UNKNOWN = dict.fromkeys(("gain", "lower", "upper"))
 
-@dataclass(frozen=True)
-class Guard:
+
+class Guard(Record):
     """One condition beside the primary metric.
 
     Attributes
@@ -31,17 +34,30 @@ class Guard:
     name : str
     status : {"passed", "warning", "failed", "untested"}
         Failed keeps the champion; untested, where something was to be tested, is never a promotion.
-    told : str
+    detail : str
         The finding in a few words.
     """
 
     name: str
     status: Status
-    told: str
+    detail: str
 
 
-@dataclass(frozen=True)
-class MetricLine:
+class Bounds(Record):
+    """A gain of the challenger, with its one-sided bounds at the level of the gate.
+
+    Attributes
+    ----------
+    gain, lower, upper : float
+        In units of the metric; positive when the challenger is better.
+    """
+
+    gain: float
+    lower: float
+    upper: float
+
+
+class MetricLine(Record):
     """One metric of all models on the holdout.
 
     Attributes
@@ -57,8 +73,8 @@ class MetricLine:
     """
 
     name: str
-    better: str
-    role: str
+    better: Literal["smaller", "larger"]
+    role: Role
     challenger: float | None
     champion: float | None
     anchor: float | None
@@ -86,18 +102,20 @@ class Ring:
         found = metric.gain(estimates["challenger"], estimates[over], self.bout.entities) if over in estimates else None
         return found if found is not None and np.isfinite(found.se) else None
 
-    def line(self, metric: Metric, role: str, estimates: Mapping[str, Estimate]) -> MetricLine:
+    def line(self, metric: Metric, role: Role, estimates: Mapping[str, Estimate]) -> MetricLine:
         """Return a metric of all models with what the challenger gains over the champion, or else over the dummy."""
         gain = self.gain(metric, estimates, "champion" if "champion" in estimates else "dummy")
         values = {who: _finite(estimates[who].value) if who in estimates else None for who in MODELS}
-        known: Mapping[str, float | None] = bounds(gain, self.alpha) or dict.fromkeys(("gain", "lower", "upper"))
-        return MetricLine(metric.name, metric.better, role, **values, **known)
+        known = bounds(gain, self.alpha)
+        return MetricLine(
+            name=metric.name, better=metric.better, role=role, **values, **(dict(known) if known else _UNKNOWN)
+        )
 
 
 def other_metrics(ring: Ring, primary: Metric) -> tuple[list[MetricLine], list[Guard]]:
     """Return the other metrics: floors, and what must not get worse (Holm over all of them)."""
     task = ring.bout.truth.task
-    wanted = GUARDS[task] if ring.settings.guards is None else ring.settings.guards
+    wanted = GUARDS[task] if ring.settings.guardrails is None else ring.settings.guardrails
     names = dict.fromkeys([*(name for name in wanted if name != primary.name), *ring.settings.floors])
     metrics = {name: find_metric(name, task) for name in names}
     estimates = {name: ring.estimates(metric) for name, metric in metrics.items()}
@@ -116,9 +134,13 @@ def other_metrics(ring: Ring, primary: Metric) -> tuple[list[MetricLine], list[G
 def _floor(metric: Metric, estimates: Mapping[str, Estimate], floor: float) -> Guard:
     value = estimates["challenger"].value
     if not np.isfinite(value):
-        return Guard(f"floor of {metric.name}", "untested", "it is not defined on this holdout")
+        return Guard(name=f"floor of {metric.name}", status="untested", detail="it is not defined on this holdout")
     held = value <= floor if metric.better == "smaller" else value >= floor
-    return Guard(f"floor of {metric.name}", "passed" if held else "failed", f"{value:.4f}, the floor is {floor:g}")
+    return Guard(
+        name=f"floor of {metric.name}",
+        status="passed" if held else "failed",
+        detail=f"{value:.4f}, the floor is {floor:g}",
+    )
 
 
 def _worse(
@@ -129,13 +151,19 @@ def _worse(
 ) -> list[Guard]:
     known = {name: gain for name, gain in gains.items() if gain is not None}
     corrected = dict(zip(known, holm(np.array([gain.p_worse() for gain in known.values()])), strict=True))
-    guards = [Guard(name, "untested", "it is not defined on this holdout") for name in gains if name not in known]
+    guards = [
+        Guard(name=name, status="untested", detail="it is not defined on this holdout")
+        for name in gains
+        if name not in known
+    ]
     for name, gain in known.items():
         metric, before = metrics[name], estimates[name]["champion"].value
         allowed = metric.margin * abs(before) if metric.relative else metric.margin
         failed = corrected[name] < alpha and -gain.gain > allowed
         told = f"{before:.4f} → {estimates[name]['challenger'].value:.4f}, {in_words(gain, alpha)}"
-        guards.append(Guard(name, "failed" if failed else "passed", f"worse: {told}" if failed else told))
+        guards.append(
+            Guard(name=name, status="failed" if failed else "passed", detail=f"worse: {told}" if failed else told)
+        )
     return guards
 
 
@@ -152,13 +180,21 @@ def slices_of(
     yellow = [one for one in slices if one.status == "yellow"]
     told = ", ".join(f"{one.column} = {one.level} ({one.change:+.0%})" for one in (red or yellow)[:MOST_NAMED])
     if red:
-        return slices, untested, [Guard("slices", "failed", f"worse in {len(red)}: {told}")]
+        return slices, untested, [Guard(name="slices", status="failed", detail=f"worse in {len(red)}: {told}")]
     if not any(one.status != "grey" for one in slices):
-        return slices, untested, [Guard("slices", "untested", "no slice has enough rows to be tested")]
+        return (
+            slices,
+            untested,
+            [Guard(name="slices", status="untested", detail="no slice has enough rows to be tested")],
+        )
     tested = sum(one.status != "grey" for one in slices)
     if yellow:
-        return slices, untested, [Guard("slices", "warning", f"perhaps worse in {len(yellow)} of {tested}: {told}")]
-    return slices, untested, [Guard("slices", "passed", f"{tested} tested, none worse")]
+        return (
+            slices,
+            untested,
+            [Guard(name="slices", status="warning", detail=f"perhaps worse in {len(yellow)} of {tested}: {told}")],
+        )
+    return slices, untested, [Guard(name="slices", status="passed", detail=f"{tested} tested, none worse")]
 
 
 def _losses(bout: Bout, metric: Metric, estimate: Estimate, who: str) -> FloatArray:
@@ -181,17 +217,23 @@ def calibrated(ring: Ring, found: Mapping[str, Calibration], priced: bool) -> li
     """Return the guard; it only warns without a champion, and where a loss that counts it shows the challenger better."""
     wrong = faults(found["challenger"], found.get("champion"), ring.settings.calibration)
     if wrong:
-        return [Guard("calibration", "failed" if "champion" in found and not priced else "warning", ", ".join(wrong))]
+        return [
+            Guard(
+                name="calibration",
+                status="failed" if "champion" in found and not priced else "warning",
+                detail=", ".join(wrong),
+            )
+        ]
     slope = found["challenger"].slope
     told = f"slope {slope:.2f}" if slope is not None else "slope not defined"
-    return [Guard("calibration", "passed", f"{told}, bias {found['challenger'].bias:+.3f}")]
+    return [Guard(name="calibration", status="passed", detail=f"{told}, bias {found['challenger'].bias:+.3f}")]
 
 
-def bounds(gain: Difference | None, alpha: float) -> dict[str, float] | None:
-    """Return a gain with its one-sided bounds, as numbers."""
+def bounds(gain: Difference | None, alpha: float) -> Bounds | None:
+    """Return a gain with its one-sided bounds."""
     if gain is None:
         return None
-    return {"gain": gain.gain, "lower": gain.lower(alpha), "upper": gain.upper(alpha)}
+    return Bounds(gain=gain.gain, lower=gain.lower(alpha), upper=gain.upper(alpha))
 
 
 def in_words(gain: Difference, alpha: float) -> str:

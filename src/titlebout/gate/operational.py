@@ -13,7 +13,7 @@ from titlebout.core.arrays import FloatArray
 from titlebout.data.sampling import evenly_spaced
 from titlebout.gate.decision import Guard
 from titlebout.models.artifact import Model
-from titlebout.settings.config import CostSettings
+from titlebout.settings.gate import ResourceSettings
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-8
 ASKED_ROWS = 256
@@ -40,7 +40,7 @@ class Behaviour:
     size_bytes: dict[str, int]
 
 
-def behaviour(challenger: Model, champion: Model | None, rows: pd.DataFrame, settings: CostSettings) -> Behaviour:
+def behaviour(challenger: Model, champion: Model | None, rows: pd.DataFrame, settings: ResourceSettings) -> Behaviour:
     """Ask a challenger in several ways, and time and weigh it against the champion.
 
     Parameters
@@ -49,7 +49,7 @@ def behaviour(challenger: Model, champion: Model | None, rows: pd.DataFrame, set
     champion : Model or None
     rows : DataFrame of shape (n_rows, n_columns)
         Rows to ask, for example the holdout; up to 256 of them are taken.
-    settings : CostSettings
+    settings : ResourceSettings
     """
     asked = rows.iloc[evenly_spaced(len(rows), ASKED_ROWS)]
     models = {"challenger": challenger} | ({"champion": champion} if champion else {})
@@ -58,7 +58,7 @@ def behaviour(challenger: Model, champion: Model | None, rows: pd.DataFrame, set
     size = {who: (model.folder / "model.skops").stat().st_size for who, model in models.items()}
     guards = [_invariant(challenger, asked), _golden(challenger)]
     if champion:
-        slower = shown_slower(seconds["challenger"], seconds["champion"], settings.latency_ratio)
+        slower = shown_slower(seconds["challenger"], seconds["champion"], settings.max_latency_ratio)
         guards += [_in_time(latency, slower, settings), _small(size, settings)]
     return Behaviour(tuple(guards), latency, size)
 
@@ -68,7 +68,7 @@ def _invariant(model: Model, rows: pd.DataFrame) -> Guard:
     expected = model.predict(rows)
     broken = [how for how, ask in _ways(model, rows) if not _same(ask(), expected)]
     told = f"its answers change with {', '.join(broken)}" if broken else "rows, columns and batches in any order"
-    return Guard("same answers", "failed" if broken else "passed", told)
+    return Guard(name="same answers", status="failed" if broken else "passed", detail=told)
 
 
 def _ways(model: Model, rows: pd.DataFrame) -> Iterator[tuple[str, Callable[[], FloatArray]]]:
@@ -89,8 +89,12 @@ def _golden(model: Model) -> Guard:
     answers = model.predict(pd.DataFrame(golden["rows"], columns=list(model.kinds)))
     expected = np.asarray(golden["answers"], dtype=np.float64)
     if _same(answers, expected):
-        return Guard("golden rows", "passed", f"{len(expected)} answered as when it was trained")
-    return Guard("golden rows", "failed", f"read back, it answers otherwise, by up to {_distance(answers, expected)}")
+        return Guard(name="golden rows", status="passed", detail=f"{len(expected)} answered as when it was trained")
+    return Guard(
+        name="golden rows",
+        status="failed",
+        detail=f"read back, it answers otherwise, by up to {_distance(answers, expected)}",
+    )
 
 
 def shown_slower(challenger: FloatArray, champion: FloatArray, ratio: float) -> bool:
@@ -109,17 +113,17 @@ def shown_slower(challenger: FloatArray, champion: FloatArray, ratio: float) -> 
     return bool(binomtest(beyond, len(champion), 0.5, alternative="greater").pvalue < TOO_SLOW_LEVEL)
 
 
-def _in_time(latency: dict[str, float], slower: bool, settings: CostSettings) -> Guard:
-    slow = slower and latency["challenger"] > settings.latency_free_ms
+def _in_time(latency: dict[str, float], slower: bool, settings: ResourceSettings) -> Guard:
+    slow = slower and latency["challenger"] > settings.latency_budget_ms
     told = f"{latency['champion']:.1f} ms → {latency['challenger']:.1f} ms a row"
-    return Guard("latency", "failed" if slow else "passed", told)
+    return Guard(name="latency", status="failed" if slow else "passed", detail=told)
 
 
-def _small(size: dict[str, int], settings: CostSettings) -> Guard:
+def _small(size: dict[str, int], settings: ResourceSettings) -> Guard:
     ratio = size["challenger"] / size["champion"]
-    large = ratio > settings.size_ratio and size["challenger"] > settings.size_free_mb * MEGABYTE
+    large = ratio > settings.max_size_ratio and size["challenger"] > settings.size_budget_mb * MEGABYTE
     told = f"{size['champion'] / 1e3:,.0f} kB → {size['challenger'] / 1e3:,.0f} kB, {ratio:.2f} times"
-    return Guard("size", "failed" if large else "passed", told)
+    return Guard(name="size", status="failed" if large else "passed", detail=told)
 
 
 def _timed(models: dict[str, Model], row: pd.DataFrame, pairs: int) -> dict[str, FloatArray]:

@@ -12,7 +12,7 @@ from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import DataError, NotFoundError
 from titlebout.metrics.estimates import Truth
 
-BOUT_VERSION = 1
+BOUT_VERSION = 2
 MODELS = ("challenger", "champion", "anchor", "dummy")
 _SLICE = "slice: "
 _KEY = "titlebout"

@@ -1,14 +1,16 @@
 """The gate's report: one screen on which a reviewer decides in a minute, and the pictures beside it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar, Literal
 
+from titlebout.core.errors import ExitCode
 from titlebout.core.markdown import Markdown, code, escape, number, score, table
-from titlebout.core.results import write_text_atomically
+from titlebout.core.results import Record, StepResult, write_text_atomically
 from titlebout.gate.calibration import Calibration
-from titlebout.gate.decision import MetricLine
-from titlebout.gate.evaluate import EvaluateResult
+from titlebout.gate.decision import Churn, ClassChurn, Guard, MetricLine, Power, ValueChurn
 from titlebout.gate.figures import Interval, calibration_svg, gains_svg
+from titlebout.gate.guardrails import Bounds
 from titlebout.gate.slices import Slice
 
 FOLDER = "evaluate"
@@ -29,15 +31,129 @@ _MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "untested": "?"}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def render_evaluate(result: EvaluateResult) -> str:
-    """Return the Markdown fragment of the step."""
-    first, *others = [f"{reason[0].upper()}{reason[1:]}." for reason in map(str, map(escape, result.reasons))]
-    parts = [f"### Gate: {_TITLES[result.verdict]}", f"**{first}**"]
-    if others:
-        parts.append("\n".join(f"- {other}" for other in others))
-    if result.holdout is not None:
-        parts += [part for part in _evidence(result) if part]
-    return "\n\n".join(parts) + "\n"
+class Holdout(Record):
+    """The rows that models are compared on.
+
+    Attributes
+    ----------
+    rows : int
+    fingerprint : str
+        SHA-256 over the hashes of the rows.
+    start, end : str
+        First and last time (ISO 8601); empty without a time column.
+    uses : int
+        How many challengers were compared on these rows.
+    """
+
+    rows: int
+    fingerprint: str
+    start: str
+    end: str
+    uses: int
+
+
+class EvaluateResult(StepResult):
+    """The verdict and what it rests on.
+
+    Attributes
+    ----------
+    verdict : {"promote", "keep", "inconclusive", "unchanged"}
+    reason : str
+        Why the challenger was trained (``change``, ``drift``, ``schedule``, ...), ``first`` when nobody holds the title,
+        ``rollback`` when a former champion comes back, ``none`` when there is nothing to compare.
+    rule : {"first", "superior", "non-inferior-and-ahead", "non-inferior", "none"}
+        What the challenger had to show.
+    metric : str
+        The primary metric.
+    challenger, champion : str
+        Content hashes of the models; empty when there is none.
+    challenger_score, champion_score, dummy_score : float or None
+        The primary metric on the holdout.
+    gain, gain_lower, gain_upper : float or None
+        How much better the challenger is than the champion in the primary metric, and its one-sided bounds at level
+        `alpha`.
+    alpha : float
+        Level of the bounds; tightened when the holdout was used often.
+    margin : float or None
+        Smallest gain worth a promotion and largest loss of a refresh, in units of the metric.
+    power : Power or None
+        What the holdout can show.
+    over_dummy, over_anchor : Bounds or None
+        Gain of the challenger over the two.
+    metrics : tuple of MetricLine
+        All metrics of all models, the primary one first.
+    guards : tuple of Guard
+        Conditions beside the primary metric.
+    slices : tuple of Slice
+        The worst first.
+    untested_slices : dict of str to int or None
+        Per column, how many levels have too few rows to be tested.
+    calibration : dict of str to Calibration or None
+        By model.
+    churn : ClassChurn or ValueChurn or None
+        How predictions changed from champion to challenger.
+    latency_ms, size_bytes : dict of str to float or None, dict of str to int or None
+        Median time of an answer to one row, and size of the weights, by model.
+    holdout : Holdout or None
+        The rows that decided; None when nothing was compared.
+    promotion_requested : bool
+        True when this commit changes ``champion.dvc``.
+    predictions : str
+        The file of all answers, relative to ``reports/``: ``titlebout evaluate --from-predictions`` decides on it again.
+    """
+
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "verdict": "verdict",
+        "promotion": "promotion_requested",
+        "report": "report",
+    }
+
+    step: Literal["evaluate"] = "evaluate"
+    verdict: Literal["promote", "keep", "inconclusive", "unchanged"]
+    reason: str
+    rule: str = "none"
+    metric: str
+    challenger: str
+    champion: str = ""
+    challenger_score: float | None = None
+    champion_score: float | None = None
+    dummy_score: float | None = None
+    gain: float | None = None
+    gain_lower: float | None = None
+    gain_upper: float | None = None
+    alpha: float = 0.05
+    margin: float | None = None
+    power: Power | None = None
+    over_dummy: Bounds | None = None
+    over_anchor: Bounds | None = None
+    metrics: tuple[MetricLine, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    untested_slices: dict[str, int] | None = None
+    calibration: dict[str, Calibration] | None = None
+    churn: Churn | None = None
+    latency_ms: dict[str, float] | None = None
+    size_bytes: dict[str, int] | None = None
+    holdout: Holdout | None = None
+    promotion_requested: bool = False
+    predictions: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        lost = ExitCode.INCONCLUSIVE if self.verdict == "inconclusive" else ExitCode.CHALLENGER_LOST
+        return ExitCode.OK if self.passed else lost
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        first, *others = [f"{reason[0].upper()}{reason[1:]}." for reason in map(str, map(escape, self.reasons))]
+        parts = [f"### Gate: {_TITLES[self.verdict]}", f"**{first}**"]
+        if others:
+            parts.append("\n".join(f"- {other}" for other in others))
+        if self.holdout is not None:
+            parts += [part for part in _evidence(self, self.holdout) if part]
+        return "\n\n".join(parts) + "\n"
 
 
 def draw(reports: Path, result: EvaluateResult) -> tuple[Path, ...]:
@@ -58,13 +174,12 @@ def draw(reports: Path, result: EvaluateResult) -> tuple[Path, ...]:
         margin = result.margin / abs(primary.champion) if result.margin and primary.champion else None
         drawn.append(write_text_atomically(reports / FOLDER / "gains.svg", gains_svg(intervals, margin)))
     if result.calibration:
-        values = bool(result.churn) and "changed" not in (result.churn or {})
-        picture = calibration_svg(result.calibration, values)
+        picture = calibration_svg(result.calibration, isinstance(result.churn, ValueChurn))
         drawn.append(write_text_atomically(reports / FOLDER / "calibration.svg", picture))
     return tuple(drawn)
 
 
-def _evidence(result: EvaluateResult) -> Iterator[str]:
+def _evidence(result: EvaluateResult, held: Holdout) -> Iterator[str]:
     yield f"Why it ran: **{escape(result.reason)}**. To win, it has to {_RULES[result.rule]}."
     if result.metrics:
         yield _metrics(result.metrics).rstrip()
@@ -74,7 +189,7 @@ def _evidence(result: EvaluateResult) -> Iterator[str]:
     yield _slices(result)
     yield _calibration(result)
     yield _churn(result)
-    yield _holdout(result)
+    yield _holdout(result, held)
     yield (
         "Decide again with another margin: "
         f"`titlebout evaluate --from-predictions reports/{result.predictions} --margin 1%`."
@@ -104,7 +219,7 @@ def _guards(result: EvaluateResult) -> Iterator[tuple[str, str, str]]:
         yield _MARKS["passed"], "other metrics", f"no worse than their margins allow: {', '.join(quiet)}"
     for guard in result.guards:
         if guard.name not in quiet:
-            yield _MARKS[guard.status], guard.name, guard.told
+            yield _MARKS[guard.status], guard.name, guard.detail
 
 
 def _signed(value: float | None) -> Markdown:
@@ -112,15 +227,13 @@ def _signed(value: float | None) -> Markdown:
 
 
 def _power(result: EvaluateResult) -> str:
-    power = result.power or {}
-    if not power:
+    power = result.power
+    if power is None:
         return ""
-    told = f"This holdout resolves ±{power['resolves']:.4f} with {power['rows']:,.0f} rows"
-    if result.margin is None or "needed" not in power:
-        return f"{told}."
-    return (
-        f"{told}; to show a gain of the margin, {result.margin:.4f}, in 80 of 100 cases takes {power['needed']:,.0f}."
-    )
+    known = f"This holdout resolves ±{power.resolves:.4f} with {power.rows:,} rows"
+    if result.margin is None or power.needed is None:
+        return f"{known}."
+    return f"{known}; to show a gain of the margin, {result.margin:.4f}, in 80 of 100 cases takes {power.needed:,}."
 
 
 def _slices(result: EvaluateResult) -> str:
@@ -171,30 +284,29 @@ def _spark(values: Sequence[float], of: Calibration) -> str:
 
 
 def _churn(result: EvaluateResult) -> str:
-    churn = result.churn or {}
-    if "changed" in churn:
+    churn = result.churn
+    if churn is None:
+        return ""
+    if isinstance(churn, ClassChurn):
         rows = [
-            ("challenger right", churn["both_right"], churn["only_challenger_right"]),
-            ("challenger wrong", churn["only_champion_right"], churn["both_wrong"]),
+            ("challenger right", churn.both_right, churn.only_challenger_right),
+            ("challenger wrong", churn.only_champion_right, churn.both_wrong),
         ]
-        told = f"The decision changes in {number(churn['changed'])} rows:"
-        return f"{told}\n\n{table(['', 'champion right', 'champion wrong'], rows).rstrip()}"
-    if churn:
-        return (
-            f"Answers move by {number(churn['median_move'])} (median); the challenger is nearer in "
-            f"{number(churn['challenger_nearer'])} rows, the champion in {number(churn['champion_nearer'])}."
-        )
-    return ""
+        changed = f"The decision changes in {number(churn.changed)} rows:"
+        return f"{changed}\n\n{table(['', 'champion right', 'champion wrong'], rows).rstrip()}"
+    return (
+        f"Answers move by {number(churn.median_move)} (median); the challenger is nearer in "
+        f"{number(churn.challenger_nearer)} rows, the champion in {number(churn.champion_nearer)}."
+    )
 
 
-def _holdout(result: EvaluateResult) -> str:
-    held = result.holdout or {}
-    period = f", {escape(held['start'][:10])} to {escape(held['end'][:10])}" if held["start"] else ""
-    met = "1 challenger has" if held["uses"] <= 1 else f"{held['uses']} challengers have"
+def _holdout(result: EvaluateResult, held: Holdout) -> str:
+    period = f", {escape(held.start[:10])} to {escape(held.end[:10])}" if held.start else ""
+    met = "1 challenger has" if held.uses <= 1 else f"{held.uses} challengers have"
     champion = f"champion {code(result.champion[:12])}" if result.champion else "champion none yet"
     return (
-        f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {number(held['rows'])} rows{period}, never trained on by any of the models; {met} met on it "
-        f"(fingerprint `{held['fingerprint'][:12]}`). One-sided level {result.alpha:g}."
+        f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {number(held.rows)} rows{period}, never trained on by any of the models; {met} met on it "
+        f"(fingerprint `{held.fingerprint[:12]}`). One-sided level {result.alpha:g}."
     )
 
 

@@ -1,25 +1,28 @@
 """Parts of the data in which a challenger may be worse: one test per slice, corrected for how many there are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError
+from titlebout.core.results import Record
 from titlebout.gate.predictions import Bout
 from titlebout.metrics.inference import Difference, from_influence, holm
-from titlebout.settings.config import SlicesSettings
+from titlebout.settings.gate import SlicesSettings
 
 FIVE, MANY = 5, 20  # a column of more than MANY different numbers is cut in FIVE
 NAMED = 10  # slices with too few rows that are named, per column
 WATCHED = 0.05  # level of a slice's own test, uncorrected, that makes it worth a look
 OTHER = "(other)"
 
+SliceStatus = Literal["red", "yellow", "green", "grey"]
 
-@dataclass(frozen=True)
-class Slice:
+
+class Slice(Record):
     """One part of the holdout.
 
     Attributes
@@ -45,10 +48,10 @@ class Slice:
     champion: float
     challenger: float
     change: float
-    lower: float | None
-    upper: float | None
-    p: float | None
-    status: str
+    lower: float | None = None
+    upper: float | None = None
+    p: float | None = None
+    status: SliceStatus = "grey"
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,23 @@ def _weighed(part: _Part, losses: Mapping[str, FloatArray]) -> Slice:
     """Return a slice as long as it was not tested."""
     champion, challenger = (float(losses[who][part.rows].mean()) for who in ("champion", "challenger"))
     change = (challenger - champion) / abs(champion) if champion else float(challenger > 0)
-    return Slice(part.column, part.level, len(part.rows), champion, challenger, change, None, None, None, "grey")
+    return Slice(
+        column=part.column,
+        level=part.level,
+        rows=len(part.rows),
+        champion=champion,
+        challenger=challenger,
+        change=change,
+    )
 
 
 def _judged(one: Slice, gain: Difference, corrected: float, tolerance: float, alpha: float) -> Slice:
     """Return a slice with what its test says; `corrected` is its p-value among all."""
     worse = one.change > tolerance
-    status = "red" if worse and corrected < alpha else "yellow" if worse and gain.p_worse() < WATCHED else "green"
-    return replace(one, lower=gain.lower(alpha), upper=gain.upper(alpha), p=corrected, status=status)
+    status: SliceStatus = (
+        "red" if worse and corrected < alpha else "yellow" if worse and gain.p_worse() < WATCHED else "green"
+    )
+    return one.replace(lower=gain.lower(alpha), upper=gain.upper(alpha), p=corrected, status=status)
 
 
 def _gain(bout: Bout, losses: Mapping[str, FloatArray], rows: IntArray) -> Difference | None:

@@ -2,32 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
-import yaml
-
-from titlebout.core.errors import ConflictError, DataError, UnsafeError
-from titlebout.core.results import StepResult, write_text_atomically
+from titlebout.core.errors import ConflictError
+from titlebout.core.results import write_text_atomically
+from titlebout.core.yaml_text import to_yaml
 from titlebout.repository.dvc_files import Pointer, parse_yaml, pointer_of
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
 POINTER_FILE = "champion.dvc"
-META_KEYS = ("reason", "rule", "metric", "challenger_score", "champion_score", "holdout", "champion")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromoteResult(StepResult):
-    """Result of `titlebout promote`.
-
-    Attributes
-    ----------
-    champion : str
-        Content hash of the model that becomes the champion on merge.
-    """
-
-    step: ClassVar[str] = "promote"
-    champion: str
 
 
 @dataclass(frozen=True)
@@ -118,13 +102,19 @@ def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion]
     return next((entry for entry in _champion_history(project, git, revision) if entry[1].won_by_being_better), None)
 
 
-def followed_up(project: Project, git: Git, revision: str) -> Champion | None:
-    """Return the champion promoted after performance decay, if only follow-ups were promoted since; None otherwise."""
-    return decayed_before(champion for _, champion in _champion_history(project, git, revision))
+def champions(project: Project, git: Git, revision: str) -> Iterator[Champion]:
+    """Yield every champion up to `revision`, newest first."""
+    return (champion for _, champion in _champion_history(project, git, revision))
 
 
 def decayed_before(champions: Iterable[Champion]) -> Champion | None:
-    """Return the champion of :func:`followed_up` from champions sorted newest first."""
+    """Return the champion promoted after performance decay, if only follow-ups were promoted since; None otherwise.
+
+    Parameters
+    ----------
+    champions : iterable of Champion
+        Sorted newest first.
+    """
     newest = next((champion for champion in champions if champion.meta.get("reason") != "follow_up"), None)
     return newest if newest and newest.meta.get("reason") == "perf_decay" else None
 
@@ -149,81 +139,49 @@ def champion_here(project: Project) -> Champion | None:
     return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
 
 
-def crown(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]) -> Champion:
-    """Write the challenger into ``champion.dvc``; merging this file to main makes it the champion.
+def set_champion(project: Project, model: Pointer, meta: Mapping[str, Any], expected: str) -> Champion:
+    """Write a model into ``champion.dvc``; merging this file to main makes it the champion.
 
     Parameters
     ----------
     project : Project
-        Names the path of ``champion.dvc``.
-    challenger : Pointer
-        The model to promote.
-    evaluation : mapping
-        The content of ``reports/evaluate.json``.
+    model : Pointer
+        Content address of the model folder.
+    meta : mapping
+        Summary of its evaluation, as plain values.
+    expected : str
+        Content hash of the champion that it was evaluated against; empty if there was none.
 
     Raises
     ------
-    UnsafeError
-        If the verdict is not promote, or is about another model.
     ConflictError
         If the champion has changed since the evaluation.
-    DataError
-        If the evaluation lacks a key.
     """
-    if evaluation.get("verdict") != "promote":
-        raise UnsafeError(
-            "the verdict of the gate is not promote",
-            why=f"the verdict is {evaluation.get('verdict')!r}",
-            fix="read reports/evaluate.md; only a challenger with the verdict promote can be promoted",
-        )
-    if evaluation.get("challenger") != challenger.md5:
-        raise UnsafeError(
-            "the verdict is about another model",
-            why=f"the gate evaluated {evaluation.get('challenger')}, dvc.lock has {challenger.md5}",
-            fix="run `titlebout evaluate` again",
-        )
-    missing = [key for key in META_KEYS if key not in evaluation]
-    if missing:
-        raise DataError(f"the evaluation has no {missing[0]!r}", fix="run `titlebout evaluate` again")
     current = champion_here(project)
     current_md5 = current.pointer.md5 if current else ""
-    if current_md5 not in {evaluation["champion"], challenger.md5}:
+    if current_md5 not in {expected, model.md5}:
         raise ConflictError(
             "the champion has changed since the evaluation",
-            why=f"evaluated against {evaluation['champion'] or 'no champion'}, {POINTER_FILE} has {current_md5 or 'none'}",
+            why=f"evaluated against {expected or 'no champion'}, {POINTER_FILE} has {current_md5 or 'none'}",
             fix="update the branch from main, then run `titlebout evaluate` again",
         )
-    meta = {key: evaluation[key] for key in META_KEYS}
     document = {
         "desc": f"Champion of pipeline {project.pipeline}: the model that serves once this file is on main",
-        "meta": meta,
+        "meta": dict(meta),
         "outs": [
             {
-                "md5": challenger.md5,
-                "size": challenger.size,
-                "nfiles": challenger.nfiles,
+                "md5": model.md5,
+                "size": model.size,
+                "nfiles": model.nfiles,
                 "hash": "md5",
                 "path": "champion",
             }
         ],
     }
     header = "# Written by `titlebout promote` and `titlebout retrain`. Do not edit by hand; to roll back, revert the commit.\n"
-    text = header + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    text = header + to_yaml(document)
     write_text_atomically(project.root / champion_path(project), text)
-    return Champion(challenger, meta)
-
-
-def promote(project: Project, challenger: Pointer, evaluation: Mapping[str, Any]) -> PromoteResult:
-    """Write the challenger into ``champion.dvc`` and list the remaining steps; raises the errors of :func:`crown`."""
-    champion = crown(project, challenger, evaluation)
-    path = champion_path(project)
-    return PromoteResult(
-        passed=True,
-        reasons=(
-            f"{champion.pointer.short} is now in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
-        ),
-        champion=champion.pointer.md5,
-    )
+    return Champion(model, meta)
 
 
 def _parse(text: str, where: str) -> Champion:

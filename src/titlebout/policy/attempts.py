@@ -9,12 +9,13 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import TypeVar, get_args
 
 from titlebout.core.errors import ConflictError, TitleboutError
 from titlebout.core.names import REASONS
-from titlebout.policy.rules import Attempt, Outcome, position
+from titlebout.data.moment import Moment
+from titlebout.policy.rules import Attempt, Outcome
 from titlebout.repository.git import Git
 
 FILE = "attempts.jsonl"
@@ -141,14 +142,19 @@ def _fetch(git: Git, pipeline: str) -> str | None:
 
 
 def _commit(git: Git, attempts: Iterable[Attempt], parent: str | None) -> str:
-    text = "".join(f"{json.dumps(asdict(attempt), ensure_ascii=False)}\n" for attempt in attempts)
+    text = "".join(map(_line, attempts))
     return git.commit_file(FILE, text, "Attempts at a retraining", parent)
+
+
+def _line(attempt: Attempt) -> str:
+    words = {field.name: str(getattr(attempt, field.name)) for field in fields(attempt)}
+    return f"{json.dumps(words, ensure_ascii=False)}\n"
 
 
 def _together(*parts: Iterable[Attempt]) -> tuple[Attempt, ...]:
     """Return the attempts of all parts, each once, in an order that depends on nothing but them."""
     every = {attempt for part in parts for attempt in part}
-    return tuple(sorted(every, key=lambda one: (position(one.at) or 0, astuple(one)))[-KEPT:])
+    return tuple(sorted(every, key=lambda attempt: (attempt.at, astuple(attempt)))[-KEPT:])
 
 
 def _parse(line: str) -> Attempt | None:
@@ -161,8 +167,11 @@ def _parse(line: str) -> Attempt | None:
         return None
     if not all(isinstance(value, str) for value in given.values()):
         return None
-    attempt = Attempt(**given)
-    known = attempt.reason in REASONS and attempt.outcome in get_args(Outcome) and position(attempt.at) is not None
+    at = Moment.read(given["at"])
+    if at is None:
+        return None
+    attempt = Attempt(**{**given, "at": at})
+    known = attempt.reason in REASONS and attempt.outcome in get_args(Outcome)
     return attempt if known and _HASH.fullmatch(attempt.champion) and _HASH.fullmatch(attempt.inputs) else None
 
 

@@ -17,32 +17,32 @@ from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Fitted
 from titlebout.policy.rules import Reading
 from titlebout.repository.project import Project
-from titlebout.settings.config import Params, PolicySettings
+from titlebout.settings.params import Params
+from titlebout.settings.policy import PolicySettings
 
 _SMALLEST_SE = 1e-12  # of losses that are all alike
 
 
-def decay(project: Project, champion: Champion, model: Model, known: pd.DataFrame, labelled: pd.DataFrame) -> Reading:
+def decay(
+    model: Fitted, won_on: pd.DataFrame | None, labelled: pd.DataFrame, params: Params, settings: PolicySettings
+) -> Reading:
     """Return by how many standard errors the champion's loss on new labels is larger than on the holdout it won on.
 
     Parameters
     ----------
-    project : Project
-    champion : Champion
-        What was recorded when it won names the holdout.
-    model : Model
-        The same, loaded.
-    known : DataFrame of shape (n_known, n_columns)
-        The tracked rows.
+    model : Fitted
+        The champion.
+    won_on : DataFrame of shape (n_won_on, n_columns) or None
+        The rows of that holdout; None when they are not in the data any more.
     labelled : DataFrame of shape (n_new, n_columns)
         New rows with a label; those of the last periods count.
+    params : Params
+    settings : PolicySettings
     """
-    won_on = _won_on(project, champion, model, known)
     if won_on is None:
         return Reading(None, "the rows that the champion won on are not in the tracked data any more")
     try:
-        with project.team_code("asking the champion"):
-            return growth(model, won_on, labelled, project.params, project.settings.policy)
+        return growth(model, won_on, labelled, params, settings)
     except (ConfigError, DataError) as error:
         return Reading(None, f"the champion cannot be asked: {error.what}")
 
@@ -88,8 +88,19 @@ def welch(before: FloatArray, now: FloatArray) -> float:
     return float((now.mean() - before.mean()) / max(np.sqrt(variance), _SMALLEST_SE))
 
 
-def _won_on(project: Project, champion: Champion, model: Model, known: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the rows of the bout that made the champion, or None when they are not there, exactly they."""
+def rows_won_on(project: Project, champion: Champion, model: Model, known: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the holdout of the evaluation that a champion won, or None when not exactly its rows are in the data.
+
+    Parameters
+    ----------
+    project : Project
+    champion : Champion
+        What was recorded when it won names the holdout.
+    model : Model
+        The same, loaded.
+    known : DataFrame of shape (n_known, n_columns)
+        The tracked rows.
+    """
     held, hashes = champion.meta.get("holdout") or {}, row_hashes(known)
     for rows in _perhaps_held(project, held, ~np.isin(hashes, model.trained_rows), known):
         if Split(rows, hashes, "", "").fingerprint == held.get("fingerprint") and rows.sum() > 1:

@@ -5,11 +5,12 @@ give the same decision on every machine and on every day.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import astuple, dataclass
 from typing import Literal
 
-from titlebout.settings.config import PolicySettings
+from titlebout.core.results import Record
+from titlebout.data.moment import Moment
+from titlebout.settings.policy import PolicySettings
 
 Action = Literal["stop", "attempt", "wait", "nothing"]
 Outcome = Literal["won", "lost", "inconclusive", "refused"]
@@ -32,8 +33,8 @@ class Attempt:
 
     Attributes
     ----------
-    at : str
-        Where the data stood (:func:`titlebout.data.columns.moment`).
+    at : Moment
+        Where the data stood.
     reason : str
         One of :data:`titlebout.core.names.REASONS`.
     outcome : {"won", "lost", "inconclusive", "refused"}
@@ -44,7 +45,7 @@ class Attempt:
         Key of what went in.
     """
 
-    at: str
+    at: Moment
     reason: str
     outcome: Outcome
     champion: str = ""
@@ -57,37 +58,20 @@ class Clock:
 
     Attributes
     ----------
-    at : str
-        Its newest time (ISO 8601), or its number of rows where rows have no time; empty when neither is known.
+    at : Moment or None
+        Its newest time, or its number of rows where rows have no time; None when neither is known.
     period : float
         Length of a period, in seconds or in rows.
     """
 
-    at: str
+    at: Moment | None
     period: float
 
-    def since(self, at: str) -> float | None:
+    def since(self, at: Moment | None) -> float | None:
         """Return how many periods ago the data stood at `at`; None when the two cannot be compared."""
-        here, there = position(self.at), position(at)
-        if here is None or there is None or self.at.isdigit() != at.isdigit():
+        if self.at is None or at is None or not self.at.comparable(at):
             return None
-        return (here - there) / self.period
-
-    def later(self, periods: float) -> str:
-        """Return where the data will stand so many periods from now."""
-        there = (position(self.at) or 0) + periods * self.period
-        return str(round(there)) if self.at.isdigit() else datetime.fromtimestamp(there, UTC).isoformat()
-
-
-def position(at: str) -> float | None:
-    """Return a moment as a number, of rows or of seconds since 1970, or None when it is neither."""
-    try:
-        if at.isdigit():
-            return float(int(at))
-        moment = datetime.fromisoformat(at)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
+        return (self.at - at) / self.period
 
 
 @dataclass(frozen=True)
@@ -120,8 +104,8 @@ class Measured:
         By how many standard errors the champion's loss on new labels is larger than on the rows it won on.
     drift : Reading
         Number of columns that drifted.
-    won_at, decayed_at : str
-        Moments at which the champion won, and at which one won for perf_decay whose follow-ups are due; or empty.
+    won_at, decayed_at : Moment or None
+        Where the data stood when the champion won, and when one won for perf_decay whose follow-ups are due.
     champion : str
         Content hash of who holds the title.
     asked : frozenset of str
@@ -134,15 +118,14 @@ class Measured:
     new_rows: int = 0
     decay: Reading = Reading(None)
     drift: Reading = Reading(None)
-    won_at: str = ""
-    decayed_at: str = ""
+    won_at: Moment | None = None
+    decayed_at: Moment | None = None
     champion: str = ""
     asked: frozenset[str] = frozenset()
     proposal: Attempt | None = None
 
 
-@dataclass(frozen=True)
-class Signal:
+class Signal(Record):
     """One signal in the record of a decision.
 
     Attributes
@@ -155,25 +138,29 @@ class Signal:
         Value less threshold.
     fired : bool
         Whether the value has reached the threshold.
-    told : str
+    detail : str
         A few words about the value.
-    held_back, until : str
-        Why it starts nothing although it fires, and the moment of the data at which it will; empty otherwise.
+    held_back : str
+        Why it starts nothing although it fires; empty otherwise.
+    until : Moment or None
+        Where the data has to stand for a signal that is held back to start an attempt.
     """
 
     name: str
     value: float | None
     threshold: float | None
-    told: str = ""
+    detail: str = ""
     held_back: str = ""
-    until: str = ""
-    fired: bool = field(init=False)
-    distance: float | None = field(init=False)
+    until: Moment | None = None
+    fired: bool
+    distance: float | None
 
-    def __post_init__(self) -> None:
-        distance = None if self.value is None or self.threshold is None else self.value - self.threshold
-        object.__setattr__(self, "distance", distance)
-        object.__setattr__(self, "fired", distance is not None and distance >= 0)
+    @classmethod
+    def of(cls, name: str, value: float | None, threshold: float | None, detail: str = "") -> "Signal":
+        """Return a signal that fires from its threshold on."""
+        distance = None if value is None or threshold is None else value - threshold
+        fired = distance is not None and distance >= 0
+        return cls(name=name, value=value, threshold=threshold, detail=detail, fired=fired, distance=distance)
 
 
 @dataclass(frozen=True)
@@ -214,7 +201,7 @@ def decide(
     clock : Clock
     """
     case = _Case(measured, settings, clock, _Past.of(memory, measured.champion, clock))
-    data = Signal("data", float(bool(measured.refused)), 1.0, measured.refused)
+    data = Signal.of("data", float(bool(measured.refused)), 1.0, measured.refused)
     signals = (data, *case.signals())
     fired = [signal for signal in signals[1:] if signal.fired]
     free = [signal for signal in fired if not signal.held_back]
@@ -229,7 +216,7 @@ def decide(
         return Decision("wait", f"{_words(fired)}: held back, {fired[0].held_back}", signals)
     first = free[0]
     reason = measured.proposal.reason if measured.proposal and first.name == RENEWAL else first.name
-    return Decision("attempt", f"{_words([first])}: {first.told}", signals, reason, first.told)
+    return Decision("attempt", f"{_words([first])}: {first.detail}", signals, reason, first.detail)
 
 
 @dataclass(frozen=True)
@@ -256,11 +243,6 @@ class _Past:
                 break
             count += 1
         return count
-
-
-def told(at: str) -> str:
-    """Return a moment for people: its day, or its number of rows."""
-    return f"{int(at):,} rows" if at.isdigit() else at[:10]
 
 
 def _words(signals: Sequence[Signal]) -> str:
@@ -295,61 +277,61 @@ class _Case:
         wait = self.settings.cool_down_periods * 2**doublings
         if ago >= wait:
             return signal
-        until = self.clock.later(wait - ago)
-        why = f"the attempt of {told(last.at)} ended with {last.outcome!r}; again from {told(until)} on"
-        return Signal(signal.name, signal.value, signal.threshold, signal.told, why, until)
+        until = last.at + wait * self.clock.period
+        why = f"the attempt of {last.at.short} ended with {last.outcome!r}; again from {until.short} on"
+        return signal.replace(held_back=why, until=until)
 
     def perf_decay(self) -> Signal:
         decay = self.measured.decay
-        return Signal("perf_decay", decay.value, self.settings.decay_z, decay.told)
+        return Signal.of("perf_decay", decay.value, self.settings.decay_z, decay.told)
 
     def follow_up(self) -> Signal:
         since, due = self.clock.since(self.measured.decayed_at), self.settings.follow_up_periods
         if since is None:
             first = float(due[0]) if due else None
-            return Signal("follow_up", None, first, "no promotion for perf decay to follow up")
+            return Signal.of("follow_up", None, first, "no promotion for perf decay to follow up")
         done = sum(ago <= since for ago, _ in self.past.of_reason("follow_up"))
         if done >= len(due):
-            return Signal("follow_up", since, None, f"{done} of {len(due)} were tried")
+            return Signal.of("follow_up", since, None, f"{done} of {len(due)} were tried")
         words = f"{done + 1} of {len(due)}, {since:.1f} periods after the promotion"
-        return Signal("follow_up", since, float(due[done]), words)
+        return Signal.of("follow_up", since, float(due[done]), words)
 
     def drift(self) -> Signal:
         drift = self.measured.drift
-        return Signal("drift", drift.value, 1.0 if self.settings.drift else None, drift.told)
+        return Signal.of("drift", drift.value, 1.0 if self.settings.drift else None, drift.told)
 
     def renewal(self) -> Signal:
         """Keep what people are asked to merge true: evidence on older data, or against another champion, expires."""
         shown, champion = self.measured.proposal, self.measured.champion
         if shown is None:
-            return Signal(RENEWAL, None, None, "no proposal is open")
+            return Signal.of(RENEWAL, None, None, "no proposal is open")
         newer = self.clock.since(shown.at) or 0.0
         against_another = shown.champion != champion
         for ago, attempt in self.past.attempts:
             since = ago < newer or (against_another and attempt.champion == champion and ago <= newer)
             if since and attempt.outcome != "won":
-                return Signal(RENEWAL, newer, None, "a later attempt did not win: the proposal is overtaken")
+                return Signal.of(RENEWAL, newer, None, "a later attempt did not win: the proposal is overtaken")
         if against_another:
-            return Signal(RENEWAL, newer, min(newer, 0.0), "the open proposal challenges another champion")
-        words = f"the open proposal shows data up to {told(shown.at)}"
-        return Signal(RENEWAL, newer or None, self.settings.renew_periods, words)
+            return Signal.of(RENEWAL, newer, min(newer, 0.0), "the open proposal challenges another champion")
+        words = f"the open proposal shows data up to {shown.at.short}"
+        return Signal.of(RENEWAL, newer or None, self.settings.renew_periods, words)
 
     def age(self) -> Signal:
         age = self.clock.since(self.measured.won_at)
         words = "unknown when the champion won" if age is None else f"the champion is {age:.1f} periods old"
-        return Signal("age", age, float(self.settings.max_age_periods) or None, words)
+        return Signal.of("age", age, float(self.settings.max_age_periods) or None, words)
 
     def volume(self) -> Signal:
         rows = self.measured.new_rows
-        return Signal(
+        return Signal.of(
             "volume", float(rows), float(self.settings.volume_rows) or None, f"{rows:,} new rows have a label"
         )
 
     def manual(self) -> Signal:
         asked = "manual" in self.measured.asked
-        return Signal("manual", float(asked), 1.0, "somebody asks for it" if asked else "")
+        return Signal.of("manual", float(asked), 1.0, "somebody asks for it" if asked else "")
 
     def schedule(self) -> Signal:
         asked = "schedule" in self.measured.asked
         words = "the calendar started this run" if asked else ""
-        return Signal("schedule", float(asked), 1.0 if self.settings.schedule else None, words)
+        return Signal.of("schedule", float(asked), 1.0 if self.settings.schedule else None, words)

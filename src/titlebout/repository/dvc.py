@@ -1,27 +1,28 @@
-"""DVC: the only module that runs it. Data and models are addressed by content; ``dvc.lock`` is the memo of what was trained.
+"""DVC commands in one pipeline: reproduce, pull, push and add. The only module that runs DVC.
 
-Commands that change something are run as `dvc` in the pipeline's folder (``dvc repro --pull`` resolves dependencies
-against the current folder); pointers are small YAML files that we read ourselves, 20 times faster than starting DVC.
+DVC is run as a program in the pipeline's folder, because ``dvc repro --pull`` resolves dependencies against the current
+folder. Its YAML files are read without it (:mod:`titlebout.repository.dvc_files`), 20 times faster than starting DVC.
 """
 
 import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from titlebout.core import process
 from titlebout.core.errors import (
+    Cause,
     ConfigError,
     DiskError,
-    ExitCode,
     NotFoundError,
     PermissionRefusedError,
     TemporaryError,
     TitleboutError,
+    error_class,
+    first_cause,
 )
 from titlebout.repository.dvc_files import Pointer, folder_digest, model_in_lock, pointer_of, remote_url
 from titlebout.repository.project import Project
@@ -32,12 +33,52 @@ LOCK_TRIES = 5
 LOCK_WAIT_SECONDS = 2.0
 STAGE_ERROR_FILE = "build/stage-error.json"
 
+# DVC's exit codes do not distinguish causes, so its messages are matched.
+_CAUSES = (
+    Cause(
+        r"without confirmation",
+        ConfigError,
+        "a tracked folder contains untracked files",
+        "add them with `dvc add data`, or discard them with `dvc checkout data.dvc --force`",
+    ),
+    Cause(
+        r"credentials|Permission denied|Forbidden|\b40[13]\b",
+        PermissionRefusedError,
+        "access denied by the DVC remote",
+        "check the credentials of the remote; `titlebout doctor` shows its address",
+    ),
+    Cause(
+        r"No space left|quota exceeded|Read-only file system",
+        DiskError,
+        "DVC cannot write",
+        "free some space or check the permissions",
+    ),
+    Cause(
+        r"Unable to acquire lock|is busy",
+        TemporaryError,
+        "another DVC command is running in this repository",
+        "wait until it finishes, then run the command again",
+    ),
+    Cause(
+        r"[Cc]onnect|timed out|Temporary failure|\b50[0-9]\b",
+        TemporaryError,
+        "the DVC remote cannot be reached",
+        "check the network, then run the command again",
+    ),
+    Cause(
+        r"not in cache|missing|Checkout failed|No such file|failed to pull",
+        NotFoundError,
+        "data or a model is missing from the DVC remote",
+        "run `dvc push` on a machine that has it, or check the remote with `titlebout doctor`",
+    ),
+)
+
 OnLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What one run of the pipeline did.
+    """Stages of one pipeline run.
 
     Attributes
     ----------
@@ -49,15 +90,6 @@ class Reproduction:
     skipped: tuple[str, ...]
 
 
-class StageFailedError(TitleboutError):
-    """A stage of the pipeline ended with an error or a "no"; its own words and exit code are passed on."""
-
-    def __init__(self, stage: str, code: int, what: str, **parts: str | None) -> None:
-        super().__init__(what, where=parts.get("where"), why=parts.get("why"), fix=parts.get("fix"))
-        self.stage = stage
-        self.exit_code = ExitCode(code)
-
-
 class Dvc:
     """DVC in one pipeline of one repository."""
 
@@ -65,19 +97,19 @@ class Dvc:
         self.project = project
 
     def reproduce(self, on_line: OnLine | None = None) -> Reproduction:
-        """Run the stages whose dependencies changed, downloading only what these need.
+        """Run the stages whose dependencies changed and download only their inputs.
 
         Raises
         ------
         ConfigError
-            If ``data/`` is not what ``data.dvc`` says: DVC would train on whatever part is there.
+            If ``data/`` differs from ``data.dvc``: DVC would train on the files that are present.
         ConflictError
-            If ``dvc.lock`` holds the markers of a merge conflict.
-        StageFailedError
-            If a stage fails.
+            If ``dvc.lock`` contains merge conflict markers.
+        TitleboutError
+            If a stage fails: the error of the stage, with its own class.
         """
-        self.require_whole_data()
-        self.challenger_pointer()  # DVC has no exit code of its own for a lock file that it cannot read
+        self.require_unchanged_data()
+        self.challenger_pointer()  # parsed first, because DVC has no exit code for a malformed lock file
         error_file = self.project.root / STAGE_ERROR_FILE
         error_file.unlink(missing_ok=True)
         completed = self._run("repro", "--pull", "--allow-missing", on_line=on_line, check=False)
@@ -88,44 +120,44 @@ class Dvc:
         ran = tuple(match[1] for line in lines if (match := re.match(r"Running stage '([\w-]+)'", line)))
         return Reproduction(ran, skipped)
 
-    def require_whole_data(self) -> None:
-        """Refuse a data folder that differs from ``data.dvc``.
+    def require_unchanged_data(self) -> None:
+        """Check that the data folder matches ``data.dvc``.
 
         Raises
         ------
         ConfigError
-            If it does.
+            If it differs.
         """
         recorded = self.data_pointer()
         if not self.project.data_dir.is_dir() or folder_digest(self.project.data_dir) == recorded.md5:
             return
         raise ConfigError(
-            "data/ is not what data.dvc says",
+            "data/ differs from data.dvc",
             where=str(self.project.data_dir),
-            why="files were added, changed or removed since `dvc add data`, or only a part was pulled",
+            why="files were added, changed or removed after `dvc add data`, or the last pull was incomplete",
             fix="record the change with `dvc add data`, or restore the data with `dvc checkout data.dvc --force`",
         )
 
     def pull_data(self) -> None:
-        """Make ``data/`` complete; files that were never recorded are not overwritten, but refused.
+        """Download missing files of ``data/``; untracked files are never overwritten.
 
         Raises
         ------
         ConfigError
-            If ``data/`` holds such files.
+            If ``data/`` contains untracked files that DVC would have to remove.
         NotFoundError
-            If the data is not at the remote.
+            If the data is not in the remote.
         """
-        if not self._has(self.project.data_dir, self.data_pointer()):
+        if not self._matches(self.project.data_dir, self.data_pointer()):
             self._run("pull", str(self.project.root / "data.dvc"))
 
     def pull_challenger(self) -> Pointer:
-        """Make the model that ``dvc.lock`` names complete and return its pointer.
+        """Download the model recorded in ``dvc.lock`` if it is incomplete, and return its content address.
 
         Raises
         ------
         NotFoundError
-            If no model was ever trained.
+            If no model was trained.
         """
         pointer = self.challenger_pointer()
         if pointer is None:
@@ -134,28 +166,33 @@ class Dvc:
                 where=str(self.project.pipeline_dir / "dvc.lock"),
                 fix="run `titlebout train`",
             )
-        if not self._has(self.project.model_dir, pointer):
+        if not self._matches(self.project.model_dir, pointer):
             self._run("pull", "--force", "model")
         return pointer
 
-    def pull_model(self, which: str) -> Path:
-        """Make the folder of the champion or the challenger of the work tree complete and return it.
+    def pull_model(self, role: str) -> Path:
+        """Download the champion or the challenger of the work tree if it is incomplete, and return its folder.
+
+        Parameters
+        ----------
+        role : str
+            ``champion`` or ``challenger``.
 
         Raises
         ------
         NotFoundError
-            If nobody holds the title, or no model was trained.
+            If there is no such model.
         """
-        if which == "challenger":
+        if role == "challenger":
             self.pull_challenger()
             return self.project.model_dir
         path = self.project.pipeline_dir / "champion.dvc"
         if not path.is_file():
             raise NotFoundError(
-                "nobody holds the title yet", where=str(path), fix="run `titlebout evaluate && titlebout promote`"
+                "there is no champion yet", where=str(path), fix="run `titlebout evaluate && titlebout promote`"
             )
         folder = self.project.pipeline_dir / "champion"
-        if not self._has(folder, pointer_of(path.read_text(encoding="utf-8"), str(path))):
+        if not self._matches(folder, pointer_of(path.read_text(encoding="utf-8"), str(path))):
             self._run("pull", "--force", path.name)
         return folder
 
@@ -165,11 +202,12 @@ class Dvc:
         Raises
         ------
         NotFoundError
-            If its objects are neither in the cache nor at the remote.
+            If its objects are neither in the cache nor in the remote.
         PermissionRefusedError, TemporaryError, DiskError
-            If something else keeps them from being fetched.
+            If the download fails for another reason.
         """
-        # In a process of its own, as all of DVC: its database connections belong to threads that nobody can ask to close them.
+        # A process of its own, like all of DVC: as a library it leaves database connections open in its threads, which
+        # cannot be closed from outside.
         source = (self.project.pipeline_dir / "champion").relative_to(self.project.root).as_posix()
         get = ("get", str(self.project.root), source, "--rev", revision, "--out", str(target))
         completed = self._run(*get, check=False)
@@ -182,22 +220,22 @@ class Dvc:
             "the champion's model cannot be fetched",
             where=f"{source}.dvc at {revision[:12]}",
             why=completed.tail(6),
-            fix="bring the branch up to date if its dvc-remote/ is older than that commit; else run `dvc push` on a "
-            "machine that has the model, or check the remote with `titlebout doctor`",
+            fix="update the branch if its dvc-remote/ is older than that commit; otherwise run `dvc push` on a machine "
+            "that has the model, or check the remote with `titlebout doctor`",
         )
 
     def add_data(self) -> Pointer:
-        """Record the content of ``data/`` in ``data.dvc``."""
+        """Run ``dvc add data`` and return the new content address."""
         self._run("add", "--quiet", "data", cwd=self.project.root)
         return self.data_pointer()
 
     def push(self) -> None:
-        """Copy the objects of all tracked files to the remote.
+        """Upload the objects of all tracked files to the remote.
 
         Raises
         ------
         NotFoundError
-            If an object to push is not in the cache; DVC itself only warns.
+            If an object is not in the cache; DVC itself only warns.
         """
         completed = self._run("push", cwd=self.project.root)
         missing = [
@@ -205,23 +243,23 @@ class Dvc:
         ]
         if missing:
             raise NotFoundError(
-                "some objects cannot be pushed because they are not here",
+                "some objects cannot be pushed because they are not in the local cache",
                 why=completed.tail(5),
                 fix="run `dvc pull` first, or `dvc push` on a machine that has them",
             )
 
     def push_in_tree(self) -> None:
-        """Push when the remote is a folder of this repository: what a commit names has to travel with the commit.
+        """Push if the remote is a folder of this repository, so that a commit contains the objects that it refers to.
 
-        A remote elsewhere is left to `titlebout promote`, `titlebout retrain` and ``dvc push``: training asks for no
-        credentials.
+        An external remote is pushed by `titlebout promote`, `titlebout retrain` and ``dvc push``, because training needs
+        no credentials.
         """
         url, root = remote_url(self.project.root), self.project.root.resolve()
         if "://" not in url and (root / ".dvc" / url).resolve().is_relative_to(root):
             self.push()
 
     def data_pointer(self) -> Pointer:
-        """Return what ``data.dvc`` says.
+        """Return the content address recorded in ``data.dvc``.
 
         Raises
         ------
@@ -231,34 +269,34 @@ class Dvc:
         path = self.project.root / "data.dvc"
         if not path.is_file():
             raise NotFoundError(
-                "no data is tracked",
+                "no data is tracked by DVC",
                 where=str(path),
                 fix="put your files into data/ and run `dvc add data`, or `titlebout adopt`",
             )
         return pointer_of(path.read_text(encoding="utf-8"), str(path))
 
     def challenger_pointer(self) -> Pointer | None:
-        """Return the model that ``dvc.lock`` names, or None when nothing was trained.
+        """Return the model recorded in ``dvc.lock``, or None when nothing was trained.
 
         Raises
         ------
         ConflictError
-            If the file holds the markers of a merge conflict.
+            If the file contains merge conflict markers.
         ConfigError
-            If it is not what DVC writes.
+            If the file is malformed.
         """
         path = self.project.pipeline_dir / "dvc.lock"
         if not path.is_file():
             return None
         return model_in_lock(path.read_text(encoding="utf-8"), str(path))
 
-    def _has(self, folder: Path, pointer: Pointer) -> bool:
+    def _matches(self, folder: Path, pointer: Pointer) -> bool:
         return folder.is_dir() and folder_digest(folder) == pointer.md5
 
     def _run(
         self, *arguments: str, cwd: Path | None = None, check: bool = True, on_line: OnLine | None = None
     ) -> process.Completed:
-        # DVC gives up on a busy lock after three seconds; two commands at once are ordinary here.
+        # DVC gives up on a busy lock after three seconds, but concurrent commands are normal here.
         environment = {"DVC_NO_ANALYTICS": "1", "DVC_NO_UPDATE": "1"}
         for attempt in range(LOCK_TRIES):
             completed = process.run(
@@ -279,83 +317,36 @@ class Dvc:
 
 
 def _stages_only(on_line: OnLine | None) -> OnLine | None:
-    """Pass on which stage runs or has nothing to do, without DVC's advice for people who work with it by hand."""
+    """Return a callback that passes on only the stage names, without DVC's hints for interactive use."""
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         if on_line is not None and line.startswith(("Running stage", "Stage '")):
             on_line(line)
 
-    return say
+    return report
 
 
-def _stage_failure(error_file: Path, completed: process.Completed) -> StageFailedError | None:
-    """Return what the failing stage itself had to say, or how it ended; DVC replaces every exit code by its own."""
+def _stage_failure(error_file: Path, completed: process.Completed) -> TitleboutError | None:
+    """Return the error of the failing stage, or how it ended; DVC replaces every exit code by its own."""
     if not error_file.is_file():
         crashed = re.search(r"failed to reproduce '([\w-]+)': failed to run: .*, exited with (-?\d+)", completed.stderr)
         return _crash(crashed[1], int(crashed[2]), completed) if crashed else None
-    said: Mapping[str, Any] = json.loads(error_file.read_text(encoding="utf-8"))
-    return StageFailedError(
-        said["stage"],
-        said["exit_code"],
-        said["what"],
-        where=said.get("where"),
-        why=said.get("why"),
-        fix=said.get("fix"),
-    )
+    return TitleboutError.from_dict(json.loads(error_file.read_text(encoding="utf-8")))
 
 
-def _crash(stage: str, code: int, completed: process.Completed) -> StageFailedError:
-    known = code if code in set(ExitCode) else ExitCode.BUG
+def _crash(stage: str, code: int, completed: process.Completed) -> TitleboutError:
     # DVC runs a stage through the shell, and a shell that does not step aside tells a signal as 128 + its number.
     signal = -code if code < 0 else code - 128
     told = f"was ended by signal {signal}" if signal > 0 else f"ended with exit code {code}"
     fix = "read its last lines above; run `titlebout train` again when the cause is gone"
-    return StageFailedError(stage, known, f"stage {stage} {told}", why=completed.tail(8), fix=fix)
+    return error_class(code)(f"stage {stage} {told}", why=completed.tail(8), fix=fix)
 
 
 def _explain(completed: process.Completed) -> TitleboutError:
-    """Name the cause of a failed DVC command; DVC's exit codes do not tell them apart."""
-    # Without paths and addresses: a folder may be called 403.
+    """Return the error for a failed DVC command, of the class of its cause if the cause is known."""
+    # Paths and URLs are removed first: a folder may be named "403".
     text = re.sub(r"\S*/\S*", " ", completed.stderr + completed.stdout)
-    causes: tuple[tuple[str, type[TitleboutError], str, str], ...] = (
-        (
-            r"without confirmation",
-            ConfigError,
-            "a tracked folder holds files that were never recorded",
-            "record them with `dvc add data`, or give them up with `dvc checkout data.dvc --force`",
-        ),
-        (
-            r"credentials|Permission denied|Forbidden|\b40[13]\b",
-            PermissionRefusedError,
-            "the DVC remote did not let us in",
-            "check the credentials of the remote; `titlebout doctor` says which remote",
-        ),
-        (
-            r"No space left|quota exceeded|Read-only file system",
-            DiskError,
-            "DVC cannot write",
-            "free some space or check the permissions",
-        ),
-        (
-            r"Unable to acquire lock|is busy",
-            TemporaryError,
-            "another DVC command is running here",
-            "wait for it to end, then run the command again",
-        ),
-        (
-            r"[Cc]onnect|timed out|Temporary failure|\b50[0-9]\b",
-            TemporaryError,
-            "the DVC remote cannot be reached",
-            "check the network, then run the command again",
-        ),
-        (
-            r"not in cache|missing|Checkout failed|No such file|failed to pull",
-            NotFoundError,
-            "data or a model is missing from the DVC remote",
-            "run `dvc push` on a machine that has it, or check the remote with `titlebout doctor`",
-        ),
-    )
-    for pattern, kind, what, fix in causes:
-        if re.search(pattern, text):
-            return kind(what, where=" ".join(completed.command), why=completed.tail(6), fix=fix)
-    return process.ProcessError(completed)
+    cause = first_cause(text, _CAUSES)
+    if cause is None:
+        return process.ProcessError(completed)
+    return cause.error(cause.what, where=" ".join(completed.command), why=completed.tail(6), fix=cause.fix)

@@ -1,6 +1,6 @@
-"""What DVC wrote down, read without DVC: content addresses in ``.dvc`` files, the remote's address, a folder's digest.
+"""DVC's own files, read without DVC: outputs in ``.dvc`` and ``dvc.lock`` files, the remote's URL, folder hashes.
 
-Starting DVC takes a second or two; its files are small YAML.
+Starting DVC takes one to two seconds, while its files are small YAML documents.
 """
 
 import configparser
@@ -18,7 +18,17 @@ from titlebout.core.errors import ConfigError, ConflictError
 
 @dataclass(frozen=True)
 class Pointer:
-    """What DVC knows of a folder: its content hash, total size in bytes and number of files."""
+    """A folder tracked by DVC, identified by its content.
+
+    Attributes
+    ----------
+    md5 : str
+        Content hash of the folder, with the suffix ``.dir``.
+    size : int
+        Total size in bytes.
+    nfiles : int
+        Number of files.
+    """
 
     md5: str
     size: int
@@ -26,45 +36,47 @@ class Pointer:
 
     @property
     def short(self) -> str:
-        """First 12 characters of the content hash, for people."""
+        """First 12 characters of the content hash, for messages and reports."""
         return self.md5[:12]
 
 
 def pointer_of(text: str, where: str) -> Pointer:
-    """Read the content address out of the text of a ``.dvc`` file.
+    """Parse the text of a ``.dvc`` file that tracks one folder.
 
     Raises
     ------
     ConflictError
-        If it holds the markers of a merge conflict.
+        If the text contains merge conflict markers.
     ConfigError
-        If it is no ``.dvc`` file of one folder.
+        If the text is not a ``.dvc`` file that tracks one folder.
     """
     try:
         (out,) = parse_yaml(text, where)["outs"]
         return Pointer(out["md5"], int(out.get("size", 0)), int(out.get("nfiles", 1)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError("not a pointer to one folder", where=where, fix="restore the file from git") from error
+        raise ConfigError(
+            "not a .dvc file that tracks one folder", where=where, fix="restore the file from git"
+        ) from error
 
 
 def model_in_lock(text: str, where: str) -> Pointer | None:
-    """Read the trained model's content address out of the text of a ``dvc.lock``; None when nothing was trained.
+    """Parse the text of a ``dvc.lock`` and return the trained model, or None when nothing was trained.
 
     Raises
     ------
     ConflictError
-        If it holds the markers of a merge conflict.
+        If the text contains merge conflict markers.
     ConfigError
-        If it is not what DVC writes.
+        If the text is not a valid ``dvc.lock``.
     """
     lock = parse_yaml(text, where)
     try:
         outs = lock["stages"].get("train", {}).get("outs", [])
-        found = [out for out in outs if out["path"] == "model"]
-        return Pointer(found[0]["md5"], found[0]["size"], found[0].get("nfiles", 1)) if found else None
+        models = [out for out in outs if out["path"] == "model"]
+        return Pointer(models[0]["md5"], models[0]["size"], models[0].get("nfiles", 1)) if models else None
     except (AttributeError, KeyError, TypeError) as error:
         raise ConfigError(
-            "dvc.lock is not what DVC writes",
+            "dvc.lock is malformed",
             where=where,
             why=f"{type(error).__name__}: {error}",
             fix="restore it from git, or delete it and run `titlebout train`",
@@ -77,27 +89,29 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     Raises
     ------
     ConflictError
-        If it holds the markers of a merge conflict.
+        If the text contains merge conflict markers.
     ConfigError
-        If it is not YAML with named entries.
+        If the text is not a YAML mapping.
     """
     if re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE):
         raise ConflictError(
-            "a merge conflict was not resolved",
+            "unresolved merge conflict",
             where=where,
             fix="keep one side; for dvc.lock, delete it and run `titlebout train`",
         )
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError("a DVC file is not YAML", where=where, why=str(error), fix="restore it from git") from error
+        raise ConfigError(
+            "a DVC file is not valid YAML", where=where, why=str(error), fix="restore it from git"
+        ) from error
     if not isinstance(document, dict):
         raise ConfigError("a DVC file is empty or has no entries", where=where, fix="restore it from git")
     return document
 
 
 def folder_digest(folder: Path) -> str:
-    """Return the content hash that DVC gives a folder: MD5 over the sorted list of its files' MD5s, ``.dir`` at the end."""
+    """Compute DVC's content hash of a folder: MD5 of the JSON list of its files' MD5 hashes, with the suffix ``.dir``."""
     entries = [
         {
             "md5": md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
@@ -111,12 +125,12 @@ def folder_digest(folder: Path) -> str:
 
 
 def remote_url(root: Path) -> str:
-    """Return the address of the default DVC remote.
+    """Return the URL of the default DVC remote.
 
     Raises
     ------
     ConfigError
-        If none is set.
+        If no default remote is set.
     """
     config = configparser.ConfigParser(interpolation=None)
     config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")

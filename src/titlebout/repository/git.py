@@ -1,4 +1,4 @@
-"""Git, as far as the loop needs it: read revisions, build one commit in a worktree, push with a lease."""
+"""Git repositories: read revisions, commit in a temporary worktree, push only over the expected commit."""
 
 import re
 import shutil
@@ -10,27 +10,51 @@ from pathlib import Path
 
 from titlebout.core import process
 from titlebout.core.errors import (
+    Cause,
     ConfigError,
     ConflictError,
     NotFoundError,
     PermissionRefusedError,
     TemporaryError,
     TitleboutError,
+    first_cause,
 )
 
 BOT_NAME = "titlebout[bot]"
 BOT_EMAIL = "titlebout[bot]@users.noreply.github.com"
 
+# Failures caused by a remote server. Git's exit code is 128 for all of them, so its messages are matched.
+_CAUSES = (
+    Cause(
+        r"Authentication failed|could not read Username|Permission denied|returned error: 40[13]",
+        PermissionRefusedError,
+        "access denied by the git server",
+        "check the token and its permission to write to this repository (`contents: write`)",
+    ),
+    Cause(
+        r"Could not resolve host|Failed to connect|Connection \w+|timed out|hung up|returned error: 5\d\d",
+        TemporaryError,
+        "the git server cannot be reached",
+        "check the network, then run the command again",
+    ),
+    Cause(
+        r"not appear to be a git repository|[Rr]epository .*not found|returned error: 404",
+        NotFoundError,
+        "no repository exists at the address of origin",
+        "check the address with `git remote get-url origin`; for a private repository, also check the token",
+    ),
+)
+
 
 class Git:
-    """A git repository, addressed by its top folder.
+    """A git repository.
 
     Parameters
     ----------
     root : Path
-        The work tree.
+        Top folder of the work tree.
     env : mapping of str to str, optional
-        Variables for every git process, for example an authorization header.
+        Environment variables of every git process, for example an authorization header.
     """
 
     def __init__(self, root: Path, env: Mapping[str, str] | None = None) -> None:
@@ -39,12 +63,12 @@ class Git:
 
     @classmethod
     def find(cls, start: Path) -> "Git":
-        """Return the repository that `start` lies in.
+        """Return the repository that contains `start`.
 
         Raises
         ------
         ConfigError
-            If it lies in none.
+            If `start` is not inside a git repository.
         """
         completed = process.run(["git", "rev-parse", "--show-toplevel"], cwd=start, check=False)
         if completed.returncode != 0:
@@ -58,10 +82,10 @@ class Git:
 
     @classmethod
     def authorised(cls, root: Path, server_url: str, token: str | None) -> "Git":
-        """Return a repository whose http(s) traffic to `server_url` carries a token that is written nowhere.
+        """Return a repository whose HTTP requests to `server_url` are authorized with `token`.
 
-        The header travels in the environment of the git process: not in its arguments, which every process can
-        read, and not in ``.git/config``, which the checkout leaves behind.
+        The header is passed in the environment of the git process, and the token is not written to disk: command-line
+        arguments are visible to every process, and ``.git/config`` remains after the job.
         """
         if not token:
             return cls(root)
@@ -74,14 +98,14 @@ class Git:
         return cls(root, header)
 
     def run(self, *arguments: str, check: bool = True) -> process.Completed:
-        """Run git in this repository, in English.
+        """Run git in this repository, with messages in English.
 
         Raises
         ------
         PermissionRefusedError, TemporaryError, NotFoundError
-            If `check` is set and a server is why it fails.
+            If `check` is set and git fails because of the remote server.
         ProcessError
-            If `check` is set and it fails for another reason.
+            If `check` is set and git fails for another reason.
         """
         completed = process.run(["git", *arguments], cwd=self.root, env={"LC_ALL": "C", **self.env}, check=False)
         if check and completed.returncode != 0:
@@ -90,11 +114,11 @@ class Git:
         return completed
 
     def output(self, *arguments: str) -> str:
-        """Return what git prints, without its last line end."""
+        """Return the standard output of git, stripped."""
         return self.run(*arguments).stdout.strip()
 
     def resolve(self, revision: str) -> str | None:
-        """Return the full commit id of `revision`, or None when this clone does not know it."""
+        """Return the full commit id of `revision`, or None when it is not in this clone."""
         completed = self.run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", check=False)
         return completed.stdout.strip() or None
 
@@ -104,7 +128,7 @@ class Git:
         Raises
         ------
         NotFoundError
-            If none does; in a shallow clone the history may just not be there.
+            If none exists, possibly because the clone is shallow.
         """
         for candidate in candidates:
             commit = self.resolve(candidate)
@@ -112,34 +136,36 @@ class Git:
                 return commit
         shallow = self.output("rev-parse", "--is-shallow-repository") == "true"
         raise NotFoundError(
-            f"no revision {' or '.join(candidates)} in this clone",
+            f"revision {' or '.join(candidates)} does not exist in this clone",
             where=str(self.root),
-            why="the clone is shallow" if shallow else "the branch does not exist, or nothing was committed yet",
+            why="the clone is shallow" if shallow else "the branch does not exist, or the repository has no commit yet",
             fix="check out with `fetch-depth: 0`, or run `git fetch --unshallow`"
             if shallow
-            else "commit first, or name the base with --base",
+            else "commit first, or set the base with --base",
         )
 
     def base_commit(self, base: str) -> str:
-        """Return the commit that pull requests are measured against: the remote's `base`, else the local one."""
+        """Return the commit of branch `base`: at the remote if it exists there, otherwise the local one."""
         return self.commit_of(f"refs/remotes/origin/{base}", f"refs/heads/{base}", base)
 
     def fork_of(self, base: str) -> str:
-        """Return the commit where HEAD left `base`; `base` itself when this clone does not reach back that far."""
+        """Return the merge base of HEAD and `base`, or `base` if the history in this clone is too short."""
         return self.run("merge-base", base, "HEAD", check=False).stdout.strip() or base
 
     def show(self, revision: str, path: str) -> str | None:
         """Return the text of `path` at `revision`, or None when it is not in that tree.
 
-        A revision that is not there, or a file that cannot be read, raises :class:`titlebout.core.process.ProcessError`:
-        it must not look as if there was no file.
+        Raises
+        ------
+        ProcessError
+            If the revision does not exist or the file cannot be read, which must not be mistaken for a missing file.
         """
         if not self.output("ls-tree", "--name-only", revision, "--", path):
             return None
         return self.run("show", f"{revision}:{path}").stdout
 
     def private_folder(self) -> Path:
-        """Return where we may keep notes of this clone: in the git folder, common to its worktrees, never committed."""
+        """Return the folder for local records of this clone: inside the git folder, shared by its worktrees, never committed."""
         common = Path(self.output("rev-parse", "--git-common-dir"))
         return (self.root / common).resolve() / "titlebout"
 
@@ -148,23 +174,23 @@ class Git:
         return tuple(self.output("diff", "--name-only", "-z", "HEAD").split("\0")[:-1])
 
     def require_identity(self) -> None:
-        """Make sure that git knows who commits.
+        """Check that git has an author identity for commits.
 
         Raises
         ------
         ConfigError
-            If it does not.
+            If it has none.
         """
         if self.run("var", "GIT_AUTHOR_IDENT", check=False).returncode != 0:
             raise ConfigError(
-                "git does not know who you are",
+                "git has no author identity",
                 where=str(self.root),
                 fix='run `git config user.name "Your Name"` and `git config user.email you@example.org`',
             )
 
     @contextmanager
     def worktree(self, commit: str) -> Iterator["Git"]:
-        """Check `commit` out in a temporary folder of its own, so that the user's files stay as they are."""
+        """Check out `commit` in a temporary worktree, leaving the user's files unchanged."""
         folder = Path(tempfile.mkdtemp(prefix="titlebout-"))
         try:
             self.run("worktree", "add", "--quiet", "--detach", str(folder), commit)
@@ -174,64 +200,68 @@ class Git:
             shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, message: str, paths: Sequence[str]) -> str:
-        """Commit the named paths, ignored or not, and nothing else, as titlebout's bot; return the commit id."""
+        """Commit only the given paths, ignored files included, as titlebout's bot; return the commit id."""
         self.run("add", "--force", "--all", "--", *paths)
         identity = ["-c", f"user.name={BOT_NAME}", "-c", f"user.email={BOT_EMAIL}"]
-        how = ["--quiet", "--no-verify", "--no-gpg-sign", "--cleanup=verbatim", "--message", message]
-        self.run(*identity, "commit", *how, "--", *paths)
+        # The user's hooks and signing key do not apply to commits of the bot.
+        options = ["--quiet", "--no-verify", "--no-gpg-sign", "--cleanup=verbatim", "--message", message]
+        self.run(*identity, "commit", *options, "--", *paths)
         return self.output("rev-parse", "HEAD")
 
     def tree(self, commit: str) -> str:
-        """Return the id of the tree of `commit`."""
+        """Return the tree id of `commit`."""
         return self.output("rev-parse", f"{commit}^{{tree}}")
 
     def commits_between(self, base: str, tip: str) -> tuple[str, ...]:
-        """Return the commits that `tip` has and `base` has not, newest first."""
+        """Return the commits reachable from `tip` but not from `base`, newest first."""
         return tuple(self.output("rev-list", f"{base}..{tip}").splitlines())
 
     def message(self, commit: str) -> str:
-        """Return the whole message of `commit`."""
+        """Return the full message of `commit`."""
         return self.output("show", "--no-patch", "--format=%B", commit)
 
     def commit_file(self, name: str, text: str, message: str, parent: str | None) -> str:
-        """Return a commit, on no branch, that holds one file and nothing else; the work tree stays as it is."""
+        """Create a commit that contains only one file, on no branch, and return its id; the work tree is not changed."""
         with tempfile.TemporaryDirectory(prefix="titlebout-") as folder:
             source = Path(folder, "content")
             source.write_text(text, encoding="utf-8")
-            beside = Git(self.root, {**self.env, "GIT_INDEX_FILE": str(Path(folder, "index"))})
-            blob = beside.output("hash-object", "-w", "--no-filters", str(source))
-            beside.run("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}")
-            tree = beside.output("write-tree")
+            # A temporary index keeps the files that the user has staged.
+            repository = Git(self.root, {**self.env, "GIT_INDEX_FILE": str(Path(folder, "index"))})
+            blob = repository.output("hash-object", "-w", "--no-filters", str(source))
+            repository.run("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}")
+            tree = repository.output("write-tree")
         identity = ["-c", f"user.name={BOT_NAME}", "-c", f"user.email={BOT_EMAIL}"]
-        on_parent = ["-p", parent] if parent else []
-        return self.output(*identity, "commit-tree", "--no-gpg-sign", "-m", message, *on_parent, tree)
+        parents = ["-p", parent] if parent else []
+        return self.output(*identity, "commit-tree", "--no-gpg-sign", "-m", message, *parents, tree)
 
     def set_branch(self, branch: str, commit: str, expected: str | None) -> None:
         """Move a local branch; see :meth:`set_ref`."""
         self.set_ref(f"refs/heads/{branch}", commit, expected)
 
     def set_ref(self, ref: str, commit: str, expected: str | None) -> None:
-        """Move a local ref, unless somebody else moved it meanwhile.
+        """Set a local ref to `commit` if it is still at `expected`; None means that it does not exist.
 
         Raises
         ------
         ConflictError
-            If the ref is not at `expected` any more.
+            If the ref was changed concurrently.
         """
         if self.run("update-ref", ref, commit, expected or "", check=False).returncode != 0:
-            raise ConflictError(f"{_told(ref)} was moved meanwhile", where=str(self.root), fix="run the command again")
+            raise ConflictError(
+                f"{_label(ref)} was changed concurrently", where=str(self.root), fix="run the command again"
+            )
 
     def push_branch(self, branch: str, commit: str, expected: str | None) -> None:
         """Push `commit` to `branch` of origin; see :meth:`push_ref`."""
         self.push_ref(f"refs/heads/{branch}", commit, expected)
 
     def push_ref(self, ref: str, commit: str, expected: str | None) -> None:
-        """Push `commit` to a ref of origin, unless somebody else pushed there meanwhile.
+        """Push `commit` to a ref of origin if it is still at `expected`; None means that it does not exist.
 
         Raises
         ------
         ConflictError
-            If origin's ref is not at `expected` any more.
+            If the ref of origin was changed concurrently.
         PermissionRefusedError, NotFoundError, TemporaryError, ProcessError
             If the push fails for another reason.
         """
@@ -241,52 +271,34 @@ class Git:
             return
         if re.search(r"stale info|fetch first|cannot lock ref|reference already exists", completed.stderr):
             raise ConflictError(
-                f"{_told(ref)} of origin was moved meanwhile", why=completed.tail(3), fix="run the command again"
+                f"{_label(ref)} of origin was changed concurrently", why=completed.tail(3), fix="run the command again"
             )
         error = _explain(completed)
         raise error
 
     def remote_branch(self, branch: str) -> str | None:
-        """Return the commit of `branch` at origin and make it known here, or None when there is none."""
+        """Fetch `branch` of origin and return its commit, or None when it does not exist."""
         return self.remote_ref(f"refs/heads/{branch}", f"refs/remotes/origin/{branch}")
 
-    def remote_ref(self, ref: str, here: str) -> str | None:
-        """Return what a ref of origin points at and make it known as `here`, or None when there is none."""
+    def remote_ref(self, ref: str, local_ref: str) -> str | None:
+        """Fetch a ref of origin into `local_ref` and return its commit, or None when it does not exist."""
         listed = self.output("ls-remote", "origin", ref).split()
         if not listed:
             return None
-        self.run("fetch", "--quiet", "origin", f"+{ref}:{here}")
+        self.run("fetch", "--quiet", "origin", f"+{ref}:{local_ref}")
         return listed[0]
 
 
-def _told(ref: str) -> str:
+def _label(ref: str) -> str:
+    """Return a ref as named in messages: branches without their prefix."""
     branch = ref.removeprefix("refs/heads/")
     return ref if branch == ref else f"branch {branch}"
 
 
 def _explain(completed: process.Completed) -> TitleboutError:
-    """Name the cause of a failed git command, where a server had a part in it; git's exit code is 128 for all of them."""
-    causes: tuple[tuple[str, type[TitleboutError], str, str], ...] = (
-        (
-            r"Authentication failed|could not read Username|Permission denied|returned error: 40[13]",
-            PermissionRefusedError,
-            "the git server did not let us in",
-            "check the token, and that it may write to this repository (`contents: write`)",
-        ),
-        (
-            r"Could not resolve host|Failed to connect|Connection \w+|timed out|hung up|returned error: 5\d\d",
-            TemporaryError,
-            "the git server cannot be reached",
-            "check the network, then run the command again",
-        ),
-        (
-            r"not appear to be a git repository|[Rr]epository .*not found|returned error: 404",
-            NotFoundError,
-            "there is no repository at origin",
-            "check the address with `git remote get-url origin`; for a private repository, also the token",
-        ),
-    )
-    for pattern, kind, what, fix in causes:
-        if re.search(pattern, completed.stderr):
-            return kind(what, where=" ".join(completed.command[:3]), why=completed.tail(4), fix=fix)
-    return process.ProcessError(completed)
+    """Return the error for a failed git command, of the class of its cause if the cause is known."""
+    cause = first_cause(completed.stderr, _CAUSES)
+    if cause is None:
+        return process.ProcessError(completed)
+    command = " ".join(completed.command[:3])
+    return cause.error(cause.what, where=command, why=completed.tail(4), fix=cause.fix)

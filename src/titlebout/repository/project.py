@@ -1,4 +1,4 @@
-"""A generated repository as the steps see it: where its files are, its policy, its parameters, its own code."""
+"""One pipeline of a generated repository: its paths, settings, parameters and model code."""
 
 import importlib
 import sys
@@ -12,7 +12,9 @@ from typing import Any
 
 from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
 from titlebout.settings.addresses import SETTINGS_FILE
-from titlebout.settings.config import PARAMS_FILE, Params, Settings, load_params, load_settings
+from titlebout.settings.load import load_params, load_settings
+from titlebout.settings.params import PARAMS_FILE, Params
+from titlebout.settings.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,11 @@ class Project:
     Attributes
     ----------
     root : Path
-        Top folder of the repository, the one with ``titlebout.toml``.
+        Top folder of the repository, which contains ``titlebout.toml``.
     settings : Settings
+        Validated content of ``titlebout.toml``.
     pipeline : str
+        Name of the folder in ``pipelines/``.
     """
 
     root: Path
@@ -33,12 +37,12 @@ class Project:
 
     @classmethod
     def find(cls, start: Path, pipeline: str | None = None) -> "Project":
-        """Return the project that `start` lies in.
+        """Return the project that contains `start`.
 
         Raises
         ------
         NotFoundError
-            If no folder above `start` has a ``titlebout.toml``, or the pipeline does not exist.
+            If neither `start` nor a folder above it has a ``titlebout.toml``, or the pipeline does not exist.
         """
         start = start.resolve()
         for folder in (start, *start.parents):
@@ -46,18 +50,18 @@ class Project:
                 break
         else:
             raise NotFoundError(
-                f"no {SETTINGS_FILE} here or in any folder above",
+                f"{SETTINGS_FILE} not found in this folder or any parent folder",
                 where=str(start),
-                fix="go into a generated repository, or make one: `titlebout new`",
+                fix="run the command inside a generated repository, or create one with `titlebout new`",
             )
         settings = load_settings(folder / SETTINGS_FILE)
         project = cls(folder, settings, pipeline or settings.project.pipeline)
-        have = sorted(p.name for p in (folder / "pipelines").glob("*") if p.is_dir())
-        if project.pipeline not in have:
+        names = sorted(path.name for path in (folder / "pipelines").glob("*") if path.is_dir())
+        if project.pipeline not in names:
             raise NotFoundError(
                 f"no pipeline {project.pipeline!r}",
                 where=str(folder / "pipelines"),
-                fix=f"choose one of: {', '.join(have)}" if have else "make a repository with `titlebout new`",
+                fix=f"choose one of: {', '.join(names)}" if names else "create a repository with `titlebout new`",
             )
         return project
 
@@ -68,41 +72,41 @@ class Project:
 
     @property
     def data_dir(self) -> Path:
-        """The tracked data (``data.dvc``): what models are trained and held out on."""
+        """Data tracked in ``data.dvc``: the source of training and holdout rows."""
         return self.root / "data"
 
     @property
     def model_dir(self) -> Path:
-        """The challenger, as the train stage wrote it."""
+        """Output of the train stage: the challenger."""
         return self.pipeline_dir / "model"
 
     @property
     def stage_reports(self) -> Path:
-        """Results of the DVC stages; in git, so free of times and machine names."""
+        """Results of the DVC stages; committed to git, therefore without timestamps and machine names."""
         return self.pipeline_dir / "reports"
 
     @property
     def reports(self) -> Path:
-        """Results of commands; not in git."""
+        """Results of commands; not committed."""
         return self.root / "reports"
 
     @property
     def suite_path(self) -> Path:
-        """The Great Expectations suite."""
+        """File of the Great Expectations suite."""
         return self.root / self.settings.checks.suite
 
     @property
     def retrain_branch(self) -> str:
-        """The one branch that retraining refreshes."""
+        """Branch of the retrain pull request."""
         return f"retrain/{self.pipeline}"
 
     @cached_property
     def params(self) -> Params:
-        """The pipeline's parameters."""
+        """Validated content of the pipeline's ``params.yaml``."""
         return load_params(self.pipeline_dir / PARAMS_FILE)
 
     def build_model(self) -> Any:
-        """Call the team's function and return its unfitted estimator.
+        """Call the user's model function (``train.model``) and return the unfitted estimator.
 
         Raises
         ------
@@ -117,7 +121,7 @@ class Project:
             estimator = function(seed=self.params.train.seed, **self.params.train.hyperparameters)
         if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
             raise ConfigError(
-                f"{reference} returned {type(estimator).__name__}, which has no fit and predict",
+                f"{reference} returned {type(estimator).__name__}, which has no fit and predict methods",
                 where=f"{self.pipeline_dir / PARAMS_FILE}: train.model",
                 fix="return an unfitted scikit-learn estimator or pipeline",
             )
@@ -125,14 +129,19 @@ class Project:
 
     @contextmanager
     def team_code(self, what: str) -> Iterator[None]:
-        """Tell a failure of the team's own code as theirs, with its place there.
+        """Convert exceptions of user code into configuration errors that name the file and line.
+
+        Parameters
+        ----------
+        what : str
+            Description of the operation, the subject of the error message.
 
         Raises
         ------
         ConfigError
-            If the code inside fails.
+            If the enclosed code raises any other exception.
         TitleboutError
-            If it fails with an error of ours: that is passed on.
+            If the enclosed code raises it; it is passed on unchanged.
         """
         try:
             yield
@@ -140,17 +149,18 @@ class Project:
             raise
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
-            own = [frame for frame in frames if Path(frame.filename).is_relative_to(self.root / "src")]
-            place = f"{own[-1].filename}:{own[-1].lineno}" if own else f"{self.pipeline_dir / PARAMS_FILE}: train"
+            user_frames = [frame for frame in frames if Path(frame.filename).is_relative_to(self.root / "src")]
+            last = user_frames[-1] if user_frames else None
+            place = f"{last.filename}:{last.lineno}" if last else f"{self.pipeline_dir / PARAMS_FILE}: train"
             raise ConfigError(
                 f"{what} failed: {type(error).__name__}: {error}",
                 where=place,
-                why=f"it is the code in src/{self.settings.project.package} or the parameters it was given",
-                fix="correct it there; `titlebout train` runs it again",
+                why=f"the cause is in src/{self.settings.project.package} or in the parameters passed to it",
+                fix="correct the code or the parameters, then run `titlebout train`",
             ) from error
 
     def import_code(self) -> None:
-        """Put the repository's own ``src`` first on the import path: in a worktree its code counts, not an installed copy."""
+        """Put the repository's ``src`` first on the import path, so that a worktree uses its own code, not an installed copy."""
         source = str(self.root / "src")
         if sys.path[0] != source:
             sys.path.insert(0, source)

@@ -5,26 +5,30 @@ about the new labels, the log of attempts is read, and :mod:`titlebout.policy.ru
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
 import pandas as pd
 
-from titlebout.core.errors import ConflictError
+from titlebout.checks.check import CheckResult
+from titlebout.core.arrays import FloatArray
+from titlebout.core.errors import ConflictError, ExitCode
 from titlebout.core.markdown import escape, table
-from titlebout.core.results import StepResult, read_json
+from titlebout.core.results import StepResult, read_result
 from titlebout.data.current import arrived
+from titlebout.data.moment import Moment
 from titlebout.data.tables import read_tables
-from titlebout.drift.report import decisive
+from titlebout.drift.report import DriftResult
 from titlebout.forge.client import Forge
-from titlebout.models.champion import champion_at, champion_here, followed_up
+from titlebout.models.artifact import Model
+from titlebout.models.champion import champion_at, champion_here, champions
 from titlebout.models.loading import load_model_of
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.attempts import recall
-from titlebout.policy.performance import decay
-from titlebout.policy.rules import Attempt, Clock, Measured, Reading
-from titlebout.policy.signals import clock_of, decayed_at, drifted_in
+from titlebout.policy.performance import rows_won_on
+from titlebout.policy.rules import Action, Attempt, Clock, Measured, Reading, Signal
+from titlebout.policy.signals import Holder, Situation, drifted_in, measure, refused
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -32,7 +36,6 @@ from titlebout.retraining.messages import data_topic, refused_body, refused_titl
 from titlebout.retraining.retrain_commit import INPUTS_TRAILER, tip_of, trailer
 
 
-@dataclass(frozen=True, kw_only=True)
 class DecideResult(StepResult):
     """What the loop does next, and why: one record per run.
 
@@ -44,33 +47,60 @@ class DecideResult(StepResult):
         Stop: the data is refused. Wait: a signal fires, but an attempt would be too early.
     reason, note : str
         For ``titlebout retrain``; empty without an attempt.
-    at : str
-        Where the data stands: its newest time, or its number of rows. All times in the record are of this kind.
+    at : Moment or None
+        Where the data stands: its newest time, or its number of rows; None when the data is refused.
     champion : str
         Content hash of the model that holds the title.
     new_rows : int
         New rows with a label.
-    signals : tuple of dict
-        Every signal: name, value, threshold, distance, fired, told, held_back, until.
+    signals : tuple of Signal
+        Every signal, in the order in which they count.
     attempts : int
         How many attempts are remembered.
-    memory_problem : str
-        Why the memory is empty, or not all of it.
+    log_problem : str
+        Why the log of attempts is empty or incomplete; empty when it is neither.
     url : str
         The issue that tells of refused data, when a forge was asked to have one.
     """
 
-    step: ClassVar[str] = "decide"
-    action: str
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "action": "action",
+        "reason": "reason",
+        "note": "note",
+        "report": "report",
+    }
+
+    step: Literal["decide"] = "decide"
+    action: Action
     reason: str = ""
     note: str = ""
-    at: str = ""
+    at: Moment | None = None
     champion: str = ""
     new_rows: int = 0
-    signals: tuple[dict[str, Any], ...] = ()
+    signals: tuple[Signal, ...] = ()
     attempts: int = 0
-    memory_problem: str = ""
+    log_problem: str = ""
     url: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK if self.passed else ExitCode.DATA_REFUSED
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown: what is done, and every signal."""
+        head = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[self.action]
+        rows = [
+            (signal.name.replace("_", " "), signal.value, signal.threshold, signal.distance, *_state(signal))
+            for signal in self.signals
+        ]
+        lines = [f"### Decision: {head}", "", f"{escape(self.reasons[0][0].upper() + self.reasons[0][1:])}.", ""]
+        lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
+        counted = "1 earlier attempt is" if self.attempts == 1 else f"{self.attempts} earlier attempts are"
+        known = f"{counted} known" + (f" ({self.log_problem})" if self.log_problem else "")
+        stands = f"The data stands at {self.at.short}. " if self.at else ""
+        return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
 
 
 def decide(
@@ -96,7 +126,7 @@ def decide(
     ConflictError
         If the data check was one of the tracked data.
     DataError
-        If a file cannot be read.
+        If a file cannot be read, or the result of an earlier step is malformed.
     """
     git = git or Git.find(project.root)
     memory = recall(git, project.pipeline)
@@ -113,9 +143,9 @@ def decide(
         at=clock.at,
         champion=measured.champion,
         new_rows=measured.new_rows,
-        signals=tuple(asdict(signal) for signal in decision.signals),
+        signals=decision.signals,
         attempts=len(memory.attempts),
-        memory_problem=memory.problem,
+        log_problem=memory.problem,
     )
 
 
@@ -134,12 +164,12 @@ def tell_decision(project: Project, forge: Forge, folder: Path) -> DecideResult:
     NotFoundError
         If there is no decision in the folder.
     """
-    decided = read_json(folder / "decide.json")
-    reasons = tuple(str(reason) for reason in decided.get("reasons", []))[:1] or ("no reason was given",)
-    if decided.get("action") != "stop":
-        return DecideResult(passed=True, reasons=(*reasons, "nothing to tell"), action=str(decided.get("action")))
-    checked = read_json(folder / "check-data.json")
-    step = "drift" if checked.get("passed") is True else "check-data"
+    decided = read_result(folder / "decide.json", DecideResult)
+    reasons = decided.reasons[:1] or ("no reason was given",)
+    if decided.action != "stop":
+        return DecideResult(passed=True, reasons=(*reasons, "nothing to tell"), action=decided.action)
+    checked = read_result(folder / "check-data.json", CheckResult)
+    step = "drift" if checked.passed else "check-data"
     report = (folder / f"{step}.md").read_text(encoding="utf-8")
     body = refused_body(reasons[0], project.settings.drift.current, report)
     issue = forge.ensure_issue(data_topic(project.pipeline), refused_title(project.pipeline), body)
@@ -147,54 +177,59 @@ def tell_decision(project: Project, forge: Forge, folder: Path) -> DecideResult:
     return DecideResult(passed=False, reasons=(*reasons, told), action="stop", url=issue.url)
 
 
-def render_decide(result: DecideResult) -> str:
-    """Return the Markdown fragment of the step: what is done, and every signal."""
-    heads = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}
-    head = heads.get(result.action, "unknown")
-    rows = [
-        (signal["name"].replace("_", " "), signal["value"], signal["threshold"], signal["distance"], *_state(signal))
-        for signal in result.signals
-    ]
-    lines = [f"### Decision: {head}", "", f"{escape(result.reasons[0][0].upper() + result.reasons[0][1:])}.", ""]
-    lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
-    counted = "1 earlier attempt is" if result.attempts == 1 else f"{result.attempts} earlier attempts are"
-    known = f"{counted} known" + (f" ({result.memory_problem})" if result.memory_problem else "")
-    stands = f"The data stands at {policy_rules.told(result.at)}. " if result.at else ""
-    return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
-
-
-def _state(signal: Mapping[str, Any]) -> tuple[str, str]:
+def _state(signal: Signal) -> tuple[str, str]:
     """Return a signal's state and what there is to say about it."""
-    if signal["held_back"]:
-        return "held back", f"{signal['told']}; {signal['held_back']}"
-    if signal["threshold"] is None:
-        return "off", signal["told"]
-    state = "fires" if signal["fired"] else "quiet"
-    return ("not measured" if signal["value"] is None else state), signal["told"]
+    if signal.held_back:
+        return "held back", f"{signal.detail}; {signal.held_back}"
+    if signal.threshold is None:
+        return "off", signal.detail
+    state = "fires" if signal.fired else "quiet"
+    return ("not measured" if signal.value is None else state), signal.detail
 
 
 def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequence[Attempt]) -> tuple[Measured, Clock]:
     """Return what there is to decide on, and the data's clock."""
-    refused, drift = _findings(project)
-    if refused:  # then nothing is read from it, not even the time
-        return Measured(refused=refused, asked=asked), Clock("", 1.0)
+    refused_because, drift = _findings(project)
+    if refused_because:
+        return refused(refused_because, asked)
     known, fresh = _rows(project)
     target = project.params.data.target
-    clock = clock_of(known, fresh, project.params.data.time, project.settings)
-    labelled = fresh[fresh[target].notna()] if target in fresh.columns else fresh.iloc[:0]
-    measured = Measured(new_rows=len(labelled), drift=drift, asked=asked)
+    situation = Situation(
+        known=known,
+        fresh=fresh,
+        labelled=fresh[fresh[target].notna()] if target in fresh.columns else fresh.iloc[:0],
+        drift=drift,
+        holder=_holder(project, known),
+        champions=champions(project, git, "HEAD"),
+        attempts=attempts,
+        asked=asked,
+    )
+    return measure(situation, project.params, project.settings)
+
+
+def _holder(project: Project, known: pd.DataFrame) -> Holder | None:
     champion = champion_here(project)
     if champion is None:
-        return replace(measured, decay=Reading(None, "nobody holds the title")), clock
+        return None
     model = load_model_of(project, Dvc(project).pull_model("champion"))
-    held = champion.meta.get("holdout") or {}
-    return replace(
-        measured,
-        decay=decay(project, champion, model, known, labelled),
-        won_at=held.get("end") or str(len(model.trained_rows) + held.get("rows", 0)),
-        decayed_at=decayed_at(followed_up(project, git, "HEAD"), attempts),
-        champion=champion.pointer.md5,
-    ), clock
+    won_on = rows_won_on(project, champion, model, known)
+    return Holder(champion, _TeamModel(project, model), won_on, len(model.trained_rows))
+
+
+@dataclass(frozen=True)
+class _TeamModel:
+    """A model whose failures are told as those of the team's own code."""
+
+    project: Project
+    model: Model
+
+    @property
+    def classes(self) -> tuple[object, ...]:
+        return self.model.classes
+
+    def predict(self, frame: pd.DataFrame, /) -> FloatArray:
+        with self.project.team_code("asking the champion"):
+            return self.model.predict(frame)
 
 
 def _proposed(
@@ -223,24 +258,26 @@ def _findings(project: Project) -> tuple[str, Reading]:
         If a step was not run.
     ConflictError
         If the data check was one of other data.
+    DataError
+        If a result is malformed.
     """
-    checked = read_json(project.reports / "check-data.json")
-    if checked.get("source") != project.settings.drift.current:
+    checked = read_result(project.reports / "check-data.json", CheckResult)
+    if checked.source != project.settings.drift.current:
         raise ConflictError(
             "the last data check was not one of what arrived",
             where="reports/check-data.json",
-            why=f"it was of {checked.get('source')!r}",
+            why=f"it was of {checked.source!r}",
             fix="run `titlebout check-data --on current`, `titlebout drift` and this command, one after the other",
         )
-    if checked.get("passed") is not True:
-        return str(next(iter(checked.get("reasons", [])), "the data check did not pass")), Reading(None)
-    found = read_json(project.reports / "drift.json")
-    if found.get("verdict") == "structural":
-        return str(next(iter(found.get("reasons", [])), "other columns")), Reading(None)
-    if found.get("verdict") == "insufficient_data":
-        return "", Reading(None, str(next(iter(found.get("reasons", [])), "")))
+    if not checked.passed:
+        return next(iter(checked.reasons), "the data check did not pass"), Reading(None)
+    found = read_result(project.reports / "drift.json", DriftResult)
+    if found.verdict == "structural":
+        return next(iter(found.reasons), "other columns"), Reading(None)
+    if found.verdict == "insufficient_data":
+        return "", Reading(None, next(iter(found.reasons), ""))
     # What the champion hardly looks at is told, but is no reason to train another.
-    return "", drifted_in(decisive(found["columns"]))
+    return "", drifted_in(found.decisive)
 
 
 def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -6,7 +6,7 @@ Titles and bodies depend on nothing but what happened, so that saying the same a
 from collections.abc import Iterable
 
 from titlebout.core.markdown import cut, escape, table
-from titlebout.policy.rules import Attempt, told
+from titlebout.policy.rules import Attempt
 from titlebout.retraining.reason import Why
 
 SHOWN_ATTEMPTS = 10
@@ -67,7 +67,7 @@ def with_attempts(body: str, attempts: Iterable[Attempt], run_url: str | None) -
         Page of the workflow run.
     """
     newest = list(attempts)[: -SHOWN_ATTEMPTS - 1 : -1]
-    rows = [(told(one.at), one.reason.replace("_", " "), one.outcome) for one in newest]
+    rows = [(one.at.short, one.reason.replace("_", " "), one.outcome) for one in newest]
     lines = [body.rstrip(), "", "#### Attempts, the newest first", ""]
     lines += [table(["data up to", "reason", "outcome"], rows)]
     lines += [
@@ -80,7 +80,7 @@ def with_attempts(body: str, attempts: Iterable[Attempt], run_url: str | None) -
 def overtaken(attempt: Attempt, issue_url: str, body: str) -> str:
     """Return the text of a proposal after a later attempt did not win."""
     return (
-        f"> [!WARNING]\n> On data up to {told(attempt.at)} a challenger was tried again and did not win "
+        f"> [!WARNING]\n> On data up to {attempt.at.short} a challenger was tried again and did not win "
         f"({attempt.outcome}): {issue_url}\n> What follows rests on older data. Close this pull request unless you "
         f"have a reason to merge it.\n\n{body}"
     )

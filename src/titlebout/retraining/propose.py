@@ -4,17 +4,20 @@ Trains nothing, and trusts nothing that it did not check.
 """
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from titlebout.core.errors import ConfigError, PermissionRefusedError
 from titlebout.forge.client import Forge, PullRequest, PullRequestOutcome
-from titlebout.policy.attempts import compare, hand_in
+from titlebout.policy.attempts import compare, hand_in, log_ref
 from titlebout.policy.rules import OUTCOMES, Attempt
+from titlebout.repository.dvc import OnLine
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
-from titlebout.retraining.bundle import Handed
+from titlebout.retraining.bundle import Handed, unpack
 from titlebout.retraining.messages import lost_topic, overtaken, with_attempts
-from titlebout.retraining.retrain import RetrainResult
+from titlebout.retraining.reason import Why
+from titlebout.retraining.retrain import RetrainResult, retrain
 from titlebout.retraining.retrain_commit import (
     INPUTS_TRAILER,
     TRAILER,
@@ -27,6 +30,43 @@ from titlebout.retraining.retrain_commit import (
 logger = logging.getLogger(__name__)
 
 STATUS_CONTEXT = "titlebout/gate"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the outcome of a retraining is proposed.
+
+    Attributes
+    ----------
+    forge : Forge
+    run_url : str or None
+        Page of the workflow run, for the readers of an issue.
+    """
+
+    forge: Forge
+    run_url: str | None = None
+
+
+def retrain_and_propose(
+    project: Project,
+    why: Why,
+    bundle: Path | None,
+    on_line: OnLine | None,
+    git: Git,
+    destination: Destination | None,
+) -> RetrainResult:
+    """Attempt a retraining and, with a destination, propose its outcome; see :func:`retrain` and :func:`propose`."""
+    attempted = retrain(project, why, bundle, on_line, git)
+    if destination is None:
+        return attempted
+    handed = Handed(attempted.commit, log_ref(project.pipeline), attempted.title, attempted.body)
+    proposed = propose(project, destination.forge, handed, git, destination.run_url)
+    return proposed if attempted.commit else attempted.replace(url=proposed.url)
+
+
+def propose_bundle(project: Project, bundle: Path, git: Git, destination: Destination) -> RetrainResult:
+    """Propose what another job left in a bundle; see :func:`titlebout.retraining.bundle.unpack` and :func:`propose`."""
+    return propose(project, destination.forge, unpack(project, git, bundle), git, destination.run_url)
 
 
 def propose(
@@ -157,7 +197,7 @@ def _wanted(project: Project, message: str) -> PullRequest:
         base=project.settings.retrain.base,
         title=title,
         body=body,
-        labels=project.settings.retrain.labels,
+        labels=project.settings.retrain.pr_labels,
         evidence=trailer(message, INPUTS_TRAILER) or "",
     )
 

@@ -7,34 +7,41 @@ request's text. A second job, the only one with a write token, checks the commit
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from titlebout.core.errors import InconclusiveError
+from titlebout.core.errors import ExitCode, InconclusiveError
 from titlebout.core.markdown import escape
-from titlebout.core.results import StepResult, read_json
-from titlebout.data.columns import ROW_HASH_BITS, moment, row_hashes, timestamps
+from titlebout.core.results import StepResult, read_result
+from titlebout.data.columns import ROW_HASH_BITS, row_hashes, timestamps
 from titlebout.data.current import new_rows, read_current
-from titlebout.data.new_rows import Arrival, told
+from titlebout.data.moment import Moment, moment_of
+from titlebout.data.new_rows import Arrival, ArrivalCounts, describe
 from titlebout.data.tables import read_tables
-from titlebout.models.champion import allowed_paths, champion_here, crown
+from titlebout.gate.promotion import promote_challenger
+from titlebout.gate.report import EvaluateResult
+from titlebout.models.champion import allowed_paths, champion_here
 from titlebout.policy.attempts import log_ref, write_down
-from titlebout.policy.rules import OUTCOMES, Attempt, position
+from titlebout.policy.rules import OUTCOMES, Attempt
 from titlebout.repository.dvc import Dvc, OnLine
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.repository.subcommand import run_step
 from titlebout.retraining import retrain_commit
 from titlebout.retraining.bundle import Handed, pack
+from titlebout.retraining.decide import DecideResult
 from titlebout.retraining.messages import lost_body, lost_title
 from titlebout.retraining.reason import Why
+from titlebout.training.train import TrainResult
+
+Operation = Literal["none", "committed", "unchanged", "created", "updated", "declined"]
+Verdict = Literal["promote", "keep", "inconclusive", "data_refused", ""]
 
 
-@dataclass(frozen=True, kw_only=True)
 class RetrainResult(StepResult):
     """What came of a retraining attempt.
 
@@ -53,17 +60,28 @@ class RetrainResult(StepResult):
         Text of the pull request (Markdown), or of the issue that says why there is none.
     new_rows : int
         Rows that were added to the training data.
-    arrival : dict
-        What became of the rows that were read; as in the result of ``drift``.
-    evaluation : dict or None
-        The document of the gate.
+    arrival : ArrivalCounts or None
+        What became of the rows that were read.
+    evaluation : EvaluateResult or None
+        The result of ``evaluate``; None when nothing was compared.
     number, url : int or None, str
         The pull request, when a forge was asked; without one, `url` is that of the issue that says why.
     """
 
-    step: ClassVar[str] = "retrain"
-    operation: str
-    verdict: str
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "operation": "operation",
+        "verdict": "verdict",
+        "branch": "branch",
+        "number": "number",
+        "url": "url",
+        "head-sha": "commit",
+        "report": "report",
+    }
+
+    step: Literal["retrain"] = "retrain"
+    operation: Operation
+    verdict: Verdict
     reason: str
     branch: str
     base: str
@@ -71,10 +89,31 @@ class RetrainResult(StepResult):
     title: str = ""
     body: str = ""
     new_rows: int = 0
-    arrival: dict[str, Any] = field(default_factory=dict)
-    evaluation: dict[str, Any] | None = None
+    arrival: ArrivalCounts | None = None
+    evaluation: EvaluateResult | None = None
     number: int | None = None
     url: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        refused = ExitCode.DATA_REFUSED if self.verdict == "data_refused" else ExitCode.CHALLENGER_LOST
+        return ExitCode.OK if self.passed else refused
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        lines = [
+            f"### Retraining: {self.verdict.replace('_', ' ') or 'nothing new'}",
+            "",
+            *(f"{r[0].upper()}{r[1:]}." for r in self.reasons),
+        ]
+        if counts := describe(self.arrival) if self.arrival else "":
+            lines += ["", f"{counts}."]
+        if self.url:
+            lines += ["", self.url]
+        if self.body:
+            lines += ["", f"**{escape(self.title)}**", "", self.body]
+        return "\n".join(lines) + "\n"
 
 
 def retrain(
@@ -122,27 +161,11 @@ def retrain(
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
             outcome, holder = OUTCOMES.get(result.verdict, "lost"), champion.pointer.md5 if champion else ""
             write_down(git, project.pipeline, Attempt(at, why.reason, outcome, holder, key))
-        result = replace(result, arrival=arrival.to_dict())
+        result = result.replace(arrival=arrival.counts)
     log = log_ref(project.pipeline)
     if bundle is not None:
         pack(project, git, bundle, base, Handed(result.commit, log, result.title, result.body))
     return result
-
-
-def render_retrain(result: RetrainResult) -> str:
-    """Return the Markdown fragment of the step."""
-    lines = [
-        f"### Retraining: {result.verdict.replace('_', ' ') or 'nothing new'}",
-        "",
-        *(f"{r[0].upper()}{r[1:]}." for r in result.reasons),
-    ]
-    if said := told(result.arrival):
-        lines += ["", f"{said}."]
-    if result.url:
-        lines += ["", result.url]
-    if result.body:
-        lines += ["", f"**{escape(result.title)}**", "", result.body]
-    return "\n".join(lines) + "\n"
 
 
 def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: OnLine | None) -> RetrainResult:
@@ -153,15 +176,17 @@ def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: O
         "base": tree.output("rev-parse", "HEAD"),
         "new_rows": rows,
     }
-    trained = run_step(work, on_line, "train", "--no-fail")
-    if not trained["passed"]:
-        return _lost(work, why, "data_refused", trained, "train", common)
-    evaluation = run_step(work, on_line, "evaluate", "--no-fail", "--base", common["base"], f"--reason={why.reason}")
-    verdict = evaluation["verdict"]
+    trained = run_step(work, TrainResult, on_line, "train", "--no-fail")
+    if not trained.passed:
+        return _lost(work, why, "data_refused", trained, common)
+    options = ("--no-fail", "--base", common["base"], f"--reason={why.reason}")
+    evaluation = run_step(work, EvaluateResult, on_line, "evaluate", *options)
+    # The new rows can lead to the very model that is the champion; then it stays.
+    verdict = "keep" if evaluation.verdict == "unchanged" else evaluation.verdict
     if verdict != "promote":
-        return replace(_lost(work, why, verdict, evaluation, "evaluate", common), evaluation=evaluation)
+        return _lost(work, why, verdict, evaluation, common).replace(evaluation=evaluation)
     dvc = Dvc(work)
-    crown(work, dvc.pull_challenger(), evaluation)
+    promote_challenger(work, dvc.pull_challenger(), evaluation)
     dvc.push()
     title = retrain_commit.title(work, evaluation)
     body = retrain_commit.body(work, why, rows, _report(work, "evaluate"))
@@ -171,7 +196,7 @@ def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: O
     )
     return RetrainResult(
         passed=True,
-        reasons=tuple(evaluation["reasons"]),
+        reasons=evaluation.reasons,
         operation="committed",
         verdict=verdict,
         commit=commit,
@@ -182,28 +207,27 @@ def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: O
     )
 
 
-def _lost(
-    work: Project, why: Why, verdict: str, said: Mapping[str, Any], step: str, common: Mapping[str, Any]
-) -> RetrainResult:
+def _lost(work: Project, why: Why, verdict: Verdict, ended: StepResult, common: dict[str, Any]) -> RetrainResult:
     """Return the result of an attempt that proposes nothing, with what the step that ended it reports."""
     return RetrainResult(
         passed=False,
-        reasons=tuple(said["reasons"]),
+        reasons=ended.reasons,
         operation="none",
         verdict=verdict,
         title=lost_title(work.pipeline, verdict),
-        body=lost_body(why, common["new_rows"], verdict, _report(work, step)),
+        body=lost_body(why, common["new_rows"], verdict, _report(work, ended.step)),
         **common,
     )
 
 
-def _evidence(project: Project, reason: str, at: str) -> str:
+def _evidence(project: Project, reason: str, at: Moment) -> str:
     """Return what led to this attempt, folded away, if the reports that lie here are of it and not of an earlier one."""
     path = project.reports / "decide.json"
-    decided = read_json(path) if path.is_file() else {}
-    stood, stands = position(str(decided.get("at", ""))), position(at)
-    fitting = decided.get("action") == "attempt" and decided.get("reason") == reason
-    if not fitting or stood is None or stands is None or stood < stands:
+    if not path.is_file():
+        return ""
+    decided = read_result(path, DecideResult)
+    fitting = (decided.action, decided.reason) == ("attempt", reason)
+    if not fitting or decided.at is None or not decided.at.comparable(at) or decided.at < at:
         return ""
     found = {"decide": "The decision and every signal", "drift": "Drift: what differs, and since when"}
     texts = {
@@ -218,12 +242,12 @@ def _report(work: Project, step: str) -> str:
     return (work.reports / f"{step}.md").read_text(encoding="utf-8").strip()
 
 
-def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, str]:
+def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, Moment]:
     """Add the rows that arrived, are new and have their label as one more file, and track it.
 
     Returns
     -------
-    tuple of DataFrame, Arrival and str
+    tuple of DataFrame, Arrival and Moment
         The rows, what arrived, and where the data stands with them.
 
     Raises
@@ -252,13 +276,13 @@ def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, st
         raise InconclusiveError(
             f"{len(fresh)} new rows are too few to retrain on; the policy asks for {wanted}",
             where=where,
-            why=told(arrival.counts) or None,
+            why=describe(arrival.counts) or None,
             fix="wait for more data or labels, or lower retrain.min_new_rows in titlebout.toml",
         )
     fresh.to_parquet(_new_file(work, fresh), index=False, compression="zstd")
     dvc.add_data()
     # Rows that wait for their label are no part of the attempt, but the data stands where they are: `decide` says so, too.
-    return fresh, arrival, moment(known, arrival.rows, work.params.data.time)
+    return fresh, arrival, moment_of(known, arrival.rows, work.params.data.time)
 
 
 def _new_file(work: Project, fresh: pd.DataFrame) -> Path:

@@ -4,11 +4,10 @@ What it may touch is fixed here, so that the job that can write refuses whatever
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from titlebout.core.errors import ConflictError, UnsafeError
 from titlebout.core.markdown import escape, score
+from titlebout.gate.report import EvaluateResult
 from titlebout.models.champion import allowed_paths, champion_path, foreign_paths
 from titlebout.repository.dvc_files import parse_yaml
 from titlebout.repository.git import Git
@@ -101,10 +100,10 @@ def require_own_branch(git: Git, branch: str, base: str) -> str | None:
     return tip
 
 
-def title(project: Project, evaluation: Mapping[str, Any]) -> str:
+def title(project: Project, evaluation: EvaluateResult) -> str:
     """Return the pull request's title: what changes, in the primary metric."""
-    metric = str(evaluation["metric"]).replace("_", " ")
-    before, after = evaluation["champion_score"], evaluation["challenger_score"]
+    metric = evaluation.metric.replace("_", " ")
+    before, after = evaluation.champion_score, evaluation.challenger_score
     change = f"{score(before)} → {score(after)}" if before is not None else f"{score(after)}, the first champion"
     return f"Retrain {project.pipeline}: {metric} {change}"
 

@@ -1,13 +1,12 @@
 """Infer the role of each column of a table: target, time, id columns and features."""
 
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError
+from titlebout.core.results import Record
 from titlebout.data.columns import Column, column_kind
 from titlebout.data.tables import read_table
 
@@ -18,8 +17,7 @@ HOLDOUT_SHARE = 5  # the holdout is at most one fifth of the time span of the ta
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
 
 
-@dataclass(frozen=True)
-class Roles:
+class Roles(Record):
     """The columns of a table by role.
 
     Attributes
@@ -46,10 +44,6 @@ class Roles:
     categorical: tuple[str, ...]
     holdout_days: int
     notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the roles as plain values."""
-        return asdict(self)
 
 
 def read_roles(path: Path, target: str, task: str | None = None) -> tuple[pd.DataFrame, Roles]:
@@ -198,4 +192,4 @@ def _with_notes(roles: Roles, rows: int, drop: dict[str, str]) -> Roles:
     features_note = f"{len(roles.numeric)} numeric and {len(roles.categorical)} text columns are features"
     drop_notes = [f"{name!r} is left out: {why}" for name, why in drop.items()]
     notes = (f"{rows} rows, {roles.task} of {roles.target!r}", split_note, features_note, *drop_notes)
-    return Roles(**{**asdict(roles), "notes": notes})
+    return roles.replace(notes=notes)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Literal
 
 from titlebout.checks.suites import scaffold_suite
 from titlebout.core.errors import ConfigError, ConflictError, NotFoundError
@@ -24,9 +24,9 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
-from titlebout.scaffold.columns import read_roles
+from titlebout.scaffold.columns import Roles, read_roles
 from titlebout.scaffold.templates import EXAMPLE, EXAMPLE_PACKAGE
-from titlebout.settings.config import DataParams
+from titlebout.settings.params import DataParams
 
 EXAMPLE_TARGET = "late"
 EXAMPLE_INCOMING = "incoming/2013-03.parquet"
@@ -61,7 +61,6 @@ class Request:
     task: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
 class NewResult(StepResult):
     """What was generated.
 
@@ -75,13 +74,17 @@ class NewResult(StepResult):
         Commands, in order.
     """
 
-    step: ClassVar[str] = "new"
+    step: Literal["new"] = "new"
     path: str
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
 
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        lines = ["### New repository", "", f"{self.path}", *(f"- {escape(note)}" for note in self.notes)]
+        return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in self.next_steps)]) + "\n"
 
-@dataclass(frozen=True, kw_only=True)
+
 class AdoptResult(StepResult):
     """What became of the user's table.
 
@@ -89,14 +92,18 @@ class AdoptResult(StepResult):
     ----------
     pipeline, package : str
         Their new names.
-    roles : dict
-        See :class:`titlebout.scaffold.columns.Roles`.
+    roles : Roles
     """
 
-    step: ClassVar[str] = "adopt"
+    step: Literal["adopt"] = "adopt"
     pipeline: str
     package: str
-    roles: dict[str, Any]
+    roles: Roles
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        lines = [f"### Your data in pipeline {self.pipeline}", "", *(f"- {escape(note)}" for note in self.reasons)]
+        return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in (*_FIRST_STEPS, *_OWN_STEPS))]) + "\n"
 
 
 def new(request: Request, *, ask: bool = False) -> NewResult:
@@ -130,12 +137,6 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
     return NewResult(passed=True, reasons=(f"generated {target}",), path=str(target), notes=notes, next_steps=steps)
 
 
-def render_new(result: NewResult) -> str:
-    """Return the Markdown fragment of the command."""
-    lines = ["### New repository", "", f"{result.path}", *(f"- {escape(note)}" for note in result.notes)]
-    return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in result.next_steps)]) + "\n"
-
-
 def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult:
     """Put the user's own table in the place of the flights example.
 
@@ -167,13 +168,7 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
     _take_data(project.root, data, name)
-    return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles.to_dict())
-
-
-def render_adopt(result: AdoptResult) -> str:
-    """Return the Markdown fragment of the command."""
-    lines = [f"### Your data in pipeline {result.pipeline}", "", *(f"- {escape(note)}" for note in result.reasons)]
-    return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in (*_FIRST_STEPS, *_OWN_STEPS))]) + "\n"
+    return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles)
 
 
 def _own_table(request: Request) -> tuple[Path, str, str | None] | None:

@@ -11,17 +11,17 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
-
-import yaml
+from typing import ClassVar, Literal
 
 from titlebout.core.errors import NotFoundError
 from titlebout.core.markdown import code, escape, number, table
 from titlebout.core.process import run
 from titlebout.core.results import StepResult
+from titlebout.core.yaml_text import to_yaml
 from titlebout.models.loading import load_model_of
+from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.serving.library import copy_library
 from titlebout.serving.requirements import serving_requirements
@@ -78,7 +78,6 @@ CMD ["bentoml", "serve", "/app/bento", "--host", "0.0.0.0", "--port", "3000"]
 """
 
 
-@dataclass(frozen=True, kw_only=True)
 class PackageResult(StepResult):
     """What was packaged, and how it answered.
 
@@ -100,7 +99,16 @@ class PackageResult(StepResult):
         How the image was built, or why none was.
     """
 
-    step: ClassVar[str] = "package"
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {
+        "tag": "tag",
+        "bento": "bento",
+        "model-sha256": "model_sha256",
+        "image": "image",
+        "report": "report",
+    }
+
+    step: Literal["package"] = "package"
     tag: str
     model_sha256: str
     bento: str
@@ -111,8 +119,47 @@ class PackageResult(StepResult):
     image: str | None
     image_note: str
 
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        rows = [
+            ("Bento", code(self.bento)),
+            ("One file", escape(f"{self.archive} ({number(self.size_bytes / 1e3)} kB)")),
+            ("Model (SHA-256)", code(self.model_sha256)),
+            ("Golden rows", self.golden_rows),
+            ("Largest difference", self.max_difference),
+            ("Image", code(self.image) if self.image else escape(self.image_note)),
+        ]
+        return f"### Package: {escape(self.tag)}\n\n{escape(self.reasons[0])}.\n\n{table(('', ''), rows)}"
 
-def package(project: Project, model_folder: Path, *, image: bool = False, base: str = BASE_IMAGE) -> PackageResult:
+
+def package(project: Project, which: str = "champion", *, image: bool = False) -> PackageResult:
+    """Package the champion or the challenger; see :func:`package_folder`.
+
+    Parameters
+    ----------
+    project : Project
+        Repository with the team's code and the locks.
+    which : {"champion", "challenger"}
+        Model to package.
+    image : bool
+        Also build a container image, on ``package.base_image`` of the settings.
+
+    Raises
+    ------
+    NotFoundError
+        If the model does not exist.
+    UnsafeError
+        If the weights do not match their manifest, or the bento does not start or fails the smoke test.
+    ProcessError
+        If BentoML or the image builder fails.
+    """
+    base = project.settings.package.base_image or BASE_IMAGE
+    return package_folder(project, Dvc(project).pull_model(which), image=image, base=base)
+
+
+def package_folder(
+    project: Project, model_folder: Path, *, image: bool = False, base: str = BASE_IMAGE
+) -> PackageResult:
     """Build a bento, run a smoke test of it over HTTP, and move it to ``build/``.
 
     Parameters
@@ -163,19 +210,6 @@ def package(project: Project, model_folder: Path, *, image: bool = False, base: 
     )
 
 
-def render_package(result: PackageResult) -> str:
-    """Return the Markdown report."""
-    rows = [
-        ("Bento", code(result.bento)),
-        ("One file", escape(f"{result.archive} ({number(result.size_bytes / 1e3)} kB)")),
-        ("Model (SHA-256)", code(result.model_sha256)),
-        ("Golden rows", result.golden_rows),
-        ("Largest difference", result.max_difference),
-        ("Image", code(result.image) if result.image else escape(result.image_note)),
-    ]
-    return f"### Package: {escape(result.tag)}\n\n{escape(result.reasons[0])}.\n\n{table(('', ''), rows)}"
-
-
 def _name(project: Project) -> str:
     """Return the name of the service: that of the project, with the pipeline appended if it is not the default one."""
     settings = project.settings.project
@@ -200,7 +234,7 @@ def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, sc
         "labels": {"model_sha256": sha256},
         "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
     }
-    (stage / "bentofile.yaml").write_text(yaml.safe_dump(bentofile), encoding="utf-8")
+    (stage / "bentofile.yaml").write_text(to_yaml(bentofile), encoding="utf-8")
     command = [sys.executable, "-m", "bentoml", "build", "--version", version, str(stage)]
     run(command, cwd=scratch, env=_environment(scratch))
     bento = scratch / "bentoml" / "bentos" / name / version

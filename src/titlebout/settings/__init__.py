@@ -1,1 +1,1 @@
-"""titlebout.toml and params.yaml, read and checked."""
+"""The configuration files titlebout.toml and params.yaml: one module per table, and one typed reader."""

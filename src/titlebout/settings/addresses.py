@@ -1,4 +1,4 @@
-"""Where sources are: addresses with secrets that only the environment knows, and what may be shown of them."""
+"""Addresses of data sources: secrets are filled in from environment variables and never shown."""
 
 import os
 import re
@@ -15,16 +15,16 @@ _SECRET_OPTION = re.compile(r"([?&][\w-]*(?:password|secret|token|sig|signature|
 
 @dataclass(frozen=True)
 class Address:
-    """Where a source is; only what was written down is ever shown, never what the environment filled in.
+    """Address of a data source, as configured and with the values of environment variables.
 
     Attributes
     ----------
     written : str
-        As in ``titlebout.toml``.
+        Address as configured in ``titlebout.toml``, with ``${NAME}`` for secrets; the only form to show.
     url : str
-        With the values of the variables.
+        Address with the values of the environment variables.
     filled : tuple of (str, str)
-        Those values and what stands for them, the longest first.
+        Each value and the placeholder ``${NAME}`` that replaces it in messages, the longest value first.
     """
 
     written: str
@@ -32,34 +32,35 @@ class Address:
     filled: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def masked(self, text: str) -> str:
-        """Return a text of another program without what only the environment knows."""
+        """Return a message of another program with secret values replaced by their placeholders."""
         for value, name in self.filled:
             text = text.replace(value, name)
         return without_passwords(text)
 
 
 def address(written: str, key: str) -> Address:
-    """Fill ``${NAME}`` in from the environment; in the user part of a URL the values are percent-encoded.
+    """Replace each ``${NAME}`` in an address by the environment variable NAME.
 
     Parameters
     ----------
     written : str
+        Address as configured. Values in the user and password part of a URL are percent-encoded.
     key : str
-        Where it is written, for the reader.
+        Configuration key of the address, for error messages.
 
     Raises
     ------
     ConfigError
-        If a variable is not set, or a password stands in the file.
+        If an environment variable is not set, or the file contains a password.
     """
     where = f"{SETTINGS_FILE}: {key}"
     password = _PASSWORD.search(written)
     if password and not _VARIABLE.search(password[2]):
         raise ConfigError(
-            f"a password stands in {SETTINGS_FILE}",
+            f"{SETTINGS_FILE} contains a password",
             where=where,
-            why="the file is in git, where everybody who can read the repository finds it",
-            fix="change the password, write ${NAME} in its place, and set that variable in the environment",
+            why="the file is tracked by git, so everyone with read access to the repository can see the password",
+            fix="change the password, replace it by ${NAME} in the file, and set the environment variable NAME",
         )
     values = {name: os.environ.get(name, "") for name in _VARIABLE.findall(written)}  # noqa: TID251 - this module may
     unset = sorted(name for name, value in values.items() if not value)
@@ -67,7 +68,7 @@ def address(written: str, key: str) -> Address:
         raise ConfigError(
             f"the environment variable {unset[0]} is not set",
             where=where,
-            fix=f"export {unset[0]} on this machine; in a workflow, set it from a secret in the step's env",
+            fix=f"export {unset[0]} in your shell; in a workflow, set it from a secret under env of the step",
         )
     user, at, rest = written.rpartition("@")
     url = _VARIABLE.sub(lambda found: quote(values[found[1]], safe=""), user) + at
@@ -77,5 +78,5 @@ def address(written: str, key: str) -> Address:
 
 
 def without_passwords(text: str) -> str:
-    """Return a text with the passwords and signatures of URLs in it replaced by asterisks."""
+    """Return a text with the passwords and signatures of its URLs replaced by asterisks."""
     return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))

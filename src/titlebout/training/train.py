@@ -2,28 +2,27 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray
-from titlebout.core.errors import ExitCode, InconclusiveError
+from titlebout.core.errors import DataRefusedError, ExitCode, InconclusiveError
 from titlebout.core.results import SCHEMA_VERSION, StepResult, read_json, write_json
 from titlebout.data.columns import column_kind, timestamps
 from titlebout.data.holdout import labelled, require_no_overlap, split, target_values
 from titlebout.metrics.catalogue import row_losses, scores
 from titlebout.models import loading
 from titlebout.models.artifact import Trained, inputs, predict, save_model
-from titlebout.repository.dvc import Dvc, OnLine, StageFailedError
+from titlebout.repository.dvc import Dvc, OnLine
 from titlebout.repository.project import Project
 from titlebout.training.window import Window, choose
 
 
-@dataclass(frozen=True, kw_only=True)
 class TrainResult(StepResult):
     """What `titlebout train` did.
 
@@ -39,12 +38,27 @@ class TrainResult(StepResult):
         The model's own scores on the holdout.
     """
 
-    step: ClassVar[str] = "train"
+    written: ClassVar[bool] = True
+    output_fields: ClassVar[Mapping[str, str]] = {"changed": "changed", "stages": "ran", "report": "report"}
+
+    step: Literal["train"] = "train"
     changed: bool = False
     ran: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     challenger: str = ""
     metrics: dict[str, float] | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.OK if self.passed else ExitCode.DATA_REFUSED
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        lines = ["### Training", "", f"{self.reasons[0].capitalize()}." if self.reasons else ""]
+        lines += [f"- ran: {', '.join(self.ran) or 'nothing'}", f"- up to date: {', '.join(self.skipped) or 'nothing'}"]
+        lines += [f"- {name} on the holdout: {value:.4f}" for name, value in (self.metrics or {}).items()]
+        return "\n".join(lines) + "\n"
 
 
 def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
@@ -58,15 +72,13 @@ def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
 
     Raises
     ------
-    StageFailedError
-        If a stage fails for another reason than refused data.
+    TitleboutError
+        If a stage fails for another reason than refused data: the error of the stage.
     """
     dvc = Dvc(project)
     try:
         done = dvc.reproduce(on_line)
-    except StageFailedError as error:
-        if error.exit_code is not ExitCode.DATA_REFUSED:
-            raise
+    except DataRefusedError as error:
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
     pointer = dvc.challenger_pointer()
     changed = "train" in done.ran
@@ -82,14 +94,6 @@ def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
         challenger=pointer.md5 if pointer else "",
         metrics=_metrics(project),
     )
-
-
-def render_train(result: TrainResult) -> str:
-    """Return the Markdown fragment of the step."""
-    lines = ["### Training", "", f"{result.reasons[0].capitalize()}." if result.reasons else ""]
-    lines += [f"- ran: {', '.join(result.ran) or 'nothing'}", f"- up to date: {', '.join(result.skipped) or 'nothing'}"]
-    lines += [f"- {name} on the holdout: {value:.4f}" for name, value in (result.metrics or {}).items()]
-    return "\n".join(lines) + "\n"
 
 
 def prepare(project: Project) -> dict[str, Any]:

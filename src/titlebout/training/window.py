@@ -15,7 +15,7 @@ import pandas as pd
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
 from titlebout.data.columns import timestamps
-from titlebout.settings.config import Params
+from titlebout.settings.params import Params
 
 MIN_ROWS = 30  # to fit and to score on; with fewer, all rows are used
 

@@ -1,7 +1,5 @@
 """A backtest's parts: how the past is cut, what a difference is worth, and what is said about it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlebout.backtest.backtest import Plan, cut
-from titlebout.backtest.report import BacktestResult, Period, page, paired, render_backtest, summaries, supported
-from titlebout.backtest.simulation import CONTENDERS, Season, Turn
+from titlebout.backtest.report import BacktestResult, Period, page, paired, summaries, supported
+from titlebout.backtest.simulation import CONTENDERS, PeriodOutcome, Season
 from titlebout.core.errors import ConfigError, InconclusiveError
-from titlebout.settings.config import Settings
+from titlebout.settings.settings import Settings
 
 SETTINGS = Settings.model_validate(
     {
@@ -32,7 +30,8 @@ def hourly(rows: int, shuffled: bool = False) -> pd.DataFrame:
 
 def season(name: str, losses: list[float], rows: int = 100, attempts: int = 0) -> Season:
     turns = [
-        Turn(f"week {at}", rows, loss, "attempt" if at < attempts else "nothing") for at, loss in enumerate(losses)
+        PeriodOutcome(name=f"week {at}", rows=rows, loss=loss, decision="attempt" if at < attempts else "nothing")
+        for at, loss in enumerate(losses)
     ]
     return Season(name, tuple(turns))
 
@@ -40,7 +39,7 @@ def season(name: str, losses: list[float], rows: int = 100, attempts: int = 0) -
 def played(**losses: list[float]) -> BacktestResult:
     attempts = {"never": 0, "every": 6, "titlebout": 2, "any_drift": 4}
     found = summaries([(BY[name], season(name, given, attempts=attempts[name])) for name, given in losses.items()])
-    periods = tuple(Period(turn.name, turn.rows) for turn in found[0].turns)
+    periods = tuple(Period(name=turn.name, rows=turn.rows) for turn in found[0].outcomes)
     return BacktestResult(
         passed=True,
         reasons=supported(found, "log_loss"),
@@ -120,7 +119,7 @@ def test_a_length_that_cannot_be_used_is_a_usage_error(every: str, time: str) ->
 
 def test_a_paired_difference_has_the_standard_error_of_a_mean() -> None:
     one, other = [0.5, 0.7, 0.4, 0.6], [0.6, 0.65, 0.55, 0.62]
-    mean, se = paired(season("a", one).turns, season("b", other).turns)
+    mean, se = paired(season("a", one).outcomes, season("b", other).outcomes)
 
     difference = np.subtract(one, other)
     assert mean == pytest.approx(difference.mean())
@@ -128,8 +127,8 @@ def test_a_paired_difference_has_the_standard_error_of_a_mean() -> None:
 
 
 def test_a_period_of_many_rows_counts_more() -> None:
-    one, other = season("a", [0.5, 0.7]).turns, season("b", [0.6, 0.6]).turns
-    one, other = ((replace(turns[0], rows=300), turns[1]) for turns in (one, other))
+    one, other = season("a", [0.5, 0.7]).outcomes, season("b", [0.6, 0.6]).outcomes
+    one, other = ((turns[0].replace(rows=300), turns[1]) for turns in (one, other))
 
     assert paired(one, other)[0] == pytest.approx((3 * -0.1 + 0.1) / 4)
 
@@ -171,11 +170,11 @@ def test_one_period_has_no_error_and_tells_nothing_apart() -> None:
         "1 period cannot tell the policies apart: even 'never' (0.1000 more, nobody knows how certain)"
         in result.reasons[0]
     )
-    assert "| `every` | 1 | 0 | 0.4000 | -0.1000 |" in render_backtest(result)
+    assert "| `every` | 1 | 0 | 0.4000 | -0.1000 |" in result.to_markdown()
 
 
 def test_the_table_has_a_line_per_policy() -> None:
-    text = render_backtest(played(never=[0.5, 0.7, 0.6], every=[0.4, 0.6, 0.51]))
+    text = played(never=[0.5, 0.7, 0.6], every=[0.4, 0.6, 0.51]).to_markdown()
 
     assert "3 periods, week 0 to week 2, after a start of 1,000 rows." in text
     assert "| `never` | 0 | 0 | 0.6000 | - | week 1: 0.7000 | 0.0 |" in text
@@ -184,9 +183,9 @@ def test_the_table_has_a_line_per_policy() -> None:
 
 def test_names_from_the_data_do_nothing_on_the_page_or_in_the_table() -> None:
     result = played(never=[0.5, 0.7, 0.6], titlebout=[0.4, 0.6, 0.5])
-    nasty = replace(result, periods=(replace(result.periods[0], name=NASTY, refused=NASTY), *result.periods[1:]))
+    nasty = result.replace(periods=(result.periods[0].replace(name=NASTY, refused=NASTY), *result.periods[1:]))
 
-    whole, text = page(nasty), render_backtest(nasty)
+    whole, text = page(nasty), nasty.to_markdown()
     assert "<script" not in whole
     assert "&lt;script&gt;" in whole
     assert text.count("\\<script\\>") == 3

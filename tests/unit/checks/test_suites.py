@@ -12,7 +12,7 @@ import pytest
 from titlebout.checks.suites import Expectation, load_suite, scaffold_suite
 from titlebout.core.errors import ConfigError, DataError, NotFoundError
 from titlebout.data.canonical import canonical, canonical_kwargs
-from titlebout.settings.config import DataParams
+from titlebout.settings.params import DataParams
 
 ROLES = DataParams(task="classification", target="late", time="when")
 

@@ -1,4 +1,4 @@
-"""Text from strangers in Markdown: whatever it says, it is shown and does nothing."""
+"""Untrusted text in Markdown is shown as it is and has no effect."""
 
 import re
 import unicodedata
@@ -50,56 +50,56 @@ markdown_like = st.lists(
 anything = st.one_of(st.sampled_from(NASTY), markdown_like, st.text())
 
 
-def flat(tokens: list[Token]) -> Iterator[Token]:
+def flatten(tokens: list[Token]) -> Iterator[Token]:
     for token in tokens:
         yield token
-        yield from flat(token.children or [])
+        yield from flatten(token.children or [])
 
 
-def kinds(markdown: str) -> set[str]:
-    return {token.type for token in flat(PARSER.parse(markdown))}
+def token_types(markdown: str) -> set[str]:
+    return {token.type for token in flatten(PARSER.parse(markdown))}
 
 
-def shown(markdown: str) -> str:
-    leaves = [t.content for t in flat(PARSER.parse(markdown)) if t.type in {"text", "text_special", "code_inline"}]
+def rendered_text(markdown: str) -> str:
+    tokens = flatten(PARSER.parse(markdown))
+    leaves = [token.content for token in tokens if token.type in {"text", "text_special", "code_inline"}]
     return "".join(leaves).replace("\u200b", "")
 
 
-def plain(text: str) -> str:
+def without_invisible(text: str) -> str:
     kept = (c for c in text if c.isspace() or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
     return " ".join("".join(kept).split())
 
 
 @pytest.mark.parametrize("text", NASTY)
 @given(around=st.sampled_from(["{}", "## {}", "- {}", "see {} there"]))
-def test_nasty_text_is_only_text(text: str, around: str) -> None:
-    found = kinds(around.format(escape(text)))
-    assert found <= {
+def test_hostile_text_parses_as_text_only(text: str, around: str) -> None:
+    assert token_types(around.format(escape(text))) <= {
         "inline", "text", "text_special", "paragraph_open", "paragraph_close", "heading_open", "heading_close",
         "bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close",
     }  # fmt: skip
 
 
 @given(anything)
-def test_any_text_is_shown_as_it_is(text: str) -> None:
+def test_escaped_text_renders_as_the_original(text: str) -> None:
     escaped = escape(text)
     assert "\n" not in escaped
-    assert kinds(escaped) <= {"inline", "text", "text_special", "paragraph_open", "paragraph_close"}
-    assert shown(escaped) == plain(text)
+    assert token_types(escaped) <= {"inline", "text", "text_special", "paragraph_open", "paragraph_close"}
+    assert rendered_text(escaped) == without_invisible(text)
 
 
 @given(anything)
 @example("`")
 @example(" ` a")
-def test_code_is_one_span_with_the_text(text: str) -> None:
+def test_code_renders_as_one_span_with_the_text(text: str) -> None:
     span = code(text)
     assert "\n" not in span
-    assert kinds(span) <= {"inline", "text", "text_special", "code_inline", "paragraph_open", "paragraph_close"}
-    assert shown(span) == plain(text)
+    assert token_types(span) <= {"inline", "text", "text_special", "code_inline", "paragraph_open", "paragraph_close"}
+    assert rendered_text(span) == without_invisible(text)
 
 
 @given(st.lists(st.tuples(anything, anything.map(code)), max_size=4))
-def test_no_cell_leaves_its_table(rows: list[tuple[str, Markdown]]) -> None:
+def test_no_cell_breaks_its_table(rows: list[tuple[str, Markdown]]) -> None:
     tokens = PARSER.parse("before\n\n" + table(["a|b", "`c`"], rows) + "\nafter")
     paragraph = ["paragraph_open", "inline", "paragraph_close"]
     outside = [token.type for token in tokens if token.level == 0 or (token.type == "inline" and token.level == 1)]
@@ -110,19 +110,19 @@ def test_no_cell_leaves_its_table(rows: list[tuple[str, Markdown]]) -> None:
 
 @pytest.mark.parametrize("text", [*NASTY, "GH-1", "gh-1", "WWW.evil.example"])
 @given(more=anything)
-def test_nothing_is_left_that_github_would_link(text: str, more: str) -> None:
+def test_escaped_text_has_nothing_that_github_would_link(text: str, more: str) -> None:
     escaped = escape(text + more)
     assert not re.search(r"[@#](?!\u200b)", escaped)
     assert not re.search(r"\bgh-\d|www\.|(?<!\\)://", escaped, re.IGNORECASE)
 
 
 @given(anything)
-def test_escaped_text_can_always_be_written(text: str) -> None:
+def test_escaped_text_can_be_encoded_as_utf8(text: str) -> None:
     escape(text).encode("utf-8")
     code(text).encode("utf-8")
 
 
-def test_table_cells_are_formatted_by_what_they_are() -> None:
+def test_table_cells_are_formatted_by_type() -> None:
     assert table(
         ["n", "x", "flag", "safe"], [[82002, 0.12345, True, Markdown("**b**")], [None, float("nan"), "a|b", 0]]
     ) == (
@@ -138,12 +138,12 @@ def test_table_cells_are_formatted_by_what_they_are() -> None:
         (float("nan"), "-"), (None, "-"),
     ],
 )  # fmt: skip
-def test_numbers_are_short(value: float | None, expected: str) -> None:
+def test_numbers_have_three_significant_digits(value: float | None, expected: str) -> None:
     assert number(value) == expected
 
 
 @given(st.text(), st.integers(1, 20))
-def test_cut_text_keeps_its_limit_and_says_so(text: str, limit: int) -> None:
+def test_truncated_text_has_at_most_the_limit_and_an_ellipsis(text: str, limit: int) -> None:
     short = cut(text, limit)
     assert len(short) <= limit
     assert short == text if len(text) <= limit else short == text[: limit - 1] + "…"

@@ -1,16 +1,16 @@
-"""The reasons of a retraining are the same words everywhere."""
+"""Settings and workflows use the same names of retraining reasons."""
 
 from pathlib import Path
 
 import yaml
 
 from titlebout.core.names import REASONS
-from titlebout.settings.config import RulesSettings
+from titlebout.settings.gate import RulesSettings
 
 WORKFLOWS = Path(__file__).parents[3] / "cookiecutter" / "{{cookiecutter.project_slug}}" / ".github" / "workflows"
 
 
-def test_every_reason_of_a_retraining_has_a_rule() -> None:
+def test_every_retraining_reason_has_a_gate_rule() -> None:
     assert set(RulesSettings.model_fields) == {"change", *REASONS}
 
 

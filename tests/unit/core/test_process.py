@@ -1,4 +1,4 @@
-"""Child processes: told as they were, and never outliving the command that started them."""
+"""Child processes: exact output, and no descendant that outlives the command."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ import pytest
 from titlebout.core import process
 from titlebout.core.errors import NotFoundError, TemporaryError
 
-# A parent that starts a child of its own, which ignores polite requests; both write their ids down.
+# A parent that starts a child of its own, which ignores SIGTERM; the parent writes both process ids to a file.
 FAMILY = """
 import os, pathlib, signal, subprocess, sys, time
 grandchild = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -31,15 +31,16 @@ def python(script: str, *arguments: str) -> list[str]:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process runs; one that is dead and only waits to be buried does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def family(path: Path, patience: float = 10) -> list[int]:
-    deadline = time.monotonic() + patience
+def family(path: Path, timeout: float = 10) -> list[int]:
+    """Wait for the ids of the parent and its child."""
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if path.exists() and (pids := path.read_text().split()):
             return [int(pid) for pid in pids]
@@ -52,20 +53,20 @@ def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE_SECONDS", 0.3)
 
 
-def test_output_and_errors_come_back_apart() -> None:
+def test_output_and_errors_are_returned_separately() -> None:
     completed = process.run(python("import sys; print('out'); print('err', file=sys.stderr)"))
 
     assert (completed.returncode, completed.stdout, completed.stderr) == (0, "out\n", "err\n")
 
 
-def test_no_shell_reads_the_arguments() -> None:
+def test_arguments_are_not_interpreted_by_a_shell() -> None:
     nasty = "$(touch pwned); `touch pwned` && > pwned"
     completed = process.run(python("import sys; print(sys.argv[1])", nasty))
 
     assert completed.stdout == nasty + "\n"
 
 
-def test_a_failure_is_told_with_its_command_its_code_and_its_last_lines() -> None:
+def test_a_failure_has_its_command_exit_code_and_last_lines() -> None:
     script = "import sys; [print(i, file=sys.stderr) for i in range(100)]; sys.exit(3)"
 
     with pytest.raises(process.ProcessError, match="ended with exit code 3") as caught:
@@ -76,30 +77,30 @@ def test_a_failure_is_told_with_its_command_its_code_and_its_last_lines() -> Non
     assert caught.value.completed.returncode == 3
 
 
-def test_a_silent_failure_says_that_it_was_silent() -> None:
+def test_a_failure_without_output_says_so() -> None:
     with pytest.raises(process.ProcessError) as caught:
         process.run(["false"])
 
-    assert caught.value.why == "it said nothing"
+    assert caught.value.why == "it wrote no output"
 
 
-def test_without_check_a_failure_is_only_a_return_code() -> None:
+def test_without_check_a_failure_is_a_return_code() -> None:
     assert process.run(["false"], check=False).returncode == 1
 
 
-def test_a_program_that_is_not_there_is_not_found() -> None:
+def test_a_missing_program_is_a_not_found_error() -> None:
     with pytest.raises(NotFoundError, match="cannot start titlebout-no-such-program"):
         process.run(["titlebout-no-such-program"])
 
 
-def test_bytes_that_are_no_utf8_are_shown_and_not_fatal() -> None:
+def test_invalid_utf8_becomes_replacement_characters() -> None:
     script = "import sys; sys.stdout.buffer.write(b'caf\\xe9\\n'); sys.stderr.buffer.write(b'\\xff\\n')"
     completed = process.run(python(script))
 
     assert (completed.stdout, completed.stderr) == ("caf\N{REPLACEMENT CHARACTER}\n", "\N{REPLACEMENT CHARACTER}\n")
 
 
-def test_children_speak_utf8_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_use_utf8_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C")
 
     assert process.run(python("print('Ålesund')")).stdout == "Ålesund\n"
@@ -110,20 +111,20 @@ def test_lines_arrive_while_the_child_runs(option: str, stream: str) -> None:
     script = (
         f"import sys, time\nfor word in ('one', 'two'): print(word, file=sys.{stream}, flush=True); time.sleep(0.5)"
     )
-    heard: list[tuple[str, float]] = []
-    watch: dict[str, Any] = {option: lambda line: heard.append((line, time.monotonic()))}
+    received: list[tuple[str, float]] = []
+    callback: dict[str, Any] = {option: lambda line: received.append((line, time.monotonic()))}
 
-    completed = process.run(python(script), **watch)
+    completed = process.run(python(script), **callback)
 
-    (first, at), (second, later) = heard
+    (first, first_time), (second, second_time) = received
     assert (first, second) == ("one", "two")
-    assert later - at > 0.3
+    assert second_time - first_time > 0.3
     assert getattr(completed, stream) == "one\ntwo\n"
 
 
-def test_a_watcher_that_fails_does_not_stop_the_child(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_progress_callback_does_not_stop_the_child(caplog: pytest.LogCaptureFixture) -> None:
     def broken_pipe(line: str) -> None:
-        raise BrokenPipeError(f"nobody reads {line!r}")
+        raise BrokenPipeError(f"cannot write {line!r}")
 
     script = "import sys\nfor i in range(50_000): print('a long enough line', file=sys.stderr)"
     completed = process.run(python(script), on_line=broken_pipe, timeout=30)
@@ -132,17 +133,17 @@ def test_a_watcher_that_fails_does_not_stop_the_child(caplog: pytest.LogCaptureF
     assert len(caplog.records) == 1
 
 
-def test_much_output_on_both_streams_does_not_block() -> None:
+def test_large_output_on_both_streams_does_not_block() -> None:
     script = "import sys\nfor i in range(20_000): print('x' * 50); print('y' * 50, file=sys.stderr)"
     completed = process.run(python(script), timeout=30)
 
     assert len(completed.stdout) == len(completed.stderr) == 51 * 20_000
 
 
-def test_a_child_waits_for_no_input() -> None:
+def test_a_child_reads_empty_input() -> None:
     reading, writing = os.pipe()
     saved = os.dup(0)
-    os.dup2(reading, 0)  # as at a terminal where nobody types
+    os.dup2(reading, 0)  # like a terminal without input
     try:
         completed = process.run(python("import sys; print(repr(sys.stdin.read()))"), timeout=10)
     finally:
@@ -153,15 +154,15 @@ def test_a_child_waits_for_no_input() -> None:
     assert completed.stdout == "''\n"
 
 
-def test_what_takes_too_long_is_ended_with_all_its_descendants(tmp_path: Path) -> None:
-    with pytest.raises(TemporaryError, match="did not end within 1 seconds") as caught:
+def test_a_timeout_terminates_all_descendants(tmp_path: Path) -> None:
+    with pytest.raises(TemporaryError, match="did not finish within 1 seconds") as caught:
         process.run(python(FAMILY, str(tmp_path / "pids"), "quiet", "stay"), timeout=1)
 
     assert caught.value.exit_code == 75
     assert not any(alive(pid) for pid in family(tmp_path / "pids"))
 
 
-def test_an_interrupt_ends_all_descendants(tmp_path: Path) -> None:
+def test_an_interrupt_terminates_all_descendants(tmp_path: Path) -> None:
     path = tmp_path / "pids"
     threading.Thread(target=lambda: (family(path), os.kill(os.getpid(), signal.SIGINT))).start()
 
@@ -171,7 +172,7 @@ def test_an_interrupt_ends_all_descendants(tmp_path: Path) -> None:
     assert not any(alive(pid) for pid in family(path))
 
 
-def test_an_error_while_a_child_runs_ends_all_descendants(tmp_path: Path) -> None:
+def test_an_error_while_a_child_runs_terminates_all_descendants(tmp_path: Path) -> None:
     path = tmp_path / "pids"
 
     def fail() -> None:
@@ -185,8 +186,8 @@ def test_an_error_while_a_child_runs_ends_all_descendants(tmp_path: Path) -> Non
     assert not any(alive(pid) for pid in family(path))
 
 
-def test_a_descendant_that_outlives_its_parent_is_ended_too(tmp_path: Path) -> None:
-    """It holds the pipes open: whoever waits for their end would wait for it."""
+def test_a_descendant_that_outlives_its_parent_is_terminated(tmp_path: Path) -> None:
+    """It holds the pipes open, so that reading them to their end would block."""
     began = time.monotonic()
     completed = process.run(python(FAMILY, str(tmp_path / "pids"), "leave"), timeout=20)
 
@@ -195,23 +196,23 @@ def test_a_descendant_that_outlives_its_parent_is_ended_too(tmp_path: Path) -> N
     assert not any(alive(pid) for pid in family(tmp_path / "pids"))
 
 
-def test_dead_descendants_that_nobody_buries_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a container the first process is often one that does not care for orphans."""
+def test_zombie_descendants_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container, process 1 often does not reap orphans."""
     monkeypatch.setattr(process, "GRACE_SECONDS", 20.0)
     script = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
-    become_first = ctypes.CDLL(None).prctl
-    become_first(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         began = time.monotonic()
         orphan = int(process.run(python(script)).stdout)
 
         assert time.monotonic() - began < 10
-        assert os.waitpid(orphan, os.WNOHANG) == (orphan, signal.SIGTERM)  # it lay there all the time
+        assert os.waitpid(orphan, os.WNOHANG) == (orphan, signal.SIGTERM)  # it was a zombie all the time
     finally:
-        become_first(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
-def test_this_interpreters_programs_come_first(tmp_path: Path) -> None:
+def test_programs_of_this_interpreter_come_first_on_path(tmp_path: Path) -> None:
     environment = process.child_environment({"EXTRA": "1"})
 
     assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
@@ -219,11 +220,11 @@ def test_this_interpreters_programs_come_first(tmp_path: Path) -> None:
     assert process.run(python("import os; print(os.environ['EXTRA'])"), env={"EXTRA": "2"}).stdout == "2\n"
 
 
-def test_a_child_runs_in_the_folder_it_was_given(tmp_path: Path) -> None:
+def test_a_child_runs_in_the_given_folder(tmp_path: Path) -> None:
     assert process.run(["pwd"], cwd=tmp_path).stdout.strip() == str(tmp_path)
 
 
-def test_the_token_reaches_no_child_which_may_run_the_teams_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_not_passed_to_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TITLEBOUT_TOKEN", "secret")
     script = "import os; print(os.environ.get('TITLEBOUT_TOKEN'))"
 

@@ -1,19 +1,28 @@
 """What steps hand over: one strict JSON document, written whole or not at all."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from titlebout.core import process
 from titlebout.core.errors import DataError, DiskError, NotFoundError
-from titlebout.core.results import StepResult, read_json, to_json, write_json, write_text_atomically
+from titlebout.core.results import (
+    Record,
+    StepResult,
+    parse_result,
+    read_json,
+    read_result,
+    to_json,
+    write_json,
+    write_text_atomically,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -22,13 +31,20 @@ JSON = st.recursive(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+class Crew(Record):
+    """A nested record of the tests' own."""
+
+    name: str
+    years: int | None = None
+
+
 class LaunchResult(StepResult):
     """A step of the tests' own."""
 
-    step: ClassVar[str] = "launch"
+    step: Literal["launch"] = "launch"
     stages: tuple[str, ...] = ()
     height: float | None = None
+    crew: tuple[Crew, ...] = ()
 
 
 @given(document=st.dictionaries(st.text(), JSON))
@@ -47,48 +63,74 @@ def test_what_is_written_is_what_is_read(document: dict[str, object], tmp_path_f
 def test_a_result_survives_its_document(
     passed: bool, reasons: tuple[str, ...], stages: tuple[str, ...], height: float | None
 ) -> None:
-    result = LaunchResult(passed=passed, reasons=reasons, stages=stages, height=height)
+    result = LaunchResult(
+        passed=passed, reasons=reasons, stages=stages, height=height, crew=(Crew(name="Ada", years=3), Crew(name="Bo"))
+    )
 
-    assert LaunchResult.from_dict(json.loads(to_json(result.to_dict()))) == result
+    assert parse_result(to_json(result.model_dump()), LaunchResult, "here") == result
 
 
 def test_a_document_names_its_step_and_its_schema() -> None:
-    assert LaunchResult(passed=True).to_dict() == {
+    assert LaunchResult(passed=True, crew=(Crew(name="Ada"),)).model_dump() == {
         "schema_version": 1,
         "step": "launch",
         "passed": True,
         "reasons": (),
         "stages": (),
         "height": None,
+        "crew": ({"name": "Ada", "years": None},),
     }
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"schema_version": 1, "step": "landing", "passed": True},
-        {"schema_version": 2, "step": "launch", "passed": True},
-        {},
-    ],
-)
-def test_a_document_of_another_step_or_schema_is_refused(document: dict[str, object]) -> None:
-    with pytest.raises(DataError, match="not a launch result of schema version 1") as caught:
-        LaunchResult.from_dict(document)
+LAUNCH = {"schema_version": 1, "step": "launch", "passed": True}
+MALFORMED: dict[str, tuple[dict[str, object], str]] = {
+    "another step": (LAUNCH | {"step": "landing"}, "step: "),
+    "another schema": (LAUNCH | {"schema_version": 2}, "schema_version: "),
+    "no step": ({"schema_version": 1, "passed": True}, "step: Field required"),
+    "no schema": ({"step": "launch", "passed": True}, "schema_version: Field required"),
+    "nothing": ({}, "passed: Field required"),
+    "no verdict": ({"schema_version": 1, "step": "launch"}, "passed: Field required"),
+    "an unknown field": (LAUNCH | {"weather": "clear"}, "weather: "),
+    "a text for a truth": (LAUNCH | {"passed": "no"}, "passed: "),
+    "a number for a truth": (LAUNCH | {"passed": 1}, "passed: "),
+    "a number for a text": (LAUNCH | {"reasons": [1]}, "reasons.0: "),
+    "an unknown field of a nested record": (LAUNCH | {"crew": [{"name": "Ada", "age": 3}]}, "crew.0.age: "),
+    "a nested record that lacks a field": (LAUNCH | {"crew": [{}]}, "crew.0.name: Field required"),
+}
 
+
+@pytest.mark.parametrize(("document", "why"), MALFORMED.values(), ids=MALFORMED)
+def test_a_document_that_is_not_this_result_is_refused(document: dict[str, object], why: str, tmp_path: Path) -> None:
+    path = write_json(tmp_path / "launch.json", document)
+    with pytest.raises(DataError, match="not a launch result of schema version 1") as caught:
+        read_result(path, LaunchResult)
+
+    assert str(caught.value.why).startswith(why)
+    assert caught.value.where == str(path)
     assert "titlebout launch" in str(caught.value.fix)
 
 
-def test_a_document_without_a_required_key_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match="lacks a key") as caught:
-        LaunchResult.from_dict({"schema_version": 1, "step": "launch"})
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"launch"'])
+def test_text_that_is_no_object_is_no_result(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a launch result"):
+        read_result(write_text_atomically(tmp_path / "launch.json", text), LaunchResult)
 
-    assert "'passed'" in str(caught.value.why)
+
+def test_a_missing_result_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"launch\.json is not there"):
+        read_result(tmp_path / "launch.json", LaunchResult)
 
 
-def test_keys_of_a_newer_patch_are_ignored() -> None:
-    document = {"schema_version": 1, "step": "launch", "passed": True, "weather": "clear"}
+def test_a_record_is_replaced_never_changed() -> None:
+    ada = Crew(name="Ada")
 
-    assert LaunchResult.from_dict(document) == LaunchResult(passed=True)
+    assert ada.replace(years=4) == Crew(name="Ada", years=4)
+    with pytest.raises(ValidationError):
+        ada.replace(years="many")
+    with pytest.raises(ValidationError):
+        ada.replace(age=4)
+    with pytest.raises(ValidationError):
+        ada.years = 4  # type: ignore[misc]
 
 
 def test_values_of_the_fields_libraries_become_plain_json() -> None:

@@ -16,7 +16,6 @@ from titlebout.data.columns import (
     ROW_HASH_BITS,
     column_kind,
     conform,
-    moment,
     row_hashes,
     timestamps,
 )
@@ -477,11 +476,3 @@ def test_a_missing_time_is_reported_with_its_row() -> None:
 def test_a_missing_time_column_is_reported() -> None:
     with pytest.raises(DataError, match="time column 'at' is missing"):
         timestamps(pd.DataFrame({"At": ["2024-03-01"]}), "at")
-
-
-def test_the_datas_clock_stands_at_its_newest_time_or_counts_its_rows() -> None:
-    known, arrived = pd.DataFrame({"when": TIMES}), pd.DataFrame({"when": TIMES[:1] - pd.Timedelta(days=1)})
-
-    assert moment(known, arrived, "when") == "2024-03-31T23:59:59.500000+00:00"
-    assert moment(known, arrived.iloc[:0], "when") == moment(arrived, known, "when")
-    assert moment(known, arrived, "") == "4"

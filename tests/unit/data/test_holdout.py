@@ -13,7 +13,7 @@ import sample
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.data.holdout import Split, labelled, require_no_overlap, split, target_values
 from titlebout.repository.project import Project
-from titlebout.settings.config import DataParams, Params, SplitParams, TrainParams
+from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 
 
 def params(task: str = "classification", time: str = "departure", **options: Any) -> Params:
@@ -44,7 +44,7 @@ def split_or_none(frame: pd.DataFrame, options: Params) -> Split | None:
 
 
 SPLITS = st.sampled_from(
-    [params(), params(holdout_days=3), params(time="", fraction=0.5), params(time="", fraction=0.5, key=["ship"])]
+    [params(), params(holdout_days=3), params(time="", fraction=0.5), params(time="", fraction=0.5, entity=["ship"])]
 )
 
 
@@ -83,7 +83,7 @@ def test_a_hash_split_is_stable_when_rows_are_added(frame: pd.DataFrame, added: 
 
 @given(frame=tables())
 def test_all_rows_of_an_entity_are_on_one_side(frame: pd.DataFrame) -> None:
-    found = split_or_none(frame, params(time="", fraction=0.5, key=["ship"]))
+    found = split_or_none(frame, params(time="", fraction=0.5, entity=["ship"]))
     if found is not None:
         assert not set(frame["ship"][found.holdout]) & set(frame["ship"][~found.holdout])
 
@@ -137,9 +137,9 @@ def test_a_split_with_an_empty_side_is_inconclusive(options: Params, message: st
 
 def test_a_split_key_that_is_not_a_column_is_reported() -> None:
     with pytest.raises(ConfigError, match="no column 'vessel'") as caught:
-        split(sample.crossings(), params(time="", key=["harbour", "vessel"]))
+        split(sample.crossings(), params(time="", entity=["harbour", "vessel"]))
 
-    assert "split.key" in str(caught.value.where)
+    assert "split.entity" in str(caught.value.where)
 
 
 def test_a_model_is_not_scored_on_its_training_rows() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from titlebout.core.errors import DataError
 from titlebout.data.columns import column_kind
-from titlebout.data.new_rows import Arrival, Rule, told, what_is_new, with_labels
+from titlebout.data.new_rows import Arrival, ArrivalCounts, Rule, describe, what_is_new, with_labels
 from titlebout.data.tables import read_table
 
 TIMES = pd.to_datetime(["2024-03-01", "2024-03-02 12:00", "2024-03-10"], utc=True, format="ISO8601")
@@ -60,10 +60,10 @@ def test_untracked_rows_are_new_once_in_every_file_format(rule: Rule, suffix: st
     found = what_is_new(read_table(path), tracked_rows(), rule)
 
     assert ids(found) == ["five days late", "same time", "new", "unlabeled"]
-    assert found.watermark == "2024-03-10T00:00:00+00:00"
-    assert found.counts == {
-        "read": 9, "seen": 3, "repeated": 1, "too_late": 1, "new": 4, "late": 2, "waiting": 1, "ready": 3, "relabelled": 0,
-    }  # fmt: skip
+    assert found.counts == ArrivalCounts(
+        watermark="2024-03-10T00:00:00+00:00",
+        read=9, seen=3, repeated=1, too_late=1, new=4, late=2, waiting=1, ready=3, relabelled=0,
+    )  # fmt: skip
     both = pd.concat([tracked_rows(), found.ready("late")], ignore_index=True)
     assert {name: column_kind(both[name]) for name in both} == {
         name: column_kind(tracked_rows()[name]) for name in tracked_rows()
@@ -95,11 +95,10 @@ def test_row_order_and_duplicates_do_not_change_the_new_rows(
     first, second = what_is_new(frame, tracked_rows(), rule), what_is_new(frame.iloc[order], tracked_rows(), rule)
 
     pd.testing.assert_frame_equal(first.rows, second.rows)
-    assert first.counts | {"read": 0, "repeated": 0, "seen": 0, "too_late": 0} == second.counts | {
-        "read": 0, "repeated": 0, "seen": 0, "too_late": 0,
-    }  # fmt: skip
+    depending_on_copies = dict.fromkeys(("read", "repeated", "seen", "too_late"), 0)
+    assert first.counts.replace(**depending_on_copies) == second.counts.replace(**depending_on_copies)
     for found, count in ((first, len(frame)), (second, len(order))):
-        assert sum(found.counts[kind] for kind in KINDS_OF_ROWS) == found.counts["read"] == count
+        assert sum(getattr(found.counts, kind) for kind in KINDS_OF_ROWS) == found.counts.read == count
 
 
 @given(RANDOM_ROWS, st.sampled_from([BY_VALUE, BY_ID, NO_TIME]))
@@ -108,14 +107,14 @@ def test_a_tracked_row_is_never_new_again(extra_rows: list[dict[str, Any]], rule
     new = what_is_new(frame, tracked_rows().assign(late=1.0), rule)
     tracked = pd.concat([tracked_rows().assign(late=1.0), new.rows], ignore_index=True)
 
-    assert what_is_new(frame, tracked, rule).counts["new"] == 0
+    assert what_is_new(frame, tracked, rule).counts.new == 0
 
 
 def test_without_a_time_column_no_row_is_late() -> None:
     found = what_is_new(CURRENT.drop(columns="at"), tracked_rows().drop(columns="at"), NO_TIME)
 
     assert set(ids(found)) == {"new", "same time", "five days late", "later", "unlabeled"}
-    assert (found.watermark, found.counts["late"], found.counts["too_late"]) == ("", 0, 0)
+    assert (found.counts.watermark, found.counts.late, found.counts.too_late) == ("", 0, 0)
 
 
 def test_a_row_read_before_and_after_its_label_is_one_row() -> None:
@@ -124,21 +123,21 @@ def test_a_row_read_before_and_after_its_label_is_one_row() -> None:
     for rule in (BY_VALUE, BY_ID):
         found = what_is_new(current, tracked_rows(), rule)
         assert found.rows["late"].tolist() == [1]
-        assert (found.counts["repeated"], found.counts["seen"]) == (1, 4)
+        assert (found.counts.repeated, found.counts.seen) == (1, 4)
 
 
 def test_the_newest_row_of_an_id_is_kept() -> None:
     found = what_is_new(rows(row("2024-03-11", "x", whole=5), row("2024-03-12", "x", whole=6)), tracked_rows(), BY_ID)
 
     assert found.rows["whole"].tolist() == [6]
-    assert found.counts["repeated"] == 1
+    assert found.counts.repeated == 1
 
 
 def test_a_tracked_row_with_another_label_is_counted() -> None:
     changed = tracked_rows().assign(late=[1, 1, 0])
 
-    assert what_is_new(changed, tracked_rows(), BY_ID).counts["relabelled"] == 1
-    assert what_is_new(tracked_rows(), tracked_rows(), BY_ID).counts["relabelled"] == 0
+    assert what_is_new(changed, tracked_rows(), BY_ID).counts.relabelled == 1
+    assert what_is_new(tracked_rows(), tracked_rows(), BY_ID).counts.relabelled == 0
 
 
 def test_ids_of_more_than_53_bits_stay_distinct() -> None:
@@ -253,9 +252,9 @@ def test_the_order_of_labels_does_not_matter(pairs: list[tuple[int, int | None]]
 
 
 def test_counts_of_zero_are_left_out_of_the_sentence() -> None:
-    assert told({"read": 3, "new": 3, "late": 0, "ready": 3, "seen": 0}) == ""
-    assert told({"read": 3, "new": 0, "seen": 3}) == "3 rows read: 0 new, 3 tracked already"
+    assert describe(ArrivalCounts(read=3, new=3, late=0, ready=3, seen=0)) == ""
+    assert describe(ArrivalCounts(read=3, new=0, seen=3)) == "3 rows read: 0 new, 3 tracked already"
     assert (
-        told({"read": 1200, "new": 3, "late": 2, "waiting": 1, "seen": 1000, "unfinished": 1})
+        describe(ArrivalCounts(read=1200, new=3, late=2, waiting=1, seen=1000, unfinished=1))
         == "1,200 rows read: 3 new (2 late, 1 wait for their labels), 1,000 tracked already, 1 files with an unfinished last line"
     )

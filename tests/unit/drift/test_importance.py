@@ -13,7 +13,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from titlebout.drift.importance import PREDICTION, Outlook, importances
 from titlebout.drift.rule import compare
 from titlebout.models.artifact import Model
-from titlebout.settings.config import DataParams, DriftSettings, Params, SplitParams, TrainParams
+from titlebout.settings.drift import DriftSettings
+from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 
 INPUTS = ("strong", "weak", "noise")
 
@@ -76,16 +77,14 @@ def test_predictions_drift_with_what_the_model_looks_at(shift: float, status: st
     pair = Outlook(model=model, fresh=table(1000, 1)).prediction(table(600, 2, shift))
     assert pair is not None
     assert (pair.name, pair.role) == (PREDICTION, "prediction")
-    assert compare([pair], DriftSettings(), in_time=False)[0]["status"] == status
+    assert compare([pair], DriftSettings(), in_time=False)[0].status == status
 
 
 def test_a_model_that_knows_its_training_rows_by_heart_is_asked_about_others() -> None:
     """A forest is certain of the rows it has seen; compared with those, any new row would look like drift."""
     model = champion(RandomForestClassifier(random_state=0), "classification", "label")
     asked = {seed: Outlook(model=model, fresh=table(2000, seed)).prediction(table(1000, 2)) for seed in (0, 1)}
-    statuses = {
-        seed: compare([pair], DriftSettings(), in_time=False)[0]["status"] for seed, pair in asked.items() if pair
-    }
+    statuses = {seed: compare([pair], DriftSettings(), in_time=False)[0].status for seed, pair in asked.items() if pair}
     assert statuses == {0: "drift", 1: "stable"}
 
 
@@ -97,7 +96,7 @@ def test_more_than_two_classes_are_compared_by_the_likeliest() -> None:
     pair = Outlook(model=Model(estimator, described, Path()), fresh=rows).prediction(table(500, 1, 2.0))
     assert pair is not None
     assert set(pair.labels) == {"a", "b", "c"}
-    assert compare([pair], DriftSettings(), in_time=False)[0]["status"] == "drift"
+    assert compare([pair], DriftSettings(), in_time=False)[0].status == "drift"
 
 
 def test_without_a_champion_nothing_is_predicted() -> None:

@@ -1,4 +1,4 @@
-"""What the runner would make of what we write: outputs, summary, annotations, and other people's log lines."""
+"""GitHub Actions: outputs, summaries, annotations and log lines, parsed as the runner parses them."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from titlebout.core.errors import DataError, DiskError
 from titlebout.forge.actions import ANNOTATION_LIMIT, SUMMARY_LIMIT, Ci, annotation, defang
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The runner's side of the contract, written from its documented and observed behaviour.
+# The runner's parsers, written from its documentation and observed behavior.
 
 BLANKS = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-IGNORED = "\0\xad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # .NET skips these when it compares by culture
+IGNORED = "\0\xad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # ignored by .NET in culture-sensitive comparisons
 
 
 def read_outputs(content: str) -> dict[str, str]:
-    """Parse an output file the way the runner does: ``name=value`` and ``name<<mark``, lines ended by LF."""
+    """Parse an output file like the runner: ``name=value`` and ``name<<delimiter``, lines ended by LF."""
     lines = iter(content.split("\n"))
     outputs: dict[str, str] = {}
     for line in lines:
@@ -38,12 +38,12 @@ def read_outputs(content: str) -> dict[str, str]:
 
 
 def log_lines(text: str) -> list[str]:
-    """Cut a log into lines as the runner's reader does: at LF, CR and CR LF, nowhere else."""
+    """Split a log into lines like the runner: at LF, CR and CR LF only."""
     return re.split(r"\r\n|\r|\n", text)
 
 
 def parse_v2(line: str) -> tuple[str, dict[str, str], str] | None:
-    """Read ``::name key=value,key=value::data`` after any leading blanks."""
+    """Parse ``::name key=value,key=value::data`` after leading whitespace."""
     line = line.lstrip(BLANKS)
     end = line.find("::", 2)
     if not line.startswith("::") or end < 0:
@@ -54,28 +54,28 @@ def parse_v2(line: str) -> tuple[str, dict[str, str], str] | None:
 
 
 def parse_v1(line: str) -> str | None:
-    """Read ``##[name]data`` anywhere in a line."""
+    """Parse ``##[name]data`` anywhere in a line."""
     start = line.find("##[")
     return line[start:] if start >= 0 and "]" in line[start:] else None
 
 
-def unescape(text: str, more: str = "") -> str:
-    for char in "\r\n" + more + "%":
+def unescape(text: str, extra: str = "") -> str:
+    for char in "\r\n" + extra + "%":
         text = text.replace(f"%{ord(char):02X}", char)
     return text
 
 
 def commands(text: str) -> list[str]:
-    """Return the lines in which the runner, read as strictly as one can, would see any command."""
+    """Return the lines in which the runner, in the most permissive reading, finds a command."""
     lines = (line.lstrip(BLANKS + IGNORED) for line in log_lines(text))
     return [line for line in lines if parse_v2(line) is not None or parse_v1(line) is not None]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Where am I
+# Environment
 
 
-def test_a_laptop_has_no_runner_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_runner_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ci = Ci.from_environ({})
     ci.write_outputs({"verdict": "promote"})
@@ -86,7 +86,7 @@ def test_a_laptop_has_no_runner_and_writes_nothing(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_environment_of_a_push_is_read_whole(tmp_path: Path) -> None:
+def test_the_environment_of_a_push_is_read_completely(tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"before": "a" * 40, "ref": "refs/heads/main"}))
     ci = Ci.from_environ(
@@ -123,12 +123,12 @@ def test_the_environment_of_a_push_is_read_whole(tmp_path: Path) -> None:
     )
 
 
-def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_BASE_REF", "release/1")
     assert Ci.from_environ().base_ref == "release/1"
 
 
-def test_the_token_is_never_shown() -> None:
+def test_the_token_is_excluded_from_repr() -> None:
     assert "secret" not in repr(Ci.from_environ({"TITLEBOUT_TOKEN": "secret"}))
 
 
@@ -145,7 +145,7 @@ def test_the_token_is_never_shown() -> None:
         ('{"before": "%s"}' % ("a" * 40), "pull_request"),
     ],
 )
-def test_before_is_none_unless_a_push_names_a_commit(tmp_path: Path, event: str | None, name: str) -> None:
+def test_before_is_none_unless_a_push_has_a_previous_commit(tmp_path: Path, event: str | None, name: str) -> None:
     path = tmp_path / "event.json"
     if event is not None:
         path.write_text(event)
@@ -167,9 +167,7 @@ words = texts.map(lambda text: text.strip(BLANKS)[:200]).filter(bool)
 @given(st.dictionaries(names, texts))
 @example({"columns": "a\ndecision=promote", "decision": "keep"})
 @example({"columns": "a\nx<<EOF\ny\nEOF\n", "trailing": "\n", "empty": "", "cr": "a\r\nb\r"})
-def test_any_text_comes_out_of_the_output_file_as_it_went_in(
-    tmp_path_factory: pytest.TempPathFactory, outputs: dict[str, str]
-) -> None:
+def test_text_outputs_are_unchanged(tmp_path_factory: pytest.TempPathFactory, outputs: dict[str, str]) -> None:
     path = tmp_path_factory.mktemp("runner") / "output"
     path.touch()
     Ci(output_path=path).write_outputs(outputs)
@@ -177,31 +175,31 @@ def test_any_text_comes_out_of_the_output_file_as_it_went_in(
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | texts, st.lists, max_leaves=5))
-def test_a_value_that_is_no_text_comes_out_as_json(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+def test_other_outputs_are_json(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     path = tmp_path_factory.mktemp("runner") / "output"
     Ci(output_path=path).write_outputs({"value": value})
     text = read_outputs(path.read_bytes().decode())["value"]
     assert (text if isinstance(value, str) else json.loads(text)) == value
 
 
-def test_booleans_and_lists_are_written_as_a_workflow_reads_them(tmp_path: Path) -> None:
+def test_booleans_and_lists_are_compact_json(tmp_path: Path) -> None:
     path = tmp_path / "output"
     Ci(output_path=path).write_outputs({"passed": True, "drift": False, "columns": ["é", 1]})
     assert read_outputs(path.read_text()) == {"passed": "true", "drift": "false", "columns": '["é",1]'}
 
 
-def test_later_outputs_are_appended_under_another_mark(tmp_path: Path) -> None:
+def test_later_outputs_are_appended_with_another_delimiter(tmp_path: Path) -> None:
     path = tmp_path / "output"
     ci = Ci(output_path=path)
     ci.write_outputs({"first": "1"})
     ci.write_outputs({"second": "2"})
-    marks = re.findall(r"<<([0-9a-f]{32})$", path.read_text(), re.MULTILINE)
-    assert len(set(marks)) == 2
+    delimiters = re.findall(r"<<([0-9a-f]{32})$", path.read_text(), re.MULTILINE)
+    assert len(set(delimiters)) == 2
     assert read_outputs(path.read_text()) == {"first": "1", "second": "2"}
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\ud800", ["\udc80.csv"]])
-def test_what_the_file_cannot_carry_is_refused_and_nothing_is_written(tmp_path: Path, value: object) -> None:
+def test_an_output_with_forbidden_characters_is_refused_before_writing(tmp_path: Path, value: object) -> None:
     path = tmp_path / "output"
     with pytest.raises(DataError, match="'columns'"):
         Ci(output_path=path).write_outputs({"before": "1", "columns": value})
@@ -209,17 +207,17 @@ def test_what_the_file_cannot_carry_is_refused_and_nothing_is_written(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["", "A", "1a", "a_b", "a=b", "a<<b", "a\nb", "a\n", "é"])
-def test_a_name_outside_the_agreed_form_is_our_bug(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="is no name"):
+def test_an_invalid_output_name_is_a_value_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="is not a valid output name"):
         Ci(output_path=tmp_path / "output").write_outputs({name: "1"})
 
 
-def test_an_output_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_output_file_is_a_disk_error(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="cannot write missing"):
         Ci(output_path=tmp_path / "no" / "missing").write_outputs({"a": "1"})
 
 
-def test_the_library_never_names_the_files_that_change_later_steps() -> None:
+def test_the_library_never_uses_files_that_change_later_steps() -> None:
     source = Path(__file__).parents[3] / "src" / "titlebout"
     owners = {path.name for path in source.rglob("*.py") if re.search(r"GITHUB_(ENV|PATH|STATE)\b", path.read_text())}
     assert owners == set()
@@ -239,29 +237,29 @@ def test_summaries_are_appended_as_paragraphs(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(st.integers(0, 700_000), st.sampled_from(["x" * 99, "é" * 40])), max_size=4))
 @example([(900_000, "x" * 99)])
 @example([(850_000, "x" * 99), (100_000, "x" * 99), (100_000, "x" * 99)])
-def test_a_step_never_writes_more_than_its_budget_and_cuts_at_line_ends(
+def test_summaries_stay_below_the_limit_and_end_at_line_ends(
     tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[int, str]]
 ) -> None:
     path = tmp_path_factory.mktemp("runner") / "summary"
     ci = Ci(summary_path=path)
-    wanted = 0
+    total = 0
     for size, line in parts:
         text = (line + "\n") * (size // len(line.encode()))
-        wanted += len(text.encode())
+        total += len(text.encode())
         ci.write_summary(text)
     written = path.read_bytes() if path.exists() else b""
     kept = written.decode().split("\n")
     assert len(written) <= SUMMARY_LIMIT
-    assert {line for line in kept if "cut" not in line} <= {"x" * 99, "é" * 40, ""}
-    assert any("was cut here" in line for line in kept) == (wanted > SUMMARY_LIMIT - 300)
+    assert {line for line in kept if "truncated" not in line} <= {"x" * 99, "é" * 40, ""}
+    assert any("was truncated" in line for line in kept) == (total > SUMMARY_LIMIT - 300)
 
 
-def test_a_single_line_beyond_the_budget_leaves_only_the_note(tmp_path: Path) -> None:
+def test_one_line_beyond_the_limit_leaves_only_the_note(tmp_path: Path) -> None:
     Ci(summary_path=tmp_path / "summary").write_summary("x" * 2_000_000)
-    assert (tmp_path / "summary").read_text().strip().startswith("*This summary was cut here")
+    assert (tmp_path / "summary").read_text().strip().startswith("*This summary was truncated")
 
 
-def test_a_full_summary_takes_nothing_more(tmp_path: Path) -> None:
+def test_nothing_is_appended_to_a_full_summary(tmp_path: Path) -> None:
     path = tmp_path / "summary"
     path.write_bytes(b"x" * SUMMARY_LIMIT)
     Ci(summary_path=path).write_summary("more")
@@ -274,7 +272,7 @@ def test_a_full_summary_takes_nothing_more(tmp_path: Path) -> None:
 
 @given(texts, words, words)
 @example("100 %\r\n::error::x", "a:b,c.py", "%0A")
-def test_an_annotation_reaches_the_runner_as_it_was_meant(message: str, file: str, title: str) -> None:
+def test_an_annotation_is_parsed_unchanged_by_the_runner(message: str, file: str, title: str) -> None:
     line = annotation("warning", message, file=file, line=7, title=title)
     assert log_lines(line) == [line]
     name, properties, data = parse_v2(line)
@@ -282,12 +280,12 @@ def test_an_annotation_reaches_the_runner_as_it_was_meant(message: str, file: st
     assert properties == {"file": file, "line": "7", "title": title}
 
 
-def test_an_annotation_needs_no_place() -> None:
+def test_an_annotation_needs_no_file() -> None:
     assert annotation("error", "broken") == "::error::broken"
 
 
 @given(st.text("%\n:x", min_size=1), st.integers(1, 8000), st.integers(1, 3000))
-def test_a_long_annotation_is_cut_between_escapes(seed: str, length: int, file_length: int) -> None:
+def test_a_long_annotation_is_truncated_between_escapes(seed: str, length: int, file_length: int) -> None:
     message = (seed * length)[:length]
     line = annotation("error", message, file=(seed * file_length)[:file_length])
     _, properties, data = parse_v2(line)
@@ -297,7 +295,7 @@ def test_a_long_annotation_is_cut_between_escapes(seed: str, length: int, file_l
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Other people's output
+# Output of child processes
 
 corpus = [
     "::set-output name=decision::promote",
@@ -333,7 +331,7 @@ def test_the_runner_sees_no_command_in_any_defanged_text(text: str) -> None:
 
 
 @given(log_texts)
-def test_defanging_adds_blanks_and_loses_nothing(text: str) -> None:
+def test_defanging_only_adds_spaces(text: str) -> None:
     def letters(log: str) -> str:
         return re.sub(r"[ \r\n]", "", log)
 
@@ -343,10 +341,10 @@ def test_defanging_adds_blanks_and_loses_nothing(text: str) -> None:
 
 
 @given(st.text(string.ascii_letters + ".,;-_/()[]:#\n").filter(lambda text: "::" not in text and "##[" not in text))
-def test_a_log_without_the_two_marks_stays_as_it_is(text: str) -> None:
+def test_a_log_without_command_markers_is_unchanged(text: str) -> None:
     assert defang(text) == text
 
 
-def test_the_oracle_does_see_commands_in_the_corpus() -> None:
-    unseen = [text for text in corpus if not commands(text)]
-    assert unseen == ["##[command\n]"]
+def test_the_parser_of_this_test_finds_commands_in_the_corpus() -> None:
+    without_commands = [text for text in corpus if not commands(text)]
+    assert without_commands == ["##[command\n]"]

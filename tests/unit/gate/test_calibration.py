@@ -10,7 +10,7 @@ from made_bouts import CLASSES, classification, pair, regression, sigmoid
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.calibration import Calibration, calibration, faults
 from titlebout.metrics.estimates import SMALLEST, Truth
-from titlebout.settings.config import CalibrationSettings
+from titlebout.settings.gate import CalibrationSettings
 
 ALPHA = 0.05
 SETTINGS = CalibrationSettings()
@@ -173,7 +173,16 @@ def test_ten_equal_parts_by_prediction_tell_what_was_said_and_what_happened() ->
 
 
 def found_with(slope: float, bias: float = 0.0, wide: float = 0.05) -> Calibration:
-    return Calibration(slope, slope - wide, slope + wide, bias, bias - 0.01, bias + 0.01, (), ())
+    return Calibration(
+        slope=slope,
+        slope_lower=slope - wide,
+        slope_upper=slope + wide,
+        bias=bias,
+        bias_lower=bias - 0.01,
+        bias_upper=bias + 0.01,
+        predicted=(),
+        observed=(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +206,16 @@ def test_a_fault_is_shown_and_large(slope: float, bias: float, said: list[str]) 
 
 
 def test_a_large_bias_that_chance_can_make_is_no_fault() -> None:
-    few = Calibration(1.0, 0.9, 1.1, 0.1, -0.05, 0.25, (), ())
+    few = Calibration(
+        slope=1.0,
+        slope_lower=0.9,
+        slope_upper=1.1,
+        bias=0.1,
+        bias_lower=-0.05,
+        bias_upper=0.25,
+        predicted=(),
+        observed=(),
+    )
 
     assert faults(few, None, SETTINGS) == []
 

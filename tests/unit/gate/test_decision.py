@@ -1,8 +1,7 @@
 """The rule of the gate: every verdict of every rule, what bad input leads to, and how often it errs."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,17 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from made_bouts import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
-from titlebout.gate.decision import Decision, Guard, decide
+from titlebout.core.results import to_json
+from titlebout.gate.decision import ClassChurn, Decision, Guard, decide
 from titlebout.gate.predictions import Bout
 from titlebout.metrics.catalogue import aligned, truth_of
 from titlebout.metrics.estimates import Truth
-from titlebout.settings.config import GateSettings, RulesSettings
+from titlebout.settings.gate import GateSettings, RulesSettings
 
 PLAIN = gate()
 BETTER = {"challenger": 0.3, "champion": 1.5}
@@ -90,7 +91,7 @@ def test_no_worse_and_ahead_needs_both(behind: str, verdict: str) -> None:
 
 def test_a_gain_worth_a_promotion_is_ruled_out_more_strictly_than_one_is_shown() -> None:
     bout = classification(2000, seed=5, noise=EQUAL)
-    line, half = decide(bout, PLAIN, "change").metrics[0], decide(bout, PLAIN, "change").power["resolves"]
+    line, half = decide(bout, PLAIN, "change").metrics[0], decide(bout, PLAIN, "change").power.resolves
     assert line.gain is not None
     at_5, at_1 = line.gain + half, line.gain + half * 2.328 / 1.6456
 
@@ -128,7 +129,7 @@ def test_the_first_model_has_to_beat_one_that_knows_nothing() -> None:
     assert (good.verdict, good.rule, good.margin) == ("promote", "first", None)
     assert "nobody holds the title yet" in good.reasons[0]
     assert good.over_dummy is not None
-    assert good.metrics[0].gain == good.over_dummy["gain"]
+    assert good.metrics[0].gain == good.over_dummy.gain
     assert (bad.verdict, bad.rule) == ("keep", "first")
     assert "not shown to be better than a model that knows nothing" in bad.reasons[0]
 
@@ -149,7 +150,7 @@ def test_identical_models_are_promoted_only_where_no_worse_is_enough(rule: str) 
 
     assert found.verdict == ("promote" if rule == "non-inferior" else "keep")
     assert found.metrics[0].gain == found.metrics[0].lower == found.metrics[0].upper == 0
-    assert found.churn["changed"] == 0
+    assert found.churn.changed == 0
 
 
 @pytest.mark.parametrize("rule", REASON)
@@ -202,7 +203,7 @@ def test_what_creeps_away_from_the_anchor_is_not_promoted() -> None:
     assert held.verdict != "promote"
     assert "worse than the anchor" in held.reasons[0]
     assert held.over_anchor is not None
-    assert held.over_anchor["gain"] < 0
+    assert held.over_anchor.gain < 0
 
 
 def test_an_anchor_does_not_count_where_better_is_asked_for_or_nobody_asks_for_it() -> None:
@@ -322,18 +323,18 @@ def one_class() -> Bout:
 
 
 def test_a_holdout_of_one_class_has_a_loss_but_no_area_under_the_curve_and_promotes_nobody() -> None:
-    found = decide(one_class(), gate(calibration={"bias": 0.5}), "change")
+    found = decide(one_class(), gate(calibration={"max_bias": 0.5}), "change")
 
     assert found.verdict == "inconclusive"
     assert found.reasons[0] == "roc_auc: it is not defined on this holdout"
     assert "the challenger is better" in found.reasons[1]
     assert (status(found, "roc_auc"), status(found, "accuracy")) == ("untested", "passed")
-    assert decide(one_class(), gate(guards=[], calibration={"bias": 0.5}), "change").verdict == "promote"
+    assert decide(one_class(), gate(guardrails=[], calibration={"max_bias": 0.5}), "change").verdict == "promote"
 
 
 @pytest.mark.parametrize("margin", [None, "2 %", 0.01])
 def test_a_primary_metric_that_is_not_defined_is_inconclusive(margin: str | float | None) -> None:
-    found = decide(one_class(), gate(primary="roc_auc", margin=margin), "age")
+    found = decide(one_class(), gate(primary_metric="roc_auc", margin=margin), "age")
 
     assert (found.verdict, found.metrics[0].champion, found.metrics[0].gain) == ("inconclusive", None, None)
     assert "the primary metric, or how well it is known, is not defined on this holdout" in found.reasons
@@ -345,11 +346,11 @@ def test_a_primary_metric_whose_error_is_not_known_is_inconclusive() -> None:
     y[7] = 1
     bout = one_class()
     bout = replace(bout, truth=Truth("classification", y, bout.truth.classes))
-    found = decide(bout, gate(primary="roc_auc_ovr", guards=[]), "change")
+    found = decide(bout, gate(primary_metric="roc_auc_ovr", guardrails=[]), "change")
 
     assert found.verdict == "inconclusive"
     assert "how well it is known, is not defined on this holdout" in found.reasons[0]
-    assert found.power == {}
+    assert found.power is None
 
 
 def test_a_guard_whose_error_is_not_known_is_untested() -> None:
@@ -357,7 +358,7 @@ def test_a_guard_whose_error_is_not_known_is_untested() -> None:
     y = np.zeros(400, dtype=np.int64)
     y[7] = 1
     found = decide(
-        replace(bout, truth=Truth("classification", y, bout.truth.classes)), gate(guards=["roc_auc_ovr"]), "age"
+        replace(bout, truth=Truth("classification", y, bout.truth.classes)), gate(guardrails=["roc_auc_ovr"]), "age"
     )
 
     assert status(found, "roc_auc_ovr") == "untested"
@@ -398,9 +399,9 @@ def test_entities_make_a_gain_less_certain() -> None:
     bout = Bout(small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()})
     alone, rowwise, together = (decide(one, PLAIN, "change") for one in (small, bout, grouped(bout, copies)))
 
-    assert rowwise.power["resolves"] < together.power["resolves"] / 4
-    assert together.power["rows"] == 6000
-    assert together.power["needed"] == pytest.approx(20 * alone.power["needed"], rel=0.01)
+    assert rowwise.power.resolves < together.power.resolves / 4
+    assert together.power.rows == 6000
+    assert together.power.needed == pytest.approx(20 * alone.power.needed, rel=0.01)
     assert together.metrics[0].lower == pytest.approx(alone.metrics[0].lower)
     assert together.verdict == alone.verdict
     bounds = [
@@ -411,7 +412,7 @@ def test_entities_make_a_gain_less_certain() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings_", [{"primary": "no_such_metric"}, {"guards": ["no_such_metric"]}, {"floors": {"mae": 1}}]
+    "settings_", [{"primary_metric": "no_such_metric"}, {"guardrails": ["no_such_metric"]}, {"floors": {"mae": 1}}]
 )
 def test_a_metric_that_does_not_exist_or_fit_is_refused(settings_: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
@@ -438,7 +439,7 @@ def test_a_share_of_nothing_is_no_margin() -> None:
     timid[np.flatnonzero(bout.truth.y)[:2]] = [0.1, 0.9]
     found = decide(
         with_answers(bout, champion=never, challenger=timid, dummy=never),
-        gate(primary="f1", margin="2 %", guards=[]),
+        gate(primary_metric="f1", margin="2 %", guardrails=[]),
         "change",
     )
 
@@ -509,7 +510,7 @@ def test_a_floor_of_a_loss_is_what_it_must_not_exceed_and_counts_for_the_first_m
 
 
 def test_a_floor_of_what_is_not_defined_is_untested() -> None:
-    found = decide(one_class(), gate(guards=[], floors={"roc_auc": 0.5}, calibration={"bias": 0.5}), "change")
+    found = decide(one_class(), gate(guardrails=[], floors={"roc_auc": 0.5}, calibration={"max_bias": 0.5}), "change")
 
     assert (found.verdict, status(found, "floor of roc_auc")) == ("inconclusive", "untested")
 
@@ -525,7 +526,7 @@ def test_a_guard_that_got_clearly_worse_keeps_the_champion() -> None:
         Truth("classification", y, ("no", "yes")),
         {"challenger": pair(challenger), "champion": pair(champion), "dummy": pair(np.full(2000, 0.5))},
     )
-    found = decide(bout, gate(guards=["accuracy"]), "change")
+    found = decide(bout, gate(guardrails=["accuracy"]), "change")
 
     assert found.verdict == "keep"
     assert found.reasons[0].startswith("accuracy: worse: 0.9")
@@ -538,7 +539,7 @@ def test_a_guard_may_lose_what_chance_can_explain() -> None:
     given_ = bout.predicted["champion"].copy()
     right = np.flatnonzero(given_.argmax(axis=1) == bout.truth.y)[:2]
     given_[right] = given_[right][:, ::-1]
-    found = decide(with_answers(bout, challenger=given_), gate(guards=["accuracy"], min_rows=100), "age")
+    found = decide(with_answers(bout, challenger=given_), gate(guardrails=["accuracy"], min_rows=100), "age")
 
     assert found.metrics[1].gain == pytest.approx(-2 / 150)
     assert status(found, "accuracy") == "passed"
@@ -550,7 +551,7 @@ def test_a_guard_may_lose_what_its_tolerance_allows_however_sure_that_is() -> No
     given_ = bout.predicted["champion"].copy()
     right = np.flatnonzero((given_.argmax(axis=1) == bout.truth.y) & (np.abs(given_[:, 1] - 0.5) < 0.02))[:200]
     given_[right] = given_[right][:, ::-1]
-    found = decide(with_answers(bout, challenger=given_), gate(guards=["accuracy"]), "age")
+    found = decide(with_answers(bout, challenger=given_), gate(guardrails=["accuracy"]), "age")
 
     assert found.metrics[1].upper is not None
     assert found.metrics[1].upper < 0
@@ -579,7 +580,9 @@ def test_a_slice_that_is_lost_keeps_the_champion() -> None:
 
 
 def test_slices_of_a_rank_metric_are_told_by_the_default_loss() -> None:
-    settings_ = gate(primary="roc_auc", guards=[], slices={"columns": ["carrier"]}, calibration=LENIENT["calibration"])
+    settings_ = gate(
+        primary_metric="roc_auc", guardrails=[], slices={"columns": ["carrier"]}, calibration=LENIENT["calibration"]
+    )
     other = gate(slices={"columns": ["carrier"]})
 
     found, expected = (decide(lost_in_one_slice(), one, "change").slices for one in (settings_, other))
@@ -588,7 +591,7 @@ def test_slices_of_a_rank_metric_are_told_by_the_default_loss() -> None:
 
 
 def test_slices_of_a_loss_are_told_by_that_loss() -> None:
-    found = decide(lost_in_one_slice(), gate(primary="brier", slices={"columns": ["carrier"]}), "change")
+    found = decide(lost_in_one_slice(), gate(primary_metric="brier", slices={"columns": ["carrier"]}), "change")
     bout = lost_in_one_slice()
     inside = CARRIER == "c"
 
@@ -615,7 +618,7 @@ def test_a_slice_column_that_is_missing_is_refused() -> None:
 def test_an_overconfident_challenger_keeps_the_champion_and_a_first_one_is_warned_about() -> None:
     bout = classification(4000, noise=EQUAL)
     bout = with_answers(bout, challenger=more_sure(bout, "challenger", 1.6))
-    against = decide(bout, gate(margin=1.0, guards=[]), "age")
+    against = decide(bout, gate(margin=1.0, guardrails=[]), "age")
     first = decide(with_answers(bout, champion=None), PLAIN, "change")
 
     assert (against.verdict, status(against, "calibration")) == ("keep", "failed")
@@ -628,7 +631,7 @@ def test_an_overconfident_challenger_keeps_the_champion_and_a_first_one_is_warne
 def test_a_metric_that_counts_calibration_decides_about_it_too(metric: str, verdict: str) -> None:
     bout = classification(4000, noise={"challenger": 0.1, "champion": 2.5})
     bout = with_answers(bout, challenger=more_sure(bout, "challenger", 1.6))
-    found = decide(bout, gate(primary=metric, guards=[]), "change")
+    found = decide(bout, gate(primary_metric=metric, guardrails=[]), "change")
 
     assert (found.verdict, status(found, "calibration")) == (verdict, "warning" if verdict == "promote" else "failed")
 
@@ -656,8 +659,10 @@ def test_the_more_overconfident_the_surer_it_is_found(factor: float) -> None:
     ],
 )
 def test_a_guard_can_only_take_away(before: Any, given_: Any, after: str, told: list[str]) -> None:
-    decision = Decision(before, "superior", ("primary",), "log_loss", 0.05, guards=(Guard("x", "passed", "y"),))
-    found = decision.guarded([Guard("cost", given_, "slow")])
+    decision = Decision(
+        before, "superior", ("primary",), "log_loss", 0.05, guards=(Guard(name="x", status="passed", detail="y"),)
+    )
+    found = decision.guarded([Guard(name="cost", status=given_, detail="slow")])
 
     assert (found.verdict, list(found.reasons)) == (after, told)
     assert [guard.name for guard in found.guards] == ["x", "cost"]
@@ -668,7 +673,7 @@ def test_a_guard_can_only_take_away(before: Any, given_: Any, after: str, told: 
 
 def plain(decision: Decision) -> str:
     """The decision as the result file holds it: strict JSON."""
-    return json.dumps(asdict(decision), allow_nan=False)
+    return to_json(TypeAdapter(Decision).dump_python(decision))
 
 
 @pytest.mark.parametrize("kind", [classification, regression])
@@ -691,13 +696,9 @@ def test_churn_tells_whose_answers_changed_and_who_is_right() -> None:
         },
     )
 
-    assert decide(bout, PLAIN, "change").churn == {
-        "changed": 100,
-        "both_right": 50,
-        "both_wrong": 50,
-        "only_challenger_right": 50,
-        "only_champion_right": 50,
-    }
+    assert decide(bout, PLAIN, "change").churn == ClassChurn(
+        changed=100, both_right=50, both_wrong=50, only_challenger_right=50, only_champion_right=50
+    )
 
 
 def test_churn_of_values_tells_who_is_nearer_and_how_far_they_moved() -> None:
@@ -706,7 +707,8 @@ def test_churn_of_values_tells_who_is_nearer_and_how_far_they_moved() -> None:
     off = np.tile([1.0, 1.0, 1.0, 3.0], 100)
     found = decide(with_answers(bout, challenger=y + off, champion=y + 2.0 * (off > 0)), PLAIN, "change")
 
-    assert found.churn == {"challenger_nearer": 300, "champion_nearer": 100, "median_move": pytest.approx(1)}
+    assert (found.churn.challenger_nearer, found.churn.champion_nearer) == (300, 100)
+    assert found.churn.median_move == pytest.approx(1)
 
 
 def test_the_power_line_says_what_these_rows_resolve_and_how_many_are_needed() -> None:
@@ -716,20 +718,20 @@ def test_the_power_line_says_what_these_rows_resolve_and_how_many_are_needed() -
     assert line.lower is not None
     assert found.margin is not None
 
-    assert found.power["rows"] == 2000
-    assert found.power["resolves"] == pytest.approx(line.gain - line.lower)
-    se = found.power["resolves"] / 1.6456
-    assert found.power["needed"] == pytest.approx(2000 * ((1.6456 + 0.8418) * se / found.margin) ** 2, rel=1e-3)
+    assert found.power.rows == 2000
+    assert found.power.resolves == pytest.approx(line.gain - line.lower)
+    se = found.power.resolves / 1.6456
+    assert found.power.needed == pytest.approx(2000 * ((1.6456 + 0.8418) * se / found.margin) ** 2, rel=1e-3)
 
 
 def test_a_metric_whose_error_comes_from_blocks_counts_rows_and_not_blocks() -> None:
     closed, blocks = (
-        decide(classification(noise=EQUAL), gate(primary=primary, guards=[]), "change").power
+        decide(classification(noise=EQUAL), gate(primary_metric=primary, guardrails=[]), "change").power
         for primary in ("accuracy", "recall_micro")
     )
 
-    assert (closed["rows"], blocks["rows"]) == (2000, 2000)
-    assert blocks["needed"] == pytest.approx(closed["needed"], rel=0.5)
+    assert (closed.rows, blocks.rows) == (2000, 2000)
+    assert blocks.needed == pytest.approx(closed.needed, rel=0.5)
 
 
 @pytest.mark.parametrize(
@@ -744,7 +746,7 @@ def test_a_metric_whose_error_comes_from_blocks_counts_rows_and_not_blocks() -> 
     ],
 )
 def test_a_margin_is_in_units_of_the_metric(margin: Any, primary: str, size: Callable[[float], float]) -> None:
-    found = decide(classification(noise=EQUAL), gate(margin=margin, primary=primary), "change")
+    found = decide(classification(noise=EQUAL), gate(margin=margin, primary_metric=primary), "change")
 
     assert found.metrics[0].champion is not None
     assert found.margin == pytest.approx(size(found.metrics[0].champion))
@@ -753,7 +755,7 @@ def test_a_margin_is_in_units_of_the_metric(margin: Any, primary: str, size: Cal
 @pytest.mark.parametrize("primary", ["log_loss", "brier", "accuracy", "f1", "roc_auc", "average_precision", "recall"])
 def test_whatever_the_metric_a_gain_is_positive_when_the_challenger_is_better(primary: str) -> None:
     better, worse = (
-        decide(classification(4000, noise=noise), gate(primary=primary), "change") for noise in (BETTER, WORSE)
+        decide(classification(4000, noise=noise), gate(primary_metric=primary), "change") for noise in (BETTER, WORSE)
     )
 
     assert (better.verdict, worse.verdict) == ("promote", "keep")
@@ -795,7 +797,7 @@ def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None
         found.verdict,
         [guard.status for guard in found.guards],
     )
-    assert other.power["needed"] == pytest.approx(found.power["needed"], abs=1)
+    assert other.power.needed == pytest.approx(found.power.needed, abs=1)
 
 
 @settings(max_examples=20)
@@ -811,9 +813,9 @@ def test_who_is_better_by_a_rule_is_never_better_both_ways(seed: int) -> None:
 @given(seed=st.integers(0, 999), reason=st.sampled_from(["change", "age", "drift"]))
 def test_a_smaller_alpha_never_promotes_more(seed: int, reason: str) -> None:
     bout = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
-    strict = decide(bout, gate(alpha=0.01, guards=[], **LENIENT), reason)
+    strict = decide(bout, gate(alpha=0.01, guardrails=[], **LENIENT), reason)
 
-    assert strict.verdict != "promote" or decide(bout, gate(guards=[], **LENIENT), reason).verdict == "promote"
+    assert strict.verdict != "promote" or decide(bout, gate(guardrails=[], **LENIENT), reason).verdict == "promote"
 
 
 # How often it errs
@@ -839,8 +841,8 @@ def test_an_equal_model_is_rarely_called_better_where_rows_belong_together() -> 
         predicted = {who: signal + error for who, error in wrong.items()}
         return Bout(Truth("regression", y), {**predicted, "dummy": np.zeros(1000)}, entities=units)
 
-    aware = promoted(make, gate(guards=[], **LENIENT), "change")
-    blind = promoted(lambda seed: replace(make(seed), entities=None), gate(guards=[], **LENIENT), "change")
+    aware = promoted(make, gate(guardrails=[], **LENIENT), "change")
+    blind = promoted(lambda seed: replace(make(seed), entities=None), gate(guardrails=[], **LENIENT), "change")
 
     assert aware <= 0.1
     assert blind > 0.15
@@ -858,7 +860,7 @@ def test_a_model_that_is_worse_by_the_margin_is_rarely_called_no_worse() -> None
         worse = np.abs(error) + margin + random.normal(0, 0.1, 500)
         return with_answers(bout, challenger=y - np.sign(error) * worse)
 
-    rate = promoted(make, gate(guards=[], **LENIENT), "age")
+    rate = promoted(make, gate(guardrails=[], **LENIENT), "age")
 
     assert 0 < rate <= 0.1
 

@@ -12,9 +12,9 @@ import pytest
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.operational import Behaviour, behaviour, shown_slower
 from titlebout.models.artifact import Model
-from titlebout.settings.config import CostSettings
+from titlebout.settings.gate import ResourceSettings
 
-SETTINGS = CostSettings(latency_free_ms=5, latency_pairs=10, size_free_mb=0.001)
+SETTINGS = ResourceSettings(latency_budget_ms=5, latency_pairs=10, size_budget_mb=0.001)
 ROWS = pd.DataFrame({"wind": np.linspace(0, 20, 40), "waves": np.linspace(3, 0, 40)})
 Answer = Callable[[pd.DataFrame], FloatArray]
 
@@ -61,7 +61,7 @@ def status(found: Behaviour) -> dict[str, str]:
 
 
 def told(found: Behaviour, name: str) -> str:
-    return next(guard.told for guard in found.guards if guard.name == name)
+    return next(guard.detail for guard in found.guards if guard.name == name)
 
 
 def test_a_plain_model_passes_everything(model: Callable[..., Model]) -> None:
@@ -136,7 +136,7 @@ def test_golden_rows_are_answered_as_when_the_model_was_trained(
 def test_a_model_is_too_slow_when_it_is_slower_than_the_champion_and_than_what_is_free(
     seconds: float, free_ms: float, expected: str, model: Callable[..., Model]
 ) -> None:
-    settings = CostSettings(latency_free_ms=free_ms, latency_pairs=10, latency_ratio=3)
+    settings = ResourceSettings(latency_budget_ms=free_ms, latency_pairs=10, max_latency_ratio=3)
     found = behaviour(model("new", seconds=seconds), model("old", seconds=0.001 if seconds else 0.01), ROWS, settings)
 
     assert status(found)["latency"] == expected
@@ -146,7 +146,7 @@ def test_a_model_is_too_slow_when_it_is_slower_than_the_champion_and_than_what_i
 def test_a_model_is_too_large_when_it_is_larger_than_the_champion_and_than_what_is_free(
     size: int, free_mb: float, expected: str, model: Callable[..., Model]
 ) -> None:
-    settings = CostSettings(latency_pairs=10, size_free_mb=free_mb)
+    settings = ResourceSettings(latency_pairs=10, size_budget_mb=free_mb)
 
     assert status(behaviour(model("new", size=size), model("old"), ROWS, settings))["size"] == expected
 

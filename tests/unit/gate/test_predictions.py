@@ -112,7 +112,7 @@ def test_a_file_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
 
 def another_version(path: Path) -> None:
     frame = pd.read_parquet(path)
-    frame.attrs["titlebout"]["version"] = 2
+    frame.attrs["titlebout"]["version"] = 1
     frame.to_parquet(path)
 
 

@@ -12,23 +12,25 @@ import pytest
 from titlebout.core.arrays import FloatArray
 from titlebout.core.results import to_json
 from titlebout.gate.decision import Guard, decide
-from titlebout.gate.evaluate import EvaluateResult, _result
+from titlebout.gate.evaluate import EvaluationFacts, _result
 from titlebout.gate.predictions import Bout
-from titlebout.gate.report import draw, render_evaluate
+from titlebout.gate.report import EvaluateResult, Holdout, draw
 from titlebout.metrics.estimates import Truth
-from titlebout.settings.config import GateSettings, SlicesSettings
+from titlebout.settings.gate import GateSettings, SlicesSettings
 
 SETTINGS = GateSettings(min_rows=100, slices=SlicesSettings(columns=("harbour",)))
-HOLDOUT = {"rows": 900, "fingerprint": "f" * 64, "start": "2024-04-06T00:00", "end": "2024-04-19T22:00", "uses": 1}
-FACTS = {
-    "reason": "drift",
-    "challenger": "0123456789abcdef.dir",
-    "champion": "fedcba9876543210.dir",
-    "promotion_requested": True,
-    "latency_ms": {"challenger": 2.0, "champion": 3.0},
-    "size_bytes": {"challenger": 2000, "champion": 3000},
-    "holdout": HOLDOUT,
-}
+HOLDOUT = Holdout(rows=900, fingerprint="f" * 64, start="2024-04-06T00:00", end="2024-04-19T22:00", uses=1)
+FACTS = EvaluationFacts(
+    reason="drift",
+    challenger="0123456789abcdef.dir",
+    champion="fedcba9876543210.dir",
+    promotion_requested=True,
+    anchor_missing="",
+    latency_ms={"challenger": 2.0, "champion": 3.0},
+    size_bytes={"challenger": 2000, "champion": 3000},
+    holdout=HOLDOUT,
+    guards=(),
+)
 
 
 def bout(noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south"), rows: int = 900) -> Bout:
@@ -46,14 +48,14 @@ def bout(noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south")
 
 
 def result(noise: dict[str, float], reason: str = "drift", **facts: Any) -> EvaluateResult:
-    about = {**FACTS, "reason": reason, **facts}
+    about = FACTS.replace(reason=reason, **facts)
     if "champion" not in noise:
-        about["champion"] = ""
-    return _result(about, decide(bout(noise), SETTINGS, reason, about["holdout"]["uses"]), passed=True)
+        about = about.replace(champion="")
+    return _result(about, decide(bout(noise), SETTINGS, reason, about.holdout.uses), passed=True)
 
 
 def test_a_reviewer_reads_the_verdict_the_evidence_and_what_to_do_next() -> None:
-    text = render_evaluate(result({"challenger": 0.3, "champion": 1.2}))
+    text = result({"challenger": 0.3, "champion": 1.2}).to_markdown()
 
     assert text.startswith("### Gate: promote\n\n**The challenger is better than the champion: log")
     assert "Why it ran: **drift**. To win, it has to be ahead" in text
@@ -79,7 +81,7 @@ def test_a_slice_that_got_worse_is_named_in_red_with_its_numbers() -> None:
     south = (one.columns["harbour"] == "south").to_numpy()
     worse[south] = 0.5
     broken = Bout(one.truth, {**one.predicted, "challenger": worse}, one.columns)
-    text = render_evaluate(_result(FACTS, decide(broken, SETTINGS, "change"), passed=False))
+    text = _result(FACTS, decide(broken, SETTINGS, "change"), passed=False).to_markdown()
 
     assert text.startswith("### Gate: keep the champion")
     assert "Slices: worse in 1: harbour = south" in text
@@ -89,7 +91,7 @@ def test_a_slice_that_got_worse_is_named_in_red_with_its_numbers() -> None:
 
 def test_the_first_model_is_compared_with_the_one_that_knows_nothing() -> None:
     first = result({"challenger": 0.3})
-    text = render_evaluate(first)
+    text = first.to_markdown()
 
     assert (first.reason, first.rule, first.champion_score, first.gain) == ("first", "first", None, None)
     assert "Nobody holds the title yet" in text
@@ -105,20 +107,20 @@ def test_a_verdict_without_a_bout_is_one_sentence(verdict: str, said: str, tmp_p
         passed=True, reasons=("a former champion",), verdict=verdict, reason="none", metric="log_loss", challenger="0"
     )
 
-    assert render_evaluate(short) == f"{said}\n\n**A former champion.**\n"
+    assert short.to_markdown() == f"{said}\n\n**A former champion.**\n"
     assert draw(tmp_path, short) == ()
 
 
 def test_words_of_others_stay_words() -> None:
     told = result({"challenger": 0.3, "champion": 1.2}, reason="<script>@everyone | `x`")
-    text = render_evaluate(told)
+    text = told.to_markdown()
 
     assert "<script>" not in text
     assert "@everyone" not in text
 
 
 def test_a_result_is_strict_json_with_everything_the_report_shows() -> None:
-    document = json.loads(to_json(result({"challenger": 0.3, "champion": 1.2, "anchor": 1.0}).to_dict()))
+    document = json.loads(to_json(result({"challenger": 0.3, "champion": 1.2, "anchor": 1.0}).model_dump()))
 
     assert document["step"] == "evaluate"
     assert {guard["name"] for guard in document["guards"]} == {"roc_auc", "accuracy", "slices", "calibration"}
@@ -130,9 +132,9 @@ def test_a_result_is_strict_json_with_everything_the_report_shows() -> None:
 
 def test_a_guard_that_fails_afterwards_leads_the_reasons() -> None:
     won = decide(bout({"challenger": 0.3, "champion": 1.2}), SETTINGS, "change")
-    text = render_evaluate(
-        _result(FACTS, won.guarded([Guard("serving", "failed", "it answers otherwise")]), passed=False)
-    )
+    text = _result(
+        FACTS, won.guarded([Guard(name="serving", status="failed", detail="it answers otherwise")]), passed=False
+    ).to_markdown()
 
     assert text.startswith(
         "### Gate: keep the champion\n\n**Serving: it answers otherwise.**\n\n- The challenger is better"

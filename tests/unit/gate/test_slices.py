@@ -15,7 +15,7 @@ from titlebout.core.errors import ConfigError
 from titlebout.gate.predictions import Bout
 from titlebout.gate.slices import NAMED, OTHER, Slice, examine
 from titlebout.metrics.estimates import log_losses
-from titlebout.settings.config import SlicesSettings
+from titlebout.settings.gate import SlicesSettings
 
 ALPHA = 0.05
 

@@ -1,15 +1,14 @@
 """The champion file: changed only by an evaluation of exactly this challenger against exactly this champion."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 import sample
 from titlebout.core import process
-from titlebout.core.errors import ConfigError, ConflictError, DataError, UnsafeError
-from titlebout.models.champion import champion_at, champion_here, champion_path, crown, promote
+from titlebout.core.errors import ConfigError, ConflictError
+from titlebout.models.champion import champion_at, champion_here, champion_path, set_champion
 from titlebout.repository.dvc_files import Pointer
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -18,18 +17,7 @@ MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
 OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)
 
 
-def verdict(model: Pointer = MODEL, champion: Pointer | None = None, **changes: Any) -> dict[str, Any]:
-    return {
-        "verdict": "promote",
-        "challenger": model.md5,
-        "champion": champion.md5 if champion else "",
-        "reason": "change" if champion else "first",
-        "rule": "superior" if champion else "first",
-        "metric": "log_loss",
-        "challenger_score": 0.4,
-        "champion_score": 0.5 if champion else None,
-        "holdout": {"rows": 168, "fingerprint": "ab", "start": "", "end": ""},
-    } | changes
+META = {"reason": "first", "challenger_score": 0.4, "holdout": {"rows": 168}}
 
 
 @pytest.fixture
@@ -57,17 +45,17 @@ def test_a_missing_revision_is_an_error_and_not_a_missing_champion(project: Proj
         champion_at(project, Git(project.root), "0" * 40)
 
 
-def test_a_promoted_model_is_read_back_with_its_metadata(project: Project) -> None:
-    promoted = crown(project, MODEL, verdict())
+def test_the_champion_is_read_back_with_its_metadata(project: Project) -> None:
+    champion = set_champion(project, MODEL, META, "")
 
-    assert champion_here(project) == promoted
-    assert promoted.pointer == MODEL
-    assert promoted.meta["challenger_score"] == 0.4
-    assert promoted.meta["holdout"]["rows"] == 168
+    assert champion_here(project) == champion
+    assert champion.pointer == MODEL
+    assert champion.meta["challenger_score"] == 0.4
+    assert champion.meta["holdout"]["rows"] == 168
 
 
 def test_dvc_can_read_the_champion_file(project: Project) -> None:
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     text = champion_file(project).read_text()
 
     assert text.startswith("# Written by `titlebout promote`")
@@ -77,18 +65,18 @@ def test_dvc_can_read_the_champion_file(project: Project) -> None:
 
 
 def test_the_same_evaluation_writes_the_same_bytes(project: Project) -> None:
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     first = champion_file(project).read_bytes()
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
 
     assert champion_file(project).read_bytes() == first
 
 
 def test_the_champion_of_a_revision_is_the_committed_one(project: Project) -> None:
     git = Git(project.root)
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     first = sample.commit(project.root, "First champion")
-    crown(project, OTHER, verdict(OTHER, MODEL))
+    set_champion(project, OTHER, META, MODEL.md5)
 
     champion = champion_at(project, git, first)
     assert champion is not None
@@ -105,7 +93,7 @@ def test_the_champion_is_found_in_a_subfolder_of_a_repository(tmp_path: Path) ->
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(sample.FILES[name], encoding="utf-8")
     project = Project.find(root)
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     sample.git(tmp_path, "init", "--quiet")
     sample.commit(tmp_path, "First commit")
     champion = champion_at(project, Git.find(root), "HEAD")
@@ -114,59 +102,25 @@ def test_the_champion_is_found_in_a_subfolder_of_a_repository(tmp_path: Path) ->
     assert champion.pointer == MODEL
 
 
-@pytest.mark.parametrize("other_verdict", ["keep", "inconclusive", "unchanged", "Promote", "", None])
-def test_only_the_verdict_promote_sets_a_champion(other_verdict: str | None, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the verdict of the gate is not promote") as caught:
-        crown(project, MODEL, verdict(verdict=other_verdict))
-
-    assert repr(other_verdict) in str(caught.value.why)
-    assert not champion_file(project).exists()
-
-
-@pytest.mark.parametrize("document", [{}, {"error": {"exit_code": 3}}])
-def test_a_missing_verdict_promotes_nothing(document: dict[str, Any], project: Project) -> None:
-    with pytest.raises(UnsafeError):
-        crown(project, MODEL, document)
-
-
-@pytest.mark.parametrize("challenger", [OTHER.md5, "", None])
-def test_a_verdict_about_another_model_is_refused(challenger: str | None, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the verdict is about another model") as caught:
-        crown(project, MODEL, verdict(challenger=challenger))
-
-    assert MODEL.md5 in str(caught.value.why)
-    assert caught.value.exit_code == 7
-    assert not champion_file(project).exists()
-
-
 @pytest.mark.parametrize("previous", [None, MODEL])
-def test_a_verdict_against_another_champion_is_outdated(previous: Pointer | None, project: Project) -> None:
-    crown(project, OTHER, verdict(OTHER))
+def test_an_evaluation_against_another_champion_is_outdated(previous: Pointer | None, project: Project) -> None:
+    set_champion(project, OTHER, META, "")
     before = champion_file(project).read_bytes()
     third = Pointer("33.dir", 1, 1)
 
     with pytest.raises(ConflictError, match="the champion has changed") as caught:
-        crown(project, third, verdict(third, previous))
+        set_champion(project, third, META, previous.md5 if previous else "")
     assert caught.value.exit_code == 6
     assert champion_file(project).read_bytes() == before
 
 
-def test_a_verdict_against_a_missing_champion_is_outdated(project: Project) -> None:
+def test_an_evaluation_against_a_missing_champion_is_outdated(project: Project) -> None:
     with pytest.raises(ConflictError, match="the champion has changed"):
-        crown(project, MODEL, verdict(MODEL, OTHER))
-
-
-def test_a_verdict_without_metadata_is_refused(project: Project) -> None:
-    document = verdict()
-    del document["holdout"]
-
-    with pytest.raises(DataError, match="the evaluation has no 'holdout'"):
-        crown(project, MODEL, document)
-    assert not champion_file(project).exists()
+        set_champion(project, MODEL, META, OTHER.md5)
 
 
 def test_conflict_markers_in_champion_dvc_are_a_conflict(project: Project) -> None:
-    crown(project, MODEL, verdict())
+    set_champion(project, MODEL, META, "")
     text = champion_file(project).read_text()
     champion_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
     sample.commit(project.root, "Markers")
@@ -190,12 +144,3 @@ def test_a_champion_file_without_metadata_is_valid(project: Project) -> None:
 
     assert current is not None
     assert (current.pointer.md5, current.meta) == ("ab.dir", {})
-
-
-def test_promote_lists_the_remaining_steps(project: Project) -> None:
-    result = promote(project, MODEL, verdict())
-
-    assert result.passed
-    assert result.champion == MODEL.md5
-    assert "pipelines/ferries/champion.dvc" in result.reasons[0]
-    assert "commit" in result.reasons[0]

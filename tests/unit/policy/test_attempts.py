@@ -4,7 +4,6 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 import sample
 from titlebout.core.errors import ConflictError, NotFoundError
+from titlebout.data.moment import Moment
 from titlebout.policy import attempts
 from titlebout.policy.attempts import FILE, hand_in, log_ref, read, recall, write_down
 from titlebout.policy.rules import Attempt
@@ -21,7 +21,7 @@ REF = log_ref("ferries")
 
 
 def attempt(day: int, reason: str = "drift") -> Attempt:
-    return Attempt(f"2024-05-{day:02d}T00:00:00+00:00", reason, "lost", "c0ffee.dir", f"{day:04x}")
+    return Attempt(Moment.parse(f"2024-05-{day:02d}T00:00:00+00:00"), reason, "lost", "c0ffee.dir", f"{day:04x}")
 
 
 @pytest.fixture
@@ -88,20 +88,21 @@ def test_a_missing_log_is_an_empty_memory_and_said(git: Git) -> None:
     assert memory.problem == "no attempt was written down yet"
 
 
-GOOD = json.dumps(asdict(attempt(1)))
+GOOD = attempts._line(attempt(1)).strip()
+LINE = json.loads(attempts._line(attempt(2)))
 GARBLED = {
     "not a log": "\x00\x01 binary",
     "half a line": GOOD[:-5],
     "a list": "[1, 2]",
     "deep nesting": "[" * 900,
-    "too long": json.dumps(asdict(attempt(2)) | {"inputs": "a" * 2000}),
-    "a key more": json.dumps(asdict(attempt(2)) | {"note": "x"}),
+    "too long": json.dumps(LINE | {"inputs": "a" * 2000}),
+    "a key more": json.dumps(LINE | {"note": "x"}),
     "a key less": json.dumps({"at": "2024-05-01"}),
-    "a number for a time": json.dumps(asdict(attempt(2)) | {"at": 5}),
-    "no time": json.dumps(asdict(attempt(2)) | {"at": "soon"}),
-    "an unknown reason": json.dumps(asdict(attempt(2)) | {"reason": "<img src=x>"}),
-    "an unknown outcome": json.dumps(asdict(attempt(2)) | {"outcome": "glory"}),
-    "words for a hash": json.dumps(asdict(attempt(2)) | {"champion": "$(touch x)"}),
+    "a number for a time": json.dumps(LINE | {"at": 5}),
+    "no time": json.dumps(LINE | {"at": "soon"}),
+    "an unknown reason": json.dumps(LINE | {"reason": "<img src=x>"}),
+    "an unknown outcome": json.dumps(LINE | {"outcome": "glory"}),
+    "words for a hash": json.dumps(LINE | {"champion": "$(touch x)"}),
 }
 
 
@@ -217,7 +218,7 @@ def test_who_never_gets_a_turn_is_told(git: Git, monkeypatch: pytest.MonkeyPatch
     (hooks / "pre-receive").write_text("#!/bin/sh\necho 'stale info' >&2\nexit 1\n")
     (hooks / "pre-receive").chmod(0o755)
 
-    with pytest.raises(ConflictError, match="was moved meanwhile"):
+    with pytest.raises(ConflictError, match="was changed concurrently"):
         hand_in(git, "ferries", REF)
 
 

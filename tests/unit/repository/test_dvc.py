@@ -1,4 +1,4 @@
-"""What DVC's files say, read without DVC; and what its messages mean."""
+"""DVC's files, read without DVC, and the causes behind its messages."""
 
 import contextlib
 from pathlib import Path
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import sample
 from titlebout.core.errors import ConfigError, ConflictError, DiskError, ExitCode, TitleboutError
 from titlebout.core.process import Completed
-from titlebout.repository.dvc import STAGE_ERROR_FILE, Dvc, StageFailedError, _explain, _stage_failure
+from titlebout.core.results import write_json
+from titlebout.repository.dvc import STAGE_ERROR_FILE, Dvc, _explain, _stage_failure
 from titlebout.repository.dvc_files import Pointer, folder_digest, parse_yaml, pointer_of
 from titlebout.repository.project import Project
 
@@ -19,8 +20,8 @@ LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    outs:\n    - path: mod
 MARKERS = "<<<<<<< ours\na: 1\n=======\na: 2\n>>>>>>> theirs\n"
 
 
-def test_a_folders_digest_is_the_one_dvc_writes(tmp_path: Path) -> None:
-    """Names that sort differently as text, as path and by letter case; files without content, and the same twice."""
+def test_the_hash_of_a_folder_is_the_one_of_dvc(tmp_path: Path) -> None:
+    """Names that sort differently as text, path and by letter case; empty files; the same content twice."""
     folders = {
         "flat": {"b.csv": "1", "a.csv": "2", "B.csv": "1", "ä.csv": ""},
         "deep": {"a/b": "1", "a.b": "2", "a/b.c/d": "1", "a-b": "3", "a0": "4"},
@@ -42,7 +43,7 @@ def test_a_folders_digest_is_the_one_dvc_writes(tmp_path: Path) -> None:
         assert recorded.nfiles == len(files)
 
 
-def test_a_pointer_is_read_from_a_dvc_file() -> None:
+def test_a_dvc_file_is_parsed() -> None:
     assert pointer_of(POINTER, "data.dvc") == Pointer("0123456789abcdef0123456789abcdef.dir", 12, 2)
     assert pointer_of(POINTER, "data.dvc").short == "0123456789ab"
 
@@ -64,7 +65,7 @@ def test_a_pointer_is_read_from_a_dvc_file() -> None:
         "a: *b",
     ],
 )
-def test_what_is_no_pointer_to_one_folder_is_refused(text: str) -> None:
+def test_a_dvc_file_must_track_one_folder(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         pointer_of(text, "data.dvc")
 
@@ -73,13 +74,13 @@ def test_what_is_no_pointer_to_one_folder_is_refused(text: str) -> None:
 
 
 @given(text=st.text())
-def test_any_text_is_yaml_with_entries_or_an_error_of_ours(text: str) -> None:
+def test_any_text_is_a_yaml_mapping_or_a_titlebout_error(text: str) -> None:
     with contextlib.suppress(ConfigError, ConflictError):
         assert isinstance(parse_yaml(text, "dvc.lock"), dict)
 
 
 @pytest.mark.parametrize("text", [MARKERS, POINTER + MARKERS, POINTER + ">>>>>>> theirs\n"])
-def test_markers_of_a_merge_conflict_are_a_conflict(text: str) -> None:
+def test_merge_conflict_markers_are_a_conflict(text: str) -> None:
     with pytest.raises(ConflictError, match="merge conflict") as caught:
         pointer_of(text, "champion.dvc")
 
@@ -100,7 +101,7 @@ def lock(dvc: Dvc, text: str) -> Path:
     return path
 
 
-def test_the_challenger_is_what_the_lock_file_says_was_trained(dvc: Dvc) -> None:
+def test_the_challenger_is_read_from_the_lock_file(dvc: Dvc) -> None:
     assert dvc.challenger_pointer() is None
 
     lock(dvc, LOCK)
@@ -109,7 +110,7 @@ def test_the_challenger_is_what_the_lock_file_says_was_trained(dvc: Dvc) -> None
 
 
 @pytest.mark.parametrize("text", ["schema: '2.0'\nstages:\n  prepare:\n    cmd: x\n", "stages: {}\n"])
-def test_a_lock_file_without_a_training_has_no_challenger(text: str, dvc: Dvc) -> None:
+def test_a_lock_file_without_the_train_stage_has_no_challenger(text: str, dvc: Dvc) -> None:
     lock(dvc, text)
 
     assert dvc.challenger_pointer() is None
@@ -118,7 +119,7 @@ def test_a_lock_file_without_a_training_has_no_challenger(text: str, dvc: Dvc) -
 @pytest.mark.parametrize(
     "text", ["a: 1\n", "stages:\n", "stages: []\n", "stages:\n  train: 3\n", LOCK.replace("size", "sise"), "", "x"]
 )
-def test_a_lock_file_that_dvc_did_not_write_is_refused(text: str, dvc: Dvc) -> None:
+def test_a_malformed_lock_file_is_refused(text: str, dvc: Dvc) -> None:
     path = lock(dvc, text)
 
     with pytest.raises(ConfigError) as caught:
@@ -126,7 +127,7 @@ def test_a_lock_file_that_dvc_did_not_write_is_refused(text: str, dvc: Dvc) -> N
     assert caught.value.where == str(path)
 
 
-def test_a_conflict_in_the_lock_file_is_found_before_anything_runs(dvc: Dvc) -> None:
+def test_a_conflict_in_the_lock_file_is_found_before_any_stage_runs(dvc: Dvc) -> None:
     lock(dvc, LOCK + MARKERS)
     (dvc.project.root / "data.dvc").write_text(POINTER)
 
@@ -135,14 +136,14 @@ def test_a_conflict_in_the_lock_file_is_found_before_anything_runs(dvc: Dvc) -> 
     assert "delete it and run `titlebout train`" in str(caught.value.fix)
 
 
-def test_without_a_pointer_no_data_is_tracked(dvc: Dvc) -> None:
+def test_without_data_dvc_no_data_is_tracked(dvc: Dvc) -> None:
     with pytest.raises(TitleboutError, match="no data is tracked") as caught:
         dvc.data_pointer()
 
     assert caught.value.exit_code is ExitCode.NOT_FOUND
 
 
-# --- failures. The messages are DVC's own, as it wrote them in the situations named.
+# --- failures. The messages were copied from DVC's output.
 
 
 def completed(stderr: str) -> Completed:
@@ -173,7 +174,7 @@ def completed(stderr: str) -> Completed:
         ("ERROR: unexpected error - file is not a database", ExitCode.BUG),
     ],
 )
-def test_a_message_of_dvc_becomes_its_cause(stderr: str, code: ExitCode) -> None:
+def test_a_message_of_dvc_is_mapped_to_its_cause(stderr: str, code: ExitCode) -> None:
     error = _explain(completed(stderr))
 
     assert error.exit_code is code
@@ -181,17 +182,19 @@ def test_a_message_of_dvc_becomes_its_cause(stderr: str, code: ExitCode) -> None
     assert error.fix
 
 
-@given(code=st.sampled_from(list(ExitCode)), what=st.text(min_size=1))
-def test_a_stage_that_left_word_is_quoted(code: ExitCode, what: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    from titlebout.core.results import write_json
-
-    error = DiskError(what, where="data", why="why", fix="fix")
-    error.exit_code = code  # type: ignore[assignment]
-    path = write_json(tmp_path_factory.mktemp("word") / STAGE_ERROR_FILE, {"stage": "train", **error.to_dict()})
+@given(kind=st.sampled_from([TitleboutError, *TitleboutError.__subclasses__()]), what=st.text(min_size=1))
+def test_the_error_of_a_stage_keeps_its_class_and_words(
+    kind: type[TitleboutError], what: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    error = TitleboutError.from_dict(
+        DiskError(what, where="data", why="why", fix="fix").to_dict()
+        | {"type": kind.__name__, "exit_code": int(kind.exit_code)}
+    )
+    path = write_json(tmp_path_factory.mktemp("word") / STAGE_ERROR_FILE, error.to_dict())
     found = _stage_failure(path, completed("ERROR: failed to reproduce"))
 
-    assert isinstance(found, StageFailedError)
-    assert (found.stage, found.exit_code, found.what) == ("train", code, what)
+    assert type(found) is type(error)
+    assert (found.exit_code, found.what) == (kind.exit_code, what)
     assert (found.where, found.why, found.fix) == ("data", "why", "fix")
 
 
@@ -206,7 +209,7 @@ def test_a_stage_that_left_no_word_is_told_by_how_it_ended(
     found = _stage_failure(tmp_path / "nothing", completed(f"value is missing\n{last}"))
 
     assert found is not None
-    assert (found.stage, found.exit_code) == ("train", code)
+    assert found.exit_code == code
     assert told in found.what
     assert "value is missing" in str(found.why)
 

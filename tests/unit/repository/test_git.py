@@ -1,4 +1,4 @@
-"""Git, with real repositories: what a revision holds, who may commit, and whose push wins."""
+"""Git with real repositories: revisions, commits, worktrees and concurrent pushes."""
 
 import threading
 from collections.abc import Iterator
@@ -50,14 +50,14 @@ def test_a_repository_is_found_from_any_folder_in_it(git: Git) -> None:
     assert Git.find(folder).root == git.root
 
 
-def test_a_folder_outside_every_repository_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_outside_a_repository_is_refused_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a git repository") as caught:
         Git.find(tmp_path)
 
     assert "git init" in str(caught.value.fix)
 
 
-def test_a_repository_that_git_does_not_trust_is_told_as_that(git: Git, tmp_path: Path) -> None:
+def test_a_broken_git_configuration_is_the_reported_cause(git: Git, tmp_path: Path) -> None:
     (git.root / ".git" / "config").write_text("[core\n")
 
     with pytest.raises(ConfigError) as caught:
@@ -66,7 +66,7 @@ def test_a_repository_that_git_does_not_trust_is_told_as_that(git: Git, tmp_path
     assert "bad config" in str(caught.value.why)
 
 
-def test_a_revision_is_resolved_or_unknown(git: Git) -> None:
+def test_a_revision_resolves_to_its_commit_or_none(git: Git) -> None:
     head = sample.git(git.root, "rev-parse", "HEAD")
 
     assert git.resolve("main") == git.resolve(head[:10]) == head
@@ -74,7 +74,7 @@ def test_a_revision_is_resolved_or_unknown(git: Git) -> None:
     assert git.resolve("--help") is None
 
 
-def test_the_base_is_the_remotes_branch_before_the_local_one(git: Git) -> None:
+def test_the_base_is_the_remote_branch_before_the_local_one(git: Git) -> None:
     remote = git.output("rev-parse", "HEAD")
     write(git.root, "b", "")
     local = sample.commit(git.root, "Not pushed")
@@ -84,14 +84,14 @@ def test_the_base_is_the_remotes_branch_before_the_local_one(git: Git) -> None:
     assert git.base_commit("main") == local
 
 
-def test_no_revision_says_what_to_do(git: Git) -> None:
-    with pytest.raises(NotFoundError, match="no revision main2 or v1 in this clone") as caught:
+def test_a_missing_revision_is_reported_with_a_fix(git: Git) -> None:
+    with pytest.raises(NotFoundError, match="revision main2 or v1 does not exist in this clone") as caught:
         git.commit_of("main2", "v1")
 
     assert "--base" in str(caught.value.fix)
 
 
-def test_a_revision_that_a_shallow_clone_lacks_says_how_to_get_it(origin: Path, tmp_path: Path) -> None:
+def test_a_revision_missing_from_a_shallow_clone_has_its_own_fix(origin: Path, tmp_path: Path) -> None:
     full = clone(origin, tmp_path / "full")
     first = full.output("rev-parse", "HEAD")
     write(full.root, "b", "")
@@ -106,16 +106,16 @@ def test_a_revision_that_a_shallow_clone_lacks_says_how_to_get_it(origin: Path, 
     assert "fetch-depth: 0" in str(caught.value.fix)
 
 
-def test_a_repository_without_a_commit_says_so(tmp_path: Path) -> None:
+def test_a_repository_without_commits_is_reported(tmp_path: Path) -> None:
     sample.git(tmp_path, "init", "--quiet")
 
     with pytest.raises(NotFoundError) as caught:
         Git(tmp_path).base_commit("main")
 
-    assert "nothing was committed" in str(caught.value.why)
+    assert "has no commit yet" in str(caught.value.why)
 
 
-def test_a_file_is_read_as_it_was_at_a_revision(git: Git) -> None:
+def test_a_file_is_read_at_a_revision(git: Git) -> None:
     first = git.output("rev-parse", "HEAD")
     write(git.root, "policy.toml", "a = 'Å'\n")
     second = sample.commit(git.root, "Second")
@@ -125,13 +125,13 @@ def test_a_file_is_read_as_it_was_at_a_revision(git: Git) -> None:
     assert git.show(first, "nowhere.toml") is None
 
 
-def test_a_revision_that_does_not_exist_is_no_missing_file(git: Git) -> None:
-    """Read as "no champion yet", it would let any challenger win."""
+def test_a_missing_revision_is_not_a_missing_file(git: Git) -> None:
+    """Mistaken for "no champion yet", it would let any challenger be promoted."""
     with pytest.raises(process.ProcessError):
         git.show("0" * 40, "policy.toml")
 
 
-def test_changed_files_are_named_as_they_are_called(git: Git) -> None:
+def test_changed_files_have_their_exact_names(git: Git) -> None:
     write(git.root, "data/Å b.csv", "1")
     sample.commit(git.root, "Second")
     assert git.changed_paths() == ()
@@ -143,19 +143,19 @@ def test_changed_files_are_named_as_they_are_called(git: Git) -> None:
     assert git.changed_paths() == ("data/Å b.csv", "policy.toml")
 
 
-def test_an_identity_is_not_asked_for_when_there_is_one(git: Git) -> None:
+def test_a_configured_identity_is_accepted(git: Git) -> None:
     git.require_identity()
 
 
-def test_a_missing_identity_is_refused_with_the_two_commands(git: Git, no_identity: None) -> None:
-    with pytest.raises(ConfigError, match="does not know who you are") as caught:
+def test_a_missing_identity_is_refused_with_two_commands(git: Git, no_identity: None) -> None:
+    with pytest.raises(ConfigError, match="has no author identity") as caught:
         git.require_identity()
 
     assert "git config user.name" in str(caught.value.fix)
     assert "user.email" in str(caught.value.fix)
 
 
-def test_the_bot_commits_as_itself_and_only_what_it_was_told(git: Git, no_identity: None) -> None:
+def test_the_bot_commits_only_the_given_paths_under_its_name(git: Git, no_identity: None) -> None:
     write(git.root, ".gitignore", "*.lock\n")
     write(git.root, "dvc.lock", "new")
     write(git.root, "reports/a.json", "{}")
@@ -171,7 +171,7 @@ def test_the_bot_commits_as_itself_and_only_what_it_was_told(git: Git, no_identi
     assert git.message(commit) == "Title\n\n# not a comment\n\nTrailer: x"
 
 
-def test_what_was_staged_before_is_not_the_bots_to_commit(git: Git) -> None:
+def test_files_staged_before_are_not_committed(git: Git) -> None:
     write(git.root, "policy.toml", "a = 2\n")
     write(git.root, "dvc.lock", "new")
     sample.git(git.root, "add", "policy.toml")
@@ -180,7 +180,7 @@ def test_what_was_staged_before_is_not_the_bots_to_commit(git: Git) -> None:
     assert git.output("show", "--name-only", "--format=", commit).splitlines() == ["dvc.lock"]
 
 
-def test_the_users_hooks_and_signing_keys_are_not_the_bots(git: Git) -> None:
+def test_hooks_and_signing_keys_of_the_user_are_not_used(git: Git) -> None:
     hook = git.root / ".git" / "hooks" / "pre-commit"
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
@@ -198,7 +198,7 @@ def test_a_deleted_path_is_committed_as_deleted(git: Git) -> None:
     assert git.output("show", "--name-status", "--format=", commit) == "D\tpolicy.toml"
 
 
-def test_a_worktree_is_another_folder_and_leaves_the_users_alone(git: Git) -> None:
+def test_a_worktree_leaves_the_users_files_unchanged(git: Git) -> None:
     head = git.output("rev-parse", "HEAD")
     write(git.root, "policy.toml", "half-finished")
     with git.worktree(head) as tree:
@@ -214,7 +214,7 @@ def test_a_worktree_is_another_folder_and_leaves_the_users_alone(git: Git) -> No
     assert len(git.output("worktree", "list").splitlines()) == 1
 
 
-def test_a_worktree_goes_when_the_work_in_it_fails(git: Git) -> None:
+def test_a_worktree_is_removed_after_an_error(git: Git) -> None:
     folders: list[Path] = []
 
     def fail() -> None:
@@ -233,17 +233,17 @@ def test_a_worktree_goes_when_the_work_in_it_fails(git: Git) -> None:
 def test_history_is_read_between_two_commits(git: Git) -> None:
     base = git.output("rev-parse", "HEAD")
     write(git.root, "b", "1")
-    one = sample.commit(git.root, "One\n\nBody")
+    first = sample.commit(git.root, "One\n\nBody")
     write(git.root, "b", "2")
-    two = sample.commit(git.root, "Two")
+    second = sample.commit(git.root, "Two")
 
-    assert git.commits_between(base, two) == (two, one)
-    assert git.commits_between(two, two) == ()
-    assert git.message(one) == "One\n\nBody"
-    assert git.tree(one) != git.tree(two)
+    assert git.commits_between(base, second) == (second, first)
+    assert git.commits_between(second, second) == ()
+    assert git.message(first) == "One\n\nBody"
+    assert git.tree(first) != git.tree(second)
 
 
-def test_a_fork_is_where_the_branch_left_the_base(git: Git, origin: Path, tmp_path: Path) -> None:
+def test_the_merge_base_is_where_the_branch_left_the_base(git: Git, origin: Path, tmp_path: Path) -> None:
     first = git.output("rev-parse", "HEAD")
     write(git.root, "b", "1")
     sample.commit(git.root, "Mine")
@@ -259,7 +259,7 @@ def test_a_fork_is_where_the_branch_left_the_base(git: Git, origin: Path, tmp_pa
     assert shallow.fork_of("0" * 40) == "0" * 40
 
 
-def test_a_branch_moves_only_from_where_it_was_expected(git: Git) -> None:
+def test_a_branch_is_set_only_from_the_expected_commit(git: Git) -> None:
     first = git.output("rev-parse", "HEAD")
     write(git.root, "b", "")
     second = sample.commit(git.root, "Second")
@@ -268,12 +268,12 @@ def test_a_branch_moves_only_from_where_it_was_expected(git: Git) -> None:
     git.set_branch("retrain/x", second, first)
     assert git.resolve("retrain/x") == second
     for expected in (first, None):
-        with pytest.raises(ConflictError, match="branch retrain/x was moved meanwhile"):
+        with pytest.raises(ConflictError, match="branch retrain/x was changed concurrently"):
             git.set_branch("retrain/x", first, expected)
     assert git.resolve("retrain/x") == second
 
 
-def test_a_push_wins_only_over_what_it_expected(git: Git, origin: Path, tmp_path: Path) -> None:
+def test_a_push_succeeds_only_over_the_expected_commit(git: Git, origin: Path, tmp_path: Path) -> None:
     first = git.output("rev-parse", "HEAD")
     assert git.remote_branch("retrain/x") is None
     git.push_branch("retrain/x", first, None)
@@ -285,14 +285,14 @@ def test_a_push_wins_only_over_what_it_expected(git: Git, origin: Path, tmp_path
     other.push_branch("retrain/x", theirs, first)
 
     for expected in (first, None):
-        with pytest.raises(ConflictError, match="branch retrain/x of origin was moved meanwhile") as caught:
+        with pytest.raises(ConflictError, match="branch retrain/x of origin was changed concurrently") as caught:
             git.push_branch("retrain/x", first, expected)
         assert caught.value.exit_code == 6
     assert sample.git(origin, "rev-parse", "retrain/x") == theirs
     assert git.remote_branch("retrain/x") == theirs
 
 
-def test_a_push_that_the_server_refuses_is_no_conflict(git: Git, origin: Path) -> None:
+def test_a_push_refused_by_the_server_is_not_a_conflict(git: Git, origin: Path) -> None:
     hook = origin / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\necho 'protected by policy' >&2\nexit 1\n")
     hook.chmod(0o755)
@@ -303,17 +303,17 @@ def test_a_push_that_the_server_refuses_is_no_conflict(git: Git, origin: Path) -
     assert "protected by policy" in str(caught.value.why)
 
 
-def test_a_token_travels_in_the_environment_only(git: Git) -> None:
-    authorised = Git.authorised(git.root, "https://git.example", "s3cret")
+def test_a_token_is_passed_in_the_environment_only(git: Git) -> None:
+    repository = Git.authorised(git.root, "https://git.example", "s3cret")
 
-    assert authorised.output("config", "http.https://git.example/.extraheader").startswith("Authorization: Basic ")
+    assert repository.output("config", "http.https://git.example/.extraheader").startswith("Authorization: Basic ")
     assert "extraheader" not in (git.root / ".git" / "config").read_text()
     assert Git.authorised(git.root, "https://git.example", None).env == {}
 
 
 @contextmanager
 def server(status: int) -> Iterator[str]:
-    """A git server on the loopback interface that answers everything with one status."""
+    """A git server on the loopback interface that answers every request with one status."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -324,7 +324,7 @@ def server(status: int) -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *_arguments: object) -> None:
-            """Stay silent."""
+            """Write no log."""
 
     with ThreadingTCPServer(("127.0.0.1", 0), Answer) as listening:
         threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
@@ -334,16 +334,16 @@ def server(status: int) -> Iterator[str]:
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 5), (500, 75), (503, 75)])
 @pytest.mark.parametrize("token", [None, "s3cret"])
-def test_a_server_that_refuses_is_told_by_its_cause(status: int, code: int, token: str | None, git: Git) -> None:
+def test_the_status_of_a_server_decides_the_error(status: int, code: int, token: str | None, git: Git) -> None:
     with server(status) as url:
         sample.git(git.root, "remote", "set-url", "origin", url)
-        authorised = Git.authorised(git.root, url.rpartition("/")[0], token)
-        for ask in (
-            lambda: authorised.remote_branch("main"),
-            lambda: authorised.push_branch("retrain/x", git.output("rev-parse", "HEAD"), None),
+        repository = Git.authorised(git.root, url.rpartition("/")[0], token)
+        for operation in (
+            lambda: repository.remote_branch("main"),
+            lambda: repository.push_branch("retrain/x", git.output("rev-parse", "HEAD"), None),
         ):
             with pytest.raises(TitleboutError) as caught:
-                ask()
+                operation()
             assert caught.value.exit_code == code, caught.value.why
             assert caught.value.fix
             assert "s3cret" not in str(caught.value.to_dict())
@@ -352,7 +352,7 @@ def test_a_server_that_refuses_is_told_by_its_cause(status: int, code: int, toke
 @pytest.mark.parametrize(
     ("url", "code"), [("http://127.0.0.1:1/x.git", 75), ("http://titlebout.invalid/x.git", 75), ("/nowhere/x.git", 5)]
 )
-def test_a_server_that_is_not_there_is_told_by_its_cause(url: str, code: int, git: Git) -> None:
+def test_an_unreachable_server_is_reported_by_its_cause(url: str, code: int, git: Git) -> None:
     sample.git(git.root, "remote", "set-url", "origin", url)
 
     with pytest.raises(TitleboutError) as caught:
@@ -360,7 +360,7 @@ def test_a_server_that_is_not_there_is_told_by_its_cause(url: str, code: int, gi
     assert caught.value.exit_code == code
 
 
-def test_git_answers_in_english_whatever_the_users_language(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_messages_are_english_in_any_locale(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
 
     assert git.output("-c", "alias.language=!echo $LC_ALL", "language") == "C"

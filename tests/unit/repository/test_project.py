@@ -1,4 +1,4 @@
-"""A repository as the steps see it: found from anywhere in it, its own code first, its failures told as its own."""
+"""Projects: found from any folder, their own code imported first, errors of user code reported with their place."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from titlebout.repository.project import Project
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The sample's files, without git and data: a project needs neither."""
+    """Files of the sample repository, without git and data, which a project does not need."""
     for name, text in sample.FILES.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,11 +25,11 @@ def project(root: Path) -> Project:
     return Project.find(root)
 
 
-def parameters(project: Project) -> Path:
+def params_file(project: Project) -> Path:
     return project.pipeline_dir / "params.yaml"
 
 
-def model(project: Project) -> Path:
+def model_file(project: Project) -> Path:
     return project.root / "src" / "ferries" / "model.py"
 
 
@@ -37,17 +37,17 @@ def test_a_project_is_found_from_any_folder_in_it(root: Path) -> None:
     assert Project.find(root / "pipelines" / "ferries").root == root.resolve()
 
 
-def test_outside_a_project_there_is_none(tmp_path: Path) -> None:
+def test_no_project_is_found_outside_one(tmp_path: Path) -> None:
     (tmp_path / "titlebout.toml").mkdir()
 
-    with pytest.raises(NotFoundError, match=r"no titlebout\.toml here") as caught:
+    with pytest.raises(NotFoundError, match=r"titlebout\.toml not found in this folder") as caught:
         Project.find(tmp_path)
 
     assert caught.value.where == str(tmp_path)
     assert "titlebout new" in str(caught.value.fix)
 
 
-def test_the_settings_name_the_pipeline_unless_the_command_does(root: Path) -> None:
+def test_the_pipeline_argument_overrides_the_settings(root: Path) -> None:
     (root / "pipelines" / "other").mkdir()
 
     assert Project.find(root).pipeline == "ferries"
@@ -55,7 +55,7 @@ def test_the_settings_name_the_pipeline_unless_the_command_does(root: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["boats", ".", "..", "../pipelines/ferries", "ferries/../..", ""])
-def test_a_pipeline_that_is_not_there_is_refused_with_those_that_are(name: str, root: Path) -> None:
+def test_a_missing_pipeline_is_refused_with_the_existing_names(name: str, root: Path) -> None:
     if not name:
         sample.edit(root / "titlebout.toml", 'pipeline = "ferries"', 'pipeline = "boats"')
 
@@ -65,7 +65,7 @@ def test_a_pipeline_that_is_not_there_is_refused_with_those_that_are(name: str, 
     assert caught.value.fix == "choose one of: ferries"
 
 
-def test_every_place_lies_in_the_repository(project: Project) -> None:
+def test_all_paths_are_inside_the_repository(project: Project) -> None:
     root = project.root
 
     assert project.data_dir == root / "data"
@@ -76,8 +76,8 @@ def test_every_place_lies_in_the_repository(project: Project) -> None:
     assert project.retrain_branch == "retrain/ferries"
 
 
-def test_the_teams_function_is_called_with_its_hyperparameters(project: Project) -> None:
-    sample.edit(parameters(project), "seed: 0", "seed: 7")
+def test_the_model_function_receives_its_hyperparameters(project: Project) -> None:
+    sample.edit(params_file(project), "seed: 0", "seed: 7")
     estimator = project.build_model()
 
     assert estimator[-1].C == 1.0
@@ -85,7 +85,7 @@ def test_the_teams_function_is_called_with_its_hyperparameters(project: Project)
     assert not hasattr(estimator, "classes_")
 
 
-def test_the_repositorys_own_code_counts_before_an_installed_copy(
+def test_code_of_the_repository_is_imported_before_an_installed_copy(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = tmp_path / "site-packages" / "ferries"
@@ -101,7 +101,7 @@ def test_the_repositorys_own_code_counts_before_an_installed_copy(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("ferries.model:build_model", "ferries.models:build_model", "No module named 'ferries.models'"),
         ("ferries.model:build_model", "ferries.model:build", "has no attribute 'build'"),
@@ -109,45 +109,45 @@ def test_the_repositorys_own_code_counts_before_an_installed_copy(
         ("    C: 1.0", "    {}", "missing 1 required positional argument: 'C'"),
     ],
 )
-def test_parameters_that_do_not_fit_the_code_are_a_mistake_of_configuration(
-    old: str, new: str, told: str, project: Project
+def test_parameters_that_do_not_fit_the_code_are_a_configuration_error(
+    old: str, new: str, message: str, project: Project
 ) -> None:
-    sample.edit(parameters(project), old, new)
+    sample.edit(params_file(project), old, new)
 
-    with pytest.raises(ConfigError, match=told) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         project.build_model()
 
-    assert caught.value.where == f"{parameters(project)}: train"
+    assert caught.value.where == f"{params_file(project)}: train"
     assert "src/ferries" in str(caught.value.why)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told", "line"),
+    ("old", "new", "message", "line"),
     [
         ("numbers =", "numbers = (", "SyntaxError", None),
         ("from ferries.features", "from ferries.feature", "No module named 'ferries.feature'", 9),
         ("    numbers =", "    1 / 0\n    numbers =", "ZeroDivisionError: division by zero", 14),
     ],
 )
-def test_a_failure_of_the_teams_code_is_told_with_its_place(
-    old: str, new: str, told: str, line: int | None, project: Project
+def test_an_error_in_user_code_is_reported_with_its_line(
+    old: str, new: str, message: str, line: int | None, project: Project
 ) -> None:
-    sample.edit(model(project), old, new)
+    sample.edit(model_file(project), old, new)
 
-    with pytest.raises(ConfigError, match=told) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         project.build_model()
 
-    assert line is None or caught.value.where == f"{model(project)}:{line}"
+    assert line is None or caught.value.where == f"{model_file(project)}:{line}"
 
 
-def test_what_is_no_estimator_is_refused_by_its_type(project: Project) -> None:
-    sample.edit(model(project), "return make_pipeline", "return None and make_pipeline")
+def test_a_model_function_must_return_an_estimator(project: Project) -> None:
+    sample.edit(model_file(project), "return make_pipeline", "return None and make_pipeline")
 
     with pytest.raises(ConfigError, match=r"ferries\.model:build_model returned NoneType"):
         project.build_model()
 
 
-def test_an_error_of_ours_inside_the_teams_code_stays_what_it_is(project: Project) -> None:
+def test_a_titlebout_error_inside_user_code_is_passed_on(project: Project) -> None:
     def fail() -> None:
         with project.team_code("anything"):
             raise NotFoundError("no model")

@@ -3,6 +3,7 @@
 import pytest
 
 from titlebout.core.markdown import escape
+from titlebout.data.moment import Moment
 from titlebout.policy.rules import Attempt
 from titlebout.retraining import messages
 from titlebout.retraining.reason import Why
@@ -21,7 +22,7 @@ def test_a_lost_bout_is_told_with_its_report_and_shows_names_as_they_are(verdict
 
 
 def test_attempts_are_the_newest_ten_and_the_run_is_linked_where_there_is_one() -> None:
-    tried = [Attempt(f"2024-03-{day:02d}T10:00:00+00:00", "perf_decay", "lost") for day in range(1, 15)]
+    tried = [Attempt(Moment.parse(f"2024-03-{day:02d}T10:00:00+00:00"), "perf_decay", "lost") for day in range(1, 15)]
 
     told = messages.with_attempts("Text", tried, "https://forge.example/run/7")
 
@@ -43,7 +44,7 @@ def test_refused_data_names_the_reason_in_one_short_line() -> None:
 
 def test_an_overtaken_proposal_keeps_its_text_below_the_warning() -> None:
     told = messages.overtaken(
-        Attempt("2024-03-09T10:00:00+00:00", "drift", "lost"), "https://forge.example/3", "As it was."
+        Attempt(Moment.parse("2024-03-09T10:00:00+00:00"), "drift", "lost"), "https://forge.example/3", "As it was."
     )
 
     assert told.startswith(

@@ -39,9 +39,7 @@ def test_any_column_names_give_valid_code_that_lists_them(names: list[str]) -> N
 @example("a\x85b", "regression", "")
 def test_any_names_survive_in_the_parameters(name: str, task: str, time: str) -> None:
     given_roles = roles("a", task=task, time=time)
-    document = yaml.safe_load(
-        scaffold_templates._params("pkg", Roles(**{**given_roles.to_dict(), "target": name, "drop": (name,)}))
-    )
+    document = yaml.safe_load(scaffold_templates._params("pkg", given_roles.replace(target=name, drop=(name,))))
     assert document["data"] == {"task": task, "target": name, "time": time, "drop": [name]}
     assert document["split"] == ({"by": "time", "holdout_days": 7} if time else {"by": "hash", "fraction": 0.2})
 

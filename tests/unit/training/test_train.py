@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from titlebout.core import process
-from titlebout.training.train import TrainResult, _replace_folder, render_train
+from titlebout.training.train import TrainResult, _replace_folder
 
 
 def write(folder: Path, text: str) -> None:
@@ -76,7 +76,7 @@ def test_the_report_says_what_ran_and_how_good_the_model_is() -> None:
         skipped=("check-data", "prepare"),
         metrics={"log_loss": 0.5},
     )
-    lines = render_train(result).splitlines()
+    lines = result.to_markdown().splitlines()
 
     assert lines[2] == "A model was trained."
     assert "- ran: train, evaluate" in lines
@@ -85,4 +85,4 @@ def test_the_report_says_what_ran_and_how_good_the_model_is() -> None:
 
 
 def test_the_report_of_nothing_says_so() -> None:
-    assert "- ran: nothing" in render_train(TrainResult(passed=True, reasons=("nothing changed",)))
+    assert "- ran: nothing" in TrainResult(passed=True, reasons=("nothing changed",)).to_markdown()

@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from titlebout.core.errors import InconclusiveError
-from titlebout.settings.config import DataParams, Params, SplitParams, TrainParams
+from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 from titlebout.training.window import Window, choose
 
 DAYS = 210

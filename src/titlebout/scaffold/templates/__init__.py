@@ -5,19 +5,18 @@ import re
 from pathlib import Path
 from string import Template
 
-import yaml
+import tomlkit
 
+from titlebout.core.yaml_text import to_yaml
 from titlebout.repository.project import Project
 from titlebout.scaffold.columns import Roles
 from titlebout.settings.addresses import SETTINGS_FILE
-from titlebout.settings.config import PARAMS_FILE
+from titlebout.settings.params import PARAMS_FILE
 
 EXAMPLE = "flights-delay"
 EXAMPLE_PACKAGE = "flights_delay"
 _PACKAGE = ("__init__.py", "features.py", "model.py")
 _TESTS = ("conftest.py", "test_features.py", "test_model.py")
-# Unless it escapes all non-ASCII characters, PyYAML writes these as line breaks, which it reads back as spaces.
-_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 _HERE = Path(__file__).parent
 
 
@@ -39,19 +38,24 @@ def files(project: Project, name: str, package: str, roles: Roles) -> dict[str, 
         Path, relative to the repository, to text.
     """
     root = project.root
-    settings = (root / SETTINGS_FILE).read_text(encoding="utf-8")
-    settings = settings.replace(f'package = "{EXAMPLE_PACKAGE}"', f'package = "{package}"')
-    settings = settings.replace(f'pipeline = "{EXAMPLE}"', f'pipeline = "{name}"')
-    settings = re.sub(r"^columns = \[.*?\]", "columns = []", settings, flags=re.MULTILINE)
     stages = (project.pipeline_dir / "dvc.yaml").read_text(encoding="utf-8")
     readme = (root / "README.md").read_text(encoding="utf-8")
     return {
-        SETTINGS_FILE: settings.replace(f"expectations/{EXAMPLE}.json", f"expectations/{name}.json"),
+        SETTINGS_FILE: _settings((root / SETTINGS_FILE).read_text(encoding="utf-8"), name, package),
         "README.md": re.sub(r"^## The example\n.*?(?=^## )", "", readme, flags=re.DOTALL | re.MULTILINE),
         f"pipelines/{name}/dvc.yaml": stages.replace(EXAMPLE_PACKAGE, package).replace(EXAMPLE, name),
         f"pipelines/{name}/{PARAMS_FILE}": _params(package, roles),
         **_code(name, package, roles),
     }
+
+
+def _settings(text: str, name: str, package: str) -> str:
+    """Return ``titlebout.toml`` for the user's table, with the comments and the order of keys preserved."""
+    document = tomlkit.parse(text)
+    document["project"] |= {"package": package, "pipeline": name}
+    document["checks"]["suite"] = f"expectations/{name}.json"
+    document["gate"]["slices"]["columns"].clear()  # columns of the example
+    return tomlkit.dumps(document)
 
 
 def _params(package: str, roles: Roles) -> str:
@@ -66,8 +70,7 @@ def _params(package: str, roles: Roles) -> str:
         },
     }
     header = "# Parameters of the model; DVC trains again if a value changes. The configuration of the loop is in titlebout.toml.\n"
-    names = "".join((roles.target, roles.time, *roles.drop))
-    return header + yaml.safe_dump(document, sort_keys=False, allow_unicode=not _LINE_BREAKS.search(names))
+    return header + to_yaml(document)
 
 
 def _code(name: str, package: str, roles: Roles) -> dict[str, str]:

@@ -1,0 +1,98 @@
+"""Promote the challenger: write it into ``champion.dvc`` if the verdict of the gate is *promote*."""
+
+from typing import Literal
+
+from titlebout.core.errors import UnsafeError
+from titlebout.core.results import StepResult, read_result
+from titlebout.gate.report import EvaluateResult
+from titlebout.models.champion import Champion, champion_path, set_champion
+from titlebout.repository.dvc import Dvc
+from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.project import Project
+
+META_KEYS = ("reason", "rule", "metric", "challenger_score", "champion_score", "holdout", "champion")
+
+
+class PromoteResult(StepResult):
+    """Result of `titlebout promote`.
+
+    Attributes
+    ----------
+    champion : str
+        Content hash of the model that becomes the champion on merge.
+    """
+
+    step: Literal["promote"] = "promote"
+    champion: str
+
+    def to_markdown(self) -> str:
+        """Return the report for people as Markdown."""
+        return f"### Promotion\n\n{self.reasons[0]}.\n"
+
+
+def promote(project: Project) -> PromoteResult:
+    """Write the challenger of ``dvc.lock`` into ``champion.dvc``, and push its objects to the DVC remote.
+
+    Parameters
+    ----------
+    project : Project
+        Its ``reports/evaluate.json`` has the verdict.
+
+    Raises
+    ------
+    NotFoundError
+        If the model or the evaluation does not exist.
+    DataError
+        If the evaluation cannot be read.
+    UnsafeError
+        If the verdict is not *promote*, or is about another model.
+    ConflictError
+        If the champion has changed since the evaluation.
+    """
+    dvc = Dvc(project)
+    challenger = dvc.pull_challenger()
+    champion = promote_challenger(project, challenger, read_result(project.reports / "evaluate.json", EvaluateResult))
+    dvc.push()
+    path = champion_path(project)
+    return PromoteResult(
+        passed=True,
+        reasons=(
+            f"{champion.pointer.short} is now in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
+        ),
+        champion=champion.pointer.md5,
+    )
+
+
+def promote_challenger(project: Project, challenger: Pointer, evaluation: EvaluateResult) -> Champion:
+    """Write a model into ``champion.dvc``, with a summary of its evaluation.
+
+    Parameters
+    ----------
+    project : Project
+        Names the path of ``champion.dvc``.
+    challenger : Pointer
+        The model to promote.
+    evaluation : EvaluateResult
+        Evaluation of this model.
+
+    Raises
+    ------
+    UnsafeError
+        If the verdict is not *promote*, or is about another model.
+    ConflictError
+        If the champion has changed since the evaluation.
+    """
+    if evaluation.verdict != "promote":
+        raise UnsafeError(
+            "the verdict of the gate is not promote",
+            why=f"the verdict is {evaluation.verdict!r}",
+            fix="read reports/evaluate.md; only a challenger with the verdict promote can be promoted",
+        )
+    if evaluation.challenger != challenger.md5:
+        raise UnsafeError(
+            "the verdict is about another model",
+            why=f"the gate evaluated {evaluation.challenger}, dvc.lock has {challenger.md5}",
+            fix="run `titlebout evaluate` again",
+        )
+    evidence = evaluation.model_dump()
+    return set_champion(project, challenger, {key: evidence[key] for key in META_KEYS}, evaluation.champion)

@@ -1,0 +1,304 @@
+"""Table ``[gate]`` of ``titlebout.toml`` and the tables inside it."""
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from titlebout.core.errors import ConfigError
+from titlebout.settings.table import ADVANCED, Table
+
+Rule = Literal["superior", "non-inferior-and-ahead", "non-inferior"]
+
+MARGIN_FIX = 'write a number greater than 0, such as 0.01, or a percentage, such as "2 %"'
+
+
+class RulesSettings(Table):
+    """Rule that a challenger must pass on the primary metric, by the reason for which it was trained.
+
+    `superior`: significantly better than the champion. `non-inferior`: not worse than the champion by more than
+    `gate.margin`. `non-inferior-and-ahead`: the same, and better than the champion on average. A reason without a key
+    uses `superior`.
+    """
+
+    change: Rule = Field(
+        "superior",
+        json_schema_extra=ADVANCED,
+        description="Rule for a challenger trained after a change of code, parameters or configuration.",
+    )
+    schedule: Rule = Field(
+        "superior",
+        json_schema_extra=ADVANCED,
+        description="Rule for a challenger from a scheduled retraining that had no other trigger.",
+    )
+    manual: Rule = Field(
+        "superior",
+        json_schema_extra=ADVANCED,
+        description="Rule for a challenger from a retraining started by a person or by another system.",
+    )
+    volume: Rule = Field(
+        "superior",
+        json_schema_extra=ADVANCED,
+        description="Rule for a challenger trained because enough new rows arrived (policy.volume_rows).",
+    )
+    perf_decay: Rule = Field(
+        "non-inferior-and-ahead",
+        json_schema_extra=ADVANCED,
+        description="Rule for a challenger trained because the loss of the champion on new labels has increased.",
+    )
+    follow_up: Rule = Field(
+        "non-inferior-and-ahead",
+        json_schema_extra=ADVANCED,
+        description="Rule for a challenger from a repeated retraining some periods after a promotion for "
+        "performance decay (policy.follow_up_periods).",
+    )
+    drift: Rule = Field(
+        "non-inferior-and-ahead",
+        json_schema_extra=ADVANCED,
+        description="Rule for a challenger trained because the input data has drifted.",
+    )
+    age: Rule = Field(
+        "non-inferior",
+        json_schema_extra=ADVANCED,
+        description="Rule for a challenger trained because the champion reached its maximum age "
+        "(policy.max_age_periods).",
+    )
+
+
+class SlicesSettings(Table):
+    """Slices: subsets of the holdout in which the challenger must not be worse than the champion."""
+
+    columns: tuple[str, ...] = Field(
+        (),
+        description="Columns that define the slices: each value of a column is one slice. A numeric column with more "
+        "than 20 distinct values is cut into five quantile bins. Empty means that slices are not tested.",
+    )
+    min_rows: int = Field(
+        30,
+        ge=10,
+        json_schema_extra=ADVANCED,
+        description="Smallest number of holdout rows for a slice to be tested. Smaller slices are reported without a "
+        "test, and those of one column are pooled into a slice named (other).",
+    )
+    tolerance: float = Field(
+        0.02,
+        ge=0,
+        json_schema_extra=ADVANCED,
+        description="Relative increase of the loss that is allowed in a slice: 0.02 means 2 %. A larger increase fails "
+        "the gate if it is statistically significant.",
+    )
+
+
+class CalibrationSettings(Table):
+    """Calibration: agreement of predicted probabilities, or values, with observed outcomes on the holdout.
+
+    A challenger outside these limits fails only if it is clearly less calibrated than the champion. It only gets a
+    warning without a champion, or if the primary metric is log_loss or brier and it is significantly better in it.
+    """
+
+    min_slope: float = Field(
+        0.8,
+        gt=0,
+        lt=1,
+        json_schema_extra=ADVANCED,
+        description="Smallest allowed calibration slope of the challenger. 1 is perfect calibration; a smaller slope "
+        "means overconfident predictions.",
+    )
+    max_slope: float = Field(
+        1.25,
+        gt=1,
+        json_schema_extra=ADVANCED,
+        description="Largest allowed calibration slope of the challenger. 1 is perfect calibration; a larger slope "
+        "means underconfident predictions.",
+    )
+    max_bias: float = Field(
+        0.02,
+        gt=0,
+        json_schema_extra=ADVANCED,
+        description="Largest allowed difference between the mean prediction and the mean outcome, in either direction. "
+        "A difference of probabilities in classification; in standard deviations of the target in regression.",
+    )
+
+
+class ResourceSettings(Table):
+    """Limits on prediction latency and model size, relative to the champion."""
+
+    max_latency_ratio: float = Field(
+        1.5,
+        gt=1,
+        json_schema_extra=ADVANCED,
+        description="Largest allowed ratio of the prediction latency of the challenger to that of the champion, "
+        "measured on single rows. Beyond it the gate fails, unless the latency is within latency_budget_ms.",
+    )
+    latency_budget_ms: float = Field(
+        50,
+        ge=0,
+        json_schema_extra=ADVANCED,
+        description="Latency budget in milliseconds: a challenger whose median latency for one row is at most this "
+        "passes, whatever the ratio to the champion is.",
+    )
+    latency_pairs: int = Field(
+        50,
+        ge=10,
+        json_schema_extra=ADVANCED,
+        description="Number of single-row predictions that are timed for each model, in alternation. "
+        "Timing stops early after 3 seconds.",
+    )
+    max_size_ratio: float = Field(
+        2.0,
+        gt=1,
+        json_schema_extra=ADVANCED,
+        description="Largest allowed ratio of the model file size of the challenger to that of the champion. "
+        "Beyond it the gate fails, unless the size is within size_budget_mb.",
+    )
+    size_budget_mb: float = Field(
+        10,
+        ge=0,
+        json_schema_extra=ADVANCED,
+        description="Size budget in megabytes: a challenger whose model file is at most this large passes, whatever the "
+        "ratio to the champion is.",
+    )
+
+
+class HoldoutSettings(Table):
+    """Limits on reusing one holdout, because repeated evaluation on the same rows overfits to them."""
+
+    tighten_after: int = Field(
+        10,
+        ge=1,
+        json_schema_extra=ADVANCED,
+        description="Number of challengers that may be evaluated on one holdout at the significance level gate.alpha. "
+        "Further challengers are evaluated at tightened_alpha.",
+    )
+    tightened_alpha: float = Field(
+        0.01,
+        gt=0,
+        lt=0.5,
+        json_schema_extra=ADVANCED,
+        description="Stricter significance level that replaces gate.alpha once tighten_after is exceeded.",
+    )
+    refuse_after: int = Field(
+        30,
+        ge=1,
+        json_schema_extra=ADVANCED,
+        description="Refuse to promote on a holdout that has been used for more than this many challengers.",
+    )
+
+
+class GateSettings(Table):
+    """Conditions for promoting a challenger over the champion, evaluated on the same holdout rows."""
+
+    primary_metric: str = Field(
+        "",
+        description="Metric that decides between challenger and champion: a built-in metric such as brier, the name of a "
+        "scikit-learn scorer, or a function of your own as module:function. Empty means log_loss for classification "
+        "and mae for regression.",
+    )
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        json_schema_extra=ADVANCED,
+        description="One-sided significance level of the tests: the accepted probability of promoting a challenger that "
+        "is not better, or for a non-inferiority rule one that is worse by more than the margin.",
+    )
+    min_rows: int = Field(
+        200,
+        ge=2,
+        description="Smallest number of holdout rows on which the gate decides. With fewer rows the verdict is "
+        "inconclusive, and the champion stays.",
+    )
+    margin: float | str | None = Field(
+        None,
+        description="Smallest difference in the primary metric that matters. A non-inferiority rule accepts a decline up "
+        "to the margin; the rule superior rejects a challenger whose gain is shown to be smaller, instead of calling it "
+        'inconclusive. A number in units of the metric, or a percentage of the champion\'s value such as "2 %". By '
+        "default 2 % for a loss without a fixed range (log_loss, mae) and 0.01 for a metric between 0 and 1 (accuracy).",
+    )
+    entity: str = Field(
+        "",
+        json_schema_extra=ADVANCED,
+        description="Column that identifies the entity of a row, such as a customer or a machine. Rows of one entity "
+        "are treated as dependent, which widens the confidence bounds. Empty means that all rows are independent.",
+    )
+    anchor: bool = Field(
+        True,
+        json_schema_extra=ADVANCED,
+        description="Whether a challenger under a non-inferiority rule must also be non-inferior to the anchor, the "
+        "last champion promoted as superior. Prevents a slow decline over many promotions.",
+    )
+    floors: dict[str, float] = Field(
+        default_factory=dict,
+        json_schema_extra=ADVANCED,
+        description="Absolute limits by metric name that a challenger must meet, independent of the champion: a minimum "
+        "for a score such as roc_auc = 0.6, a maximum for a loss such as log_loss = 0.7.",
+    )
+    guardrails: tuple[str, ...] | None = Field(
+        None,
+        json_schema_extra=ADVANCED,
+        description="Guardrail metrics: metrics beside the primary one that must not get significantly worse by more "
+        "than their default margin. By default roc_auc and accuracy for classification, rmse for regression. An empty "
+        "list means no guardrail metrics.",
+    )
+    smoke_test: bool = Field(
+        True,
+        json_schema_extra=ADVANCED,
+        description="Whether a challenger that passes is also packaged and served, and its HTTP responses compared with "
+        "recorded predictions, before the verdict is to promote.",
+    )
+    rules: RulesSettings = RulesSettings()
+    slices: SlicesSettings = SlicesSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    resources: ResourceSettings = ResourceSettings()
+    holdout: HoldoutSettings = HoldoutSettings()
+
+    @field_validator("margin")
+    @classmethod
+    def _is_margin(cls, margin: float | str | None) -> float | str | None:
+        size = margin_size(margin)[0] if margin is not None else 1
+        if not 0 < size < float("inf"):
+            raise ValueError('must be a number greater than 0, or a percentage such as "2 %"')
+        return margin
+
+
+def margin_size(margin: float | str) -> tuple[float, bool]:
+    """Return a margin as a number, and whether it is relative to the champion's value.
+
+    Parameters
+    ----------
+    margin : float or str
+        A number in units of the metric, or a percentage such as ``"2 %"``.
+
+    Returns
+    -------
+    size : float
+        0.02 for ``"2 %"``; NaN if a text is not a percentage.
+    relative : bool
+    """
+    if not isinstance(margin, str):
+        return margin, False
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", margin)
+    return (float(found[1]) / 100 if found else float("nan")), True
+
+
+def with_margin(settings: GateSettings, margin: str) -> GateSettings:
+    """Return the settings with another margin.
+
+    Parameters
+    ----------
+    settings : GateSettings
+    margin : str
+        A number or a percentage, as given on the command line.
+
+    Raises
+    ------
+    ConfigError
+        If the margin is neither.
+    """
+    try:
+        value: float | str = margin if "%" in margin else float(margin)
+        return GateSettings.model_validate({**settings.model_dump(), "margin": value})
+    except ValueError as error:
+        raise ConfigError(
+            f"{margin!r} is not a valid margin", where="--margin", why="a margin must be positive", fix=MARGIN_FIX
+        ) from error

@@ -1,0 +1,97 @@
+"""All tables of a pipeline's ``params.yaml``."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from titlebout.settings.table import ADVANCED, Table, positive
+
+PARAMS_FILE = "params.yaml"
+
+
+class DataParams(Table):
+    """Prediction task and the columns with a special role."""
+
+    task: Literal["classification", "regression"] = Field(
+        description="Prediction task: classification predicts a class, regression predicts a number."
+    )
+    target: str = Field(description="Name of the column to predict.")
+    time: str = Field(
+        "",
+        description="Name of the column with the time of each row, used to order rows, to split them and to define "
+        "windows. Empty means that the data has no time column.",
+    )
+    drop: tuple[str, ...] = Field(
+        (), description="Columns to withhold from the model, such as identifiers and columns that leak the target."
+    )
+
+
+class SplitParams(Table):
+    """Split of the data into training rows and the holdout, which is never trained on."""
+
+    by: Literal["time", "hash"] = Field(
+        description="How the holdout is chosen: time holds out the newest rows (holdout_days), hash holds out a fixed "
+        "pseudo-random share (fraction). Use hash if the data has no time column."
+    )
+    holdout_days: int = Field(
+        14,
+        ge=1,
+        description="Length of the holdout in days, counted back from the newest row. Used if split.by is time.",
+    )
+    fraction: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="Share of the data in the holdout, between 0 and 1. Used if split.by is hash.",
+    )
+    entity: tuple[str, ...] = Field(
+        (),
+        json_schema_extra=ADVANCED,
+        description="Columns that identify the entity of a row, such as a customer. All rows of one entity are put on "
+        "the same side of the split. Empty means that each row is assigned on its own. Used if split.by is hash.",
+    )
+    windows: tuple[int, ...] = Field(
+        (),
+        json_schema_extra=ADVANCED,
+        description="Candidate lengths, in days, of the window of training rows; all rows are always a candidate too. "
+        "Each candidate is fitted without the newest training rows and scored on them, and the longest window within "
+        "one standard error of the best is used. Empty means all rows.",
+    )
+    window_test_days: int = Field(
+        14,
+        ge=1,
+        json_schema_extra=ADVANCED,
+        description="Number of days at the end of the training rows on which the candidates in split.windows are scored.",
+    )
+
+    @field_validator("windows")
+    @classmethod
+    def _are_days(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return positive(windows)
+
+
+class TrainParams(Table):
+    """Model to train, and its hyperparameters."""
+
+    model: str = Field(
+        pattern=r"^[\w.]+:\w+$",
+        description="Function that returns an unfitted scikit-learn estimator or pipeline, as module:function. "
+        "It is called with seed and the hyperparameters as keyword arguments.",
+    )
+    seed: int = Field(
+        0,
+        json_schema_extra=ADVANCED,
+        description="Random seed that is passed to the model function as the argument seed.",
+    )
+    hyperparameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further keyword arguments of the model function. The names and values are up to your code.",
+    )
+
+
+class Params(Table):
+    """Pipeline parameters (``params.yaml``): everything that changes the model."""
+
+    data: DataParams
+    split: SplitParams
+    train: TrainParams

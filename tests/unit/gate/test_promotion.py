@@ -1,0 +1,69 @@
+"""Promotion: the file of the champion is written for a verdict about exactly this model, and for no other."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sample
+from titlebout.core.errors import UnsafeError
+from titlebout.gate.promotion import META_KEYS, promote_challenger
+from titlebout.gate.report import EvaluateResult, Holdout
+from titlebout.models.champion import champion_here, champion_path
+from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.project import Project
+
+MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
+OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)
+
+
+def verdict(**changes: Any) -> EvaluateResult:
+    fields: dict[str, Any] = {
+        "passed": True,
+        "verdict": "promote",
+        "challenger": MODEL.md5,
+        "reason": "first",
+        "rule": "first",
+        "metric": "log_loss",
+        "challenger_score": 0.4,
+        "holdout": Holdout(rows=168, fingerprint="ab", start="", end="", uses=1),
+    }
+    return EvaluateResult(**fields | changes)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project without a champion."""
+    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
+    return Project.find(tmp_path)
+
+
+def test_a_promoted_model_is_read_back_with_its_evidence(project: Project) -> None:
+    promoted = promote_challenger(project, MODEL, verdict())
+
+    assert champion_here(project) == promoted
+    assert promoted.pointer == MODEL
+    assert tuple(promoted.meta) == META_KEYS
+    assert promoted.meta["challenger_score"] == 0.4
+    assert promoted.meta["holdout"] == {"rows": 168, "fingerprint": "ab", "start": "", "end": "", "uses": 1}
+
+
+@pytest.mark.parametrize("given", ["keep", "inconclusive", "unchanged"])
+def test_only_the_verdict_promote_promotes(given: str, project: Project) -> None:
+    with pytest.raises(UnsafeError, match="the verdict of the gate is not promote") as caught:
+        promote_challenger(project, MODEL, verdict(verdict=given))
+
+    assert repr(given) in str(caught.value.why)
+    assert not (project.root / champion_path(project)).exists()
+
+
+@pytest.mark.parametrize("challenger", [OTHER.md5, ""])
+def test_a_verdict_about_another_model_is_refused(challenger: str, project: Project) -> None:
+    with pytest.raises(UnsafeError, match="the verdict is about another model") as caught:
+        promote_challenger(project, MODEL, verdict(challenger=challenger))
+
+    assert MODEL.md5 in str(caught.value.why)
+    assert caught.value.exit_code == 7
+    assert not (project.root / champion_path(project)).exists()
