@@ -102,10 +102,10 @@ def test_a_folder_that_is_no_repository_of_ours(
         ("a.csv", "departure,harbour\n2024-03-01,Bodø\n".encode("utf-16"), "not UTF-8"),
         ("a.csv", "a,b\n1,2\n3\n", "line 3 has 1 fields, the header has 2"),
         ("a.csv", "a,b\n1,2,3\n", "line 2 has 3 fields, the header has 2"),
-        ("a.csv", 'a,b\n1,"2\n', "not a readable CSV"),
-        ("a.csv", "a,A\n1,2\n", "two columns are called"),
+        ("a.csv", 'a,b\n1,"2\n', "not valid CSV"),
+        ("a.csv", "a,A\n1,2\n", "two columns are named"),
         ("a.jsonl", '{"a": 1}\n{"a":\n', "not a JSON object"),
-        ("a.parquet", "PAR1", "not a readable parquet"),
+        ("a.parquet", "PAR1", "not valid parquet"),
     ],
 )
 def test_a_file_that_is_no_table(name: str, content: str | bytes, what: str, root: Path, refused: Refused) -> None:

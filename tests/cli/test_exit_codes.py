@@ -234,7 +234,7 @@ def test_a_command_line_that_is_not_understood_is_a_usage_error(
 
 def test_text_from_outside_is_no_workflow_command(failing: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    said = failing(errors.DataError("two columns are called 'a\n::set-output name=verdict::promote\n##[error]x'"))
+    said = failing(errors.DataError("two columns are named 'a\n::set-output name=verdict::promote\n##[error]x'"))
     annotations = [line for line in said.errors.splitlines() if line.startswith("::")]
 
     assert len(annotations) == 1

@@ -93,7 +93,7 @@ BROKEN: dict[str, tuple[str, str, str, Change]] = {
         "value_skew", "harbour", "2 of 500 values (0.4 %) are outside the expected set", lambda f: f.assign(harbour=f["harbour"].where(f.index > 1, "Ålesund")),
     ),
     "a new label": ("value_skew", "late", "outside the expected set", lambda f: f.assign(late=f["late"].where(f.index > 0, 2))),
-    "a missing label": ("value_skew", "late", "none may be so", lambda f: f.assign(late=f["late"].where(f.index > 0))),
+    "a missing label": ("value_skew", "late", "none are allowed", lambda f: f.assign(late=f["late"].where(f.index > 0))),
     "a missing time": ("value_skew", "when", "1 of 500", lambda f: f.assign(when=f["when"].where(f.index > 0))),
 }  # fmt: skip
 

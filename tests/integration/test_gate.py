@@ -101,7 +101,7 @@ def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command
 
     before = (root / CHAMPION).read_bytes()
     refused = command("promote")
-    assert (refused.code, refused.error["what"]) == (7, "the gate did not say promote")
+    assert (refused.code, refused.error["what"]) == (7, "the verdict of the gate is not promote")
     assert (root / CHAMPION).read_bytes() == before
 
 
@@ -351,7 +351,7 @@ def test_a_winner_that_answers_otherwise_where_it_serves_keeps_the_champion(
     said = command("evaluate")
 
     assert (said.code, said.document["verdict"]) == (11, "keep")
-    assert said.document["reasons"][0].startswith("serving: the service does not answer like the model")
+    assert said.document["reasons"][0].startswith("serving: the smoke test of the service failed")
 
 
 def test_a_model_whose_answer_depends_on_the_other_rows_keeps_the_champion(

@@ -1,4 +1,4 @@
-"""The container image, built without a registry and run as strictly as the deployment files ask for."""
+"""The container image, built without a registry and run with the restrictions of the deployment files."""
 
 import os
 import resource
@@ -41,7 +41,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A container store of its own, that asks the machine for nothing it may not give."""
+    """A separate container store that needs no privileges from the machine."""
     folder = tmp_path_factory.mktemp("containers")
     limits = [
         f'"{name}={hard}:{hard}"'
@@ -84,7 +84,7 @@ def image(containers: None, project: Project, tmp_path_factory: pytest.TempPathF
 
 
 def _make_base(project: Project, folder: Path) -> None:
-    """Make an image of a small Debian that has the locked packages as files, so that nothing is fetched in a build."""
+    """Build a small Debian image with the locked packages as files, so that a build downloads nothing."""
     system = folder / "system"
     run(["debootstrap", "--variant=minbase", "--include=python3,python3-venv", str(RELEASE), str(system)])
     (folder / "requirements.txt").write_text(serving_package.serving_requirements(project.root))
@@ -113,13 +113,15 @@ def wait_until_ready(client: httpx.Client, container: str) -> None:
     raise AssertionError(run(["podman", "logs", container], check=False).stdout)
 
 
-def test_the_image_names_its_model_and_runs_as_nobody(image: str, project: Project) -> None:
-    told = run(["podman", "inspect", image, "--format", '{{.User}} {{index .Labels "titlebout.model.sha256"}}']).stdout
+def test_the_image_has_the_model_label_and_runs_unprivileged(image: str, project: Project) -> None:
+    labels = run(
+        ["podman", "inspect", image, "--format", '{{.User}} {{index .Labels "titlebout.model.sha256"}}']
+    ).stdout
     digest = load_model(project.model_dir, project.settings.project.package).manifest["sha256"]
-    assert told.split() == ["10001", digest]
+    assert labels.split() == ["10001", digest]
 
 
-def test_the_image_answers_like_the_model_without_any_privilege(image: str, project: Project) -> None:
+def test_the_image_passes_the_smoke_test_read_only_and_unprivileged(image: str, project: Project) -> None:
     port = free_port()
     serve = ["bentoml", "serve", "/app/bento", "--host", "127.0.0.1", "--port", str(port)]
     container = run(["podman", "run", "--detach", "--network", "host", *STRICT, image, *serve]).stdout.strip()
@@ -131,7 +133,7 @@ def test_the_image_answers_like_the_model_without_any_privilege(image: str, proj
     run(["podman", "rm", "--force", container])
 
 
-def test_the_image_becomes_healthy_without_any_network(image: str) -> None:
+def test_the_image_becomes_healthy_without_a_network(image: str) -> None:
     container = run(["podman", "run", "--detach", "--network", "none", *STRICT, image]).stdout.strip()
     for _ in range(60):
         if run(["podman", "healthcheck", "run", container], check=False).returncode == 0:

@@ -1,4 +1,4 @@
-"""A real bento is built, served by BentoML as a process of its own, and asked over HTTP."""
+"""A real bento is built, served by BentoML in its own process, and called over HTTP."""
 
 import json
 import re
@@ -49,17 +49,17 @@ class Packaged:
 
     @property
     def source(self) -> Path:
-        """What is served."""
+        """Folder of the bento's source files."""
         return self.bento / "src"
 
 
 def processes_below(folder: Path) -> list[str]:
-    """Return the commands of all running processes that name the folder."""
+    """Return the command lines of all running processes that mention the folder."""
     commands = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             commands.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
     return [command for command in commands if str(folder) in command]
 
@@ -85,7 +85,7 @@ def service(packaged: Packaged, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def copied(packaged: Packaged, tmp_path: Path) -> Project:
-    """The repository again, to be changed at will."""
+    """A copy of the repository that the test may change."""
     return Project.find(shutil.copytree(packaged.project.root, tmp_path / "repository"))
 
 
@@ -93,16 +93,16 @@ def predict(service: httpx.Client, *rows: dict[str, Any]) -> httpx.Response:
     return service.post("/predict", json={"rows": list(rows)})
 
 
-def told(reply: httpx.Response) -> dict[str, Any]:
-    """Return the error of a reply, which must have the one shape."""
-    assert reply.headers["content-type"] == "application/json"
-    assert set(reply.json()) == {"error"}
-    assert set(reply.json()["error"]) == {"code", "message", "fields"}
-    error: dict[str, Any] = reply.json()["error"]
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    """Return the error in a response, which must have the common format."""
+    assert response.headers["content-type"] == "application/json"
+    assert set(response.json()) == {"error"}
+    assert set(response.json()["error"]) == {"code", "message", "fields"}
+    error: dict[str, Any] = response.json()["error"]
     return error
 
 
-def test_the_result_says_what_was_packaged_and_that_it_answered_alike(packaged: Packaged) -> None:
+def test_the_result_describes_the_bento_and_the_smoke_test(packaged: Packaged) -> None:
     result = packaged.result
     weights = (packaged.project.model_dir / "model.skops").read_bytes()
     assert result.passed
@@ -129,15 +129,15 @@ def test_the_bento_keeps_numpy_to_one_thread(packaged: Packaged) -> None:
     assert "- name: OPENBLAS_NUM_THREADS\n  value: '1'" in text
 
 
-def test_bentoml_reports_its_use_to_nobody(tmp_path: Path) -> None:
-    # with this switch BentoML logs what it would send, and sends nothing
+def test_bentoml_usage_reporting_is_off(tmp_path: Path) -> None:
+    # With this variable, BentoML logs its usage reports instead of sending them.
     env = serving_package._environment(tmp_path) | {"__BENTOML_DEBUG_USAGE": "True"}
     command = [sys.executable, "-m", "bentoml", "list"]
     assert "Tracking Payload" in run(command, env=env | {"BENTOML_DO_NOT_TRACK": "False"}).stdout
     assert "Tracking Payload" not in run(command, env=env).stdout
 
 
-def test_the_containerfile_installs_by_hash_and_runs_as_nobody(packaged: Packaged) -> None:
+def test_the_containerfile_installs_by_hash_and_runs_unprivileged(packaged: Packaged) -> None:
     text = (packaged.bento / "Containerfile").read_text()
     assert "--require-hashes" in text
     assert "\nUSER 10001\n" in text
@@ -145,7 +145,7 @@ def test_the_containerfile_installs_by_hash_and_runs_as_nobody(packaged: Package
     assert f'titlebout.model.sha256="{packaged.result.model_sha256}"' in text
 
 
-def test_nothing_is_left_of_building_and_serving(packaged: Packaged) -> None:
+def test_building_and_serving_leave_nothing_behind(packaged: Packaged) -> None:
     assert processes_below(packaged.scratch) == []
     assert list(packaged.scratch.iterdir()) == []
     assert {path.name for path in (packaged.project.root / "build").iterdir()} == {
@@ -164,29 +164,27 @@ def test_the_same_model_gives_the_same_bytes(packaged: Packaged, tmp_path: Path)
 
 
 @pytest.mark.parametrize("packaged", ["classification"], indirect=True)
-def test_bentoml_takes_the_one_file_into_its_own_store(packaged: Packaged, tmp_path: Path) -> None:
+def test_bentoml_imports_the_archive(packaged: Packaged, tmp_path: Path) -> None:
     env = {"BENTOML_HOME": str(tmp_path)}
     run([sys.executable, "-m", "bentoml", "import", str(packaged.project.root / packaged.result.archive)], env=env)
     listed = run([sys.executable, "-m", "bentoml", "list", "-o", "json"], env=env).stdout
     assert [bento["tag"] for bento in json.loads(listed)] == [packaged.result.tag]
 
 
-def test_the_service_gives_labels_and_probabilities_or_values_and_names_its_model(
-    packaged: Packaged, service: httpx.Client
-) -> None:
+def test_the_service_returns_predictions_and_the_model_digest(packaged: Packaged, service: httpx.Client) -> None:
     golden = read_json(packaged.project.model_dir / "golden.json")
     document = predict(service, *golden["rows"][:5]).json()
     assert document["model"] == packaged.result.model_sha256
     if packaged.project.settings.project.package == crossings.package_name("regression"):
-        assert document["predictions"] == [{"value": pytest.approx(answer)} for answer in golden["answers"][:5]]
+        assert document["predictions"] == [{"value": pytest.approx(expected)} for expected in golden["answers"][:5]]
         return
-    for prediction, answer in zip(document["predictions"], golden["answers"], strict=False):
+    for prediction, expected in zip(document["predictions"], golden["answers"], strict=False):
         assert list(prediction["probabilities"]) == ["early", "late", "on time"]
-        assert list(prediction["probabilities"].values()) == pytest.approx(answer)
-        assert prediction["probabilities"][prediction["label"]] == max(answer)
+        assert list(prediction["probabilities"].values()) == pytest.approx(expected)
+        assert prediction["probabilities"][prediction["label"]] == max(expected)
 
 
-def test_whole_numbers_zones_and_missing_values_are_understood(service: httpx.Client) -> None:
+def test_integers_time_zones_and_missing_values_are_accepted(service: httpx.Client) -> None:
     nothing = dict.fromkeys(ROW) | {"seats": 100, "model_copy": 1}
     local = ROW | {"distance": 1000, "when": "2013-01-01T07:00:00+02:00"}
     replies = [predict(service, row).json()["predictions"] for row in (nothing, {"seats": 100, "model_copy": 1.0})]
@@ -195,7 +193,7 @@ def test_whole_numbers_zones_and_missing_values_are_understood(service: httpx.Cl
     assert alike[0] == alike[1]
 
 
-# What plain BentoML answered with 200 or 500, and more of the kind; the last is the name that has to be told.
+# Rows that plain BentoML answers with status 200 or 500, and similar ones; the last item is the field to report.
 MALFORMED = [
     ("NaN", ROW | {"distance": float("nan")}, "distance"),
     ("Infinity", ROW | {"distance": float("inf")}, "distance"),
@@ -210,24 +208,24 @@ MALFORMED = [
     ("an object for text", ROW | {"carrier": {SECRET: SECRET}}, "carrier"),
     ("seconds for a time", ROW | {"when": 1672531200}, "when"),
     ("seconds as text for a time", ROW | {"when": "1672531200"}, "when"),
-    ("a month that is none", ROW | {"when": "2013-13-01"}, "when"),
+    ("an invalid month", ROW | {"when": "2013-13-01"}, "when"),
     ("a year out of reach", ROW | {"when": "9999-01-01T00:00:00Z"}, "when"),
-    ("null where none was in training", ROW | {"seats": None}, "seats"),
+    ("null in a required column", ROW | {"seats": None}, "seats"),
     ("a missing column", {name: value for name, value in ROW.items() if name != "seats"}, "seats"),
-    ("an unknown column", ROW | {"colour": SECRET}, "colour"),
+    ("an unknown column", ROW | {"color": SECRET}, "color"),
     ("a row that is a list", [SECRET], "rows[1]"),
     ("a row that is null", None, "rows[1]"),
 ]
 
 
 @pytest.mark.parametrize(("row", "name"), [case[1:] for case in MALFORMED], ids=[case[0] for case in MALFORMED])
-def test_a_malformed_row_is_refused_by_its_number_and_field(service: httpx.Client, row: Any, name: str) -> None:
+def test_a_malformed_row_is_refused_with_its_number_and_field(service: httpx.Client, row: Any, name: str) -> None:
     body = json.dumps({"rows": [ROW, row]})
-    reply = service.post("/predict", content=body, headers={"content-type": "application/json"})
-    assert (reply.status_code, told(reply)["code"]) == (400, "invalid_input")
+    response = service.post("/predict", content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_input")
     path = name if name.startswith("rows") else f"rows[1].{name}"
-    assert [field["path"] for field in told(reply)["fields"]] == [path]
-    assert not re.search("4111|1672531200|9999|2013-13", reply.text)
+    assert [field["path"] for field in error_of(response)["fields"]] == [path]
+    assert not re.search("4111|1672531200|9999|2013-13", response.text)
 
 
 MALFORMED_BODIES = [
@@ -236,8 +234,8 @@ MALFORMED_BODIES = [
     ("an empty body", b"", "rows"),
     ("a list", b"[]", "body"),
     ("null", b"null", "body"),
-    ("something besides rows", json.dumps({"rows": [ROW], "colour": SECRET}).encode(), "colour"),
-    ("half of it", json.dumps({"rows": [ROW], "colour": SECRET}).encode()[:-5], "body"),
+    ("something besides rows", json.dumps({"rows": [ROW], "color": SECRET}).encode(), "color"),
+    ("a truncated body", json.dumps({"rows": [ROW], "color": SECRET}).encode()[:-5], "body"),
     ("no JSON", SECRET.encode() + b"}", "body"),
     ("a number too large for a float", json.dumps({"rows": [ROW]}).encode().replace(b"1000.5", b"1e999"), "rows[0].distance"),
     ("a number of a thousand digits", json.dumps({"rows": [ROW]}).encode().replace(b"1000.5", b"1" * 1000), "rows[0].distance"),
@@ -251,37 +249,37 @@ MALFORMED_BODIES = [
 
 @pytest.mark.parametrize(("body", "path"), [c[1:] for c in MALFORMED_BODIES], ids=[c[0] for c in MALFORMED_BODIES])
 def test_a_malformed_body_is_refused(service: httpx.Client, body: bytes, path: str) -> None:
-    reply = service.post("/predict", content=body, headers={"content-type": "application/json"})
-    assert (reply.status_code, told(reply)["code"]) == (400, "invalid_input")
-    assert [field["path"] for field in told(reply)["fields"]] == [path]
-    assert SECRET not in reply.text
+    response = service.post("/predict", content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_input")
+    assert [field["path"] for field in error_of(response)["fields"]] == [path]
+    assert SECRET not in response.text
 
 
-def test_a_category_that_the_model_refuses_is_the_clients_fault_and_not_told_back(service: httpx.Client) -> None:
-    reply = predict(service, ROW | {"carrier": SECRET})
-    assert (reply.status_code, told(reply)["code"]) == (422, "refused_by_model")
-    assert SECRET not in reply.text
+def test_an_unknown_category_is_a_client_error_without_its_value(service: httpx.Client) -> None:
+    response = predict(service, ROW | {"carrier": SECRET})
+    assert (response.status_code, error_of(response)["code"]) == (422, "refused_by_model")
+    assert SECRET not in response.text
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/vnd.bentoml+pickle"])
 def test_another_content_type_is_refused(service: httpx.Client, kind: str) -> None:
-    reply = service.post("/predict", content=json.dumps({"rows": [ROW]}), headers={"content-type": kind})
-    assert (reply.status_code, told(reply)["code"]) == (415, "not_json")
+    response = service.post("/predict", content=json.dumps({"rows": [ROW]}), headers={"content-type": kind})
+    assert (response.status_code, error_of(response)["code"]) == (415, "not_json")
 
 
-def test_a_body_beyond_the_limit_is_refused_declared_or_in_pieces(service: httpx.Client) -> None:
+def test_a_body_above_the_limit_is_refused_declared_or_chunked(service: httpx.Client) -> None:
     body, headers = b" " * (MAX_BODY_BYTES + 1), {"content-type": "application/json"}
     pieces = (body[at : at + 100_000] for at in range(0, len(body), 100_000))
     for content in (body, pieces):
-        reply = service.post("/predict", content=content, headers=headers)
-        assert (reply.status_code, told(reply)["code"]) == (413, "too_large")
+        response = service.post("/predict", content=content, headers=headers)
+        assert (response.status_code, error_of(response)["code"]) == (413, "too_large")
 
 
-def test_as_many_rows_as_allowed_are_answered(service: httpx.Client) -> None:
+def test_the_maximum_number_of_rows_is_accepted(service: httpx.Client) -> None:
     assert len(predict(service, *[ROW] * MAX_ROWS).json()["predictions"]) == MAX_ROWS
 
 
-def test_probes_metrics_and_the_form_of_a_request_are_served(service: httpx.Client) -> None:
+def test_probes_metrics_and_schema_are_served(service: httpx.Client) -> None:
     assert [service.get(path).status_code for path in ("/readyz", "/livez", "/healthz")] == [200, 200, 200]
     (route,) = service.get("/schema.json").json()["routes"]
     row = route["input"]["properties"]["rows"]["items"]
@@ -290,8 +288,8 @@ def test_probes_metrics_and_the_form_of_a_request_are_served(service: httpx.Clie
     assert service.get("/docs.json").json()["paths"]["/predict"]
 
 
-def test_an_unknown_path_makes_no_metric(service: httpx.Client) -> None:
-    assert told(service.get(f"/{SECRET}"))["code"] == "not_found"
+def test_an_unknown_path_creates_no_metric(service: httpx.Client) -> None:
+    assert error_of(service.get(f"/{SECRET}"))["code"] == "not_found"
     metrics = service.get("/metrics")
     assert metrics.status_code == 200
     assert 'endpoint="/predict"' in metrics.text
@@ -299,19 +297,19 @@ def test_an_unknown_path_makes_no_metric(service: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("packaged", ["classification"], indirect=True)
-def test_a_port_that_another_program_takes_meanwhile_is_no_failure(
+def test_serving_retries_when_the_port_is_taken(
     packaged: Packaged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = smoke_test._free_port
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        ports = iter([other.getsockname()[1], free()])
+    find_free_port = smoke_test._free_port
+    with socket.create_server(("127.0.0.1", 0)) as other_program:
+        ports = iter([other_program.getsockname()[1], find_free_port()])
         monkeypatch.setattr(smoke_test, "_free_port", lambda: next(ports))
         with smoke_test.serve(packaged.bento, serving_package._environment(tmp_path)) as client:
             assert client.get("/readyz").is_success
 
 
 @pytest.mark.parametrize("packaged", ["classification"], indirect=True)
-def test_the_servers_log_has_one_line_per_request_and_nothing_that_was_sent(packaged: Packaged, tmp_path: Path) -> None:
+def test_the_server_log_has_one_line_per_request(packaged: Packaged, tmp_path: Path) -> None:
     port = smoke_test._free_port()
     command = [
         sys.executable,
@@ -328,15 +326,15 @@ def test_the_servers_log_has_one_line_per_request_and_nothing_that_was_sent(pack
         start(command, cwd=tmp_path, env=serving_package._environment(tmp_path)) as server,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
-        smoke_test._until(lambda: smoke_test._is_ready(client), 90)
+        smoke_test._wait_until(lambda: smoke_test._is_ready(client), 90)
         predict(client, ROW | {"distance": SECRET})
         predict(client, ROW | {"carrier": SECRET})
         client.get(f"/{SECRET}%0aforged")
         server.terminate()
         assert server.stdout is not None
         log = server.stdout.read()
-    said = [re.sub(r"^.*?\] (?=[A-Z])", "", line) for line in log.splitlines()]
-    requests = [re.sub(r" at .*| \d+ ms$", "", line) for line in said if re.match("POST|GET|[A-Za-z]*Error", line)]
+    messages = [re.sub(r"^.*?\] (?=[A-Z])", "", line) for line in log.splitlines()]
+    requests = [re.sub(r" at .*| \d+ ms$", "", line) for line in messages if re.match("POST|GET|[A-Za-z]*Error", line)]
     assert requests == ["POST /predict 400", "ValueError", "POST /predict 422", "GET (unknown path) 404"]
     assert SECRET not in log
     assert "Traceback" not in log
@@ -349,13 +347,13 @@ def test_a_tampered_model_is_not_packaged(packaged: Packaged, copied: Project) -
     weights[len(weights) // 2] ^= 1
     path.write_bytes(weights)
     shutil.rmtree(copied.root / "build")
-    with pytest.raises(UnsafeError, match="not the one its manifest describes"):
+    with pytest.raises(UnsafeError, match="do not match the digest in the manifest"):
         serving_package.package_folder(copied, copied.model_dir)
     assert not (copied.root / "build").exists()
 
 
 @pytest.mark.parametrize("packaged", ["classification"], indirect=True)
-def test_a_model_that_answers_otherwise_than_it_did_keeps_the_old_package_in_place(
+def test_a_failed_smoke_test_keeps_the_old_package(
     copied: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -373,7 +371,7 @@ def test_a_model_that_answers_otherwise_than_it_did_keeps_the_old_package_in_pla
 
 
 @pytest.mark.parametrize("packaged", ["classification"], indirect=True)
-def test_code_that_is_not_in_the_bento_is_missed_before_anybody_serves_it(
+def test_code_missing_from_the_bento_fails_packaging(
     copied: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = copied.settings.project.package
@@ -387,7 +385,7 @@ def test_code_that_is_not_in_the_bento_is_missed_before_anybody_serves_it(
     assert processes_below(tmp_path) == []
 
 
-def test_the_report_shows_the_model_and_why_there_is_no_image(packaged: Packaged) -> None:
+def test_the_report_shows_the_model_and_the_image_note(packaged: Packaged) -> None:
     text = packaged.result.to_markdown()
     assert f"`{packaged.result.model_sha256}`" in text
     assert "no image was built" in text

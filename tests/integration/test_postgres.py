@@ -1,4 +1,4 @@
-"""Current data from a real PostgreSQL, started here from the machine's own binaries; TimescaleDB is one."""
+"""Current data from a real PostgreSQL server, started from the installed binaries; TimescaleDB is a PostgreSQL too."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ from titlebout.retraining.reason import Why
 from titlebout.settings.addresses import address
 
 BINARIES = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
-PASSWORD = "p@ss/w:rd%41"  # what a URL would misread
+PASSWORD = "p@ss/w:rd%41"  # characters that have a meaning in a URL
 URL = "postgresql+psycopg://${DB_USER}:${DB_PASSWORD}@127.0.0.1:${DB_PORT}/ferries"
 
 pytestmark = [
@@ -36,10 +36,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A server with a database and a user who may only read one table."""
+    """Start a server with a database and a user who may read one table only; yield its port."""
     folder = tmp_path_factory.mktemp("postgres")
     as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
-    if as_user:  # PostgreSQL refuses to be root, and pytest's folders are its user's alone
+    if as_user:  # PostgreSQL does not run as root, and pytest's folders are private to root
         folder = Path(subprocess.check_output([*as_user, "mktemp", "-d", "/tmp/postgres-XXXXXX"], text=True).strip())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -68,8 +68,8 @@ def connect(port: int, database: str = "ferries") -> "psycopg.Connection[Any]":
 
 
 @pytest.fixture
-def base(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator["psycopg.Connection[Any]"]:
-    """What arrived, in a table with real types."""
+def connection(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator["psycopg.Connection[Any]"]:
+    """Create a table of current data with real column types; yield the owner's connection."""
     monkeypatch.setenv("DB_USER", "reader")
     monkeypatch.setenv("DB_PASSWORD", PASSWORD)
     monkeypatch.setenv("DB_PORT", str(port))
@@ -97,7 +97,7 @@ def insert(connection: "psycopg.Connection[Any]", frame: pd.DataFrame, first: in
 QUERY = "SELECT departure, harbour, wind, waves, passengers, late FROM crossings"
 
 
-@pytest.mark.usefixtures("base")
+@pytest.mark.usefixtures("connection")
 def test_rows_come_with_the_types_of_their_columns(root: Path) -> None:
     found = read_current(configure(root, URL, query=QUERY)).frame
 
@@ -106,21 +106,21 @@ def test_rows_come_with_the_types_of_their_columns(root: Path) -> None:
     assert (found["passengers"].dtype, found["wind"].dtype) == ("int64", "float64")
 
 
-def test_the_whole_loop_runs_on_a_database(root: Path, base: "psycopg.Connection[Any]") -> None:
-    insert(base, sample.crossings(60, start="2024-04-10", seed=8))
-    insert(base, sample.crossings(500, start="2024-01-01", seed=9))
+def test_the_whole_loop_runs_on_a_database(root: Path, connection: "psycopg.Connection[Any]") -> None:
+    insert(connection, sample.crossings(60, start="2024-04-10", seed=8))
+    insert(connection, sample.crossings(500, start="2024-01-01", seed=9))
     project = configure(root, URL, query=QUERY, allowed_lateness_days=14)
 
     checked, measured = check_data(project, "current"), drift_measure.measure(project)
     assert checked.passed
-    assert checked.rows == measured.arrival.read < 500, "what can not be new is not asked for"
+    assert checked.rows == measured.arrival.read < 500, "rows that cannot be new are not queried"
     assert (measured.arrival.new, measured.arrival.late) == (360, 60)
     result = retraining_retrain.retrain(project, Why("manual"))
     assert (result.new_rows, result.arrival.ready) == (360, 360)
 
 
-def test_labels_may_be_a_column_that_is_filled_later(root: Path, base: "psycopg.Connection[Any]") -> None:
-    base.execute("UPDATE crossings SET late = NULL WHERE departure > '2024-05-01'")
+def test_the_label_column_may_be_filled_later(root: Path, connection: "psycopg.Connection[Any]") -> None:
+    connection.execute("UPDATE crossings SET late = NULL WHERE departure > '2024-05-01'")
     project = configure(root, URL, query=QUERY)
     waiting = int((ARRIVED["departure"] > "2024-05-01").sum())
 
@@ -129,7 +129,7 @@ def test_labels_may_be_a_column_that_is_filled_later(root: Path, base: "psycopg.
     assert (measured.arrival.waiting, measured.arrival.ready) == (waiting, 300 - waiting)
 
 
-def test_ids_of_64_bits_join_exactly(root: Path, base: "psycopg.Connection[Any]", tmp_path: Path) -> None:
+def test_ids_of_64_bits_join_exactly(root: Path, connection: "psycopg.Connection[Any]", tmp_path: Path) -> None:
     labels = pd.DataFrame({"id": range(2**60, 2**60 + 299), "late": [n % 2 for n in range(299)]})
     labels.to_csv(tmp_path / "labels.csv", index=False)
     query = "SELECT id, departure FROM crossings"
@@ -140,7 +140,7 @@ def test_ids_of_64_bits_join_exactly(root: Path, base: "psycopg.Connection[Any]"
 
 
 def test_a_chunk_without_values_does_not_change_a_column(
-    root: Path, base: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+    root: Path, connection: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_database, "CHUNK", 10)
     query = "SELECT n AS whole, CASE WHEN n > 15 THEN n END AS some, CASE WHEN n > 15 THEN now() END AS at, NULL::text AS none FROM generate_series(1, 30) AS n"
@@ -152,8 +152,8 @@ def test_a_chunk_without_values_does_not_change_a_column(
     assert found["none"].isna().all()
 
 
-@pytest.mark.usefixtures("base")
-def test_types_that_only_a_database_has_become_plain_ones(root: Path) -> None:
+@pytest.mark.usefixtures("connection")
+def test_database_types_become_plain_types(root: Path) -> None:
     query = "SELECT DATE '2024-05-01' AS day, 1.50::numeric AS price, true AS yes, '12:30'::text AS clock, 'a:b'::text LIKE '%:%' AS has"
     found = read_rows(address(URL, "x"), Query(query), root)
 
@@ -172,45 +172,47 @@ WRITES = [
 
 @pytest.mark.parametrize("query", WRITES)
 def test_even_the_owner_cannot_write(
-    root: Path, base: "psycopg.Connection[Any]", query: str, monkeypatch: pytest.MonkeyPatch
+    root: Path, connection: "psycopg.Connection[Any]", query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB_USER", "owner")
-    base.execute("CREATE SEQUENCE IF NOT EXISTS numbers")
+    connection.execute("CREATE SEQUENCE IF NOT EXISTS numbers")
     with pytest.raises(ConfigError):
         read_current(configure(root, URL, query=query))
 
-    assert base.execute("SELECT count(*) FROM crossings").fetchone() == (300,)
-    assert base.execute("SELECT is_called FROM numbers").fetchone() == (False,)
+    assert connection.execute("SELECT count(*) FROM crossings").fetchone() == (300,)
+    assert connection.execute("SELECT is_called FROM numbers").fetchone() == (False,)
 
 
-def failing(root: Path, **sources: Any) -> TitleboutError:
+def read_error(root: Path, **sources: Any) -> TitleboutError:
     with pytest.raises(TitleboutError) as caught:
         read_current(configure(root, sources.pop("url", URL), **sources))
-    told = str(caught.value.to_dict())
-    assert not any(secret in told for secret in (PASSWORD, "p%40ss", "w:rd", "wrong-one"))
+    error_text = str(caught.value.to_dict())
+    assert not any(secret in error_text for secret in (PASSWORD, "p%40ss", "w:rd", "wrong-one"))
     return caught.value
 
 
-@pytest.mark.usefixtures("base")
-def test_what_fails_is_told_without_the_password(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(failing(root, query="ferries"), ConfigError)
-    assert isinstance(failing(root, query="pg_authid"), PermissionRefusedError)
-    two = failing(root, query="SELECT 1 AS a, 2 AS a")
-    assert isinstance(two, DataError)
-    assert "two columns of one name" in two.what
+@pytest.mark.usefixtures("connection")
+def test_errors_never_contain_the_password(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(read_error(root, query="ferries"), ConfigError)
+    assert isinstance(read_error(root, query="pg_authid"), PermissionRefusedError)
+    duplicate_columns = read_error(root, query="SELECT 1 AS a, 2 AS a")
+    assert isinstance(duplicate_columns, DataError)
+    assert "two columns of the same name" in duplicate_columns.what
     monkeypatch.setenv("DB_PASSWORD", "wrong-one")
-    assert isinstance(failing(root, query="crossings"), PermissionRefusedError)
+    assert isinstance(read_error(root, query="crossings"), PermissionRefusedError)
     monkeypatch.setenv("DB_PORT", "9")
-    assert isinstance(failing(root, query="crossings"), TemporaryError)
+    assert isinstance(read_error(root, query="crossings"), TemporaryError)
     monkeypatch.delenv("DB_PASSWORD")
-    assert "DB_PASSWORD is not set" in failing(root, query="crossings").what
+    assert "DB_PASSWORD is not set" in read_error(root, query="crossings").what
 
 
-@pytest.mark.usefixtures("base")
-def test_a_whole_address_may_come_from_the_environment(root: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("connection")
+def test_the_address_may_come_from_an_environment_variable(
+    root: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://reader:p%40ss%2Fw%3Ard%2541@127.0.0.1:{port}/ferries")
 
     same_rows(read_current(configure(root, "${DATABASE_URL}", query=QUERY)).frame)
     assert check_data(configure(root, "${DATABASE_URL}", query=QUERY), "current").source == "${DATABASE_URL}"
     monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://reader:wrong-one@127.0.0.1:{port}/ferries")
-    failing(root, url="${DATABASE_URL}", query=QUERY)
+    read_error(root, url="${DATABASE_URL}", query=QUERY)

@@ -1,4 +1,4 @@
-"""A training window that was chosen is part of the model, the same on every machine, and told where people look."""
+"""The chosen training window is deterministic, recorded in the manifest, and shown in reports."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ PIPELINE = Path("pipelines/ferries")
 
 
 @pytest.fixture(scope="module")
-def turned(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample repository in a world in which wind began to matter 20 days before the holdout; trained."""
+def changed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained sample repository, with data in which wind has an effect only since 20 days before the holdout."""
     root = sample.copy(repository, tmp_path_factory.mktemp("turned") / sample.NAME)
     rows = sample.crossings()
     before = rows["departure"] < rows["departure"].max() - pd.Timedelta(days=34)
@@ -36,25 +36,25 @@ def turned(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_model_is_trained_on_the_window_only_and_says_so(turned: Path) -> None:
-    model = load_model_of(Project.find(turned), turned / PIPELINE / "model")
+def test_the_manifest_records_the_training_window(changed: Path) -> None:
+    model = load_model_of(Project.find(changed), changed / PIPELINE / "model")
 
     assert model.manifest["window"]["days"] == 14
-    assert [one["days"] for one in model.manifest["window"]["tried"]] == [0, 14]
+    assert [candidate["days"] for candidate in model.manifest["window"]["tried"]] == [0, 14]
     assert model.manifest["trained_rows"] == len(model.trained_rows) == 14 * 12
-    assert json.loads((turned / PIPELINE / "reports/metrics.json").read_text("utf-8"))["window_days"] == 14
+    assert json.loads((changed / PIPELINE / "reports/metrics.json").read_text("utf-8"))["window_days"] == 14
 
 
-def test_the_same_data_choose_the_same_window_elsewhere(turned: Path, tmp_path: Path) -> None:
-    root = sample.copy(turned, tmp_path / sample.NAME)
+def test_the_same_data_give_the_same_window(changed: Path, tmp_path: Path) -> None:
+    root = sample.copy(changed, tmp_path / sample.NAME)
     before = (root / PIPELINE / "dvc.lock").read_text("utf-8")
     sample.dvc(root / PIPELINE, "repro", "--quiet", "--force")
 
     assert (root / PIPELINE / "dvc.lock").read_text("utf-8") == before
 
 
-def test_without_candidates_a_model_says_nothing_of_windows(repository: Path, turned: Path, tmp_path: Path) -> None:
-    root = sample.copy(turned, tmp_path / sample.NAME)
+def test_without_candidates_the_manifest_has_no_window(repository: Path, changed: Path, tmp_path: Path) -> None:
+    root = sample.copy(changed, tmp_path / sample.NAME)
     sample.edit(root / PIPELINE / "params.yaml", "  windows: [14]\n", "")
     process.run(["titlebout", "train"], cwd=root)
 
@@ -64,7 +64,7 @@ def test_without_candidates_a_model_says_nothing_of_windows(repository: Path, tu
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("windows: [14]", "windows: [0]", "must contain only whole numbers of at least 1"),
         (
@@ -74,9 +74,9 @@ def test_without_candidates_a_model_says_nothing_of_windows(repository: Path, tu
         ),
     ],
 )
-def test_windows_that_cannot_be_are_refused(turned: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
-    root = sample.copy(turned, tmp_path / sample.NAME)
+def test_invalid_windows_are_refused(changed: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
+    root = sample.copy(changed, tmp_path / sample.NAME)
     sample.edit(root / PIPELINE / "params.yaml", old, new)
 
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         _ = Project.find(root).params

@@ -1,4 +1,4 @@
-"""A stranger's table in the place of the example: all of it, or nothing."""
+"""A user's own table in place of the example: the repository is complete, or nothing is written."""
 
 import json
 import os
@@ -20,7 +20,7 @@ HOSTILE = 'price "net" $(touch PWNED) \' ${{ x }} <img src=x>'
 
 
 def houses(rows: int = 1500) -> pd.DataFrame:
-    """Houses sold over two months; the price follows from area, town and one column with a hostile name."""
+    """Return houses sold over two months; the price depends on area, town and a column with a hostile name."""
     generator = np.random.default_rng(1)
     area, town = generator.normal(120, 30, rows).round(1), generator.choice(["Århus", "Odense", "Vejle"], rows)
     tax = generator.normal(0, 1, rows)
@@ -49,17 +49,17 @@ def titlebout(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[
     return run(sys.executable, "-m", "titlebout", *arguments, cwd=cwd)
 
 
-def fresh(table: Path, folder: Path, *options: str) -> Path:
-    ran = titlebout("new", "House prices", "--output-dir", folder, "--data", table, *options, cwd=folder)
-    assert ran.returncode == 0, ran.stderr
+def new_project(table: Path, folder: Path, *options: str) -> Path:
+    completed = titlebout("new", "House prices", "--output-dir", folder, "--data", table, *options, cwd=folder)
+    assert completed.returncode == 0, completed.stderr
     return folder / "house-prices"
 
 
 @pytest.mark.parametrize(("target", "task"), [("price", "regression"), ("expensive", "classification")])
-def test_a_table_becomes_a_repository_that_is_green_and_can_train(
+def test_a_table_becomes_a_repository_that_passes_tests_and_trains(
     table: Path, tmp_path: Path, target: str, task: str
 ) -> None:
-    project = fresh(table, tmp_path, "--target", target)
+    project = new_project(table, tmp_path, "--target", target)
     settings = tomllib.loads((project / "titlebout.toml").read_text("utf-8"))
     assert settings["project"] == {"name": "house-prices", "package": "house_prices", "pipeline": "house-prices"}
     assert settings["checks"]["suite"] == "expectations/house-prices.json"
@@ -68,20 +68,22 @@ def test_a_table_becomes_a_repository_that_is_green_and_can_train(
     assert params["data"] == {"task": task, "target": target, "time": "sold", "drop": ["house_id"]}
     assert (project / "data" / "house-prices.csv").read_bytes() == table.read_bytes()
     for command in ("ruff check --no-cache", "ruff format --check --no-cache", "pytest -q -p no:cacheprovider"):
-        ran = run(*command.split(), cwd=project, PYTHONPATH=f"{project / 'src'}:{project / 'vendor/titlebout/src'}")
-        assert ran.returncode == 0, ran.stdout
+        completed = run(
+            *command.split(), cwd=project, PYTHONPATH=f"{project / 'src'}:{project / 'vendor/titlebout/src'}"
+        )
+        assert completed.returncode == 0, completed.stdout
     run("git", "add", "--all", cwd=project)
     run("git", "commit", "--quiet", "--message", "First", cwd=project)
     for command in ("train", "evaluate", "promote"):
-        ran = titlebout(command, "--json", cwd=project)
-        assert ran.returncode == 0, ran.stderr
+        completed = titlebout(command, "--json", cwd=project)
+        assert completed.returncode == 0, completed.stderr
     assert json.loads((project / "reports" / "evaluate.json").read_text())["verdict"] == "promote"
     assert (project / "pipelines/house-prices/champion.dvc").is_file()
     assert not list(tmp_path.rglob("PWNED"))
 
 
 def test_nothing_of_the_example_is_left(table: Path, tmp_path: Path) -> None:
-    project = fresh(table, tmp_path, "--target", "price")
+    project = new_project(table, tmp_path, "--target", "price")
     names = [path.relative_to(project).as_posix() for path in project.rglob("*") if ".git" not in path.parts]
     own = [name for name in names if not name.startswith("vendor/")]
     assert not [name for name in own if "flight" in name or "2013" in name]
@@ -91,7 +93,7 @@ def test_nothing_of_the_example_is_left(table: Path, tmp_path: Path) -> None:
 
 
 def test_the_data_can_be_restored_from_the_repository_alone(table: Path, tmp_path: Path) -> None:
-    project = fresh(table, tmp_path, "--target", "price")
+    project = new_project(table, tmp_path, "--target", "price")
     for folder in ("data", ".dvc/cache"):
         shutil.rmtree(project / folder)
     pulled = run("dvc", "pull", "data.dvc", cwd=project)
@@ -100,12 +102,12 @@ def test_the_data_can_be_restored_from_the_repository_alone(table: Path, tmp_pat
 
 
 BAD_TABLES: dict[str, tuple[bytes, str, int, str]] = {
-    "missing": (b"", "y", 5, "not there"),
+    "missing": (b"", "y", 5, "does not exist"),
     "empty": (b"", "y", 65, "empty"),
     "header-only": (b"x,y\n", "y", 65, "no rows"),
     "ragged": (b"x,y\n1,2\n3\n", "y", 65, "line 3 has 1 fields"),
     "utf-16": ("x,y\n1,2\n".encode("utf-16"), "y", 65, "not UTF-8"),
-    "no-target": (b"x,y\n1,2\n2,3\n", "z", 5, "no column 'z'"),
+    "no-target": (b"x,y\n1,2\n2,3\n", "z", 5, "column 'z' does not exist"),
     "one-class": (b"x,y\n1,a\n2,a\n", "y", 3, "always 'a'"),
     "null-column": (b"x,w,y\n1,,a\n2,,b\n", "y", 65, "'w' has no values"),
     "null-target": (b"x,y\n1,a\n2,\n3,b\n", "y", 65, "1 missing"),
@@ -114,54 +116,54 @@ BAD_TABLES: dict[str, tuple[bytes, str, int, str]] = {
 
 
 @pytest.mark.parametrize("name", sorted(BAD_TABLES))
-def test_a_table_that_is_refused_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
-    content, target, code, words = BAD_TABLES[name]
+def test_a_refused_table_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
+    content, target, code, message = BAD_TABLES[name]
     path = tmp_path / ("table" if name == "no-ending" else "table.csv")
     if name != "missing":
         path.write_bytes(content)
     out = tmp_path / "out"
-    ran = titlebout("new", "Some name", "--output-dir", out, "--data", path, "--target", target, cwd=tmp_path)
-    assert ran.returncode == code, ran.stderr
-    assert words in ran.stderr
-    assert "fix: " in ran.stderr
+    completed = titlebout("new", "Some name", "--output-dir", out, "--data", path, "--target", target, cwd=tmp_path)
+    assert completed.returncode == code, completed.stderr
+    assert message in completed.stderr
+    assert "fix: " in completed.stderr
     assert not out.exists() or not list(out.iterdir())
 
 
 def test_data_without_a_target_is_refused(table: Path, tmp_path: Path) -> None:
-    ran = titlebout("new", "Some name", "--output-dir", tmp_path, "--data", table, cwd=tmp_path)
-    assert ran.returncode == 2
-    assert "--data and --target belong together" in ran.stderr
+    completed = titlebout("new", "Some name", "--output-dir", tmp_path, "--data", table, cwd=tmp_path)
+    assert completed.returncode == 2
+    assert "--data and --target belong together" in completed.stderr
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
-    mine = tmp_path / "flights-delay" / "mine.txt"
-    mine.parent.mkdir()
-    mine.write_text("mine")
-    ran = titlebout("new", "Flights delay", "--output-dir", tmp_path, "--json", cwd=tmp_path)
-    assert ran.returncode == 6
-    assert json.loads(ran.stdout)["error"]["type"] == "ConflictError"
+def test_a_folder_that_is_not_empty_stays_unchanged(tmp_path: Path) -> None:
+    user_file = tmp_path / "flights-delay" / "mine.txt"
+    user_file.parent.mkdir()
+    user_file.write_text("mine")
+    completed = titlebout("new", "Flights delay", "--output-dir", tmp_path, "--json", cwd=tmp_path)
+    assert completed.returncode == 6
+    assert json.loads(completed.stdout)["error"]["type"] == "ConflictError"
     assert [path.name for path in tmp_path.rglob("*")] == ["flights-delay", "mine.txt"]
 
 
-def test_a_name_that_the_template_refuses_is_a_configuration_error(tmp_path: Path) -> None:
-    ran = titlebout("new", "../outside", "--output-dir", tmp_path, cwd=tmp_path)
-    assert ran.returncode == 2
-    assert "project_name '../outside'" in ran.stderr
+def test_an_invalid_project_name_is_a_configuration_error(tmp_path: Path) -> None:
+    completed = titlebout("new", "../outside", "--output-dir", tmp_path, cwd=tmp_path)
+    assert completed.returncode == 2
+    assert "project_name '../outside'" in completed.stderr
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("name", "package"), [("Class", "class_model"), ("Pandas", "pandas_model"), ("Json", "json_model")]
 )
-def test_a_package_hides_nothing_that_can_be_imported(table: Path, tmp_path: Path, name: str, package: str) -> None:
-    ran = titlebout(
+def test_a_package_name_never_hides_an_installed_module(table: Path, tmp_path: Path, name: str, package: str) -> None:
+    completed = titlebout(
         *("new", name, "--output-dir", tmp_path, "--data", table, "--target", "price", "--json"), cwd=tmp_path
     )
-    assert ran.returncode == 0, ran.stderr
+    assert completed.returncode == 0, completed.stderr
     assert (tmp_path / name.lower() / "src" / package / "model.py").is_file()
 
 
-def test_a_new_repository_inside_another_gets_no_git_of_its_own(tmp_path: Path) -> None:
+def test_a_new_repository_inside_another_has_no_git_folder(tmp_path: Path) -> None:
     run("git", "init", "--quiet", cwd=tmp_path)
     assert titlebout("new", "Inner", "--output-dir", tmp_path / "apps", cwd=tmp_path).returncode == 0
     assert not (tmp_path / "apps" / "inner" / ".git").exists()
@@ -171,7 +173,7 @@ def test_a_new_repository_inside_another_gets_no_git_of_its_own(tmp_path: Path) 
     assert (tmp_path.parent / f"{tmp_path.name}-2" / "outer" / ".git").is_dir()
 
 
-def committed(project: Path, folder: Path) -> Path:
+def committed_copy(project: Path, folder: Path) -> Path:
     clone = folder / project.name
     shutil.copytree(project, clone)
     run("git", "init", "--quiet", "-b", "main", cwd=clone)
@@ -180,36 +182,36 @@ def committed(project: Path, folder: Path) -> Path:
     return clone
 
 
-def test_a_generated_repository_adopts_a_table_once(project: Path, table: Path, tmp_path: Path) -> None:
-    clone = committed(project, tmp_path)
+def test_a_repository_adopts_a_table_only_once(project: Path, table: Path, tmp_path: Path) -> None:
+    clone = committed_copy(project, tmp_path)
     adopted = titlebout("adopt", "--data", table, "--target", "price", "--json", cwd=clone)
     assert adopted.returncode == 0, adopted.stderr
     document: dict[str, Any] = json.loads(adopted.stdout)
     assert document["roles"]["categorical"] == ["town", "expensive"]
-    again = titlebout("adopt", "--data", table, "--target", "expensive", cwd=clone)
-    assert again.returncode == 6
-    assert "is not here any more" in again.stderr
+    second = titlebout("adopt", "--data", table, "--target", "expensive", cwd=clone)
+    assert second.returncode == 6
+    assert "is not here any more" in second.stderr
 
 
-def test_adopting_never_overwrites_what_git_cannot_bring_back(project: Path, table: Path, tmp_path: Path) -> None:
-    clone = committed(project, tmp_path)
+def test_adopting_never_overwrites_uncommitted_work(project: Path, table: Path, tmp_path: Path) -> None:
+    clone = committed_copy(project, tmp_path)
     (clone / "src" / "flights_delay" / "model.py").write_text("# mine\n")
     before = files_of(clone)
-    ran = titlebout("adopt", "--data", table, "--target", "price", cwd=clone)
-    assert ran.returncode == 2
-    assert "not committed" in ran.stderr
+    completed = titlebout("adopt", "--data", table, "--target", "price", cwd=clone)
+    assert completed.returncode == 2
+    assert "not committed" in completed.stderr
     assert files_of(clone) == before
 
 
 def test_the_framework_itself_cannot_be_overwritten(framework: Path, table: Path) -> None:
     before = files_of(framework)
-    ran = titlebout("adopt", "--data", table, "--target", "price", cwd=framework)
-    assert ran.returncode == 2
-    assert "not a generated repository" in ran.stderr
+    completed = titlebout("adopt", "--data", table, "--target", "price", cwd=framework)
+    assert completed.returncode == 2
+    assert "not a generated repository" in completed.stderr
     assert files_of(framework) == before
 
 
-def test_cookiecutter_alone_takes_a_table_too(generate: Generate, table: Path) -> None:
+def test_cookiecutter_alone_accepts_a_table(generate: Generate, table: Path) -> None:
     project = generate(project_name="House prices", data_file=str(table), target="price", task="regression")
     assert (project / "pipelines/house-prices/params.yaml").is_file()
     assert not (project / ".git").exists()
@@ -217,17 +219,15 @@ def test_cookiecutter_alone_takes_a_table_too(generate: Generate, table: Path) -
     assert not list(project.rglob("__pycache__"))
 
 
-def test_cookiecutter_without_our_requirements_says_what_to_run_instead(
-    framework: Path, table: Path, tmp_path: Path
-) -> None:
-    bare = tmp_path / "bare"
+def test_cookiecutter_without_titlebout_installed_prints_the_fix(framework: Path, table: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "bare"
     network = {name: value for name, value in os.environ.items() if name.startswith(("SSL_", "UV_", "XDG_", "HTTP"))}
-    run("uv", "venv", "--quiet", bare, cwd=tmp_path, **network)
-    installed = run("uv", "pip", "install", "--python", bare, "cookiecutter", cwd=tmp_path, **network)
+    run("uv", "venv", "--quiet", environment, cwd=tmp_path, **network)
+    installed = run("uv", "pip", "install", "--python", environment, "cookiecutter", cwd=tmp_path, **network)
     assert installed.returncode == 0, installed.stderr
-    given = (f"data_file={table}", "target=price", "task=regression")
-    command = (bare / "bin" / "cookiecutter", framework, "--no-input", "--output-dir", tmp_path / "out")
-    ran = run(*command, *given, cwd=tmp_path)
-    assert ran.returncode != 0
-    assert "run `titlebout new --data`" in ran.stderr
+    options = (f"data_file={table}", "target=price", "task=regression")
+    command = (environment / "bin" / "cookiecutter", framework, "--no-input", "--output-dir", tmp_path / "out")
+    completed = run(*command, *options, cwd=tmp_path)
+    assert completed.returncode != 0
+    assert "run `titlebout new --data`" in completed.stderr
     assert not list((tmp_path / "out").rglob("titlebout.toml"))

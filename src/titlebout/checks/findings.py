@@ -1,4 +1,4 @@
-"""From the answers of a suite to findings: what is wrong, with which column, how bad, and never with whose value."""
+"""Turn the outcomes of expectations into findings: problem, column and severity, never values of single rows."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ Verdict = Literal["passed", "warning", "schema_skew", "value_skew"]
 SHOWN_REASONS = 10
 
 _SEVERITIES = ("critical", "warning", "info")
-_ABOUT_SCHEMA = {
+_SCHEMA_EXPECTATIONS = {
     COLUMN_SET,
     TYPE_LIST,
     "expect_table_columns_to_match_ordered_list",
@@ -28,29 +28,31 @@ _ABOUT_SCHEMA = {
     "expect_column_values_to_be_of_type",
     "expect_column_type_to_be",
 }
-# Observed values that tell nothing about one row; all others stay out of reports.
+# Observed values that reveal nothing about a single row; all others are kept out of reports.
 _AGGREGATE = re.compile(
     r"expect_(?:table|column)_(row_count|column_count|mean|median|stdev|sum|unique_value_count)_to_"
 )
 
 
 class Failure(Record):
-    """What is wrong with a table; never a value of a row.
+    """A failed expectation; never contains values of single rows.
 
     Attributes
     ----------
     kind : {"schema", "value"}
+        Whether columns and types, or values, are wrong.
     severity : {"critical", "warning", "info"}
+        Severity of the expectation.
     type : str
-        Type of the expectation that failed.
+        Type of the failed expectation.
     column : str or None
-        None when it is about the whole table.
+        None for the table as a whole.
     message : str
-        What was found, and what was expected.
+        What was observed and what was expected.
     unexpected_count, unexpected_percent : int or None, float or None
-        Values that are not as expected, where values are counted.
+        Number and percentage of unexpected values, if values are counted.
     row_examples : tuple of int
-        Positions of rows, counted from 0.
+        Positions of some unexpected rows, starting at 0.
     """
 
     kind: Literal["schema", "value"]
@@ -65,29 +67,29 @@ class Failure(Record):
 
 @dataclass(frozen=True)
 class Answer:
-    """One expectation, whether it holds, and what was observed; nothing when the evaluation ended in an exception."""
+    """Outcome of one expectation: whether it holds, and the details of its evaluation; empty after an exception."""
 
     expectation: Expectation
     holds: bool
     detail: Mapping[str, Any]
 
 
-def findings(answers: Iterable[Answer], arrived: pd.DataFrame) -> list[Failure]:
-    """Return what is wrong with a table, the worst first.
+def findings(answers: Iterable[Answer], frame: pd.DataFrame) -> list[Failure]:
+    """Return the problems of a table, most severe first.
 
     Parameters
     ----------
     answers : iterable of Answer
-    arrived : DataFrame of shape (n_rows, n_columns)
-        The table with the names and dtypes that it arrived with.
+    frame : DataFrame of shape (n_rows, n_columns)
+        The table with its original column names and dtypes.
     """
-    again = arrived.columns.duplicated()
-    about_columns = Expectation(type=COLUMN_SET, kwargs={})
-    found = [
-        _failure(about_columns, "schema", name, "occurs more than once") for name in arrived.columns[again].unique()
+    is_duplicate = frame.columns.duplicated()
+    column_set = Expectation(type=COLUMN_SET, kwargs={})
+    duplicates = [
+        _failure(column_set, "schema", name, "occurs more than once") for name in frame.columns[is_duplicate].unique()
     ]
-    dtypes = arrived.dtypes[~again]
-    return _tidy(found + [failure for answer in answers for failure in _failures(answer, dtypes)])
+    dtypes = frame.dtypes[~is_duplicate]
+    return _rank(duplicates + [failure for answer in answers for failure in _failures(answer, dtypes)])
 
 
 def verdict(failures: Sequence[Failure]) -> Verdict:
@@ -98,13 +100,13 @@ def verdict(failures: Sequence[Failure]) -> Verdict:
     return "warning" if failures else "passed"
 
 
-def reasons(failures: Sequence[Failure], asked: int) -> Iterator[str]:
-    """Yield sentences for people, without markup."""
+def reasons(failures: Sequence[Failure], n_evaluated: int) -> Iterator[str]:
+    """Yield sentences about the outcome, without markup."""
     critical = [failure for failure in failures if failure.severity == "critical"]
     if not failures:
-        yield f"all {asked} expectations hold"
+        yield f"all {n_evaluated} expectations hold"
     elif not critical:
-        yield f"no critical expectation failed; of the others {len(failures)} did"
+        yield f"no critical expectation failed; {len(failures)} others failed"
     for failure in critical[:SHOWN_REASONS]:
         yield f"column {failure.column!r}: {failure.message}" if failure.column else failure.message
     if len(critical) > SHOWN_REASONS:
@@ -112,14 +114,14 @@ def reasons(failures: Sequence[Failure], asked: int) -> Iterator[str]:
 
 
 def _failures(answer: Answer, dtypes: Column) -> list[Failure]:
-    """Return what is wrong: nothing when the expectation holds, else at least one entry."""
+    """Return the findings of one outcome: none if the expectation holds, else at least one."""
     expectation = answer.expectation
-    gone = [name for name in expectation.columns if name not in dtypes.index]
-    if gone:
-        return [_failure(expectation, "schema", name, "is missing") for name in gone]
+    missing = [name for name in expectation.columns if name not in dtypes.index]
+    if missing:
+        return [_failure(expectation, "schema", name, "is missing") for name in missing]
     if answer.holds:
         return []
-    kind: Literal["schema", "value"] = "schema" if expectation.type in _ABOUT_SCHEMA else "value"
+    kind: Literal["schema", "value"] = "schema" if expectation.type in _SCHEMA_EXPECTATIONS else "value"
     column = expectation.kwargs.get("column")
     if kind == "schema" and column:
         message = f"has type {dtypes[column]}, {_expected(expectation)}"
@@ -129,7 +131,7 @@ def _failures(answer: Answer, dtypes: Column) -> list[Failure]:
 
 
 def _different_columns(answer: Answer) -> list[Failure]:
-    """Return one entry per column that a set of columns has too few or too many."""
+    """Return one finding per missing or unexpected column of a column set."""
     details = answer.detail.get("details") if answer.expectation.type == COLUMN_SET else None
     wrong = (details or {}).get("mismatched", {})
     return [
@@ -154,19 +156,20 @@ def _counts(answer: Answer) -> dict[str, Any]:
 
 
 def _message(answer: Answer) -> str:
-    """Say what was found and what was expected, without a single value of the data."""
+    """Return what was observed and what was expected, without values of single rows."""
     expectation, detail = answer.expectation, answer.detail
     count, total = detail.get("unexpected_count"), detail.get("element_count", 0) - detail.get("missing_count", 0)
     if count is not None and total:
         share = f"{number(count)} of {number(total)} values ({number(100 * count / total)} %)"
         allowed = 100 * (1 - expectation.kwargs.get("mostly", 1))
-        return f"{share} {_phrase(expectation)}; {f'at most {number(allowed)} %' if allowed else 'none'} may be so"
+        limit = f"at most {number(allowed)} % are allowed" if allowed else "none are allowed"
+        return f"{share} {_phrase(expectation)}; {limit}"
     observed = detail.get("observed_value")
     aggregate = _AGGREGATE.match(expectation.type)
     if aggregate and isinstance(observed, Real):
         return f"{aggregate[1].replace('_', ' ')} is {float(observed):.6g}, {_expected(expectation)}"
     if not detail:
-        return f"could not be evaluated for {expectation.type}, {_expected(expectation)}; --verbose tells why"
+        return f"could not be evaluated for {expectation.type}, {_expected(expectation)}; run with --verbose for the exception"
     return f"does not satisfy {expectation.type}; {_expected(expectation)}"
 
 
@@ -181,7 +184,7 @@ def _phrase(expectation: Expectation) -> str:
 
 
 def _expected(expectation: Expectation) -> str:
-    """Return the arguments of the suite, without the column and without the allowed share."""
+    """Return the arguments of the expectation, without the column and the allowed share of exceptions."""
     kwargs = {key: value for key, value in expectation.kwargs.items() if key not in {"column", "mostly"}}
     others = [f"{key} {value}" for key, value in kwargs.items() if key not in {"min_value", "max_value"}]
     parts = [part for part in (_bounds(kwargs), *others) if part]
@@ -195,13 +198,19 @@ def _bounds(kwargs: Mapping[str, Any]) -> str:
     return f"at least {low}" if high is None else f"between {low} and {high}"
 
 
-def _tidy(failures: list[Failure]) -> list[Failure]:
-    """Put the worst first, and leave out what only follows: from a column of another type, from a stricter rule."""
-    ranked = sorted(failures, key=lambda f: (_SEVERITIES.index(f.severity), f.kind != "schema"))
+def _rank(failures: list[Failure]) -> list[Failure]:
+    """Sort findings by severity, and drop those implied by an earlier one of the same column.
+
+    A wrong type implies wrong values, and a failed critical expectation implies its less severe variant.
+    """
+    ranked = sorted(failures, key=lambda failure: (_SEVERITIES.index(failure.severity), failure.kind != "schema"))
     kept: list[Failure] = []
     for failure in ranked:
-        worse = [f for f in kept if f.column is not None and f.column == failure.column]
-        follows = [f.kind == "schema" or (f.type == failure.type and f.severity != failure.severity) for f in worse]
+        earlier = [other for other in kept if other.column is not None and other.column == failure.column]
+        follows = [
+            other.kind == "schema" or (other.type == failure.type and other.severity != failure.severity)
+            for other in earlier
+        ]
         if not any(follows):
             kept.append(failure)
     return kept

@@ -1,6 +1,6 @@
-"""Expectation suites as files: read strictly, and scaffolded from data.
+"""Expectation suites: read from files with strict validation, and scaffolded from data.
 
-The file is Great Expectations' own JSON, so that its documentation and tools apply; nothing here imports it.
+The files have the JSON format of Great Expectations, so that its documentation and tools apply; it is not imported here.
 """
 
 import math
@@ -26,18 +26,18 @@ IN_SET = "expect_column_values_to_be_in_set"
 BETWEEN = "expect_column_values_to_be_between"
 MEAN = "expect_column_mean_to_be_between"
 
-# They compare with another table or ask a database; on a table in memory they could only fail.
+# These compare with another table or run SQL, so they always fail on a table in memory.
 _NEEDS_DATABASE = {
     "unexpected_rows_expectation",
     "expect_query_results_to_match_comparison",
     "expect_table_row_count_to_equal_other_table",
 }
 _LEVELS, _FEW_LEVELS = 50, 20
-_BATCH = 500  # rows of the smallest batch that scaffolded rules are made for
+_BATCH = 500  # rows of the smallest batch that a scaffolded suite should accept
 
 
 class Expectation(BaseModel):
-    """One entry of a suite: Great Expectations' own fields and no others."""
+    """One entry of a suite, with exactly the fields of Great Expectations."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,34 +51,34 @@ class Expectation(BaseModel):
 
     @property
     def about_table(self) -> bool:
-        """True when it is about the table as a whole."""
+        """Whether it applies to the table as a whole, not to columns."""
         return self.type.startswith("expect_table_")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns that it is about; none for one about the table."""
+        """Columns that it applies to; empty for a table expectation."""
         if self.about_table:
             return ()
-        named = [self.kwargs[key] for key in ("column", "column_A", "column_B") if key in self.kwargs]
-        return (*named, *self.kwargs.get("column_list", ()))
+        names = [self.kwargs[key] for key in ("column", "column_A", "column_B") if key in self.kwargs]
+        return (*names, *self.kwargs.get("column_list", ()))
 
     def without(self, column: str) -> "Expectation | None":
-        """Return it as if the suite did not know `column`; None when it is about nothing else."""
+        """Return the expectation without a column; None if it applies to that column."""
         if not self.about_table:
             return None if column in self.columns else self
-        lists = {key: self.kwargs[key] for key in ("column_set", "column_list") if key in self.kwargs}
-        fewer = {key: [name for name in names if name != column] for key, names in lists.items()}
-        return self.model_copy(update={"kwargs": self.kwargs | fewer})
+        column_lists = {key: self.kwargs[key] for key in ("column_set", "column_list") if key in self.kwargs}
+        remaining = {key: [name for name in names if name != column] for key, names in column_lists.items()}
+        return self.model_copy(update={"kwargs": self.kwargs | remaining})
 
 
 class SuiteError(ConfigError):
-    """An expectation that cannot be asked or could not tell anything, named by file and index."""
+    """An expectation that cannot be evaluated, or whose outcome is always the same; has file and index."""
 
     def __init__(self, path: Path, index: int, expectation: Expectation, problem: str) -> None:
         super().__init__(
             f"expectation {index} of {path.name} cannot be used: {problem}",
             where=f"{path}: expectations.{index} ({expectation.type})",
-            fix="correct it; types and arguments are those of Great Expectations 1.x",
+            fix="correct the expectation; types and arguments are those of Great Expectations 1.x",
         )
 
 
@@ -93,28 +93,28 @@ class _Suite(BaseModel):
 
 
 def load_suite(path: Path) -> tuple[Expectation, ...]:
-    """Read a suite; whether its types exist is for Great Expectations to say.
+    """Read a suite; expectation types are validated by Great Expectations, not here.
 
     Raises
     ------
     NotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
-        If it is not JSON.
+        If it is not valid JSON.
     ConfigError
         If it is empty or has an unknown field or severity.
     SuiteError
-        If an expectation could never fail, never pass or never be asked.
+        If an expectation always passes, always fails, or cannot be evaluated.
     """
     try:
         suite = _Suite.model_validate(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        location = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"the suite {path.name} is not valid: {place}: {first['msg']}",
-            where=f"{path}: {place}",
-            fix='an entry is {"type": ..., "kwargs": {...}, "severity": "critical", "warning" or "info"}',
+            f"the suite {path.name} is not valid: {location}: {first['msg']}",
+            where=f"{path}: {location}",
+            fix='write entries as {"type": ..., "kwargs": {...}, "severity": "critical", "warning" or "info"}',
         ) from error
     for index, expectation in enumerate(suite.expectations):
         problem = _problem(expectation)
@@ -124,36 +124,37 @@ def load_suite(path: Path) -> tuple[Expectation, ...]:
 
 
 def scaffold_suite(frame: pd.DataFrame, params: DataParams, name: str) -> dict[str, Any]:
-    """Write down what a table looks like, wide enough for the next batch of it to pass.
+    """Return a suite that describes a table, with tolerances wide enough for its next batch to pass.
 
-    Structure (columns, types, short lists of levels, sudden gaps) is critical; ranges, means and long lists of levels
-    only warn. An exact range refuses four of five clean batches, one between extreme quantiles one or two in a hundred.
+    Structure (columns, types, short lists of levels, a jump in missing values) is critical; ranges, means and long lists
+    of levels are warnings. Ranges are between extreme quantiles: minimum and maximum would refuse four of five clean
+    batches, these quantiles one or two of a hundred.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
-        Data that is known to be good.
+        Data without errors.
     params : DataParams
-        Which columns have a role. The time column gets no range: times move on.
+        Names the target and the time column. The time column gets no range, because times increase.
     name : str
         Name of the suite.
 
     Returns
     -------
     dict
-        The suite in Great Expectations' own JSON format.
+        The suite in the JSON format of Great Expectations.
     """
     expectations = [
         _entry(ROW_COUNT, min_value=1),
         _entry(COLUMN_SET, column_set=list(frame.columns), exact_match=True),
     ]
     for column_name in frame.columns:
-        expectations += _about_column(frame[column_name], params)
+        expectations += _column_expectations(frame[column_name], params)
     return {"name": name, "expectations": expectations}
 
 
 def _problem(expectation: Expectation) -> str | None:
-    """Say why an expectation could never fail, never pass or never be asked."""
+    """Return why an expectation always passes, always fails or cannot be evaluated; None if it is valid."""
     kwargs = expectation.kwargs
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
@@ -162,71 +163,74 @@ def _problem(expectation: Expectation) -> str | None:
     if empty:
         return f"{empty[0]} is empty"
     if kwargs.get("mostly") == 0:
-        return "with mostly 0 it always passes"
+        return "it always passes with mostly 0"
     return "it needs a database" if expectation.type in _NEEDS_DATABASE else None
 
 
-def _about_column(column: Column, params: DataParams) -> Iterator[dict[str, Any]]:
-    """Yield the expectations about one column; about one without any value there is nothing to say."""
-    present = column.dropna()
-    if present.empty:
+def _column_expectations(column: Column, params: DataParams) -> Iterator[dict[str, Any]]:
+    """Yield the expectations of one column; none for a column without values."""
+    values = column.dropna()
+    if values.empty:
         return
-    types = _types_of(present, is_time=column.name == params.time)
+    types = _expected_types(values, is_time=column.name == params.time)
     if types:
         yield _entry(TYPE_LIST, column=column.name, type_list=types)
-    yield from _about_gaps(column, required=column.name in {params.target, params.time})
+    yield from _missing_value_expectations(column, required=column.name in {params.target, params.time})
     is_label = column.name == params.target and params.task == "classification"
     if is_label or types == CANONICAL_TYPES["text"]:
-        yield from _about_levels(column.name, present)
+        yield from _level_expectations(column.name, values)
     elif types == CANONICAL_TYPES["number"]:
-        yield from _about_range(column.name, present)
+        yield from _range_expectations(column.name, values)
 
 
-def _types_of(present: Column, *, is_time: bool) -> list[str]:
+def _expected_types(values: Column, *, is_time: bool) -> list[str]:
     """Return the canonical types to expect; none for objects that are neither text nor numbers."""
-    kind = column_kind(present)
-    if is_time:  # a CSV file has times as text
+    kind = column_kind(values)
+    if is_time:  # a CSV file stores times as text
         return [*CANONICAL_TYPES["datetime"], *CANONICAL_TYPES["text"]]
-    if kind == "text" and pd.api.types.infer_dtype(present) not in {"string", "categorical"}:
+    if kind == "text" and pd.api.types.infer_dtype(values) not in {"string", "categorical"}:
         return []
     return CANONICAL_TYPES[kind]
 
 
-def _about_gaps(column: Column, *, required: bool) -> Iterator[dict[str, Any]]:
-    """Refuse ten points more missing values than there were, warn at six standard errors of a batch."""
+def _missing_value_expectations(column: Column, *, required: bool) -> Iterator[dict[str, Any]]:
+    """Yield limits on missing values: critical at ten percentage points more, warning at six standard errors more.
+
+    The standard error is that of a share of missing values in a batch of `_BATCH` rows: sqrt(p (1 - p) / n).
+    """
     if required:
         yield _entry(NOT_NULL, column=column.name)
         return
     share = float(column.isna().mean())
     smoothed = max(share, 1 / _BATCH)
-    usual = share + 6 * math.sqrt(smoothed * (1 - smoothed) / _BATCH)
+    warning_share = share + 6 * math.sqrt(smoothed * (1 - smoothed) / _BATCH)
     if share < 0.9:
         yield _entry(NOT_NULL, column=column.name, mostly=round(0.9 - share, 4))
-    if usual < min(share + 0.1, 1):
-        yield _entry(NOT_NULL, "warning", column=column.name, mostly=round(1 - usual, 4))
+    if warning_share < min(share + 0.1, 1):
+        yield _entry(NOT_NULL, "warning", column=column.name, mostly=round(1 - warning_share, 4))
 
 
-def _about_levels(name: object, present: Column) -> Iterator[dict[str, Any]]:
-    levels = sorted(present.unique().tolist(), key=str)
+def _level_expectations(name: object, values: Column) -> Iterator[dict[str, Any]]:
+    levels = sorted(values.unique().tolist(), key=str)
     if len(levels) <= _LEVELS:
         severity = "critical" if len(levels) <= _FEW_LEVELS else "warning"
         yield _entry(IN_SET, severity, column=name, value_set=levels)
 
 
-def _about_range(name: object, present: Column) -> Iterator[dict[str, Any]]:
-    values = present.to_numpy(dtype="float64")
+def _range_expectations(name: object, column: Column) -> Iterator[dict[str, Any]]:
+    values = column.to_numpy(dtype="float64")
     values = values[np.isfinite(values)]
     if len(values) == 0 or values.min() == values.max():
         return
     low, high = np.quantile(values, [0.001, 0.999])
-    yield _entry(BETWEEN, "warning", column=name, min_value=_short(low), max_value=_short(high), mostly=0.99)
-    mean, half = values.mean(), values.std() / 2  # more than 6 standard errors of the mean of 500 rows
-    yield _entry(MEAN, "warning", column=name, min_value=_short(mean - half), max_value=_short(mean + half))
+    yield _entry(BETWEEN, "warning", column=name, min_value=_round(low), max_value=_round(high), mostly=0.99)
+    mean, half_width = values.mean(), values.std() / 2  # more than 6 standard errors of the mean of 500 rows
+    yield _entry(MEAN, "warning", column=name, min_value=_round(mean - half_width), max_value=_round(mean + half_width))
 
 
 def _entry(kind: str, severity: str = "critical", **kwargs: object) -> dict[str, Any]:
     return {"type": kind, "kwargs": kwargs, "severity": severity}
 
 
-def _short(value: float) -> float:
+def _round(value: float) -> float:
     return float(f"{value:.6g}")

@@ -1,1 +1,1 @@
-"""Tables, columns, new rows and the holdout."""
+"""Tables, column kinds, current data, new rows and the holdout split."""

@@ -1,4 +1,4 @@
-"""One dtype per kind of column, so that int8 and int64 mean the same to every check and comparison."""
+"""Canonical dtypes: one per column kind, so that checks and drift metrics treat int8 and int64 alike."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import pandas as pd
 
 from titlebout.data.columns import Column, column_kind
 
-# Whole numbers with gaps arrive as floats, and pandas 2 and 3 name text differently.
+# Integer columns with missing values are read as floats, and pandas 2 and 3 name the text dtype differently.
 CANONICAL_TYPES = {
     "integer": ["int64", "float64"],
     "number": ["int64", "float64"],
@@ -19,33 +19,36 @@ CANONICAL_TYPES = {
 
 
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give every column the one dtype of its kind: int8 and int64 mean the same, and only some dtypes are fast.
+    """Convert every column to the canonical dtype of its kind.
+
+    Great Expectations compares dtypes by name, so int8 and int64 would be two types; it is also slow on some dtypes,
+    such as categories and Arrow types.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
-        Without repeated column names.
+        Must not have duplicate column names.
 
     Returns
     -------
     DataFrame of shape (n_rows, n_columns)
-        int64 or, with missing values, float64; bool; datetime64[ns] in UTC; object for text, for columns without any
-        value, and for boolean columns with missing ones. Other dtypes are kept.
+        int64 or, with missing values, float64; bool; datetime64[ns] in UTC; object for text, for columns without
+        values, and for boolean columns with missing values. Other dtypes are kept.
     """
     return pd.DataFrame({name: _canonical_column(frame[name]) for name in frame.columns}, index=frame.index)
 
 
 def canonical_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate the type names and times of an expectation the way :func:`canonical` translates columns."""
-    changed = dict(kwargs)
+    """Convert the type names and times in the arguments of an expectation as :func:`canonical` converts columns."""
+    converted = dict(kwargs)
     for key in ("min_value", "max_value"):
-        if isinstance(changed.get(key), str):
-            changed[key] = _canonical_time(changed[key])
-    if isinstance(changed.get("type_list"), list):
-        changed["type_list"] = list(dict.fromkeys(_canonical_type(name) for name in changed["type_list"]))
-    if "type_" in changed:
-        changed["type_"] = _canonical_type(changed["type_"])
-    return changed
+        if isinstance(converted.get(key), str):
+            converted[key] = _canonical_time(converted[key])
+    if isinstance(converted.get("type_list"), list):
+        converted["type_list"] = list(dict.fromkeys(_canonical_type(name) for name in converted["type_list"]))
+    if "type_" in converted:
+        converted["type_"] = _canonical_type(converted["type_"])
+    return converted
 
 
 def _canonical_column(column: Column) -> Column:
@@ -67,17 +70,18 @@ def _canonical_column(column: Column) -> Column:
 
 
 def _naive_utc(column: Column) -> Column:
-    """Return times in UTC without a zone, the one form that has a name in Great Expectations' type lists."""
-    aware = isinstance(column.dtype, pd.DatetimeTZDtype)  # then to_datetime would only look for repeated values
-    naive = (column.dt.tz_convert("UTC") if aware else pd.to_datetime(column, utc=True)).dt.tz_localize(None)
+    """Return times in UTC without a time zone, the only datetime dtype with a name in Great Expectations' type lists."""
+    # to_datetime is slow on columns that already have a time zone: it searches for duplicates first
+    has_zone = isinstance(column.dtype, pd.DatetimeTZDtype)
+    naive = (column.dt.tz_convert("UTC") if has_zone else pd.to_datetime(column, utc=True)).dt.tz_localize(None)
     try:
         return naive.astype("datetime64[ns]")
-    except pd.errors.OutOfBoundsDatetime:  # such as the year 9999: just as right, only slower to compare
+    except pd.errors.OutOfBoundsDatetime:  # such as the year 9999: correct in a coarser unit, only slower to compare
         return naive
 
 
 def _canonical_time(text: str) -> str:
-    """Return a time in UTC without zone, a date as its midnight: Great Expectations cannot compare a bare date."""
+    """Return a time in UTC without a time zone, and a date as midnight: Great Expectations cannot compare dates."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -89,7 +93,7 @@ def _canonical_type(name: str) -> str:
     try:
         dtype = pd.api.types.pandas_dtype(name)
     except (TypeError, ValueError):
-        return name  # a Python type, such as Timestamp
+        return name  # the name of a Python type, such as Timestamp
     kind = column_kind(pd.Series(dtype=dtype))
     if kind == "text":
         return "str" if isinstance(dtype, pd.StringDtype) else name

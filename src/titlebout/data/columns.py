@@ -1,4 +1,4 @@
-"""Rows: columns of a known kind, identified by hashes that depend on their values only."""
+"""Column kinds, conversion between them, and row hashes that depend on the values only."""
 
 from typing import Any, TypeAlias
 
@@ -8,14 +8,14 @@ import pandas as pd
 
 from titlebout.core.errors import DataError
 
-# 48 bits: small enough to store per training row, large enough that a million rows against
-# a hundred thousand collide by chance once in 2,800 comparisons.
+# 48 bits are small enough to store one hash per training row, and large enough that comparing a million rows with
+# a hundred thousand gives a chance collision in one of 2,800 comparisons: 10^6 * 10^5 / 2^48 = 1 / 2,800.
 ROW_HASH_BITS = 48
 
 Column: TypeAlias = "pd.Series[Any]"
 
 KINDS = ("number", "integer", "boolean", "text", "datetime")
-# What a column of Python objects holds, as pandas names it; everything else is text.
+# From the names that pandas' infer_dtype gives to columns of Python objects; all other names mean text.
 _OBJECTS = {
     "boolean": "boolean",
     "integer": "integer",
@@ -29,28 +29,28 @@ _MISSING = np.uint64(0x9E3779B97F4A7C15)
 
 
 def column_kind(column: Column) -> str:
-    """Return which of `KINDS` a column is: by its dtype, and for objects and categories by what they hold."""
+    """Return the kind of a column, one of `KINDS`: from its dtype, or from the values of objects and categories."""
     types = pd.api.types
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column_kind(column.cat.categories.to_series())
     if column.dtype == object:
         return _OBJECTS.get(types.infer_dtype(column), "text")
-    asked = (
+    dtype_tests = (
         ("boolean", types.is_bool_dtype),
         ("integer", types.is_integer_dtype),
         ("number", types.is_numeric_dtype),
         ("datetime", types.is_datetime64_any_dtype),
     )
-    return next((kind for kind, is_it in asked if is_it(column)), "text")
+    return next((kind for kind, has_kind in dtype_tests if has_kind(column)), "text")
 
 
 def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
-    """Give every column the dtype of its kind, so that a CSV, a parquet file and a JSON request mean the same.
+    """Convert every column to the dtype of its kind, so that CSV, parquet and JSON give the same table.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
-        Must have all columns of `kinds`; others are dropped.
+        Must have all columns of `kinds`; other columns are dropped.
     kinds : dict of str to str
         Column name to kind.
 
@@ -63,7 +63,7 @@ def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column is missing or a value does not fit its kind.
+        If a column is missing or a value cannot be converted to the kind of its column.
     """
     missing = [name for name in kinds if name not in frame.columns]
     if missing:
@@ -76,9 +76,9 @@ def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
 
 
 def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
-    """Return one 48-bit hash per row that depends on the values only, not on dtypes, column order or file.
+    """Return one 48-bit hash per row that depends on the values only, not on dtypes, column order or file format.
 
-    A missing value has the same hash in every column: a column without any value has no kind to tell it by.
+    A missing value has the same hash in every column, because the kind of a column without values is unknown.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
     return np.right_shift(combined, np.uint64(64 - ROW_HASH_BITS)).astype(np.uint64)
 
 
-def alike(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Give every column the kind it has in `known`, whatever kind of file it came from.
+def alike(frame: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Convert every column to its kind in `reference`, whatever file format it was read from.
 
     Parameters
     ----------
-    frame, known : DataFrame
-        `known` must have all columns of `frame`.
+    frame, reference : DataFrame
+        `reference` must have all columns of `frame`.
 
     Returns
     -------
@@ -111,9 +111,9 @@ def alike(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a value does not fit the kind of its column.
+        If a value cannot be converted to the kind of its column.
     """
-    return pd.DataFrame({name: _like(frame[name], known[name]) for name in frame.columns}, index=frame.index)
+    return pd.DataFrame({name: _like(frame[name], reference[name]) for name in frame.columns}, index=frame.index)
 
 
 def timestamps(frame: pd.DataFrame, time: str) -> Column:
@@ -122,26 +122,25 @@ def timestamps(frame: pd.DataFrame, time: str) -> Column:
     Raises
     ------
     DataError
-        If the column is not there or a value is missing or no time.
+        If the column does not exist, or a value is missing or not a time.
     """
     if time not in frame.columns:
         raise DataError(f"time column {time!r} is missing", fix="add it, or change data.time in params.yaml")
     if column_kind(frame[time]) in {"number", "integer", "boolean"} and frame[time].notna().any():
         raise DataError(
-            f"time column {time!r} has numbers", fix="write times as ISO 8601, for example 2024-03-01T12:00:00Z"
+            f"time column {time!r} has numbers", fix="write times in ISO 8601, for example 2024-03-01T12:00:00Z"
         )
-    stamps = _conform_column(frame[time], "datetime")
-    if stamps.isna().any():
-        row = int(np.flatnonzero(stamps.isna())[0])
+    times = _conform_column(frame[time], "datetime")
+    if times.isna().any():
+        row = int(np.flatnonzero(times.isna())[0])
         raise DataError(f"time column {time!r} has missing values", where=f"row {row}", fix="fill or drop these rows")
-    return stamps
+    return times
 
 
 def _conform_column(column: Column, kind: str) -> Column:
     try:
-        if kind == "datetime" and isinstance(
-            column.dtype, pd.DatetimeTZDtype
-        ):  # to_datetime would look for repeated values first, one by one
+        # to_datetime is slow on columns that already have a time zone: it searches for duplicates first
+        if kind == "datetime" and isinstance(column.dtype, pd.DatetimeTZDtype):
             return column.astype("datetime64[ns, UTC]")
         if kind == "datetime":
             return pd.to_datetime(column, utc=True, format="ISO8601").astype("datetime64[ns, UTC]")
@@ -152,14 +151,14 @@ def _conform_column(column: Column, kind: str) -> Column:
         raise DataError(
             f"column {column.name!r} is not of kind {kind}",
             why=str(error),
-            fix="correct the values or the column's type",
+            fix="correct the values or the type of the column",
         ) from error
 
 
-def _like(column: Column, known: Column) -> Column:
-    """Give a column the kind of a known one: not every kind of file can say that a text is a time or a truth."""
-    kind = column_kind(known)
-    if kind == column_kind(column) or known.isna().all():
+def _like(column: Column, reference: Column) -> Column:
+    """Convert a column to the kind of a reference column: some file formats store times and booleans as text."""
+    kind = column_kind(reference)
+    if kind == column_kind(column) or reference.isna().all():
         return column
     conformed = _conform_column(column, kind)
     return conformed.map({1.0: True, 0.0: False}) if kind == "boolean" else conformed
@@ -169,33 +168,33 @@ def _as_number(column: Column) -> Column:
     numbers = pd.to_numeric(column.astype(object) if column.dtype == "category" else column).astype("float64")
     if np.isinf(numbers).any():
         raise ValueError("infinite values")
-    return numbers + 0.0  # -0.0 is the same number as 0.0
+    return numbers + 0.0  # turns -0.0 into 0.0, which is equal but has another hash
 
 
 def _as_text(column: Column) -> Column:
-    # Every value as str: among words, a CSV cannot tell the number 1 from the text "1".
+    # Every value becomes a str, because a CSV file cannot distinguish the number 1 from the text "1" in a text column.
     if isinstance(column.dtype, pd.StringDtype):
         return column.astype(object).where(column.notna(), None)
     if any(isinstance(value, list | dict | np.ndarray) for value in column):
-        raise ValueError("lists or objects inside a cell")
-    words = [str(value) if there else None for value, there in zip(column, column.notna(), strict=True)]
-    return pd.Series(words, index=column.index, name=column.name, dtype=object)
+        raise ValueError("a cell holds a list or an object")
+    texts = [str(value) if present else None for value, present in zip(column, column.notna(), strict=True)]
+    return pd.Series(texts, index=column.index, name=column.name, dtype=object)
 
 
 def _as_boolean(column: Column) -> Column:
-    words = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
-    mapped = column.astype(object).map(lambda value: words.get(str(value).lower()) if pd.notna(value) else np.nan)
+    texts = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+    mapped = column.astype(object).map(lambda value: texts.get(str(value).lower()) if pd.notna(value) else np.nan)
     if mapped.isna().sum() > column.isna().sum():
         raise ValueError("values other than true and false")
     return mapped.astype("float64")
 
 
 def recent(frame: pd.DataFrame, time: str, days: int) -> pd.DataFrame:
-    """Return the rows of the last `days` days in order of time; all rows as they are without a time column."""
+    """Return the rows of the last `days` days sorted by time; without a time column, all rows unchanged."""
     if not time or frame.empty:
         return frame
-    stamps = timestamps(frame, time)
-    order = np.argsort(stamps.to_numpy(), kind="stable")
-    kept = (stamps > stamps.max() - pd.Timedelta(days=days)).to_numpy()
+    times = timestamps(frame, time)
+    order = np.argsort(times.to_numpy(), kind="stable")
+    kept = (times > times.max() - pd.Timedelta(days=days)).to_numpy()
     rows: pd.DataFrame = frame.iloc[order[kept[order]]]
     return rows

@@ -1,4 +1,4 @@
-"""Current data and its labels from where they arrive: files, a bucket, or a database; one way in for every step."""
+"""Read current data and its labels from files, object storage or a database; used by every step."""
 
 import tempfile
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ CURRENT, LABELS = "drift.current", "sources.labels"
 
 @dataclass(frozen=True)
 class Current:
-    """What a source holds now.
+    """Rows that a source holds now.
 
     Attributes
     ----------
     frame : DataFrame
-        All rows, or those of a database that can be new; with the target where labels have a source of their own.
+        All rows; from a database, only those that may be new. Has the target if labels have their own source.
     unfinished : int
-        Files whose last line is still being written.
+        Number of files whose last line is still being written.
     unknown_labels : int
-        Labels of rows that are not there.
+        Number of labels without a matching row.
     """
 
     frame: pd.DataFrame
@@ -40,108 +40,113 @@ class Current:
 
     @property
     def counts(self) -> ArrivalCounts:
-        """What is known before the rows are compared with those that are tracked."""
+        """Counts that are available before the rows are compared with the tracked data."""
         return ArrivalCounts(read=len(self.frame), unfinished=self.unfinished, unknown_labels=self.unknown_labels)
 
 
-def read_current(project: Project, known: pd.DataFrame | None = None) -> Current:
-    """Read what arrived, and join the labels that arrived on their own.
+def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Current:
+    """Read current data, and join the labels that have their own source.
 
     Parameters
     ----------
     project : Project
-    known : DataFrame, optional
-        The tracked data: a database is asked only for rows that can be new.
+        Repository whose titlebout.toml names the sources.
+    tracked : DataFrame, optional
+        The tracked data; if given, a database is queried only for rows that may be new.
 
     Returns
     -------
     Current
-        Without rows when nothing has arrived yet.
+        Without rows if there are none yet.
 
     Raises
     ------
     ConfigError
-        If an address or a query cannot be used, a variable is not set, or a package is missing.
+        If an address or a query is not valid, an environment variable is not set, or a package is missing.
     NotFoundError, PermissionRefusedError, TemporaryError
-        If a source is not there, may not be read, or cannot be asked.
+        If a source does not exist, access is denied, or it cannot be reached.
     DataError
-        If a file cannot be read, there is too much, or labels contradict each other.
+        If a file cannot be read, a limit is exceeded, or labels contradict each other.
     """
     settings, rule = project.settings.sources, rule_of(project)
-    _require_tracked(rule, known)
-    query = Query(settings.query, (), rule.time, _since(known, rule), settings.max_rows)
+    _require_tracked(rule, tracked)
+    query = Query(settings.query, (), rule.time, _since(tracked, rule), settings.max_rows)
     frame, unfinished = _read(project, _address(project, CURRENT), query)
     if not settings.labels or frame.empty:
         return Current(frame, unfinished)
     if not rule.ids:
         raise ConfigError(
-            "labels have a source, but no column says whose they are",
+            "labels have their own source, but no id columns are set",
             where="titlebout.toml: sources.id",
-            fix="name the columns that current data and labels share",
+            why="labels are joined to current data by id columns",
+            fix="set sources.id to the columns that identify a row in both current data and labels",
         )
     query = Query(settings.labels_query, (*rule.ids, rule.target), max_rows=settings.max_rows)
-    labels, torn = _read(project, _address(project, LABELS), query)
+    labels, unfinished_labels = _read(project, _address(project, LABELS), query)
     frame, unknown = with_labels(frame, labels, rule)
-    return Current(frame, unfinished + torn, unknown)
+    return Current(frame, unfinished + unfinished_labels, unknown)
 
 
 def asks_a_database(project: Project) -> bool:
-    """Return whether current data is in a database, which is asked only for what can be new."""
+    """Return whether current data is in a database, which is queried only for rows that may be new."""
     url = _address(project, CURRENT).url
     return "://" in url and not is_bucket(url)
 
 
-def arrived(project: Project, known: pd.DataFrame) -> Arrival:
-    """Return the rows that are new, or, when their columns are not the expected ones, all that arrived.
+def arrived(project: Project, tracked: pd.DataFrame) -> Arrival:
+    """Read current data and return its new rows; all rows if the columns do not match the tracked data.
 
     Parameters
     ----------
     project : Project
-    known : DataFrame
+        Repository whose titlebout.toml names the sources.
+    tracked : DataFrame
         The tracked data.
     """
-    current = read_current(project, known)
+    current = read_current(project, tracked)
     columns, time = set(current.frame.columns), project.params.data.time
     needed = {*project.settings.sources.id, *([time] if time else [])}
-    if current.frame.empty or not needed <= columns <= set(known.columns):
+    if current.frame.empty or not needed <= columns <= set(tracked.columns):
         return Arrival(current.frame, current.counts)
-    return new_rows(project, current, known)
+    return new_rows(project, current, tracked)
 
 
-def new_rows(project: Project, current: Current, known: pd.DataFrame) -> Arrival:
-    """Return the rows that the tracked data has not; see :func:`titlebout.data.new_rows.what_is_new`."""
-    arrival = what_is_new(current.frame, known, rule_of(project))
+def new_rows(project: Project, current: Current, tracked: pd.DataFrame) -> Arrival:
+    """Return the rows that are not in the tracked data; see :func:`titlebout.data.new_rows.what_is_new`."""
+    arrival = what_is_new(current.frame, tracked, rule_of(project))
     counts = arrival.counts.replace(unfinished=current.unfinished, unknown_labels=current.unknown_labels)
     return Arrival(arrival.rows, counts)
 
 
 def rule_of(project: Project) -> Rule:
-    """Return how rows of this project are told apart."""
+    """Return how rows of this project are identified and ordered."""
     settings, data = project.settings.sources, project.params.data
     return Rule(data.time, data.target, settings.id, settings.allowed_lateness_days)
 
 
 def look_at(project: Project) -> str:
-    """Say what can be said about the source of current data without a network.
+    """Return one line about the source of current data, checked without using the network.
 
     Raises
     ------
     ConfigError
-        If a variable is not set, a package is missing, or the address means nothing.
+        If an environment variable is not set, a package is missing, or the address is not valid.
     NotFoundError
-        If a folder, or the file of a database, is not there.
+        If a folder, or the file of an SQLite database, does not exist.
     """
-    place = _address(project, CURRENT)
-    if "://" not in place.url:
-        count = len(find_tables(project.root, place.url))
-        if not count and not (project.root / place.url).is_dir():
-            raise NotFoundError(f"{place.written} is not there", fix="make the folder, or correct drift.current")
-        return f"{place.written}, {count} {'file' if count == 1 else 'files'}"
-    if is_bucket(place.url):
-        require_package(place)
+    source = _address(project, CURRENT)
+    if "://" not in source.url:
+        count = len(find_tables(project.root, source.url))
+        if not count and not (project.root / source.url).is_dir():
+            raise NotFoundError(
+                f"{source.written} does not exist", fix="create the folder, or correct drift.current in titlebout.toml"
+            )
+        return f"{source.written}, {count} {'file' if count == 1 else 'files'}"
+    if is_bucket(source.url):
+        require_package(source)
     else:
-        open_engine(place, project.root)
-    return f"{place.written}, which was not asked"
+        open_engine(source, project.root)
+    return f"{source.written}, not contacted"
 
 
 def _address(project: Project, key: str) -> Address:
@@ -149,39 +154,40 @@ def _address(project: Project, key: str) -> Address:
     return address(written, key)
 
 
-def _require_tracked(rule: Rule, known: pd.DataFrame | None) -> None:
-    untracked = [name for name in rule.ids if known is not None and name not in known]
+def _require_tracked(rule: Rule, tracked: pd.DataFrame | None) -> None:
+    untracked = [name for name in rule.ids if tracked is not None and name not in tracked]
     if untracked:
         raise ConfigError(
-            f"sources.id names {untracked[0]!r}, which the tracked data has not",
+            f"sources.id names {untracked[0]!r}, which is not a column of the tracked data",
             where="titlebout.toml: sources.id",
-            fix="track it (and name it in data.drop, so that the model does not see it), or name other columns",
+            fix="add the column to the tracked data (and to data.drop in params.yaml, which hides it from the model), "
+            "or use other id columns",
         )
 
 
-def _since(known: pd.DataFrame | None, rule: Rule) -> pd.Timestamp | None:
-    """Return the time of the oldest rows that could still be taken in."""
-    if known is None or not rule.time:
+def _since(tracked: pd.DataFrame | None, rule: Rule) -> pd.Timestamp | None:
+    """Return the time of the oldest rows that are not yet too late to be added."""
+    if tracked is None or not rule.time:
         return None
-    oldest: pd.Timestamp = timestamps(known, rule.time).max() - pd.Timedelta(days=rule.late_days)
+    oldest: pd.Timestamp = timestamps(tracked, rule.time).max() - pd.Timedelta(days=rule.late_days)
     return oldest
 
 
-def _read(project: Project, place: Address, query: Query) -> tuple[pd.DataFrame, int]:
-    """Read one source; says also how many files have an unfinished last line."""
-    if "://" not in place.url:
-        return read_growing(project.root, place.url)
-    if not is_bucket(place.url):
-        return with_times(read_rows(place, query, project.root)), 0
+def _read(project: Project, source: Address, query: Query) -> tuple[pd.DataFrame, int]:
+    """Read one source; return its rows and the number of files with an unfinished last line."""
+    if "://" not in source.url:
+        return read_growing(project.root, source.url)
+    if not is_bucket(source.url):
+        return with_times(read_rows(source, query, project.root)), 0
     with tempfile.TemporaryDirectory(prefix="titlebout-") as name:
         folder = Path(name)
-        fetch(place, folder, SUFFIXES, project.settings.sources.max_mb * 1_000_000)
-        with _place_told(name, place.written):
+        fetch(source, folder, SUFFIXES, project.settings.sources.max_mb * 1_000_000)
+        with _restore_address(name, source.written):
             return read_growing(folder, ".")
 
 
 @contextmanager
-def _place_told(copy: str, original: str) -> Iterator[None]:
+def _restore_address(copy: str, original: str) -> Iterator[None]:
     try:
         yield
     except TitleboutError as error:

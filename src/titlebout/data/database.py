@@ -1,4 +1,4 @@
-"""Rows of a database, asked for with one SELECT by SQLAlchemy; nothing is ever written there."""
+"""Read rows of a database with one SELECT through SQLAlchemy; never writes to it."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 CHUNK = 50_000  # rows
-# Times as text have no zone that a database could compare: what is asked for begins a day early, the rest is left out here.
+# A database cannot compare times stored as text across time zones, so the query starts a day early and
+# titlebout.data.new_rows leaves out the extra rows.
 MARGIN = pd.Timedelta(days=1)
 _TABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
 _SELECT = re.compile(r"(SELECT|WITH)\b", re.IGNORECASE)
@@ -32,22 +33,23 @@ _REFUSED = ("authentication failed", "permission denied", "access denied", "not 
 
 @dataclass(frozen=True)
 class Query:
-    """What to ask for.
+    """Rows to read from a database.
 
     Attributes
     ----------
-    of : str
-        Table, or SELECT.
+    table_or_select : str
+        Name of a table, or a SELECT statement.
     columns : tuple of str
-        Empty: all.
+        Columns to read; empty for all.
     time : str
-        Column that says when a row happened; empty: rows have no order.
+        Time column; empty if the rows have no time.
     since : Timestamp or None
-        Ask only for rows of this time or newer.
+        Read only rows of this time or later.
     max_rows : int
+        A larger result is an error.
     """
 
-    of: str
+    table_or_select: str
     columns: tuple[str, ...] = ()
     time: str = ""
     since: pd.Timestamp | None = None
@@ -55,11 +57,12 @@ class Query:
 
 
 def read_rows(address: Address, query: Query, root: Path) -> pd.DataFrame:
-    """Ask a database for rows.
+    """Read rows of a database.
 
     Parameters
     ----------
     address : Address
+        SQLAlchemy URL; its values of environment variables stay out of error messages.
     query : Query
     root : Path
         Folder that the path of an SQLite file is relative to.
@@ -67,39 +70,39 @@ def read_rows(address: Address, query: Query, root: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_rows, n_columns)
-        Maybe without rows, never without columns; missing values as pandas has them.
+        May have no rows but always has columns; missing values are those of pandas.
 
     Raises
     ------
     ConfigError
-        If the query is not one SELECT, the database refuses it, or the driver is not installed.
+        If the query is not a single SELECT, the database rejects it, or the driver is not installed.
     NotFoundError
-        If an SQLite file is not there.
+        If an SQLite file does not exist.
     PermissionRefusedError
-        If we may not connect or read.
+        If access is denied.
     TemporaryError
-        If the database cannot be asked.
+        If the database cannot be reached.
     DataError
-        If there are too many rows, or two columns of one name.
+        If there are too many rows, or two columns of the same name.
     """
     engine = open_engine(address, root)
-    with _faults_told(address, "connect"), engine.connect() as connection:
+    with _translate_errors(address, "connect"), engine.connect() as connection:
         _forbid_writing(connection)
-        with _faults_told(address, "ask"):
+        with _translate_errors(address, "query"):
             return _read(connection, query, address)
 
 
 def open_engine(address: Address, root: Path) -> "Engine":
-    """Import the driver and look at the address; nobody is asked yet.
+    """Import the driver and check the address, without connecting.
 
     Raises
     ------
     ConfigError
-        If SQLAlchemy or the driver is not installed, or the address is not one of a database.
+        If SQLAlchemy or the driver is not installed, or the address is not a valid database URL.
     NotFoundError
-        If an SQLite file is not there: connecting would make one.
+        If an SQLite file does not exist: connecting would create it.
     """
-    with _faults_told(address, "open"):
+    with _translate_errors(address, "open"):
         import sqlalchemy
 
         url = sqlalchemy.make_url(address.url)
@@ -107,13 +110,13 @@ def open_engine(address: Address, root: Path) -> "Engine":
             path = root / (url.database or "")
             if not path.is_file():
                 where = f"{address.written}: {path}"
-                raise NotFoundError("the SQLite file is not there", where=where, fix="check the path")
+                raise NotFoundError("the SQLite file does not exist", where=where, fix="check the path")
             url = url.set(database=str(path))
         return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, hide_parameters=True)
 
 
 def _forbid_writing(connection: "Connection") -> None:
-    """Make the database itself refuse to write, where it can; that a query is a subquery holds everywhere."""
+    """Make the connection read-only, where the database can; elsewhere the subquery alone prevents writing."""
     if connection.dialect.name == "postgresql":
         connection.execution_options(postgresql_readonly=True)
     elif connection.dialect.name == "sqlite":
@@ -122,69 +125,69 @@ def _forbid_writing(connection: "Connection") -> None:
 
 def _read(connection: "Connection", query: Query, address: Address) -> pd.DataFrame:
     statement, values = _statement(connection, query, address)
-    parts: list[pd.DataFrame] = []
+    chunks: list[pd.DataFrame] = []
     with connection.execution_options(yield_per=CHUNK).execute(statement, values) as result:
         names = list(result.keys())
         if len(set(names)) < len(names):
-            fix = "name each column with AS in the query"
-            raise DataError("the query gives two columns of one name", where=address.written, fix=fix)
+            fix = "give each column its own name with AS in the query"
+            raise DataError("the query returns two columns of the same name", where=address.written, fix=fix)
         for rows in result.partitions(CHUNK):
-            parts.append(_frame([tuple(row) for row in rows], names))
-            if sum(map(len, parts)) > query.max_rows:
+            chunks.append(_frame([tuple(row) for row in rows], names))
+            if sum(map(len, chunks)) > query.max_rows:
                 raise DataError(
-                    f"there are more than {query.max_rows:,} rows",
+                    f"the query returns more than {query.max_rows:,} rows",
                     where=address.written,
                     fix="narrow the query, or raise sources.max_rows in titlebout.toml",
                 )
-    return pd.concat(parts, ignore_index=True).reindex(columns=names) if parts else pd.DataFrame(columns=names)
+    return pd.concat(chunks, ignore_index=True).reindex(columns=names) if chunks else pd.DataFrame(columns=names)
 
 
 def _frame(rows: list[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
-    """Return one chunk, without the columns that have no value in it: they would decide the type of the others."""
+    """Return one chunk without its empty columns, whose dtype would otherwise win when chunks are concatenated."""
     frame = pd.DataFrame.from_records(rows, columns=names, coerce_float=True).dropna(axis="columns", how="all")
     dates = [name for name in frame.columns if pd.api.types.infer_dtype(frame[name]) == "date"]
     return frame.assign(**{name: pd.to_datetime(frame[name], utc=True) for name in dates})
 
 
 def _statement(connection: "Connection", query: Query, address: Address) -> tuple[Any, dict[str, Any]]:
-    """Return the query as a subquery, which cannot write, with the columns and rows that are wanted."""
+    """Wrap the query in a SELECT of the requested columns and rows; a statement that writes is not a valid subquery."""
     import sqlalchemy
 
     quote = connection.dialect.identifier_preparer.quote_identifier
-    columns = ", ".join(f"arrived.{quote(name)}" for name in query.columns) or "*"
-    # A colon would begin a parameter; the line break ends a comment.
-    text = f"SELECT {columns} FROM ({_select(query.of, address)}\n) AS arrived".replace(":", "\\:")  # noqa: S608 - the owner's own query; what is added is quoted
+    columns = ", ".join(f"source_rows.{quote(name)}" for name in query.columns) or "*"
+    # SQLAlchemy reads a colon as the start of a parameter; the line break ends a comment in the query.
+    text = f"SELECT {columns} FROM ({_select(query.table_or_select, address)}\n) AS source_rows".replace(":", "\\:")  # noqa: S608 - the project's own query; column names are quoted
     if not query.time or query.since is None:
         return sqlalchemy.text(text), {}
     since = (query.since - MARGIN).tz_convert("UTC").floor("D").to_pydatetime()
-    # SQLite keeps times as text: the beginning of one is compared, whatever stands between day and hour.
+    # SQLite stores times as text, with "T" or a space between day and hour, so only the date is compared.
     value = since.date().isoformat() if connection.dialect.name == "sqlite" else since.replace(tzinfo=None)
-    return sqlalchemy.text(f"{text} WHERE arrived.{quote(query.time)} >= :since"), {"since": value}
+    return sqlalchemy.text(f"{text} WHERE source_rows.{quote(query.time)} >= :since"), {"since": value}
 
 
-def _select(of: str, address: Address) -> str:
-    """Return a table or a SELECT as the SELECT to ask.
+def _select(table_or_select: str, address: Address) -> str:
+    """Return a SELECT of all rows for a table name, and a SELECT unchanged.
 
     Raises
     ------
     ConfigError
         If it is neither.
     """
-    query = of.strip().removesuffix(";").strip()
+    query = table_or_select.strip().removesuffix(";").strip()
     if _TABLE.fullmatch(query):
-        return f"SELECT * FROM {query}"  # noqa: S608 - it is a name
+        return f"SELECT * FROM {query}"  # noqa: S608 - it matches the pattern of a table name
     if not _SELECT.match(query) or ";" in query:
         raise ConfigError(
-            "the query is neither a table nor one SELECT" if query else "no query says which rows to read",
+            "the query is neither a table nor a single SELECT" if query else "no query is set for this database",
             where=address.written,
-            why="a source is only ever read" if query else None,
-            fix='name a table or write one SELECT without ";" under [sources] in titlebout.toml',
+            why="titlebout only reads from a source" if query else None,
+            fix='set the query under [sources] in titlebout.toml to a table name or a single SELECT without ";"',
         )
     return query
 
 
 @contextmanager
-def _faults_told(address: Address, doing: Literal["open", "connect", "ask"]) -> Iterator[None]:
+def _translate_errors(address: Address, phase: Literal["open", "connect", "query"]) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
@@ -195,25 +198,25 @@ def _faults_told(address: Address, doing: Literal["open", "connect", "ask"]) -> 
             fix=f"add {packages} to the dependencies in pyproject.toml, then run `make lock setup`",
         ) from error
     except Exception as error:
-        # Without SQLAlchemy there is no type of its to ask for.
+        # SQLAlchemy may not be installed, so its exceptions are recognized by module and not by class.
         if not type(error).__module__.startswith("sqlalchemy"):
             raise
-        raise _told(address, error, doing) from error
+        raise _translate(address, error, phase) from error
 
 
-def _told(address: Address, error: Exception, doing: str) -> TitleboutError:
-    """Turn what SQLAlchemy raised into ours, without the values of variables."""
-    said = " ".join(str(getattr(error, "orig", None) or error).split())
-    about: dict[str, Any] = {"where": address.written, "why": address.masked(said)}
-    if doing == "open":
-        fix = "write it as in postgresql+psycopg://${USER}:${PASSWORD}@host/database, or s3://bucket/folder"
-        return ConfigError("this address is neither a path, nor a bucket's, nor a database's", fix=fix, **about)
-    if any(words in said.lower() for words in _REFUSED):
-        fix = "give the user the right to connect and to read, and check the variables that hold user and password"
-        return PermissionRefusedError("the database does not let us read", fix=fix, **about)
-    lost = getattr(error, "connection_invalidated", False) or "is locked" in said
-    if doing == "ask" and not lost:
+def _translate(address: Address, error: Exception, phase: str) -> TitleboutError:
+    """Return a titlebout error for one of SQLAlchemy, without the values of environment variables."""
+    message = " ".join(str(getattr(error, "orig", None) or error).split())
+    details: dict[str, Any] = {"where": address.written, "why": address.masked(message)}
+    if phase == "open":
+        fix = "use a path, or for example postgresql+psycopg://${USER}:${PASSWORD}@host/database or s3://bucket/folder"
+        return ConfigError("the address is not a path, an object storage URL or a database URL", fix=fix, **details)
+    if any(words in message.lower() for words in _REFUSED):
+        fix = "grant the user CONNECT and SELECT, and check the environment variables for user and password"
+        return PermissionRefusedError("access denied by the database", fix=fix, **details)
+    connection_lost = getattr(error, "connection_invalidated", False) or "is locked" in message
+    if phase == "query" and not connection_lost:
         fix = "correct the query under [sources] in titlebout.toml"
-        return ConfigError("the database refused the query", fix=fix, **about)
+        return ConfigError("the database rejected the query", fix=fix, **details)
     fix = "check the address, or run the same command again later"
-    return TemporaryError("the database could not be asked", fix=fix, **about)
+    return TemporaryError("the database could not be reached", fix=fix, **details)

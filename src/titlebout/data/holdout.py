@@ -1,4 +1,4 @@
-"""Which rows are held out: drawn once from the data itself, never at random, and never shared with training."""
+"""Split the tracked data into training and holdout rows, deterministically and without overlap."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +18,7 @@ HashArray = npt.NDArray[np.uint64]
 
 
 def labelled(project: Project) -> pd.DataFrame:
-    """Return all tracked rows; every one must have its label.
+    """Read all tracked rows; each must have a label.
 
     Raises
     ------
@@ -38,18 +38,18 @@ def labelled(project: Project) -> pd.DataFrame:
         raise DataError(
             f"target column {target!r} has {int(frame[target].isna().sum())} missing values",
             where=str(project.data_dir),
-            fix="leave rows without a label out of data/",
+            fix="remove rows without a label from data/",
         )
     return frame
 
 
 def target_values(frame: pd.DataFrame, params: Params) -> npt.NDArray[np.object_]:
-    """Return the target as an array of shape (n_rows,): numbers for regression, plain labels for classification.
+    """Return the target as an array of shape (n_rows,): floats for regression, Python objects for classification.
 
     Raises
     ------
     DataError
-        If a regression's target is not a finite number in every row.
+        If the target of a regression is not a finite number in every row.
     """
     target = params.data.target
     kind = "number" if params.data.task == "regression" else column_kind(frame[target])
@@ -59,12 +59,12 @@ def target_values(frame: pd.DataFrame, params: Params) -> npt.NDArray[np.object_
 
 @dataclass(frozen=True)
 class Split:
-    """A division of the tracked data into training and holdout rows.
+    """Split of the tracked data into training and holdout rows.
 
     Attributes
     ----------
     holdout : ndarray of shape (n_rows,), dtype bool
-        True for held-out rows.
+        True for holdout rows.
     hashes : ndarray of shape (n_rows,), dtype uint64
         Row hashes of all rows.
     start, end : str
@@ -78,11 +78,11 @@ class Split:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the sorted hashes of the held-out rows: the same rows, the same fingerprint."""
+        """SHA-256 of the sorted hashes of the holdout rows; identifies the holdout."""
         return sha256(np.sort(self.hashes[self.holdout]).tobytes()).hexdigest()
 
     def to_dict(self) -> dict[str, object]:
-        """Return what is recorded of the split, without the rows."""
+        """Return the sizes, times and fingerprint of the split, for a result."""
         return {
             "train_rows": int((~self.holdout).sum()),
             "holdout_rows": int(self.holdout.sum()),
@@ -93,72 +93,73 @@ class Split:
 
 
 def split(frame: pd.DataFrame, params: Params) -> Split:
-    """Hold out the last days, or a stable share of the entities.
+    """Hold out the last days, or a share of the entities chosen by their hash.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
         All tracked data.
     params : Params
+        The method is ``split.by``: time or hash.
 
     Raises
     ------
     ConfigError
-        If a column of ``split.entity`` is not there.
+        If a column of ``split.entity`` does not exist.
     InconclusiveError
-        If either side would be empty.
+        If the training part or the holdout would be empty.
     """
     hashes = row_hashes(frame)
     time = params.data.time
-    held = _by_time(frame, params) if params.split.by == "time" else _by_hash(frame, hashes, params)
-    if held.all() or not held.any():
+    is_holdout = _by_time(frame, params) if params.split.by == "time" else _by_hash(frame, hashes, params)
+    if is_holdout.all() or not is_holdout.any():
         raise InconclusiveError(
-            f"the {'holdout' if not held.any() else 'training part'} would be empty",
+            f"the {'holdout' if not is_holdout.any() else 'training part'} would be empty",
             why=f"{len(frame)} rows, split by {params.split.by}",
             fix="add data, or change split in params.yaml",
         )
-    stamps = timestamps(frame, time)[held] if time else None
-    start, end = (stamps.min().isoformat(), stamps.max().isoformat()) if stamps is not None else ("", "")
-    return Split(held, hashes, start, end)
+    times = timestamps(frame, time)[is_holdout] if time else None
+    start, end = (times.min().isoformat(), times.max().isoformat()) if times is not None else ("", "")
+    return Split(is_holdout, hashes, start, end)
 
 
-def require_no_overlap(holdout: HashArray, trained: HashArray, who: str) -> None:
+def require_no_overlap(holdout: HashArray, trained: HashArray, model: str) -> None:
     """Refuse to score a model on rows it was trained on.
 
     Parameters
     ----------
     holdout, trained : ndarray of shape (n,), dtype uint64
-        Row hashes of the holdout and of a model's training rows.
-    who : str
+        Row hashes of the holdout and of the training rows of a model.
+    model : str
         "champion" or "challenger", for the message.
 
     Raises
     ------
     UnsafeError
-        If they share a row.
+        If the model was trained on a holdout row.
     """
     shared = int(np.isin(holdout, trained).sum())
     if shared:
         raise UnsafeError(
-            f"the {who} was trained on {shared} of the {len(holdout)} holdout rows",
-            why="scored on rows it has seen, a model looks better than it is",
-            fix="let the holdout begin after the rows that either model was trained on (split in params.yaml)",
+            f"the {model} was trained on {shared} of the {len(holdout)} holdout rows",
+            why="a score on training rows is too optimistic",
+            fix="change split in params.yaml so that the holdout starts after the training rows of both models",
         )
 
 
 def _by_time(frame: pd.DataFrame, params: Params) -> BoolArray:
-    stamps = timestamps(frame, params.data.time)
-    held: BoolArray = (stamps > stamps.max() - pd.Timedelta(days=params.split.holdout_days)).to_numpy()
-    return held
+    times = timestamps(frame, params.data.time)
+    is_holdout: BoolArray = (times > times.max() - pd.Timedelta(days=params.split.holdout_days)).to_numpy()
+    return is_holdout
 
 
 def _by_hash(frame: pd.DataFrame, hashes: HashArray, params: Params) -> BoolArray:
-    """Hold out by entity, so that all rows of one entity are on the same side for ever.
+    """Hold out by entity: a hash keeps all rows of an entity, also future ones, on the same side.
 
     Raises
     ------
     ConfigError
-        If a column of the key is not there.
+        If a column of ``split.entity`` does not exist.
     """
     missing = [name for name in params.split.entity if name not in frame.columns]
     if missing:
@@ -166,8 +167,8 @@ def _by_hash(frame: pd.DataFrame, hashes: HashArray, params: Params) -> BoolArra
             f"the data has no column {missing[0]!r}",
             where="params.yaml: split.entity",
             why=f"it has: {', '.join(map(str, frame.columns))}",
-            fix="correct the name",
+            fix="correct the name in split.entity",
         )
     keys = row_hashes(frame[list(params.split.entity)]) if params.split.entity else hashes
-    held: BoolArray = keys < np.uint64(params.split.fraction * 2**ROW_HASH_BITS)
-    return held
+    is_holdout: BoolArray = keys < np.uint64(params.split.fraction * 2**ROW_HASH_BITS)
+    return is_holdout

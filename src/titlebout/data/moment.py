@@ -1,6 +1,6 @@
-"""Where the data stands: at a time, or, where rows have no time, at a number of rows.
+"""The position of the data in time: its newest time or, without a time column, its number of rows.
 
-The loop asks no clock: "now" is the newest time in the data, so that the same data gives the same decision on every day.
+No system clock is used: "now" is the newest time in the data, so that the same data gives the same decision on any day.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ MOST_DIGITS = 18  # of a number of rows
 @total_ordering
 @dataclass(frozen=True)
 class Moment:
-    """A time of the data, or a number of rows.
+    """A time in the data, or a number of rows.
 
-    Moments are ordered; one that is a number of rows comes before any that is a time, so that a log of both has one order.
+    Moments are ordered; numbers of rows come before times, so that a log with both kinds has a single order.
 
     Attributes
     ----------
@@ -33,12 +33,12 @@ class Moment:
 
     @classmethod
     def parse(cls, text: str) -> "Moment":
-        """Read what ``str`` wrote: digits are a number of rows, anything else is ISO 8601; without a zone it is UTC.
+        """Parse the output of ``str``: digits are a number of rows, other text is ISO 8601, in UTC without a time zone.
 
         Raises
         ------
         ValueError
-            If it is neither.
+            If the text is neither.
         """
         if text.isdigit():
             if len(text) > MOST_DIGITS:
@@ -52,7 +52,7 @@ class Moment:
 
     @classmethod
     def read(cls, text: str) -> "Moment | None":
-        """Read what somebody else may have written; None when it is no moment."""
+        """Parse text from an untrusted source; None if it is not a moment."""
         try:
             return cls.parse(text)
         except ValueError:
@@ -64,7 +64,7 @@ class Moment:
 
     @property
     def short(self) -> str:
-        """For people: the day, or the number of rows."""
+        """Short form for reports: the day, or the number of rows."""
         return f"{self.value:,} rows" if isinstance(self.value, int) else self.value.isoformat()[:10]
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ class Moment:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> CoreSchema:
-        """In a document a moment is its text."""
+        """Serialize as text in JSON documents."""
         text = core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema())
         return core_schema.union_schema(
             [core_schema.is_instance_schema(cls), text],
@@ -107,17 +107,17 @@ class Moment:
         )
 
 
-def moment_of(known: pd.DataFrame, arrived: pd.DataFrame, time: str) -> Moment:
-    """Return where the data stands: at its newest time or, without a time column, at its number of rows.
+def moment_of(tracked: pd.DataFrame, new_rows: pd.DataFrame, time: str) -> Moment:
+    """Return the newest time of the data or, without a time column, its number of rows.
 
     Parameters
     ----------
-    known, arrived : DataFrame
-        The tracked rows, and those that came after them; at least one must have a row.
+    tracked, new_rows : DataFrame
+        The tracked rows, and the rows after them; at least one of the tables must have a row.
     time : str
-        Time column; empty when rows have no order.
+        Time column; empty if there is none.
     """
     if not time:
-        return Moment(len(known) + len(arrived))
-    newest: pd.Timestamp = max(timestamps(frame, time).max() for frame in (known, arrived) if len(frame))
+        return Moment(len(tracked) + len(new_rows))
+    newest: pd.Timestamp = max(timestamps(frame, time).max() for frame in (tracked, new_rows) if len(frame))
     return Moment(newest.floor("us").to_pydatetime().astimezone(UTC))

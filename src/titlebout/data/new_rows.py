@@ -1,7 +1,8 @@
-"""What is new among the rows that a source holds: decided by the data alone, whatever their order and however often they come.
+"""Select the new rows of current data: those that are not yet in the tracked data.
 
-The watermark is the newest tracked time, never a clock. A row is told by its id columns or, without any, by all its
-values; every row that was read is counted once: as seen before, repeated, too late, or new.
+The selection depends on the data only, not on the order of the rows, on copies of them, or on a clock: the watermark
+is the newest tracked time. A row is identified by its id columns or, without id columns, by all its values. Every row
+is counted exactly once: as seen (already tracked), repeated, too late, or new.
 """
 
 from dataclasses import dataclass
@@ -23,18 +24,18 @@ Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 @dataclass(frozen=True)
 class Rule:
-    """How rows are told apart and put in order.
+    """Columns that identify and order the rows.
 
     Attributes
     ----------
     time : str
-        Column that says when a row happened; empty: rows have no order, and none is late.
+        Time column; if empty, rows have no order and are never late.
     target : str
-        Column to predict; a row without it waits.
+        Column to predict; a row without it waits for its label.
     ids : tuple of str
-        Columns that name a row; empty: all of them do.
+        Id columns; if empty, a row is identified by all its values.
     late_days : int
-        Rows that are older than the watermark by more are too late.
+        Rows that are older than the watermark by more days are too late.
     """
 
     time: str
@@ -44,22 +45,22 @@ class Rule:
 
 
 class ArrivalCounts(Record):
-    """What became of the rows that were read; what was not counted, because the columns do not fit, is null.
+    """Counts of the rows that were read; null if not counted because the columns do not match the tracked data.
 
     Attributes
     ----------
     watermark : str
         Newest tracked time (ISO 8601); empty without a time column.
     read : int
-        Rows that were read: seen, repeated, too_late and new together.
+        All rows that were read: seen + repeated + too_late + new.
     seen, repeated, too_late, new : int or None
-        Tracked already, copies, older than the watermark by too much, and new.
+        Rows already tracked, duplicates, rows too much older than the watermark, and new rows.
     late, waiting, ready : int or None
-        Of the new ones: not newer than the watermark, without a label, and with one.
+        New rows that are not newer than the watermark, without a label, and with a label.
     relabelled : int or None
-        Of those seen, the ones with another label than is tracked.
+        Seen rows whose label differs from the tracked one.
     unknown_labels : int
-        Labels of rows that are not there.
+        Labels without a matching row.
     unfinished : int
         Files whose last line is still being written.
     """
@@ -80,219 +81,224 @@ class ArrivalCounts(Record):
 
 @dataclass(frozen=True)
 class Arrival:
-    """The rows that the tracked data has not, and what became of the others.
+    """New rows of current data, and counts of all rows that were read.
 
     Attributes
     ----------
     rows : DataFrame
-        In order of time, the same order for the same rows; columns of the kinds that the tracked data has.
+        New rows sorted by time, then by hash; columns have the kinds of the tracked data.
     counts : ArrivalCounts
+        Counts of all rows that were read.
     """
 
     rows: pd.DataFrame
     counts: ArrivalCounts
 
     def ready(self, target: str) -> pd.DataFrame:
-        """Return the rows that have their label."""
+        """Return the rows that have a label."""
         rows: pd.DataFrame = self.rows[self.rows[target].notna()].reset_index(drop=True)
         return rows
 
 
-def what_is_new(current: pd.DataFrame, known: pd.DataFrame, rule: Rule) -> Arrival:
-    """Return the rows of `current` that `known` has not, each once; the same for every order of the rows.
+def what_is_new(current: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> Arrival:
+    """Return the rows of `current` that are not in `tracked`, without duplicates, whatever their order.
 
     Parameters
     ----------
     current : DataFrame of shape (n_read, n_columns)
-        Must have no column that `known` has not.
-    known : DataFrame of shape (n_known, n_known_columns)
+        Its columns must be a subset of those of `tracked`.
+    tracked : DataFrame of shape (n_tracked, n_tracked_columns)
         The tracked data.
     rule : Rule
 
     Raises
     ------
     DataError
-        If a value does not fit the kind of its column, a time or an id is missing, or two rows of one id have
-        different labels.
+        If a value cannot be converted to the kind of its column, a time or an id is missing, or two rows with the
+        same id have different labels.
     """
-    current = alike(current, known)
-    known = known[list(current.columns)]
-    labelled = _labelled(current, rule.target)
-    require_one_label(current[labelled], rule)
+    current = alike(current, tracked)
+    tracked = tracked[list(current.columns)]
+    is_labeled = _is_labeled(current, rule.target)
+    require_one_label(current[is_labeled], rule)
     hashes = row_hashes(current)
-    age = _age(current, known, rule.time)
-    order = np.lexsort((hashes, age, ~labelled))  # of one row's copies, the first of these counts
-    current, labelled, hashes, age = current.iloc[order], labelled[order], hashes[order], age[order]
-    seen, repeated = _seen_and_repeated(current, known, labelled, rule)
+    age = _age(current, tracked, rule.time)
+    order = np.lexsort((hashes, age, ~is_labeled))  # of duplicates, keep a labeled row, then the newest
+    current, is_labeled, hashes, age = current.iloc[order], is_labeled[order], hashes[order], age[order]
+    seen, repeated = _seen_and_repeated(current, tracked, is_labeled, rule)
     too_late = ~seen & ~repeated & (age > rule.late_days * _DAY)
     new = ~seen & ~repeated & ~too_late
     counts = ArrivalCounts(
-        watermark=timestamps(known, rule.time).max().isoformat() if rule.time else "",
+        watermark=timestamps(tracked, rule.time).max().isoformat() if rule.time else "",
         read=len(current),
         seen=int(seen.sum()),
         repeated=int(repeated.sum()),
         too_late=int(too_late.sum()),
         new=int(new.sum()),
         late=int((new & (age >= 0)).sum()) if rule.time else 0,
-        waiting=int((new & ~labelled).sum()),
-        ready=int((new & labelled).sum()),
-        relabelled=_relabelled(current[seen & labelled], known, rule),
+        waiting=int((new & ~is_labeled).sum()),
+        ready=int((new & is_labeled).sum()),
+        relabelled=_relabelled(current[seen & is_labeled], tracked, rule),
     )
     in_order = np.argsort(-age[new], kind="stable")
     return Arrival(current[new].iloc[in_order].reset_index(drop=True), counts)
 
 
 def with_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> tuple[pd.DataFrame, int]:
-    """Give rows the labels that arrived on their own.
+    """Join labels from a source of their own to current data.
 
     Parameters
     ----------
     current : DataFrame of shape (n_rows, n_columns)
-        May have some labels already.
+        May already have some labels.
     labels : DataFrame of shape (n_labels, n_label_columns)
-        Has the id columns and the target; others are left out. Without columns: none has arrived yet.
+        Has the id columns and the target; other columns are ignored. Without columns if there are no labels yet.
     rule : Rule
-        Must have ids.
+        Must have id columns.
 
     Returns
     -------
     frame : DataFrame of shape (n_rows, n_columns) or (n_rows, n_columns + 1)
-        With the target, missing where a label has not arrived.
+        Has the target; missing where there is no label yet.
     unknown : int
-        Labels of rows that are not there.
+        Number of labels without a matching row.
 
     Raises
     ------
     DataError
-        If an id column or the target is missing, or labels of one id contradict each other.
+        If an id column or the target is missing, or labels of the same id contradict each other.
     """
     if rule.target not in current:
         current = current.assign(**{rule.target: pd.Series(np.nan, index=current.index, dtype=object)})
     if labels.empty:
         return current, 0
-    wanted = [*rule.ids, rule.target]
+    required = [*rule.ids, rule.target]
     for frame, what in ((current, "the current data"), (labels, "the labels")):
-        missing = [name for name in wanted if name not in frame]
+        missing = [name for name in required if name not in frame]
         if missing:
             raise DataError(
-                f"{what} have no column {missing[0]!r}", fix="add it, or change sources.id in titlebout.toml"
+                f"{what} have no column {missing[0]!r}",
+                why="labels are joined by the id columns in sources.id",
+                fix="add the column, or change sources.id in titlebout.toml",
             )
-    arrived = labels[wanted].dropna(subset=[rule.target]).reset_index(drop=True)
+    label_rows = labels[required].dropna(subset=[rule.target]).reset_index(drop=True)
     ids = list(rule.ids)
-    arrived[ids] = alike(arrived[ids], current[ids])
-    own = current.loc[current[rule.target].notna(), wanted]
-    known = pd.concat([part.astype(object) for part in (own, arrived)], ignore_index=True)
-    require_one_label(known, rule)
-    by_id = pd.Series(known[rule.target].to_numpy(), index=keys(known, ids)).groupby(level=0).first()
-    names = keys(current, ids)
-    joined = current.assign(**{rule.target: names.map(by_id).infer_objects().to_numpy()})
-    return joined, int((~keys(arrived, ids).drop_duplicates().isin(names)).sum())
+    label_rows[ids] = alike(label_rows[ids], current[ids])
+    existing_labels = current.loc[current[rule.target].notna(), required]
+    all_labels = pd.concat([part.astype(object) for part in (existing_labels, label_rows)], ignore_index=True)
+    require_one_label(all_labels, rule)
+    by_id = pd.Series(all_labels[rule.target].to_numpy(), index=keys(all_labels, ids)).groupby(level=0).first()
+    row_ids = keys(current, ids)
+    joined = current.assign(**{rule.target: row_ids.map(by_id).infer_objects().to_numpy()})
+    return joined, int((~keys(label_rows, ids).drop_duplicates().isin(row_ids)).sum())
 
 
-def require_one_label(labelled: pd.DataFrame, rule: Rule) -> None:
-    """Look for ids that have more than one label.
+def require_one_label(is_labeled: pd.DataFrame, rule: Rule) -> None:
+    """Require that no id has more than one label.
 
     Raises
     ------
     DataError
-        If there are any; names them.
+        If an id has several; names the first of them.
     """
-    if not rule.ids or labelled.empty:
+    if not rule.ids or is_labeled.empty:
         return
-    names = keys(labelled, rule.ids)
-    labels = pd.Series(row_hashes(labelled[[rule.target]]), index=names.index)
-    different = labels.groupby(names).nunique()
-    contradicted = sorted(different.index[different > 1])
-    if contradicted:
-        shown = ", ".join(name.replace("\x1f", " / ") for name in contradicted[:SHOWN_IDS])
+    row_ids = keys(is_labeled, rule.ids)
+    labels = pd.Series(row_hashes(is_labeled[[rule.target]]), index=row_ids.index)
+    different = labels.groupby(row_ids).nunique()
+    contradictory = sorted(different.index[different > 1])
+    if contradictory:
+        shown = ", ".join(name.replace("\x1f", " / ") for name in contradictory[:SHOWN_IDS])
         raise DataError(
-            f"{len(contradicted)} rows have labels that contradict each other",
-            where=f"{' / '.join(rule.ids)}: {shown}{', ...' if len(contradicted) > SHOWN_IDS else ''}",
+            f"{len(contradictory)} rows have labels that contradict each other",
+            where=f"{' / '.join(rule.ids)}: {shown}{', ...' if len(contradictory) > SHOWN_IDS else ''}",
             why=f"{rule.target!r} has more than one value for each of them",
-            fix="correct the labels, or leave all but the right one out of what arrives",
+            fix="correct the labels in the source so that each row has one",
         )
 
 
 def keys(frame: pd.DataFrame, ids: "list[str] | tuple[str, ...]") -> Column:
-    """Return one text per row that names it: exact, where a hash would confuse two rows of a billion.
+    """Return the id of each row as text; exact, unlike a 48-bit hash, which can collide.
 
     Raises
     ------
     DataError
         If a row has no id.
     """
-    parts = [_words(frame[name]) for name in ids]
-    return pd.Series(["\x1f".join(words) for words in zip(*parts, strict=True)], index=frame.index, dtype=object)
+    columns = [_id_texts(frame[name]) for name in ids]
+    return pd.Series(["\x1f".join(texts) for texts in zip(*columns, strict=True)], index=frame.index, dtype=object)
 
 
 def describe(counts: ArrivalCounts) -> str:
-    """Return one sentence about the rows that were read, without those kinds of which there are none.
+    """Return one sentence about the rows that were read, without counts that are 0.
 
-    It is empty when all of them are new, in time and labelled.
+    It is empty if all rows are new, on time and labeled.
     """
-    new = [f"{count:,} {words}" for kind, words in _OF_THE_NEW.items() if (count := getattr(counts, kind))]
-    others = [f"{count:,} {words}" for kind, words in _OTHERS.items() if (count := getattr(counts, kind))]
+    new = [f"{count:,} {label}" for name, label in _NEW_LABELS.items() if (count := getattr(counts, name))]
+    others = [f"{count:,} {label}" for name, label in _OTHER_LABELS.items() if (count := getattr(counts, name))]
     if not new and not others:
         return ""
     inner = f" ({', '.join(new)})" if new else ""
     return ", ".join([f"{counts.read:,} rows read: {counts.new or 0:,} new{inner}", *others])
 
 
-_OF_THE_NEW = {"late": "late", "waiting": "wait for their labels"}
-_OTHERS = {
+_NEW_LABELS = {"late": "late", "waiting": "wait for their labels"}
+_OTHER_LABELS = {
     "seen": "tracked already",
     "repeated": "repeated",
     "too_late": "too late",
     "relabelled": "tracked with another label",
-    "unknown_labels": "labels of rows that are not there",
+    "unknown_labels": "labels without a matching row",
     "unfinished": "files with an unfinished last line",
 }
 
 
-def _seen_and_repeated(current: pd.DataFrame, known: pd.DataFrame, labelled: Mask, rule: Rule) -> tuple[Mask, Mask]:
-    """Say of rows, those with a label first, which are tracked, and which are copies of a row before them."""
+def _seen_and_repeated(current: pd.DataFrame, tracked: pd.DataFrame, is_labeled: Mask, rule: Rule) -> tuple[Mask, Mask]:
+    """Return masks of tracked rows, and of duplicates of an earlier row; labeled rows must come first."""
     if rule.ids:
-        names = keys(current, rule.ids)
-        seen = names.isin(keys(known, rule.ids)).to_numpy()
-        return seen, ~seen & names.duplicated().to_numpy()
+        row_ids = keys(current, rule.ids)
+        seen = row_ids.isin(keys(tracked, rule.ids)).to_numpy()
+        return seen, ~seen & row_ids.duplicated().to_numpy()
     hashes = row_hashes(current)
-    seen, repeated = np.isin(hashes, row_hashes(known)), pd.Series(hashes).duplicated().to_numpy()
-    if not labelled.all() and rule.target in current and len(current.columns) > 1:
-        # The same row once more, before its label was known.
-        bare = row_hashes(current.drop(columns=rule.target))
-        seen = seen | (~labelled & np.isin(bare, row_hashes(known.drop(columns=rule.target))))
-        repeated = repeated | (~labelled & np.isin(bare, bare[labelled]))
+    seen, repeated = np.isin(hashes, row_hashes(tracked)), pd.Series(hashes).duplicated().to_numpy()
+    if not is_labeled.all() and rule.target in current and len(current.columns) > 1:
+        # A row without a label may be an earlier copy of a row that now has one, so the label is left out of the hash.
+        hashes_without_label = row_hashes(current.drop(columns=rule.target))
+        seen = seen | (~is_labeled & np.isin(hashes_without_label, row_hashes(tracked.drop(columns=rule.target))))
+        repeated = repeated | (~is_labeled & np.isin(hashes_without_label, hashes_without_label[is_labeled]))
     return seen, ~seen & repeated
 
 
-def _age(current: pd.DataFrame, known: pd.DataFrame, time: str) -> npt.NDArray[np.int64]:
-    """Return by how many nanoseconds each row is older than the watermark; 0 without an order."""
+def _age(current: pd.DataFrame, tracked: pd.DataFrame, time: str) -> npt.NDArray[np.int64]:
+    """Return how many nanoseconds each row is older than the watermark; 0 without a time column."""
     if not time:
         return np.zeros(len(current), dtype=np.int64)
-    ages = timestamps(known, time).max() - timestamps(current, time)
+    ages = timestamps(tracked, time).max() - timestamps(current, time)
     return np.asarray(ages.to_numpy(dtype="timedelta64[ns]"), dtype=np.int64)
 
 
-def _labelled(frame: pd.DataFrame, target: str) -> Mask:
+def _is_labeled(frame: pd.DataFrame, target: str) -> Mask:
     if target not in frame:
         return np.zeros(len(frame), dtype=np.bool_)
     return frame[target].notna().to_numpy(dtype=np.bool_)
 
 
-def _relabelled(seen: pd.DataFrame, known: pd.DataFrame, rule: Rule) -> int:
-    """Return how many tracked rows arrived with another label."""
+def _relabelled(seen: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> int:
+    """Return how many ids have another label in current data than in the tracked data."""
     if not rule.ids or seen.empty:
         return 0
-    tracked = pd.Series(row_hashes(known[[rule.target]]), index=keys(known, rule.ids)).groupby(level=0).first()
-    names = keys(seen, rule.ids)
-    return int(names[(names.map(tracked) != row_hashes(seen[[rule.target]])).to_numpy()].nunique())
+    tracked_label = (
+        pd.Series(row_hashes(tracked[[rule.target]]), index=keys(tracked, rule.ids)).groupby(level=0).first()
+    )
+    row_ids = keys(seen, rule.ids)
+    return int(row_ids[(row_ids.map(tracked_label) != row_hashes(seen[[rule.target]])).to_numpy()].nunique())
 
 
-def _words(column: Column) -> list[str]:
+def _id_texts(column: Column) -> list[str]:
     if column.isna().any():
         row = int(np.flatnonzero(column.isna())[0])
         raise DataError(f"id column {column.name!r} has missing values", where=f"row {row}", fix="give every row an id")
-    if column_kind(column) in {"number", "boolean"}:  # a whole number that a file could only keep as 1.0 is still 1
+    if column_kind(column) in {"number", "boolean"}:  # an integer id may have been stored as a float: 1.0 is id 1
         whole = column.astype("float64")
         if (whole % 1 == 0).all():
             column = whole.astype("int64")

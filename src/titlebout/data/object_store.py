@@ -1,4 +1,4 @@
-"""Files in a bucket or on a server, fetched by fsspec into a folder of this machine: bounded, and never outside it."""
+"""Download files from object storage or a server with fsspec, up to a size limit and only into the given folder."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ from titlebout.core.errors import (
 )
 from titlebout.settings.addresses import Address
 
-_WILD = r"[*?\[]"
-BLOCK = 2**20  # bytes read at a time
+_GLOB_CHARACTERS = r"[*?\[]"
+BLOCK = 2**20  # bytes per read
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "adl": "adlfs"}
 
 
 def is_bucket(url: str) -> bool:
-    """Return whether fsspec knows the kind of URL."""
+    """Return whether fsspec has a filesystem for the protocol of a URL."""
     import fsspec
 
     protocol, separator, _ = url.partition("://")
@@ -31,16 +31,18 @@ def is_bucket(url: str) -> bool:
 
 
 def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: int) -> int:
-    """Fetch the files below a URL, or those of a glob, and keep their places among each other.
+    """Download the files below a URL, or those of a glob, and keep their relative paths.
 
     Parameters
     ----------
     address : Address
+        URL of a folder, a glob, or one file.
     folder : Path
+        Folder to download to.
     suffixes : sequence of str
-        Endings of the files to fetch.
+        Suffixes of the files to download.
     max_bytes : int
-        Of all files together.
+        Limit on the total size.
 
     Returns
     -------
@@ -50,34 +52,36 @@ def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: in
     Raises
     ------
     NotFoundError
-        If the bucket, or the one file that the URL names, is not there.
+        If the bucket, or the file at the URL, does not exist.
     PermissionRefusedError
-        If the server does not let us read.
+        If access is denied.
     TemporaryError
-        If it cannot be asked.
+        If the storage cannot be reached.
     ConfigError
-        If the package for this kind of URL is not installed.
+        If the package for this protocol is not installed.
     DataError
-        If there is more than `max_bytes`.
+        If the total size is more than `max_bytes`.
     UnsafeError
-        If a file's name leads out of the folder.
+        If the name of a file leads out of the folder.
     """
     require_package(address)
-    with _faults_told(address):
+    with _translate_errors(address):
         system, path = _open(address)
         names, base = _find(system, path)
-        wanted = [name for name in sorted(names) if PurePosixPath(_without_query(name)).suffix.lower() in suffixes]
-        left = max_bytes
-        for name in wanted:
-            left = _copy(system, name, _place(folder, _without_query(name).removeprefix(base), address), left)
-    if left < 0:
-        fix = "name fewer files, or raise sources.max_mb in titlebout.toml"
-        raise DataError(f"there is more than {max_bytes / 1e6:.0f} MB", where=address.written, fix=fix)
-    return len(wanted)
+        matching = [name for name in sorted(names) if PurePosixPath(_without_query(name)).suffix.lower() in suffixes]
+        remaining = max_bytes
+        for name in matching:
+            remaining = _copy(
+                system, name, _target_path(folder, _without_query(name).removeprefix(base), address), remaining
+            )
+    if remaining < 0:
+        fix = "select fewer files in drift.current, or raise sources.max_mb in titlebout.toml"
+        raise DataError(f"the files have more than {max_bytes / 1e6:.0f} MB", where=address.written, fix=fix)
+    return len(matching)
 
 
 def require_package(address: Address) -> None:
-    """Import what reads this kind of URL, and ask nobody.
+    """Check that the package for the protocol of a URL is installed, without connecting.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def require_package(address: Address) -> None:
 
 
 def _open(address: Address) -> tuple[Any, str]:
-    """Return the filesystem, with nothing remembered from an earlier look, and the path on it."""
+    """Return the filesystem, without cached listings, and the path on it."""
     import fsspec
 
     system, path = fsspec.url_to_fs(address.url, skip_instance_cache=True)
@@ -108,16 +112,16 @@ def _open(address: Address) -> tuple[Any, str]:
 
 
 def _find(system: Any, path: str) -> tuple[list[str], str]:
-    """Return the names of all files, and the part of them that they share.
+    """Return the names of all files, and their common folder.
 
     Raises
     ------
     FileNotFoundError
-        If the bucket or the file is not there.
+        If the bucket or the file does not exist.
     """
     pattern = _without_query(path)
-    base = re.split(_WILD, pattern, maxsplit=1)[0].rpartition("/")[0]
-    if re.search(_WILD, pattern):
+    base = re.split(_GLOB_CHARACTERS, pattern, maxsplit=1)[0].rpartition("/")[0]
+    if re.search(_GLOB_CHARACTERS, pattern):
         names = list(system.glob(path))
     elif PurePosixPath(pattern).suffix and system.isfile(path):
         names = [path]
@@ -129,51 +133,52 @@ def _find(system: Any, path: str) -> tuple[list[str], str]:
 
 
 def _without_query(name: str) -> str:
-    """Return a name without the part of a web address that only the server reads."""
+    """Return a name without the query string of an HTTP URL."""
     return name.partition("?")[0] if name.startswith(("http://", "https://")) else name
 
 
-def _place(folder: Path, name: str, address: Address) -> Path:
-    place = (folder / name.lstrip("/")).resolve()
-    if not place.is_relative_to(folder.resolve()):
+def _target_path(folder: Path, name: str, address: Address) -> Path:
+    target = (folder / name.lstrip("/")).resolve()
+    if not target.is_relative_to(folder.resolve()):
         raise UnsafeError(
-            "a file's name leads out of its folder",
+            "the name of a file leads out of its folder",
             where=f"{address.written}: {name}",
-            fix="remove the file, and find out who could write it",
+            fix="remove the file, and check who has write access to this storage",
         )
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
 
 
-def _copy(system: Any, name: str, place: Path, left: int) -> int:
-    """Copy one file, as long as the bound allows, and return what is left of the bound; below 0 when it was too much."""
-    with system.open(name, "rb") as remote, place.open("wb") as local:
-        while left >= 0 and (block := remote.read(BLOCK)):
+def _copy(system: Any, name: str, target: Path, remaining: int) -> int:
+    """Copy one file within the size limit and return the remaining bytes; negative if the limit was exceeded."""
+    with system.open(name, "rb") as remote, target.open("wb") as local:
+        while remaining >= 0 and (block := remote.read(BLOCK)):
             local.write(block)
-            left -= len(block)
-    return left
+            remaining -= len(block)
+    return remaining
 
 
 @contextmanager
-def _faults_told(address: Address) -> Iterator[None]:
+def _translate_errors(address: Address) -> Iterator[None]:
     try:
         yield
     except TitleboutError:
         raise
-    except Exception as error:  # every filesystem raises its own types
-        raise _told(address, error) from error
+    except Exception as error:  # each filesystem has its own exception classes
+        raise _translate(address, error) from error
 
 
-def _told(address: Address, error: Exception) -> TitleboutError:
-    """Turn what a filesystem raised into ours, without the values of variables."""
+def _translate(address: Address, error: Exception) -> TitleboutError:
+    """Return a titlebout error for one of a filesystem, without the values of environment variables."""
     kind, why = type(error).__name__, address.masked(str(error) or type(error).__name__)
     if isinstance(error, FileNotFoundError):
-        fix = "check the address; `titlebout doctor` says what is set"
-        return NotFoundError("there is nothing at this address", where=address.written, why=why, fix=fix)
+        fix = "check the address; `titlebout doctor` shows which environment variables are set"
+        return NotFoundError("the address does not exist", where=address.written, why=why, fix=fix)
     if isinstance(error, PermissionError) or "Credential" in kind or "Unauthorized" in kind:
-        fix = "give this machine credentials that may list and read there, as its cloud's tools take them"
-        return PermissionRefusedError("we may not read this", where=address.written, why=why, fix=fix)
+        fix = "set credentials that may list and read this address, in the way the cloud provider's tools expect them"
+        return PermissionRefusedError("access denied by the storage", where=address.written, why=why, fix=fix)
     if isinstance(error, ValueError):
-        return ConfigError("this address cannot be used", where=address.written, why=why, fix="correct it")
+        fix = "correct drift.current or sources.labels in titlebout.toml"
+        return ConfigError("the address is not valid", where=address.written, why=why, fix=fix)
     fix = "run the same command again later"
-    return TemporaryError("the server could not be asked", where=address.written, why=f"{kind}: {why}", fix=fix)
+    return TemporaryError("the storage could not be reached", where=address.written, why=f"{kind}: {why}", fix=fix)

@@ -1,4 +1,4 @@
-"""Which rows stand for a table that is too long to look at whole."""
+"""Deterministic samples of the rows of a long table."""
 
 import numpy as np
 
@@ -6,5 +6,5 @@ from titlebout.core.arrays import IntArray
 
 
 def evenly_spaced(n_rows: int, most: int) -> IntArray:
-    """Return up to `most` positions spread evenly over the rows, the same ones every time."""
+    """Return up to `most` evenly spaced row positions; the same arguments give the same positions."""
     return np.linspace(0, n_rows - 1, min(n_rows, most)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Files of tables, read strictly: what cannot be read as what it claims to be is refused, never guessed."""
+"""Read tables from parquet, CSV and JSONL files; malformed files are errors, never repaired."""
 
 import csv
 import io
@@ -23,23 +23,24 @@ def read_table(path: Path, end: int | None = None) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
+        The suffix decides how it is read.
     end : int, optional
-        Read so many bytes of a JSONL file only.
+        Read only this many bytes of a JSONL file.
 
     Returns
     -------
     DataFrame of shape (n_rows, n_columns), n_rows >= 1
-        With the dtypes that the file has; text is UTF-8, and in CSV and JSONL ISO 8601 times are read as times (UTC).
+        With the dtypes of the file; text is UTF-8, and ISO 8601 times in CSV and JSONL are read as times (UTC).
 
     Raises
     ------
     NotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
-        If the file is empty, has no rows, is not UTF-8, is ragged or malformed, or repeats a column name.
+        If the file is empty, has no rows, is not UTF-8, is ragged or malformed, or has duplicate column names.
     """
     if not path.is_file():
-        raise NotFoundError(f"{path.name} is not there", where=str(path), fix="check the path, or run `dvc pull`")
+        raise NotFoundError(f"{path.name} does not exist", where=str(path), fix="check the path, or run `dvc pull`")
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         ".parquet": _read_parquet,
         ".csv": _read_csv,
@@ -48,9 +49,9 @@ def read_table(path: Path, end: int | None = None) -> pd.DataFrame:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"cannot read a {path.suffix or 'file without ending'}",
+            f"cannot read a {path.suffix or 'file without a suffix'}",
             where=str(path),
-            fix=f"use one of {', '.join(SUFFIXES)}",
+            fix=f"convert it to one of {', '.join(SUFFIXES)}",
         )
     if path.stat().st_size == 0:
         raise DataError("the file is empty", where=str(path), fix="check the export that wrote it")
@@ -61,72 +62,75 @@ def read_table(path: Path, end: int | None = None) -> pd.DataFrame:
 
 
 def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
-    """Return the table files in and below a folder, or those of a glob, sorted by name; hidden ones are left out."""
+    """Return the table files in and below a folder, or those of a glob, sorted by name, without hidden files."""
     folder, anchor = root / pattern, Path(pattern).anchor
     paths = folder.rglob("*") if folder.is_dir() else (root / anchor).glob(pattern.removeprefix(anchor))
     return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and _is_visible_file(path, folder)))
 
 
 def nothing_arrived(root: Path, pattern: str) -> bool:
-    """Return whether a folder is there and holds no table yet; a folder that is not there is a mistake, not a wait."""
+    """Return whether a folder exists but has no tables yet; a missing folder is a configuration error instead."""
     return (root / pattern).is_dir() and not find_tables(root, pattern)
 
 
 def read_tables(root: Path, pattern: str) -> pd.DataFrame:
-    """Read every table of a folder or glob and stack them in the order of their names.
+    """Read all tables of a folder or glob and concatenate them in the order of their names.
 
     Raises
     ------
     NotFoundError
-        If there is none.
+        If there are no tables.
     DataError
-        If one cannot be read, or has other columns than the first.
+        If a table cannot be read, or has other columns than the first.
     """
-    paths = _existing(root, pattern)
-    return _stacked(paths, [read_table(path) for path in paths])
+    paths = _require_tables(root, pattern)
+    return _concatenate(paths, [read_table(path) for path in paths])
 
 
 def read_growing(root: Path, pattern: str) -> tuple[pd.DataFrame, int]:
-    """Read what is there of tables that may still be written to.
+    """Read tables that may still be written to, up to the last complete line.
 
     Parameters
     ----------
     root : Path
+        Folder that `pattern` is relative to.
     pattern : str
         Folder or glob.
 
     Returns
     -------
     frame : DataFrame of shape (n_rows, n_columns)
-        Without rows and columns when a folder is there and holds nothing yet.
+        Without rows and columns if the folder has no tables yet.
     unfinished : int
-        JSONL files whose last line is not whole yet; it is left out.
+        Number of JSONL files whose last line is incomplete; these lines are ignored.
 
     Raises
     ------
     NotFoundError
-        If there is no such folder, or no file that a glob means.
+        If the folder does not exist, or no file matches the glob.
     DataError
         As :func:`read_tables`.
     """
     if nothing_arrived(root, pattern):
         return pd.DataFrame(), 0
-    paths = _existing(root, pattern)
-    logs = {path: _whole_lines(path) for path in paths if path.suffix.lower() == ".jsonl"}
-    unfinished = sum(torn for _, torn in logs.values())
-    begun = [path for path in paths if path not in logs or logs[path][0]]
-    if not begun:
+    paths = _require_tables(root, pattern)
+    log_sizes = {path: _whole_lines(path) for path in paths if path.suffix.lower() == ".jsonl"}
+    unfinished = sum(unfinished for _, unfinished in log_sizes.values())
+    readable = [path for path in paths if path not in log_sizes or log_sizes[path][0]]
+    if not readable:
         return pd.DataFrame(), unfinished
-    return _stacked(begun, [read_table(path, logs.get(path, (None, False))[0]) for path in begun]), unfinished
+    return _concatenate(
+        readable, [read_table(path, log_sizes.get(path, (None, False))[0]) for path in readable]
+    ), unfinished
 
 
-def _existing(root: Path, pattern: str) -> tuple[Path, ...]:
-    """Return the tables of a folder or glob.
+def _require_tables(root: Path, pattern: str) -> tuple[Path, ...]:
+    """Return the table files of a folder or glob.
 
     Raises
     ------
     NotFoundError
-        If there is none.
+        If there are no tables.
     """
     paths = find_tables(root, pattern)
     if not paths:
@@ -139,9 +143,9 @@ def _existing(root: Path, pattern: str) -> tuple[Path, ...]:
 
 
 def _whole_lines(path: Path) -> tuple[int, bool]:
-    """Return how many bytes of a JSONL file are whole lines, and whether more of one follows.
+    """Return how many bytes of a JSONL file are complete lines, and whether an incomplete line follows.
 
-    A line without its end is whole when it can be read: no part of a JSON object is one.
+    A last line without a line break is complete if it parses, because a prefix of a JSON object never does.
     """
     raw = path.read_bytes()
     start = raw.rfind(b"\n") + 1
@@ -153,8 +157,8 @@ def _whole_lines(path: Path) -> tuple[int, bool]:
     return whole if raw[:whole].strip() else 0, whole < len(raw)
 
 
-def _stacked(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of all files, with the columns in the order of the first.
+def _concatenate(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all files, with columns in the order of the first file.
 
     Raises
     ------
@@ -162,13 +166,13 @@ def _stacked(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> pd.DataFr
         If a file has other columns.
     """
     for path, frame in zip(paths[1:], frames[1:], strict=True):
-        different = set(frame.columns) ^ set(frames[0].columns)
-        if different:
+        mismatched = set(frame.columns) ^ set(frames[0].columns)
+        if mismatched:
             raise DataError(
                 f"{path.name} has other columns than {paths[0].name}",
                 where=str(path),
-                why=f"only one of them has: {', '.join(sorted(map(str, different)))}",
-                fix="rename or add the columns, or move the file away",
+                why=f"in only one of the files: {', '.join(sorted(map(str, mismatched)))}",
+                fix="rename or add the columns, or remove the file from the folder",
             )
     return pd.concat([frame[frames[0].columns] for frame in frames], ignore_index=True)
 
@@ -185,26 +189,26 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
-            "this is not a readable parquet file",
+            "the file is not valid parquet",
             where=str(path),
             why=str(error),
-            fix="write it again, or pull it with `dvc pull`",
+            fix="export it again, or restore it with `dvc pull`",
         ) from error
-    if frame.index.name is not None:  # pandas had a column as its index when it wrote the file
+    if frame.index.name is not None:  # the file was written by pandas with a column as the index
         frame = frame.reset_index()
     _require_names(path, list(frame.columns))
     return frame
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV whose every row has as many fields as its header.
+    """Read a CSV file, and require that each row has as many fields as the header.
 
-    pandas alone fills short rows with NaN and shifts columns when all rows are long.
+    pandas alone fills short rows with NaN, and reads the first column as the index if all rows are too long.
 
     Raises
     ------
     DataError
-        If a row has more or fewer.
+        If a row has more or fewer fields.
     """
     text = _decode(path)
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -216,19 +220,22 @@ def _read_csv(path: Path) -> pd.DataFrame:
                 raise DataError(
                     f"line {rows.line_num} has {len(row)} fields, the header has {len(header)}",
                     where=f"{path}:{rows.line_num}",
-                    why="an unquoted comma, a cut line, or a column that was added upstream",
-                    fix="correct the line or the export that wrote it",
+                    why="common causes: an unquoted comma, a truncated line, or a column added upstream",
+                    fix="correct the line, or the export that wrote it",
                 )
-        # The default reader of numbers is wrong in the last bit now and then.
+        # pandas' default float parser is not exact: it can differ from the written number in the last bit.
         return with_times(pd.read_csv(io.StringIO(text), float_precision="round_trip"))
     except (csv.Error, ValueError) as error:
         raise DataError(
-            "this is not a readable CSV file", where=f"{path}:{rows.line_num}", why=str(error), fix="correct the export"
+            "the file is not valid CSV",
+            where=f"{path}:{rows.line_num}",
+            why=str(error),
+            fix="correct the line, or the export that wrote it",
         ) from error
 
 
 def _read_jsonl(path: Path, end: int | None) -> pd.DataFrame:
-    """Read one JSON object per line, every value as it is written: pandas' own reader makes numbers of texts."""
+    """Read one JSON object per line without converting values; pandas.read_json would turn the text "00501" into 501."""
     lines = _decode(path, end).split("\n")
     frame = pd.DataFrame([_json_object(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()])
     _require_names(path, list(frame.columns))
@@ -240,20 +247,20 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(
-            "a line is not a JSON object", where=where, why=str(error), fix="correct the line or its export"
+            "a line is not a JSON object", where=where, why=str(error), fix="correct the line, or its export"
         ) from error
     if not isinstance(record, dict):
         raise DataError(
             "a line is not a JSON object",
             where=where,
             why=f"it is a {type(record).__name__}",
-            fix="correct the line or its export",
+            fix="correct the line, or its export",
         )
     return record
 
 
 def with_times(frame: pd.DataFrame) -> pd.DataFrame:
-    """Read columns of ISO 8601 times as times: CSV, JSON and SQLite have no other way to say so."""
+    """Convert text columns that hold only ISO 8601 times to datetimes: CSV, JSON and SQLite store times as text."""
     return pd.DataFrame({name: _times(frame[name]) for name in frame.columns}, index=frame.index)
 
 
@@ -263,7 +270,7 @@ def _times(column: Column) -> Column:
         return column
     try:
         return pd.to_datetime(column, utc=True, format="ISO8601")
-    except ValueError:  # such as the 45th of a month
+    except ValueError:  # the pattern matches but the date does not exist, such as 2024-03-45
         return column
 
 
@@ -279,7 +286,10 @@ def _decode(path: Path, end: int | None = None) -> str:
         ) from error
     if "\x00" in text:
         raise DataError(
-            "the file has NUL characters", where=str(path), fix="it is probably binary or UTF-16: export it as UTF-8"
+            "the file has NUL characters",
+            where=str(path),
+            why="it is probably binary or UTF-16",
+            fix="export it as UTF-8",
         )
     return text
 
@@ -289,7 +299,7 @@ def _require_names(path: Path, names: Sequence[object]) -> None:
     for position, name in enumerate(names, start=1):
         label = str(name).strip()
         if not label:
-            raise DataError(f"column {position} has no name", where=str(path), fix="name every column")
+            raise DataError(f"column {position} has no name", where=str(path), fix="give every column a name")
         if label.casefold() in seen:
-            raise DataError(f"two columns are called {label!r}", where=str(path), fix="rename one of them")
+            raise DataError(f"two columns are named {label!r}", where=str(path), fix="rename one of them")
         seen.add(label.casefold())

@@ -1,4 +1,4 @@
-"""Promote: write the challenger that the gate let pass into ``champion.dvc``."""
+"""Promote the challenger: write it into ``champion.dvc`` if the verdict of the gate is *promote*."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ META_KEYS = ("reason", "rule", "metric", "challenger_score", "champion_score", "
 
 
 class PromoteResult(StepResult):
-    """What `titlebout promote` wrote.
+    """Result of `titlebout promote`.
 
     Attributes
     ----------
@@ -36,18 +36,18 @@ def promote(project: Project) -> PromoteResult:
     Parameters
     ----------
     project : Project
-        ``reports/evaluate.json`` holds the verdict.
+        Its ``reports/evaluate.json`` has the verdict.
 
     Raises
     ------
     NotFoundError
-        If there is no model or no verdict.
+        If the model or the evaluation does not exist.
     DataError
-        If the verdict cannot be read.
+        If the evaluation cannot be read.
     UnsafeError
         If the verdict is not *promote*, or is about another model.
     ConflictError
-        If the champion changed since the verdict.
+        If the champion has changed since the evaluation.
     """
     dvc = Dvc(project)
     challenger = dvc.pull_challenger()
@@ -57,40 +57,41 @@ def promote(project: Project) -> PromoteResult:
     return PromoteResult(
         passed=True,
         reasons=(
-            f"{champion.pointer.short} stands in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
+            f"{champion.pointer.short} is now in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
         ),
         champion=champion.pointer.md5,
     )
 
 
 def promote_challenger(project: Project, challenger: Pointer, evaluation: EvaluateResult) -> Champion:
-    """Write a model into ``champion.dvc``, with what its evaluation showed.
+    """Write a model into ``champion.dvc``, with a summary of its evaluation.
 
     Parameters
     ----------
     project : Project
+        Names the path of ``champion.dvc``.
     challenger : Pointer
         The model to promote.
     evaluation : EvaluateResult
-        Of this very model.
+        Evaluation of this model.
 
     Raises
     ------
     UnsafeError
         If the verdict is not *promote*, or is about another model.
     ConflictError
-        If the champion changed since the verdict.
+        If the champion has changed since the evaluation.
     """
     if evaluation.verdict != "promote":
         raise UnsafeError(
-            "the gate did not say promote",
-            why=f"its verdict is {evaluation.verdict!r}",
-            fix="read reports/evaluate.md; a challenger that does not win is not promoted",
+            "the verdict of the gate is not promote",
+            why=f"the verdict is {evaluation.verdict!r}",
+            fix="read reports/evaluate.md; only a challenger with the verdict promote can be promoted",
         )
     if evaluation.challenger != challenger.md5:
         raise UnsafeError(
             "the verdict is about another model",
-            why=f"the gate saw {evaluation.challenger}, dvc.lock names {challenger.md5}",
+            why=f"the gate evaluated {evaluation.challenger}, dvc.lock has {challenger.md5}",
             fix="run `titlebout evaluate` again",
         )
     evidence = evaluation.model_dump()

@@ -1,1 +1,1 @@
-"""Metrics with standard errors."""
+"""Metrics with standard errors, and inference on their differences."""

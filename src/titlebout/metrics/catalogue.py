@@ -1,4 +1,4 @@
-"""The metrics that a gate knows by name, and whether predictions are predictions at all."""
+"""Built-in metrics by name, ground truth encoding, and validation of predictions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,25 +16,27 @@ from titlebout.metrics.inference import Difference, from_influence, from_replica
 Better = Literal["smaller", "larger"]
 
 PRIMARY = {"classification": "log_loss", "regression": "mae"}
-ROUNDING = 1e-5  # how far probabilities may be off that somebody averaged, or kept as float32
-RELATIVE_MARGIN, ABSOLUTE_MARGIN = 0.02, 0.01  # of a loss without a fixed range; of a rate between 0 and 1
+ROUNDING = 1e-5  # tolerance for probabilities, which may have been averaged or stored as float32
+RELATIVE_MARGIN, ABSOLUTE_MARGIN = 0.02, 0.01  # for losses without an upper bound; for rates between 0 and 1
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A way to score answers.
+    """A metric with its direction and default margin.
 
     Attributes
     ----------
     name : str
+        Name in titlebout.toml.
     better : {"smaller", "larger"}
+        Which values are better.
     estimate : callable
-        Takes a `Truth`, predictions of shape (n_rows, n_classes) or (n_rows,), and the number of the entity of every
-        row or None; returns an `Estimate`.
+        Takes a `Truth`, predictions of shape (n_rows, n_classes) or (n_rows,), and the entity number of every row or
+        None; returns an `Estimate`.
     margin : float
-        Smallest gain worth a promotion by default.
+        Default for the smallest gain worth a promotion.
     relative : bool
-        Whether the margin is a share of the champion's value.
+        Whether the margin is a fraction of the champion's value.
     """
 
     name: str
@@ -43,68 +45,72 @@ class Metric:
     margin: float
     relative: bool
 
-    def gain(self, one: Estimate, other: Estimate, units: IntArray | None = None) -> Difference | None:
-        """Return how much better `one` is than `other` on the same rows; None where either is not defined.
+    def gain(self, first: Estimate, second: Estimate, units: IntArray | None = None) -> Difference | None:
+        """Return how much better `first` is than `second` on the same rows; None if either is undefined.
 
         Parameters
         ----------
-        one, other : Estimate
+        first, second : Estimate
+            Estimates of this metric for two models.
         units : ndarray of shape (n_rows,), dtype int, optional
-            Number of the entity of every row.
+            Entity number of every row.
         """
         sign = -1 if self.better == "smaller" else 1
-        gain = sign * (one.value - other.value)
+        gain = sign * (first.value - second.value)
         if not np.isfinite(gain):
             return None
-        if one.influence is not None and other.influence is not None:
-            return from_influence(gain, sign * (one.influence - other.influence), units)
-        if one.replicates is not None and other.replicates is not None:
-            return from_replicates(gain, sign * (one.replicates - other.replicates))
+        if first.influence is not None and second.influence is not None:
+            return from_influence(gain, sign * (first.influence - second.influence), units)
+        if first.replicates is not None and second.replicates is not None:
+            return from_replicates(gain, sign * (first.replicates - second.replicates))
         return None
 
-    def worsened(self, one: Estimate, margin: float, relative: bool) -> Estimate:
+    def worsened(self, estimate: Estimate, margin: float, relative: bool) -> Estimate:
         """Return an estimate that is worse by a margin.
 
         Parameters
         ----------
-        one : Estimate
+        estimate : Estimate
         margin : float
+            Nonnegative, in units of the metric or as a fraction.
         relative : bool
-            Whether it is a share of the value. Such a margin is known only as well as the value: its error counts too.
+            Whether the margin is a fraction of the value. Such a margin is as uncertain as the value, so the influence
+            is scaled too.
         """
         worse = 1 if self.better == "smaller" else -1
         if not relative:
-            return replace(one, value=one.value + worse * margin)
-        factor = 1 + worse * margin * float(np.sign(one.value))
+            return replace(estimate, value=estimate.value + worse * margin)
+        factor = 1 + worse * margin * float(np.sign(estimate.value))
         return replace(
-            one,
-            value=one.value * factor,
-            influence=None if one.influence is None else one.influence * factor,
-            replicates=None if one.replicates is None else one.replicates * factor,
+            estimate,
+            value=estimate.value * factor,
+            influence=None if estimate.influence is None else estimate.influence * factor,
+            replicates=None if estimate.replicates is None else estimate.replicates * factor,
         )
 
 
 def truth_of(task: str, y: npt.NDArray[np.object_], *classes: tuple[object, ...]) -> Truth:
-    """Return what happened; classes that only occur in `y` come after those that a model knows.
+    """Encode the ground truth; classes of the models come first, then those that occur in `y` only.
 
     Parameters
     ----------
     task : {"classification", "regression"}
+        Regression ignores `classes`.
     y : ndarray of shape (n_rows,)
         True classes or values.
     *classes : tuple
-        Labels that each model knows, in its order; none for regression.
+        Class labels of each model, in its order.
     """
     if task == "regression":
         return Truth(task, y.astype(np.float64))
-    known = dict.fromkeys(label for labels in classes for label in labels)
-    known |= dict.fromkeys(sorted(set(y.tolist()) - set(known), key=str))
-    positions = {label: position for position, label in enumerate(known)}
-    return Truth(task, np.array([positions[label] for label in y.tolist()], dtype=np.int64), tuple(known))
+    labels_in_order = dict.fromkeys(label for labels in classes for label in labels)
+    labels_in_order |= dict.fromkeys(sorted(set(y.tolist()) - set(labels_in_order), key=str))
+    positions = {label: position for position, label in enumerate(labels_in_order)}
+    return Truth(task, np.array([positions[label] for label in y.tolist()], dtype=np.int64), tuple(labels_in_order))
 
 
 def aligned(predicted: FloatArray, classes: tuple[object, ...], truth: Truth) -> FloatArray:
-    """Return probabilities in the order of ``truth.classes``; a class that the model does not know has probability 0."""
+    """Return probabilities in the order of ``truth.classes``; classes unknown to the model get probability 0."""
     if truth.task == "regression" or classes == truth.classes:
         return predicted
     out = np.zeros((len(predicted), len(truth.classes)))
@@ -114,7 +120,7 @@ def aligned(predicted: FloatArray, classes: tuple[object, ...], truth: Truth) ->
 
 
 def unsound(predicted: FloatArray, rows: int, classes: tuple[object, ...]) -> str | None:
-    """Return what is wrong with predictions, or None when they are a value or probabilities of every row."""
+    """Return why predictions are invalid; None if they have one value, or valid probabilities, per row."""
     if predicted.shape != ((rows, len(classes)) if classes else (rows,)):
         return f"predictions have the shape {predicted.shape} for {rows} rows{f' and {len(classes)} classes' * bool(classes)}"
     finite = np.isfinite(predicted)
@@ -132,8 +138,9 @@ def row_losses(task: str, y: npt.NDArray[np.object_], predicted: FloatArray, cla
     Parameters
     ----------
     task : {"classification", "regression"}
+        Selects the loss.
     y : ndarray of shape (n_rows,)
-        True classes or values; a class that is not in `classes` costs as much as one that was ruled out.
+        True classes or values; a class that is not in `classes` costs as much as one with predicted probability 0.
     predicted : ndarray of shape (n_rows, n_classes) or (n_rows,)
         Probabilities in the order of `classes`, or values.
     classes : tuple
@@ -142,46 +149,46 @@ def row_losses(task: str, y: npt.NDArray[np.object_], predicted: FloatArray, cla
     Raises
     ------
     DataError
-        If a prediction is not finite, or probabilities are no probabilities.
+        If a prediction is not finite, or probabilities are outside [0, 1] or do not sum to 1.
     """
-    return losses_of(*_sound(task, y, predicted, classes))
+    return losses_of(*_validated(task, y, predicted, classes))
 
 
 def losses_of(truth: Truth, predicted: FloatArray) -> FloatArray:
-    """Return the default loss of every row, shape (n_rows,), of predictions that are aligned."""
+    """Return the default loss of every row, shape (n_rows,), for predictions aligned with ``truth.classes``."""
     return (estimates.log_losses if truth.classes else estimates.absolute)(truth, predicted)
 
 
 def scores(
     task: str, y: npt.NDArray[np.object_], predicted: FloatArray, classes: tuple[object, ...]
 ) -> dict[str, float]:
-    """Return the metrics that a training run shows; parameters and errors are those of :func:`row_losses`."""
-    truth, predicted = _sound(task, y, predicted, classes)
-    found = {PRIMARY[task]: float(losses_of(truth, predicted).mean())}
+    """Return the metrics shown after training; parameters and errors are those of :func:`row_losses`."""
+    truth, predicted = _validated(task, y, predicted, classes)
+    values = {PRIMARY[task]: float(losses_of(truth, predicted).mean())}
     if task == "regression":
-        return found | {
+        return values | {
             "rmse": estimates.rmse(truth, predicted).value,
             "bias": float((predicted - truth.y).mean()),
         }
     others = {"accuracy": estimates.accuracy(truth, predicted), "roc_auc": estimates.roc_auc(truth, predicted)}
-    return found | {name: one.value for name, one in others.items() if np.isfinite(one.value)}
+    return values | {name: estimate.value for name, estimate in others.items() if np.isfinite(estimate.value)}
 
 
 def built_in(name: str, task: str) -> Metric | None:
-    """Return one of the metrics that have a standard error in closed form, or None when there is none of that name.
+    """Return a metric with a closed-form standard error by name; None if there is no such metric.
 
     Raises
     ------
     ConfigError
-        If it is one for another task, or has no valid level.
+        If it is a metric for the other task, or its quantile level is not valid.
     """
     stem, _, level = name.partition("@")
     if stem not in _BUILT_IN or (level and stem != "pinball"):
         return None
-    of, better, estimate = _BUILT_IN[stem]
-    if of != task:
-        fitting = ", ".join(known for known, (its, *_) in _BUILT_IN.items() if its == task)
-        raise ConfigError(f"metric {name!r} is not one of a {task}", fix=f"take one of: {fitting}")
+    metric_task, better, estimate = _BUILT_IN[stem]
+    if metric_task != task:
+        fitting = ", ".join(known for known, (known_task, *_) in _BUILT_IN.items() if known_task == task)
+        raise ConfigError(f"metric {name!r} is not a {task} metric", fix=f"use one of: {fitting}")
     if stem == "pinball":
         estimate = estimates.pinball(_level(name, level or "0.5"))
     relative = better == "smaller" and stem != "brier"
@@ -195,33 +202,39 @@ def _level(name: str, level: str) -> float:
     except ValueError:
         share = float("nan")
     if not 0 < share < 1:
-        raise ConfigError(f"metric {name!r} has no level between 0 and 1", fix="write for example pinball@0.9")
+        raise ConfigError(
+            f"the quantile level of metric {name!r} is not between 0 and 1", fix="use a level such as pinball@0.9"
+        )
     return share
 
 
-def _sound(
+def _validated(
     task: str, y: npt.NDArray[np.object_], predicted: FloatArray, classes: tuple[object, ...]
 ) -> tuple[Truth, FloatArray]:
     problem = unsound(predicted, len(y), classes)
     if problem:
-        raise DataError(problem, fix="look at the model's numeric range and at missing values")
+        raise DataError(problem, fix="check the model for overflow and for missing values in its inputs")
     truth = truth_of(task, y, classes)
     return truth, aligned(predicted, classes, truth)
 
 
 def _is_probability(predicted: FloatArray) -> bool:
-    inside = (predicted >= -ROUNDING).all() and (predicted <= 1 + ROUNDING).all()
-    return bool(inside and (np.abs(predicted.sum(axis=1) - 1) <= ROUNDING).all())
+    in_range = (predicted >= -ROUNDING).all() and (predicted <= 1 + ROUNDING).all()
+    return bool(in_range and (np.abs(predicted.sum(axis=1) - 1) <= ROUNDING).all())
 
 
 _BUILT_IN: dict[str, tuple[str, Better, Callable[[Truth, FloatArray], Estimate]]] = {
-    "log_loss": ("classification", "smaller", lambda truth, given: of_losses(estimates.log_losses(truth, given))),
+    "log_loss": (
+        "classification",
+        "smaller",
+        lambda truth, predicted: of_losses(estimates.log_losses(truth, predicted)),
+    ),
     "brier": ("classification", "smaller", estimates.brier),
     "accuracy": ("classification", "larger", estimates.accuracy),
     "f1": ("classification", "larger", estimates.f1),
     "roc_auc": ("classification", "larger", estimates.roc_auc),
     "average_precision": ("classification", "larger", estimates.average_precision),
-    "mae": ("regression", "smaller", lambda truth, given: of_losses(estimates.absolute(truth, given))),
+    "mae": ("regression", "smaller", lambda truth, predicted: of_losses(estimates.absolute(truth, predicted))),
     "mse": ("regression", "smaller", estimates.mean_squared),
     "rmse": ("regression", "smaller", estimates.rmse),
     "pinball": ("regression", "smaller", estimates.pinball(0.5)),

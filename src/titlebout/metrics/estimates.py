@@ -1,8 +1,9 @@
-"""Metrics as functions of the rows: their value, and how much every row moves them.
+"""Metric values with the influence of every row, from which standard errors follow.
 
-The influence of a row is n times the derivative of the metric by the row's weight: for a mean loss the loss less its
-mean, for the area under the ROC curve DeLong's structural components, for a ratio or a root the delta method. With it
-a difference of two models on the same rows has a standard error in closed form (:mod:`titlebout.metrics.inference`).
+The influence of a row is n times the derivative of the metric with respect to the weight of the row: the loss minus the
+mean loss for a mean, DeLong's structural components for the area under the ROC curve, and the delta method for a ratio
+or a root. From it, the difference of two models on the same rows has a standard error in closed form
+(:mod:`titlebout.metrics.inference`).
 """
 
 from collections.abc import Callable
@@ -13,21 +14,22 @@ import numpy.typing as npt
 
 from titlebout.core.arrays import FloatArray, IntArray
 
-# A probability of exactly 0 for what happened would cost infinitely much; scikit-learn clips at the same place.
+# The log loss of probability 0 would be infinite, so probabilities are clipped, at the same value as in scikit-learn.
 SMALLEST = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What really happened in some rows.
+    """True classes or values of some rows.
 
     Attributes
     ----------
     task : {"classification", "regression"}
+        Decides the meaning of `y`.
     y : ndarray of shape (n_rows,)
         Position in `classes` (int64), or the value (float64).
     classes : tuple
-        Class labels; the second of two is the positive one. Empty for regression.
+        Class labels; of two, the second is the positive class. Empty for regression.
     """
 
     task: str
@@ -40,23 +42,24 @@ class Truth:
         return np.array(self.classes, dtype=object)[self.y] if self.classes else self.y.astype(object)
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "Truth":
-        """Return what happened in some of the rows."""
+        """Return the ground truth of a subset of the rows, given by position or as a mask."""
         return Truth(self.task, self.y[rows], self.classes)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric of one model on some rows; NaN where it is not defined.
+    """A metric of one model on some rows; NaN where it is undefined.
 
     Attributes
     ----------
     value : float
+        In units of the metric.
     influence : ndarray of shape (n_rows,) or None
-        What each row contributes; None when only leaving out blocks of rows can tell.
+        Influence of each row on the value; None if it is unknown, as for scorers and custom metrics.
     replicates : ndarray of shape (n_blocks,) or None
-        Values with one block of rows left out.
+        Jackknife replicates: values with one block of rows left out.
     is_mean : bool
-        True when value + influence is the loss of every row, so that parts of the rows can be looked at alone.
+        True if value + influence is the loss of every row, so that the metric can be computed on subsets of the rows.
     """
 
     value: float
@@ -66,7 +69,7 @@ class Estimate:
 
 
 def of_losses(losses: FloatArray) -> Estimate:
-    """Return the mean of the losses of every row, shape (n_rows,)."""
+    """Return the estimate of the mean of losses of shape (n_rows,)."""
     value = float(losses.mean())
     return Estimate(value, losses - value, is_mean=True)
 
@@ -83,43 +86,46 @@ def absolute(truth: Truth, predicted: FloatArray) -> FloatArray:
 
 
 def brier(truth: Truth, predicted: FloatArray) -> Estimate:
-    """Squared distance to what happened; of two classes only one is counted, as scikit-learn does."""
-    of_true = predicted[np.arange(len(truth.y)), truth.y]
-    losses = (predicted**2).sum(axis=1) - 2 * of_true + 1
+    """Brier score: squared distance to the one-hot true class; halved for two classes, as in scikit-learn."""
+    p_actual = predicted[np.arange(len(truth.y)), truth.y]
+    losses = (predicted**2).sum(axis=1) - 2 * p_actual + 1
     return of_losses(losses / 2 if len(truth.classes) == 2 else losses)
 
 
 def accuracy(truth: Truth, predicted: FloatArray) -> Estimate:
-    """Share of rows whose likeliest class happened."""
+    """Fraction of rows whose most probable class is the true one."""
     return of_losses((predicted.argmax(axis=1) == truth.y).astype(np.float64))
 
 
 def f1(truth: Truth, predicted: FloatArray) -> Estimate:
-    """F1 of the positive class, or its mean over the classes that occur (macro)."""
-    answered = predicted.argmax(axis=1)
-    which = [1] if len(truth.classes) == 2 else range(len(truth.classes))
-    return _mean_of([_f1_of(truth.y == one, answered == one) for one in which])
+    """F1 of the positive class, or its mean over the classes (macro) if there are more than two."""
+    predicted_class = predicted.argmax(axis=1)
+    labels = [1] if len(truth.classes) == 2 else range(len(truth.classes))
+    return _macro_average([_binary_f1(truth.y == label, predicted_class == label) for label in labels])
 
 
-def _f1_of(happened: npt.NDArray[np.bool_], answered: npt.NDArray[np.bool_]) -> Estimate:
-    """F1 = 2 TP / (P + Q), the ratio of two means: P rows of the class, Q answers that say so."""
-    either = happened.astype(np.float64) + answered
-    if not either.any():
+def _binary_f1(actual: npt.NDArray[np.bool_], predicted_class: npt.NDArray[np.bool_]) -> Estimate:
+    """F1 = 2 TP / (P + Q), a ratio of two means: P rows of the class, Q rows predicted to be of the class.
+
+    Influence of a ratio a / b by the delta method: (a_i - (a / b) b_i) / b.
+    """
+    actual_plus_predicted = actual.astype(np.float64) + predicted_class
+    if not actual_plus_predicted.any():
         return Estimate(float("nan"))
-    both = 2.0 * (happened & answered)
-    value = float(both.sum() / either.sum())
-    return Estimate(value, (both - value * either) / either.mean())
+    twice_true_positives = 2.0 * (actual & predicted_class)
+    value = float(twice_true_positives.sum() / actual_plus_predicted.sum())
+    return Estimate(value, (twice_true_positives - value * actual_plus_predicted) / actual_plus_predicted.mean())
 
 
 def roc_auc(truth: Truth, predicted: FloatArray) -> Estimate:
-    """Area under the ROC curve of the positive class, or its mean over the classes, each against the others.
+    """Area under the ROC curve of the positive class, or its mean over the classes, one versus rest.
 
-    A class of which only one row is known tells nothing about chance and is left out of that mean.
+    A class with a single row has no standard error and is left out of that mean.
     """
-    return _per_class(truth, predicted, _auc_of)
+    return _per_class(truth, predicted, _binary_roc_auc)
 
 
-def _auc_of(positive: npt.NDArray[np.bool_], score: FloatArray) -> Estimate:
+def _binary_roc_auc(positive: npt.NDArray[np.bool_], score: FloatArray) -> Estimate:
     """Mann-Whitney statistic with its structural components (DeLong 1988; ties count one half)."""
     n_positive = int(positive.sum())
     n_negative = len(positive) - n_positive
@@ -129,13 +135,14 @@ def _auc_of(positive: npt.NDArray[np.bool_], score: FloatArray) -> Estimate:
     ties = _tie_numbers(score[order])
     hits = positive[order]
     of_positives, of_negatives = (np.bincount(ties[side], minlength=ties[-1] + 1) for side in (hits, ~hits))
-    # Per group of equal scores: the share of the other side that stands below, those that tie counting one half.
+    # Per group of equal scores: the fraction of the other side with a lower (above: higher) score, ties counted half.
     below = (np.cumsum(of_negatives) - of_negatives / 2) / n_negative
     above = 1 - (np.cumsum(of_positives) - of_positives / 2) / n_positive
     value = float((below * of_positives).sum() / n_positive)
     if min(n_positive, n_negative) < 2:
         return Estimate(value)
-    # n / n_side turns a mean over one side into one over all rows; the root makes each side's variance unbiased.
+    # The structural components are averages over one side (positives or negatives). n / n_side turns them into averages
+    # over all n rows; the square root turns the variance of each side into the unbiased one, as in DeLong (1988).
     weight_positive, weight_negative = (
         len(positive) / side * np.sqrt(side / (side - 1)) for side in (n_positive, n_negative)
     )
@@ -145,24 +152,29 @@ def _auc_of(positive: npt.NDArray[np.bool_], score: FloatArray) -> Estimate:
 
 
 def average_precision(truth: Truth, predicted: FloatArray) -> Estimate:
-    """Average precision of the positive class, or its mean over the classes, each against the others."""
-    return _per_class(truth, predicted, _average_precision_of)
+    """Average precision of the positive class, or its mean over the classes, one versus rest."""
+    return _per_class(truth, predicted, _binary_average_precision)
 
 
-def _average_precision_of(positive: npt.NDArray[np.bool_], score: FloatArray) -> Estimate:
-    """Mean over the positives of the precision at their score, and its derivative by the weight of every row."""
+def _binary_average_precision(positive: npt.NDArray[np.bool_], score: FloatArray) -> Estimate:
+    """Mean over the positives of the precision at their score, with its derivative by the weight of every row.
+
+    AP = sum over tie groups of (hits in the group / n_positive) * precision, where precision = hits so far / rows so far
+    in decreasing order of score.
+    """
     n_positive = int(positive.sum())
     if not n_positive:
         return Estimate(float("nan"))
     order = np.argsort(-score, kind="stable")
     ties, hits = _tie_numbers(score[order]), positive[order]
-    found = np.bincount(ties, weights=hits)
-    listed, hit = np.cumsum(np.bincount(ties)), np.cumsum(found)
-    precision = hit / listed
-    value = float((precision * found).sum() / n_positive)
-    # A row counts in the precision at its own score and at every lower one.
-    by_hit = _from_here_on(found * (1 - precision) / listed)[ties]
-    by_miss = _from_here_on(found * -precision / listed)[ties]
+    hits_per_tie = np.bincount(ties, weights=hits)
+    ranks, cumulative_hits = np.cumsum(np.bincount(ties)), np.cumsum(hits_per_tie)
+    precision = cumulative_hits / ranks
+    value = float((precision * hits_per_tie).sum() / n_positive)
+    # A row enters the precision at its own score and at every lower score: d precision / d weight is
+    # (1 - precision) / rows so far for a hit, and -precision / rows so far for a miss.
+    by_hit = _reverse_cumsum(hits_per_tie * (1 - precision) / ranks)[ties]
+    by_miss = _reverse_cumsum(hits_per_tie * -precision / ranks)[ties]
     derivative = np.where(hits, precision[ties] - value + by_hit, by_miss) / n_positive
     influence = np.empty(len(positive))
     influence[order] = len(positive) * derivative
@@ -175,7 +187,7 @@ def mean_squared(truth: Truth, predicted: FloatArray) -> Estimate:
 
 
 def rmse(truth: Truth, predicted: FloatArray) -> Estimate:
-    """Root of the mean squared error."""
+    """Root mean squared error; influence by the delta method, d sqrt(m) = dm / (2 sqrt(m))."""
     squared = mean_squared(truth, predicted)
     value = float(np.sqrt(squared.value))
     if squared.influence is None or value == 0:
@@ -184,38 +196,38 @@ def rmse(truth: Truth, predicted: FloatArray) -> Estimate:
 
 
 def pinball(share: float) -> Callable[[Truth, FloatArray], Estimate]:
-    """Loss of a quantile: a shortfall costs its level, an excess one minus its level."""
+    """Pinball loss of the quantile at level `share`: slope `share` below the true value, 1 - `share` above it."""
 
     def estimate(truth: Truth, predicted: FloatArray) -> Estimate:
-        short = truth.y - predicted
-        return of_losses(np.maximum(share * short, (share - 1) * short))
+        shortfall = truth.y - predicted
+        return of_losses(np.maximum(share * shortfall, (share - 1) * shortfall))
 
     return estimate
 
 
 def _per_class(
-    truth: Truth, predicted: FloatArray, of_one: Callable[[npt.NDArray[np.bool_], FloatArray], Estimate]
+    truth: Truth, predicted: FloatArray, binary_metric: Callable[[npt.NDArray[np.bool_], FloatArray], Estimate]
 ) -> Estimate:
-    which = [1] if len(truth.classes) == 2 else np.unique(truth.y)
-    return _mean_of([of_one(truth.y == one, predicted[:, one]) for one in which])
+    labels = [1] if len(truth.classes) == 2 else np.unique(truth.y)
+    return _macro_average([binary_metric(truth.y == label, predicted[:, label]) for label in labels])
 
 
-def _mean_of(estimates: list[Estimate]) -> Estimate:
-    """Return the mean over the classes for which the metric is defined, and of which there are rows enough to tell."""
-    defined = [one for one in estimates if np.isfinite(one.value)]
+def _macro_average(estimates: list[Estimate]) -> Estimate:
+    """Return the mean over the classes with a defined metric; over those with a standard error, if there are any."""
+    defined = [estimate for estimate in estimates if np.isfinite(estimate.value)]
     if not defined:
         return Estimate(float("nan"))
-    influences = [one.influence for one in defined if one.influence is not None]
+    influences = [estimate.influence for estimate in defined if estimate.influence is not None]
     if not influences:
-        return Estimate(float(np.mean([one.value for one in defined])))
-    values = [one.value for one in defined if one.influence is not None]
+        return Estimate(float(np.mean([estimate.value for estimate in defined])))
+    values = [estimate.value for estimate in defined if estimate.influence is not None]
     return Estimate(float(np.mean(values)), np.mean(influences, axis=0))
 
 
 def _tie_numbers(ordered: FloatArray) -> IntArray:
-    """Return numbers 0, 1, 2, ... of the groups of equal values of a sorted array."""
+    """Return the number of its group of equal values, 0, 1, 2, ..., for every value of a sorted array."""
     return np.concatenate([[0], np.cumsum(ordered[1:] != ordered[:-1])])
 
 
-def _from_here_on(values: FloatArray) -> FloatArray:
+def _reverse_cumsum(values: FloatArray) -> FloatArray:
     return np.cumsum(values[::-1])[::-1]

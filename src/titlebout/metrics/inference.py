@@ -1,9 +1,10 @@
-"""What a difference measured on the same rows can show: standard errors in closed form, bounds, and many tests at once.
+"""Inference on paired differences of metrics: standard errors in closed form, confidence bounds, Holm's correction.
 
-A metric of n rows is a function of their empirical distribution; how much each row moves it is its *influence*. Two
-models scored on the same rows have the difference of their influences, whose sample standard deviation over the square
-root of n is the standard error of the difference of the two metrics (the infinitesimal jackknife: Efron 1981). Where
-rows of one entity belong together, influences are summed per entity first.
+A metric of n rows is a function of their empirical distribution; its derivative by the weight of a row is the
+*influence* of the row. For two models scored on the same rows, the influence of a row on the difference of their
+metrics is the difference of its influences. The sample standard deviation of these differences, divided by the square
+root of n, is the standard error of the difference of the metrics (the infinitesimal jackknife: Efron 1981). If several
+rows belong to one entity, influences are summed per entity first, because rows of an entity are not independent.
 """
 
 from dataclasses import dataclass
@@ -17,16 +18,16 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one model is than another on the same rows.
+    """Difference of a metric between two models on the same rows.
 
     Attributes
     ----------
     gain : float
-        Positive when the first model is better, in units of the metric.
+        Positive if the first model is better, in units of the metric.
     se : float
-        Its standard error.
+        Standard error of the gain.
     df : int
-        Degrees of freedom: independent rows, entities or blocks of rows, less one.
+        Degrees of freedom: number of independent rows, entities or blocks, minus one.
     """
 
     gain: float
@@ -42,7 +43,7 @@ class Difference:
         return self.gain + self.half_width(alpha)
 
     def half_width(self, alpha: float) -> float:
-        """Return how far the one-sided bound is from the gain: what the rows at hand resolve."""
+        """Return the distance of the one-sided bound from the gain: the smallest gain these rows can detect."""
         return quantile(1 - alpha, self.df) * self.se
 
     def p_worse(self) -> float:
@@ -52,21 +53,26 @@ class Difference:
         return _cdf(self.gain / self.se, self.df)
 
     def times_needed(self, gain: float, alpha: float) -> float:
-        """Return how many times the rows at hand would show a true `gain` in 80 of 100 cases, if more are like them."""
+        """Return how many times as many rows would detect a true `gain` with a power of 80 % at level `alpha`.
+
+        The standard error shrinks with the square root of the number of rows, so the factor is
+        ((t_alpha + t_power) * se / gain)^2.
+        """
         widths = quantile(1 - alpha, self.df) + quantile(POWER, self.df)
         return float((widths * self.se / gain) ** 2)
 
 
 def from_influence(gain: float, influence: FloatArray, units: IntArray | None = None) -> Difference:
-    """Return a difference from what every row contributes to it.
+    """Return a difference with the standard error given by the influence of every row.
 
     Parameters
     ----------
     gain : float
+        In units of the metric.
     influence : ndarray of shape (n_rows,)
-        Sums to zero; its mean square over n is the variance of `gain`.
+        Sums to zero; its mean square divided by n_rows is the variance of `gain`.
     units : ndarray of shape (n_rows,), dtype int, optional
-        Number of the entity of every row, 0 to n_entities - 1; without it each row stands for itself.
+        Entity number of every row, 0 to n_entities - 1; without it, rows are independent.
     """
     n = len(influence)
     sums = influence if units is None else np.bincount(units, weights=influence)
@@ -78,13 +84,14 @@ def from_influence(gain: float, influence: FloatArray, units: IntArray | None = 
 
 
 def from_replicates(gain: float, replicates: FloatArray) -> Difference:
-    """Return a difference from its values when one block of rows after the other is left out.
+    """Return a difference with the standard error of the delete-a-group jackknife (Kott 2001).
 
     Parameters
     ----------
     gain : float
+        In units of the metric.
     replicates : ndarray of shape (n_blocks,)
-        The delete-a-group jackknife of Kott (2001); its variance has n_blocks - 1 degrees of freedom.
+        Gain with one block of rows left out. The variance has n_blocks - 1 degrees of freedom.
     """
     count = len(replicates)
     if count < 2 or not np.isfinite(replicates).all():
@@ -94,11 +101,12 @@ def from_replicates(gain: float, replicates: FloatArray) -> Difference:
 
 
 def holm(p_values: FloatArray) -> FloatArray:
-    """Return p-values adjusted so that the chance of one false rejection in the family is kept (Holm 1979).
+    """Return p-values adjusted to control the family-wise error rate (Holm 1979).
 
     Parameters
     ----------
     p_values : ndarray of shape (n_tests,)
+        Unadjusted, in any order.
     """
     count = len(p_values)
     order = np.argsort(p_values, kind="stable")
@@ -109,7 +117,7 @@ def holm(p_values: FloatArray) -> FloatArray:
 
 
 def quantile(share: float, df: int) -> float:
-    """Return the quantile of Student's t; scipy.special, because scipy.stats takes a second to import."""
+    """Return the quantile of Student's t at level `share`; with scipy.special, as scipy.stats takes a second to import."""
     from scipy.special import stdtrit
 
     return float(stdtrit(df, share))

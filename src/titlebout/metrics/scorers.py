@@ -1,4 +1,4 @@
-"""The metric that a configuration names: one of ours, one of scikit-learn's scorers, or the team's own function."""
+"""Find the metric that the configuration names: built-in, a scikit-learn scorer, or a custom function."""
 
 import difflib
 import importlib
@@ -13,7 +13,7 @@ from titlebout.metrics.catalogue import ABSOLUTE_MARGIN, RELATIVE_MARGIN, Metric
 from titlebout.metrics.estimates import Estimate, Truth, of_losses
 
 BLOCKS = 50
-# What a scorer is for, only the module of its function tells.
+# scikit-learn has no attribute for the task of a scorer; only the module of its score function shows it.
 _TASKS = {
     "sklearn.metrics._classification": "classification",
     "sklearn.metrics._ranking": "classification",
@@ -23,84 +23,88 @@ _TASKS = {
 
 
 def find_metric(name: str, task: str) -> Metric:
-    """Return the metric of a name.
+    """Return a metric by name.
 
     Parameters
     ----------
     name : str
-        A built-in metric (``log_loss``, ``pinball@0.9``), a scorer of scikit-learn (``balanced_accuracy``), or
+        A built-in metric (``log_loss``, ``pinball@0.9``), a scikit-learn scorer (``balanced_accuracy``), or
         ``module:function``. Such a function takes the true labels or values of shape (n_rows,), the predictions of
         shape (n_rows, n_classes) or (n_rows,), and the class labels; it returns one loss per row, or one number for
-        all; smaller is better.
+        all rows; smaller is better.
     task : {"classification", "regression"}
+        Task that the metric must be for.
 
     Raises
     ------
     ConfigError
-        If there is none of that name, or it is for another task.
+        If there is no such metric, or it is for the other task.
     """
-    found = built_in(name, task)
-    if found is not None:
-        return found
-    return _own(name) if ":" in name else _scorer(name, task)
+    metric = built_in(name, task)
+    if metric is not None:
+        return metric
+    return _custom_metric(name) if ":" in name else _scorer(name, task)
 
 
 def blocked(value_of: Callable[[IntArray], float], rows: int, units: IntArray | None) -> Estimate:
-    """Return a metric of which only the value is known, with its values when one block of rows is left out.
+    """Return the estimate of a metric without known influences, with delete-a-group jackknife replicates.
 
     Parameters
     ----------
     value_of : callable
-        Takes positions of rows, returns the metric of those rows.
+        Takes positions of rows, returns the metric on those rows.
     rows : int
+        Number of rows.
     units : ndarray of shape (n_rows,), dtype int, optional
-        Number of the entity of every row; rows of one entity are left out together.
+        Entity number of every row; rows of one entity are left out together.
     """
-    everything = np.arange(rows)
-    block = (everything if units is None else units) % BLOCKS
-    value = value_of(everything)
+    all_rows = np.arange(rows)
+    block_numbers = (all_rows if units is None else units) % BLOCKS
+    value = value_of(all_rows)
     if not np.isfinite(value):
         return Estimate(float("nan"))
-    used = [one for one in range(BLOCKS) if 0 < np.count_nonzero(block == one) < rows]
-    return Estimate(value, replicates=np.array([value_of(everything[block != one]) for one in used]))
+    blocks = [number for number in range(BLOCKS) if 0 < np.count_nonzero(block_numbers == number) < rows]
+    return Estimate(value, replicates=np.array([value_of(all_rows[block_numbers != number]) for number in blocks]))
 
 
-def _own(name: str) -> Metric:
-    module, _, function = name.partition(":")
+def _custom_metric(name: str) -> Metric:
+    module, _, attribute = name.partition(":")
     try:
-        score = getattr(importlib.import_module(module), function)
+        function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"metric {name!r} cannot be imported",
             where="titlebout.toml: gate",
             why=f"{type(error).__name__}: {error}",
-            fix="name it module:function, with the module under src/",
+            fix="write module:function, with the module under src/",
         ) from error
 
-    def asked(labels: Any, predicted: FloatArray, classes: tuple[object, ...]) -> FloatArray:
+    def call_metric(labels: Any, predicted: FloatArray, classes: tuple[object, ...]) -> FloatArray:
         try:
-            return np.asarray(score(labels, predicted, classes), dtype=np.float64)
+            return np.asarray(function(labels, predicted, classes), dtype=np.float64)
         except Exception as error:
             raise ConfigError(
                 f"metric {name!r} failed on {len(labels)} rows",
                 where="titlebout.toml: gate",
                 why=f"{type(error).__name__}: {error}",
-                fix="correct the function; it takes labels, predictions and the class labels",
+                fix="correct the function; it is called with labels, predictions and class labels",
             ) from error
 
     def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
         labels = truth.labels
-        answer = asked(labels, predicted, truth.classes)
-        if answer.shape == (len(labels),) and np.isfinite(answer).all():
-            return of_losses(answer)
-        if answer.shape != ():
+        result = call_metric(labels, predicted, truth.classes)
+        if result.shape == (len(labels),) and np.isfinite(result).all():
+            return of_losses(result)
+        if result.shape != ():
             raise ConfigError(
-                f"metric {name!r} did not give one number, or one finite number per row",
+                f"metric {name!r} did not return one number, or one finite number per row",
                 where="titlebout.toml: gate",
-                why=f"it gave an array of shape {answer.shape} for {len(labels)} rows",
-                fix="return the loss of every row, or one number for all; smaller is better",
+                why=f"it returned an array of shape {result.shape} for {len(labels)} rows",
+                fix="return the loss of every row, or one number for all rows; smaller is better",
             )
-        return blocked(lambda at: float(asked(labels[at], predicted[at], truth.classes)), len(labels), units)
+        return blocked(
+            lambda rows: float(call_metric(labels[rows], predicted[rows], truth.classes)), len(labels), units
+        )
 
     return Metric(name, "smaller", estimate, RELATIVE_MARGIN, relative=True)
 
@@ -109,41 +113,45 @@ def _scorer(name: str, task: str) -> Metric:
     from sklearn.metrics import get_scorer, get_scorer_names
 
     if name not in get_scorer_names():
-        close = difflib.get_close_matches(name, [*get_scorer_names(), "log_loss", "brier", "rmse", "mae"], n=1)
+        suggestions = difflib.get_close_matches(name, [*get_scorer_names(), "log_loss", "brier", "rmse", "mae"], n=1)
         raise ConfigError(
-            f"there is no metric {name!r}",
+            f"unknown metric {name!r}",
             where="titlebout.toml: gate",
-            fix=f"did you mean {close[0]!r}?" if close else "name a scorer of scikit-learn, or module:function",
+            fix=f"did you mean {suggestions[0]!r}?" if suggestions else "use a scikit-learn scorer, or module:function",
         )
     scorer = get_scorer(name)
-    if _TASKS.get(scorer._score_func.__module__) != task:  # noqa: SLF001 - there is no public way
-        raise ConfigError(f"metric {name!r} is not one of a {task}", where="titlebout.toml: gate", fix="name another")
+    if _TASKS.get(scorer._score_func.__module__) != task:  # noqa: SLF001 - scikit-learn has no public attribute for it
+        raise ConfigError(
+            f"metric {name!r} is not a {task} metric", where="titlebout.toml: gate", fix="use a metric for this task"
+        )
 
     def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
-        answers, y = _Answers(truth, predicted), truth.y
-        return blocked(lambda at: _value(scorer, answers, at, y[at]), len(y), units)
+        predictor, y = _PredictionStub(truth, predicted), truth.y
+        return blocked(lambda rows: _value(scorer, predictor, rows, y[rows]), len(y), units)
 
-    # A loss has a name that starts with neg_ there, and is larger (nearer to zero) when it is better.
+    # scikit-learn negates losses and prefixes their names with neg_, so larger (closer to zero) is better.
     relative = name.startswith("neg_")
     return Metric(name, "larger", estimate, RELATIVE_MARGIN if relative else ABSOLUTE_MARGIN, relative)
 
 
-def _value(scorer: Any, answers: "_Answers", at: IntArray, y: Any) -> float:
-    """Return the score, or NaN where it is not defined (one class only, for example)."""
+def _value(scorer: Any, predictor: "_PredictionStub", rows: IntArray, y: Any) -> float:
+    """Return the score, or NaN if it is undefined, for example with a single class."""
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a metric is not defined for these rows; NaN says so
+        warnings.simplefilter("ignore")  # scikit-learn warns about undefined metrics; here NaN marks them
         try:
-            return float(scorer(answers, at, y))
+            return float(scorer(predictor, rows, y))
         except ValueError:
             return float("nan")
 
 
-class _Answers:
-    """Stands where a scorer expects a fitted estimator; its input is which rows are asked for.
+class _PredictionStub:
+    """Estimator for scorers that returns stored predictions; its input is the positions of the rows.
 
-    Its classes are their positions: scorers take 1 for the positive class, and columns for sorted by label.
+    Scorers call ``predict`` or ``predict_proba`` of a fitted estimator; with this one, a block of rows can be left out
+    without predicting again. Classes are encoded as positions, because scorers take 1 for the positive class and expect
+    columns sorted by label.
     """
 
     def __init__(self, truth: Truth, predicted: FloatArray) -> None:
@@ -152,7 +160,7 @@ class _Answers:
         self._estimator_type = "classifier" if truth.classes else "regressor"
 
     def fit(self) -> None:
-        """Nothing: scorers only look whether there is such a method."""
+        """Do nothing; scorers only check that the method exists."""
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.base import BaseEstimator
@@ -164,10 +172,10 @@ class _Answers:
         tags.regressor_tags = RegressorTags() if self.classes_ is None else None
         return tags
 
-    def predict(self, at: IntArray) -> Any:
-        """Return the likeliest class, or the value, of the rows."""
-        return self._predicted[at] if self.classes_ is None else self.classes_[self._predicted[at].argmax(axis=1)]
+    def predict(self, rows: IntArray) -> Any:
+        """Return the most probable class, or the value, of the rows."""
+        return self._predicted[rows] if self.classes_ is None else self.classes_[self._predicted[rows].argmax(axis=1)]
 
-    def predict_proba(self, at: IntArray) -> FloatArray:
+    def predict_proba(self, rows: IntArray) -> FloatArray:
         """Return the probabilities of the rows."""
-        return self._predicted[at]
+        return self._predicted[rows]

@@ -1,1 +1,1 @@
-"""A model on disk, and which one is the champion."""
+"""Model folders, model protocols, and the champion of a project."""

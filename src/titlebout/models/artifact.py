@@ -1,11 +1,11 @@
-"""A model on disk: weights that load without executing code, its input signature, its golden rows, its training rows.
+"""Model folders: weights that load without executing code, input signature, golden rows, hashes of training rows.
 
 The files of a model folder:
 
-``model.skops``    the fitted estimator; loading it runs no code, only types of an allow-list are built
-``manifest.json``  task, target, columns and kinds, classes, digest of the weights, types that were trusted
-``golden.json``    256 input rows and what the model answered, to be asked again of every copy that serves
-``rows.parquet``   48-bit hashes of the training rows, so that a holdout can be shown to share none
+``model.skops``    the fitted estimator; loading executes no code and creates only types of an allow-list
+``manifest.json``  task, target, columns and kinds, classes, digest of the weights, trusted types, versions
+``golden.json``    up to 256 input rows with their predictions, which a served copy must reproduce
+``rows.parquet``   48-bit hashes of the training rows, to prove that the holdout shares none of them
 """
 
 import io
@@ -31,7 +31,7 @@ from titlebout.data.columns import column_kind, conform
 
 GOLDEN_ROWS = 256
 MANIFEST_VERSION = 1  # also of the row hashes in rows.parquet
-# Types of scikit-learn's own that skops does not trust by itself; they hold arrays and no code.
+# Types of scikit-learn and NumPy that skops does not trust by default; they hold arrays and no code.
 TRUSTED_TYPES = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
@@ -53,8 +53,8 @@ TRUSTED_TYPES = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.utils._metadata_requests.MetadataRequest",
     "numpy.dtype",
-    # How a gradient boosting with categorical columns checks its input; a partial is only as good as its function,
-    # which skops lists beside it.
+    # Gradient boosting with categorical columns checks its input with a partial of check_array. Trusting "partial" is
+    # safe because skops lists the function inside it as a type of its own.
     "functools.partial",
     "sklearn.utils.validation.check_array",
 )
@@ -62,19 +62,20 @@ TRUSTED_TYPES = (
 
 @dataclass(frozen=True)
 class Trained:
-    """What a model was trained on.
+    """Training data of a model, as far as its folder records it.
 
     Attributes
     ----------
     X : DataFrame of shape (n_rows, n_columns)
-        Input columns as the team's pipeline saw them.
+        Input columns, as passed to the team's pipeline.
     hashes : ndarray of shape (n_rows,), dtype uint64
-        Row hashes of the whole rows, target included.
+        Row hashes over all columns, including the target.
     target, task : str
+        Target column, and "classification" or "regression".
     until : str
         Newest time of the rows (ISO 8601); empty without a time column.
     window : mapping, optional
-        Days of training rows that were chosen, and the candidates they were chosen from.
+        Length of the training window in days, and the candidates it was chosen from.
     """
 
     X: pd.DataFrame
@@ -87,7 +88,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted estimator together with what its folder says about it."""
+    """A fitted estimator with the manifest of its folder."""
 
     estimator: Any
     manifest: Mapping[str, Any]
@@ -120,23 +121,23 @@ class Model:
 
 
 def predict(estimator: Any, X: pd.DataFrame, task: str) -> FloatArray:
-    """Ask an estimator for probabilities (classification) or values (regression) as float64."""
-    answer = estimator.predict_proba(X) if task == "classification" else estimator.predict(X)
-    return np.asarray(answer, dtype=np.float64)
+    """Return probabilities (classification) or values (regression) predicted by an estimator, as float64."""
+    prediction = estimator.predict_proba(X) if task == "classification" else estimator.predict(X)
+    return np.asarray(prediction, dtype=np.float64)
 
 
 def inputs(frame: pd.DataFrame, target: str, drop: tuple[str, ...]) -> pd.DataFrame:
-    """Return the columns a model may see, each with the dtype of its kind.
+    """Return the input columns of a model, each with the dtype of its kind.
 
     Raises
     ------
     DataError
-        If a column to drop is not there: under another name it would be seen.
+        If a column to drop does not exist: it may have been renamed, and would become an input.
     """
     missing = [name for name in drop if name not in frame.columns]
     if missing:
         raise DataError(
-            f"the column to drop, {missing[0]!r}, is not in the data",
+            f"data.drop names {missing[0]!r}, which is not a column of the data",
             where="params.yaml: data.drop",
             why=f"the data has: {', '.join(map(str, frame.columns))}",
             fix="correct the name, or remove it from the list",
@@ -145,7 +146,7 @@ def inputs(frame: pd.DataFrame, target: str, drop: tuple[str, ...]) -> pd.DataFr
     return conform(frame, {name: column_kind(frame[name]) for name in names})
 
 
-def save_model(folder: Path, estimator: Any, trained: Trained, kinds: Mapping[str, str], package: str) -> Path:
+def save_model(folder: Path, estimator: Any, data: Trained, kinds: Mapping[str, str], package: str) -> Path:
     """Write a model folder; the same estimator and rows give the same bytes.
 
     Parameters
@@ -154,34 +155,34 @@ def save_model(folder: Path, estimator: Any, trained: Trained, kinds: Mapping[st
         Created if needed; files of an older model are replaced.
     estimator : object
         Fitted, scikit-learn compatible.
-    trained : Trained
+    data : Trained
     kinds : mapping of str to str
-        Kinds of the columns of ``trained.X`` before they were conformed.
+        Kinds of the columns of ``data.X`` before conversion to their dtypes.
     package : str
         Import name of the team's code, whose types may be part of the model.
 
     Raises
     ------
     UnsafeError
-        If the estimator has parts of types that are neither scikit-learn's nor the team's.
+        If the estimator contains types that are neither scikit-learn's nor the team's.
     """
     import skops.io
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = _normalised(skops.io.dumps(estimator))
-    trusted = _trust(weights, package, folder)
+    weights = _normalize_archive(skops.io.dumps(estimator))
+    trusted = _trusted_types(weights, package, folder)
     (folder / "model.skops").write_bytes(weights)
-    golden = trained.X.head(0) if trained.X.empty else trained.X.iloc[_spread(len(trained.X), GOLDEN_ROWS)]
-    answers = predict(estimator, golden, trained.task)
-    write_json(folder / "golden.json", {"rows": to_records(golden, kinds), "answers": answers.tolist()})
-    pd.DataFrame({"row": np.sort(trained.hashes).astype(np.int64)}).to_parquet(
+    golden = data.X.head(0) if data.X.empty else data.X.iloc[_evenly_spaced(len(data.X), GOLDEN_ROWS)]
+    predictions = predict(estimator, golden, data.task)
+    write_json(folder / "golden.json", {"rows": to_records(golden, kinds), "answers": predictions.tolist()})
+    pd.DataFrame({"row": np.sort(data.hashes).astype(np.int64)}).to_parquet(
         folder / "rows.parquet",
         index=False,
         compression="zstd",
         use_dictionary=False,
         column_encoding="DELTA_BINARY_PACKED",
     )
-    write_json(folder / "manifest.json", _manifest(estimator, trained, kinds, weights, trusted))
+    write_json(folder / "manifest.json", _manifest(estimator, data, kinds, weights, trusted))
     return folder
 
 
@@ -191,56 +192,57 @@ def load_model(folder: Path, package: str) -> Model:
     Parameters
     ----------
     folder : Path
+        Written by :func:`save_model`.
     package : str
         Import name of the team's code, whose types may be part of the model.
 
     Raises
     ------
     NotFoundError
-        If there is no model.
+        If the folder has no model.
     UnsafeError
-        If the weights are not the ones in the manifest, or contain a type that is not on the allow-list.
+        If the weights do not match the digest in the manifest, or contain a type that is not trusted.
     InconclusiveError
-        If the code it was trained with is not here any more, or it is of another version: nothing can be said about it.
+        If the code it was trained with no longer exists, or it was written in another format version.
     """
     import skops.io
 
     path = folder / "model.skops"
     if not path.is_file():
-        raise NotFoundError("there is no model", where=str(path), fix="run `titlebout train`, or `dvc pull`")
+        raise NotFoundError("the model does not exist", where=str(path), fix="run `titlebout train`, or `dvc pull`")
     manifest = read_json(folder / "manifest.json")
     weights = path.read_bytes()
     digest = sha256(weights).hexdigest()
-    described = str(manifest.get("sha256"))
-    if digest != described:
+    expected_digest = str(manifest.get("sha256"))
+    if digest != expected_digest:
         raise UnsafeError(
-            "the model is not the one its manifest describes",
+            "the weights do not match the digest in the manifest",
             where=str(path),
-            why=f"SHA-256 is {digest[:12]}…, the manifest says {described[:12]}…",
-            fix="pull it again: `dvc checkout --force`",
+            why=f"SHA-256 is {digest[:12]}…, the manifest says {expected_digest[:12]}…",
+            fix="restore the file: `dvc checkout --force`",
         )
     if manifest.get("schema_version") != MANIFEST_VERSION:
         raise InconclusiveError(
             "the model was written by another version of titlebout",
             where=str(folder),
-            why=f"its manifest is of version {manifest.get('schema_version')}, this titlebout reads {MANIFEST_VERSION}: "
-            "its training rows could not be told from the holdout's",
-            fix="train it again with this version",
+            why=f"the manifest has version {manifest.get('schema_version')}, this titlebout reads {MANIFEST_VERSION}: "
+            "its row hashes cannot be compared with those of the holdout",
+            fix="train the model again with this version of titlebout",
         )
-    trusted = _trust(weights, package, folder)
+    trusted = _trusted_types(weights, package, folder)
     try:
         return Model(skops.io.loads(weights, trusted=list(trusted)), manifest, folder)
     except Exception as error:
         raise InconclusiveError(
-            "the model cannot be loaded with the code that is here",
+            "the model cannot be loaded with the current code",
             where=str(path),
             why=f"{type(error).__name__}: {error}",
-            fix=f"keep the functions and classes it was trained with in src/{package}, or check out the commit it was trained at",
+            fix=f"restore the functions and classes it uses in src/{package}, or check out the commit of its training",
         ) from error
 
 
 def to_records(frame: pd.DataFrame, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return rows as JSON values: missing as null, times as ISO 8601, whole numbers without a fraction."""
+    """Return rows as JSON values: missing values as null, times in ISO 8601, integers without a fraction."""
     columns = {name: [_json_value(value, kind) for value in frame[name]] for name, kind in kinds.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -253,68 +255,83 @@ def _json_value(value: Any, kind: str) -> Any:
     return {"integer": int, "boolean": bool, "number": float, "text": str}[kind](value)
 
 
-def _spread(n_rows: int, wanted: int) -> npt.NDArray[np.int_]:
-    """Return up to `wanted` positions spread evenly over the rows, the same ones every time."""
-    return np.unique(np.linspace(0, n_rows - 1, min(wanted, n_rows)).astype(np.int_))
+def _evenly_spaced(n_rows: int, max_rows: int) -> npt.NDArray[np.int_]:
+    """Return up to `max_rows` evenly spaced row positions; the same arguments give the same positions."""
+    return np.unique(np.linspace(0, n_rows - 1, min(max_rows, n_rows)).astype(np.int_))
 
 
-def _trust(weights: bytes, package: str, folder: Path) -> tuple[str, ...]:
-    """Return the types in the weights that skops does not trust by itself, if we do.
+def _trusted_types(weights: bytes, package: str, folder: Path) -> tuple[str, ...]:
+    """Return the types in the weights that skops does not trust by default but titlebout does.
 
     Raises
     ------
     UnsafeError
-        If we do not, or the weights cannot be read.
+        If a type is not trusted, or the weights cannot be read.
     """
     import skops.io
 
     try:
-        unknown = skops.io.get_untrusted_types(data=weights)
-    except Exception as error:  # whatever a broken or crafted file makes the reader do
+        untrusted = skops.io.get_untrusted_types(data=weights)
+    except Exception as error:  # a broken or crafted file can raise anything
         raise UnsafeError(
             "the weights cannot be read",
             where=str(folder),
             why=f"{type(error).__name__}: {error}",
-            fix="pull it again: `dvc checkout --force`",
+            fix="restore the file: `dvc checkout --force`",
         ) from error
-    # A lambda or a function inside a function has no name to find it by when the model is loaded.
-    own = [name for name in unknown if name.split(".")[0] == package and "<" not in name]
-    refused = sorted(set(unknown) - set(TRUSTED_TYPES) - set(own))
+    # A lambda or a nested function ("<lambda>", "<locals>") cannot be imported by name when the model is loaded.
+    team_types = [name for name in untrusted if name.split(".")[0] == package and "<" not in name]
+    refused = sorted(set(untrusted) - set(TRUSTED_TYPES) - set(team_types))
     if refused:
         raise UnsafeError(
-            f"the model has parts of types that are not trusted: {', '.join(refused)}",
+            f"the model contains types that are not trusted: {', '.join(refused)}",
             where=str(folder),
-            why="a model file can make a type from anywhere do harm while it loads",
-            fix=f"use scikit-learn's own estimators, or a named class or function of src/{package} instead of a lambda",
+            why="loading an untrusted type could execute code of its author",
+            fix=f"use scikit-learn estimators, or named classes and functions of src/{package} instead of a lambda",
         )
-    return tuple(sorted(unknown))
+    return tuple(sorted(untrusted))
 
 
 def _manifest(
-    estimator: Any, trained: Trained, kinds: Mapping[str, str], weights: bytes, trusted: tuple[str, ...]
+    estimator: Any, data: Trained, kinds: Mapping[str, str], weights: bytes, trusted: tuple[str, ...]
 ) -> dict[str, Any]:
     return {
         "schema_version": MANIFEST_VERSION,
-        "task": trained.task,
-        "target": trained.target,
-        "classes": [] if trained.task == "regression" else np.asarray(estimator.classes_).tolist(),
+        "task": data.task,
+        "target": data.target,
+        "classes": [] if data.task == "regression" else np.asarray(estimator.classes_).tolist(),
         "columns": [
-            {"name": name, "kind": kinds[name], "nullable": bool(trained.X[name].isna().any())}
-            for name in trained.X.columns
+            {"name": name, "kind": kinds[name], "nullable": bool(data.X[name].isna().any())} for name in data.X.columns
         ],
-        "trained_rows": len(trained.X),
-        "trained_until": trained.until,
+        "trained_rows": len(data.X),
+        "trained_until": data.until,
         "sha256": sha256(weights).hexdigest(),
         "trusted_types": list(trusted),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("scikit-learn", "numpy", "pandas")},
-    } | ({"window": dict(trained.window)} if trained.window else {})
+    } | ({"window": dict(data.window)} if data.window else {})
 
 
-def _normalised(archive: bytes) -> bytes:
-    """Replace what differs between two dumps of one estimator (memory addresses, time stamps) and compress."""
+def _normalize_archive(archive: bytes) -> bytes:
+    """Return a skops archive with everything removed that differs between two dumps of the same estimator.
+
+    Identical training must give identical bytes: DVC identifies a model by its content, the gate recognizes the champion
+    by its hash, and the tag of a bento is the digest of the weights. ``skops.io.dumps`` is not deterministic. An archive
+    is a zip file with ``schema.json`` and one file per array, and differs between processes in three places:
+
+    - ``__id__`` of a node in the schema is ``id()`` of the object, a memory address. The loader uses it only to restore
+      shared references, that is, to load equal ids as the same object, so any numbering that keeps equal ids equal and
+      distinct ids distinct loads to the same model (:class:`_ObjectNumbers`).
+    - Array files are named ``<id>.npy`` after the same addresses, or after a random UUID for raw bytes, and the schema
+      refers to them under ``file``. They are renumbered with the schema, so that names and references still agree.
+    - The zip directory has the time of writing, in the order of writing. Here all members get the earliest time that
+      zip can represent and are sorted by name.
+
+    The archive is also compressed, because skops stores members uncompressed by default. Normalization is idempotent, and
+    is tested by loading the result. If skops gets deterministic dumps, this function and :class:`_ObjectNumbers` can go.
+    """
     source = zipfile.ZipFile(io.BytesIO(archive))
-    numbers = _Numbers()
+    numbers = _ObjectNumbers()
     schema = numbers.rename(json.loads(source.read("schema.json")))
     members = {"schema.json": json.dumps(schema, indent=1).encode()}
     members |= {numbers.of_file(name): source.read(name) for name in source.namelist() if name != "schema.json"}
@@ -325,8 +342,12 @@ def _normalised(archive: bytes) -> bytes:
     return target.getvalue()
 
 
-class _Numbers:
-    """Names the objects of a skops schema 1, 2, 3, ... in the order they occur, instead of by memory address."""
+class _ObjectNumbers:
+    """Numbering of the objects in a skops schema by first occurrence, 1, 2, 3, ..., in place of memory addresses.
+
+    Only ``__id__`` and ``file`` entries of the types that skops writes are replaced. An estimator may have parameters
+    with these names, but skops stores their values as nodes (mappings), not as a bare integer or string.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Who holds the title: ``champion.dvc`` on the main branch, read from git and changed only by a pull request."""
+"""The champion of a project: ``champion.dvc`` on the main branch, read from git and changed by pull requests only."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ POINTER_FILE = "champion.dvc"
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that holds the title.
+    """The model that is, or was, the champion.
 
     Attributes
     ----------
     pointer : Pointer
-        Content address of its folder.
+        Content address of the model folder.
     meta : mapping
-        What was recorded when it won: metrics, holdout, who it beat.
+        Recorded at its promotion: reason, rule, metric, scores, holdout, and the previous champion.
     """
 
     pointer: Pointer
@@ -31,35 +31,43 @@ class Champion:
 
     @property
     def won_by_being_better(self) -> bool:
-        """Whether it may be an anchor: what a refresh has to be no worse than."""
+        """Whether it was promoted as superior, or as the first champion, so that it can be an anchor.
+
+        An anchor is the last such champion. A refresh, which only has to be no worse than the champion, must also be no
+        worse than the anchor; otherwise many small allowed losses could add up (bio-creep in non-inferiority trials).
+        """
         return self.meta.get("rule", "superior") in {"superior", "first"}
 
 
 def champion_path(project: Project) -> str:
-    """Return where the pointer stands, relative to the repository."""
+    """Return the path of ``champion.dvc``, relative to the repository."""
     return (project.pipeline_dir / POINTER_FILE).relative_to(project.root).as_posix()
 
 
 def allowed_paths(project: Project) -> tuple[str, ...]:
-    """Return the only paths a retrain commit may touch: never code, workflows or policy."""
+    """Return the only paths that a retrain commit may change: never code, workflows or configuration."""
     pipeline = project.pipeline_dir.relative_to(project.root).as_posix()
     return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
 
 
 def foreign_paths(project: Project, git: Git, base: str, *commit: str) -> list[str]:
-    """Return what differs between `base` and a commit (or the work tree) that no retraining may touch."""
+    """Return the changed paths between `base` and a commit (or the work tree) that a retrain commit may not change."""
     allowed = allowed_paths(project)
-    touched = git.output("diff", "--no-renames", "--name-only", base, *commit).splitlines()
-    return [path for path in touched if not any(path == good or path.startswith(f"{good}/") for good in allowed)]
+    changed = git.output("diff", "--no-renames", "--name-only", base, *commit).splitlines()
+    return [
+        path
+        for path in changed
+        if not any(path == allowed_path or path.startswith(f"{allowed_path}/") for allowed_path in allowed)
+    ]
 
 
 def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
-    """Return who holds the title at a revision, or None when nobody does.
+    """Return the champion at a revision; None if there is none.
 
     Raises
     ------
     ConflictError
-        If the pointer has merge conflict markers.
+        If ``champion.dvc`` has merge conflict markers.
     """
     path = (project.pipeline_dir / POINTER_FILE).relative_to(git.root).as_posix()
     text = git.show(revision, path)
@@ -67,45 +75,52 @@ def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
 
 
 def held_before(project: Project, git: Git, revision: str, model: Pointer) -> str | None:
-    """Return the newest commit up to `revision` at which a model held the title, or None when it never did.
+    """Return the newest commit up to `revision` at which a model was the champion; None if it never was.
 
     Parameters
     ----------
     project : Project
+        Names the path of ``champion.dvc``.
     git : Git
+        Repository with the history.
     revision : str
+        Newest commit to search.
     model : Pointer
+        Content address of the model.
     """
-    return next((commit for commit, champion in _holders(project, git, revision) if champion.pointer == model), None)
+    return next(
+        (commit for commit, champion in _champion_history(project, git, revision) if champion.pointer == model), None
+    )
 
 
 def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion] | None:
-    """Return the last champion up to `revision` that won by being better, and a commit at which it held the title.
+    """Return the anchor up to `revision`, and a commit at which it was the champion; None if there is none.
 
-    Champions after it may each be a little worse than the one before; it is what they are measured against.
+    The anchor is the last champion that was promoted as superior. Champions after it were promoted as no worse than their
+    predecessor, each with a small allowed loss, so they are also compared with the anchor.
     """
-    return next((one for one in _holders(project, git, revision) if one[1].won_by_being_better), None)
+    return next((entry for entry in _champion_history(project, git, revision) if entry[1].won_by_being_better), None)
 
 
 def champions(project: Project, git: Git, revision: str) -> Iterator[Champion]:
-    """Yield every champion up to `revision`, the newest first."""
-    return (champion for _, champion in _holders(project, git, revision))
+    """Yield every champion up to `revision`, newest first."""
+    return (champion for _, champion in _champion_history(project, git, revision))
 
 
 def decayed_before(champions: Iterable[Champion]) -> Champion | None:
-    """Return the champion that won after a decay and that nothing but its follow-ups succeeded, or None.
+    """Return the champion promoted after performance decay, if only follow-ups were promoted since; None otherwise.
 
     Parameters
     ----------
     champions : iterable of Champion
-        The newest first.
+        Sorted newest first.
     """
-    newest = next((one for one in champions if one.meta.get("reason") != "follow_up"), None)
+    newest = next((champion for champion in champions if champion.meta.get("reason") != "follow_up"), None)
     return newest if newest and newest.meta.get("reason") == "perf_decay" else None
 
 
-def _holders(project: Project, git: Git, revision: str) -> Iterator[tuple[str, Champion]]:
-    """Yield every champion up to `revision` and the commit that changed the title to it, newest first."""
+def _champion_history(project: Project, git: Git, revision: str) -> Iterator[tuple[str, Champion]]:
+    """Yield every champion up to `revision` with the commit that promoted it, newest first."""
     for commit in git.output("log", "--format=%H", revision, "--", champion_path(project)).splitlines():
         champion = champion_at(project, git, commit)
         if champion is not None:
@@ -113,41 +128,42 @@ def _holders(project: Project, git: Git, revision: str) -> Iterator[tuple[str, C
 
 
 def champion_here(project: Project) -> Champion | None:
-    """Return who holds the title in the work tree, or None when nobody does.
+    """Return the champion in the work tree; None if there is none.
 
     Raises
     ------
     ConflictError
-        If the pointer has merge conflict markers.
+        If ``champion.dvc`` has merge conflict markers.
     """
     path = project.root / champion_path(project)
     return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
 
 
 def set_champion(project: Project, model: Pointer, meta: Mapping[str, Any], expected: str) -> Champion:
-    """Write a model into ``champion.dvc``; merging that file to main makes it the champion.
+    """Write a model into ``champion.dvc``; merging this file to main makes it the champion.
 
     Parameters
     ----------
     project : Project
     model : Pointer
+        Content address of the model folder.
     meta : mapping
-        What its evaluation showed, as plain values.
+        Summary of its evaluation, as plain values.
     expected : str
-        Content hash of the champion that it was compared with; empty when there was none.
+        Content hash of the champion that it was evaluated against; empty if there was none.
 
     Raises
     ------
     ConflictError
-        If another model is the champion here.
+        If the champion has changed since the evaluation.
     """
-    here = champion_here(project)
-    holder = here.pointer.md5 if here else ""
-    if holder not in {expected, model.md5}:
+    current = champion_here(project)
+    current_md5 = current.pointer.md5 if current else ""
+    if current_md5 not in {expected, model.md5}:
         raise ConflictError(
-            "the title changed hands since the verdict",
-            why=f"the gate saw {expected or 'no champion'}, {POINTER_FILE} here names {holder or 'none'}",
-            fix="bring the branch up to date, then run `titlebout evaluate` again",
+            "the champion has changed since the evaluation",
+            why=f"evaluated against {expected or 'no champion'}, {POINTER_FILE} has {current_md5 or 'none'}",
+            fix="update the branch from main, then run `titlebout evaluate` again",
         )
     document = {
         "desc": f"Champion of pipeline {project.pipeline}: the model that serves once this file is on main",
@@ -162,8 +178,8 @@ def set_champion(project: Project, model: Pointer, meta: Mapping[str, Any], expe
             }
         ],
     }
-    note = "# Written by `titlebout promote` and `titlebout retrain`. Do not edit by hand; to roll back, revert the commit.\n"
-    text = note + to_yaml(document)
+    header = "# Written by `titlebout promote` and `titlebout retrain`. Do not edit by hand; to roll back, revert the commit.\n"
+    text = header + to_yaml(document)
     write_text_atomically(project.root / champion_path(project), text)
     return Champion(model, meta)
 

@@ -1,4 +1,4 @@
-"""What the loop asks of a fitted model, wherever that comes from: a folder, or the memory of a backtest."""
+"""Protocols of fitted models, whether loaded from a folder or held in memory by a backtest."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from titlebout.core.arrays import FloatArray
 
 
 class Fitted(Protocol):
-    """A model that answers."""
+    """A fitted model that predicts."""
 
     @property
     def classes(self) -> tuple[object, ...]:
@@ -21,7 +21,7 @@ class Fitted(Protocol):
 
 
 class Documented(Fitted, Protocol):
-    """A model that also says what it was made of."""
+    """A fitted model with its input columns and the hashes of its training rows."""
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A model of a project, whose own code may be part of it."""
+"""Load a model whose pipeline may use code of the project."""
 
 from pathlib import Path
 
@@ -7,6 +7,6 @@ from titlebout.repository.project import Project
 
 
 def load_model_of(project: Project, folder: Path) -> Model:
-    """Load a model of a project, whose own code may be part of it; raises what :func:`load_model` raises."""
+    """Make the project's code importable and load a model; raises the errors of :func:`load_model`."""
     project.import_code()
     return load_model(folder, project.settings.project.package)

@@ -1,1 +1,1 @@
-"""A model as a bento: service, package, smoke test."""
+"""Package a model as a bento: service, request limits, container recipe and smoke test."""

@@ -1,4 +1,4 @@
-"""Which modules of titlebout a service needs: a bento carries these and no others."""
+"""Copy the modules of titlebout that the service imports into a bento."""
 
 import ast
 import shutil
@@ -10,12 +10,12 @@ SERVICE = f"{LIBRARY.name}.serving.service"
 
 
 def copy_library(target: Path) -> None:
-    """Copy the modules that the service imports, directly or through others.
+    """Copy the modules that the service imports, directly or indirectly.
 
     Parameters
     ----------
     target : Path
-        Folder that gets the package ``titlebout``.
+        Folder in which the package ``titlebout`` is created.
     """
     for module in sorted(import_closure(SERVICE)):
         source = _file(module)
@@ -25,13 +25,16 @@ def copy_library(target: Path) -> None:
 
 
 def import_closure(module: str) -> set[str]:
-    """Return a module of titlebout, the packages around it, and all that these import, at their top or in a function."""
-    found: set[str] = set()
-    todo = {module}
-    while todo:
-        found |= todo
-        todo = {needed for name in todo for needed in (*_packages(name), *_imported(name))} - found
-    return found
+    """Return a titlebout module with all titlebout modules that it imports, directly or indirectly.
+
+    Includes the ``__init__`` of every package on the way, and imports inside functions.
+    """
+    modules: set[str] = set()
+    queue = {module}
+    while queue:
+        modules |= queue
+        queue = {imported for name in queue for imported in (*_packages(name), *_imported(name))} - modules
+    return modules
 
 
 def _packages(module: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""What stands before the service: bounds what comes in, and gives every error one shape.
+"""ASGI middleware in front of BentoML: request limits, and one format for all errors.
 
-BentoML reads bodies of any size and content type, turns every unknown path into a metric, and tells errors in three
-shapes, some of them with the client's values. All of that ends here, before BentoML sees the request.
+BentoML 1.4 reads bodies of any size and content type, creates a metric for every unknown path, and returns errors in
+three formats, some of which repeat the client's values. The middleware rejects such requests before BentoML reads them,
+and rewrites BentoML's errors.
 """
 
 import asyncio
@@ -27,44 +28,45 @@ PROBES = frozenset({"/readyz", "/livez", "/healthz", "/metrics"})
 PATHS = PROBES | {PREDICT, "/schema.json", "/docs.json"}
 
 CODES = {
-    400: ("invalid_input", "the request does not have the form that /schema.json describes"),
-    404: ("not_found", "there is nothing at this path"),
-    405: ("method_not_allowed", "this path does not answer to this method"),
+    400: ("invalid_input", "the request does not match the schema at /schema.json"),
+    404: ("not_found", "this path does not exist"),
+    405: ("method_not_allowed", "this path does not support this method"),
     408: ("too_slow", f"the body did not arrive within {BODY_SECONDS:g} seconds"),
     413: ("too_large", f"the body is larger than {MAX_BODY_BYTES} bytes"),
-    415: ("not_json", "the content type has to be application/json"),
-    422: ("refused_by_model", "the rows are well formed, but the model could not answer them"),
-    500: ("internal_error", "the service failed; its log says where"),
-    503: ("not_ready", "the service cannot answer now"),
-    504: ("timeout", "the answer took too long"),
+    415: ("not_json", "the content type must be application/json"),
+    422: ("refused_by_model", "the rows match the schema, but the model could not predict them"),
+    500: ("internal_error", "the service failed; its log has the location of the error"),
+    503: ("not_ready", "the service is not ready"),
+    504: ("timeout", "the prediction took too long"),
 }
 
 
-class Guard:
-    """The application before BentoML's: bounds what comes in, and gives every error one shape.
+class RequestGuardMiddleware:
+    """ASGI middleware that limits requests and gives every error the same format.
 
     Parameters
     ----------
     app : ASGI application
+        BentoML's application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, and log it in one line that holds nothing the client chose but its method."""
+        """Handle one request and log it in one line, without values from the client except the method."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, path, answer = time.perf_counter(), scope["path"], _Answer(send)
+        started, path, response = time.perf_counter(), scope["path"], _Response(send)
         try:
-            await self.app(scope, await _bounded(scope, receive), answer.send)
-        except _RefusedError as refused:
-            await answer.fail(refused.status)
+            await self.app(scope, await _buffer_request(scope, receive), response.send)
+        except _RefusedError as error:
+            await response.fail(error.status)
         if path not in PROBES:
-            place = path if path in PATHS else "(unknown path)"
+            logged_path = path if path in PATHS else "(unknown path)"
             logger.info(
-                "%s %s %d %.0f ms", scope["method"], place, answer.status, 1e3 * (time.perf_counter() - started)
+                "%s %s %d %.0f ms", scope["method"], logged_path, response.status, 1e3 * (time.perf_counter() - started)
             )
 
 
@@ -74,8 +76,8 @@ class _RefusedError(Exception):
         self.status = status
 
 
-class _Answer:
-    """Passes an answer on, and rewrites it when it is an error."""
+class _Response:
+    """Response that is passed on unchanged, or rewritten if it is an error."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -96,27 +98,29 @@ class _Answer:
     async def fail(self, status: int) -> None:
         self.status = status
         body = _envelope(status, self._body)
-        kept = [(name, value) for name, value in self._headers if name not in {b"content-length", b"content-type"}]
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *kept]
+        kept_headers = [
+            (name, value) for name, value in self._headers if name not in {b"content-length", b"content-type"}
+        ]
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *kept_headers]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
 
-async def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """Read the whole body, which must be JSON, within its bounds, and return what hands it on.
+async def _buffer_request(scope: Scope, receive: Receive) -> Receive:
+    """Read the whole body within the limits, and return a ``receive`` callable that passes it on.
 
     Raises
     ------
     _RefusedError
-        If there is nothing at the path, or the body is something else, too large or too slow.
+        If the path does not exist, or the body is not JSON, too large or too slow.
     """
     if scope["path"] not in PATHS:
         raise _RefusedError(HTTPStatus.NOT_FOUND)
     if scope["path"] != PREDICT or scope["method"] != "POST":
         return receive
-    # the first one, as BentoML takes it, or a second header could hide another type from here
-    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if kind.split(b";")[0].strip().lower() != b"application/json":
+    # BentoML uses the first content type header, so that one is checked: a second one must not hide another type.
+    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if content_type.split(b";")[0].strip().lower() != b"application/json":
         raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     body, more = bytearray(), True
     try:
@@ -129,19 +133,19 @@ async def _bounded(scope: Scope, receive: Receive) -> Receive:
                     raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     except TimeoutError as error:
         raise _RefusedError(HTTPStatus.REQUEST_TIMEOUT) from error
-    waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+    pending: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
+    async def receive_buffered() -> Message:
+        return pending.pop() if pending else await receive()
 
-    return replay
+    return receive_buffered
 
 
-def _envelope(status: int, told: bytes) -> bytes:
-    """Return the one shape of an error; of what BentoML told, only the names and complaints of fields are kept."""
+def _envelope(status: int, original_body: bytes) -> bytes:
+    """Return the body of an error; from BentoML's body, only the paths and messages of invalid fields are kept."""
     code, message = CODES.get(status, CODES[500 if status >= 500 else 400])
     try:
-        document = json.loads(told)
+        document = json.loads(original_body)
     except ValueError:
         document = None
     detail = document.get("detail", []) if isinstance(document, dict) else []
@@ -154,18 +158,18 @@ def _field_path(location: Sequence[int | str]) -> str:
     return "".join(parts).removeprefix(".") or "body"
 
 
-def without_values(record: logging.LogRecord) -> bool:
-    """Shorten a logged exception to its type and place, because its text can hold what the client sent.
+def redact_exception(record: logging.LogRecord) -> bool:
+    """Reduce a logged exception to its type and location, because its message can contain client data.
 
     Returns
     -------
     bool
-        Whether to log it at all: a request of the wrong form is the client's fault, and told to the client.
+        Whether to log the record; False for an invalid request, which is reported to the client instead.
     """
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
-        origin = error.__cause__ or error
-        frames = reversed(traceback.extract_tb(origin.__traceback__)[-5:])
-        places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-        record.msg, record.args, record.exc_info = "%s at %s", (type(origin).__name__, places), None
+        cause = error.__cause__ or error
+        frames = reversed(traceback.extract_tb(cause.__traceback__)[-5:])
+        locations = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+        record.msg, record.args, record.exc_info = "%s at %s", (type(cause).__name__, locations), None
     return not isinstance(error, ValidationError)

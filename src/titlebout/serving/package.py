@@ -1,7 +1,8 @@
-"""Package a model as a bento that needs nothing but its locked packages, and see that it answers like the model.
+"""Package a model as a self-contained bento, and run a smoke test of it.
 
-A bento is a folder: the model, this library, the team's code, the locked packages, a service, and a Containerfile.
-It is built and tried in a scratch folder; only one that answered takes its place under ``build/``.
+A bento is a folder with the model, the modules of titlebout that it needs, the team's code, the locked requirements, a
+service, and a Containerfile. It is built and tested in a scratch folder; only a bento that passes the smoke test replaces
+the one under ``build/``.
 """
 
 import logging
@@ -34,7 +35,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 BASE_IMAGE = f"docker.io/library/python:{PYTHON}-slim"
 MODEL_FILES = ("model.skops", "manifest.json", "golden.json")
 
-SERVICE = '''"""What BentoML serves; see titlebout/serving/service.py."""
+SERVICE = '''"""The service that BentoML runs; see titlebout/serving/service.py."""
 
 from pathlib import Path
 
@@ -46,8 +47,8 @@ service = make_service(Path(__file__).parent / "model", name="{name}", package="
 README = """\
 # {tag}
 
-Packaged by titlebout. In this folder: `BENTOML_DO_NOT_TRACK=True bentoml serve .` (without the variable, BentoML
-reports its use to its makers), or `docker build .` for an image. `/schema.json` describes requests and answers.
+Packaged by titlebout. Run `BENTOML_DO_NOT_TRACK=True bentoml serve .` in this folder to serve it (the variable turns off
+BentoML's usage reporting), or `docker build .` to build an image. `/schema.json` describes requests and responses.
 """
 
 CONTAINERFILE = """\
@@ -137,16 +138,18 @@ def package(project: Project, which: str = "champion", *, image: bool = False) -
     Parameters
     ----------
     project : Project
+        Repository with the team's code and the locks.
     which : {"champion", "challenger"}
+        Model to package.
     image : bool
         Also build a container image, on ``package.base_image`` of the settings.
 
     Raises
     ------
     NotFoundError
-        If there is no such model.
+        If the model does not exist.
     UnsafeError
-        If the model is not the one its manifest describes, or the bento does not start or answers otherwise.
+        If the weights do not match their manifest, or the bento does not start or fails the smoke test.
     ProcessError
         If BentoML or the image builder fails.
     """
@@ -157,22 +160,23 @@ def package(project: Project, which: str = "champion", *, image: bool = False) -
 def package_folder(
     project: Project, model_folder: Path, *, image: bool = False, base: str = BASE_IMAGE
 ) -> PackageResult:
-    """Build a bento, ask it over HTTP for the model's golden rows, and put it under ``build/``.
+    """Build a bento, run a smoke test of it over HTTP, and move it to ``build/``.
 
     Parameters
     ----------
     project : Project
+        Repository with the team's code and the locks.
     model_folder : Path
         See :mod:`titlebout.models.artifact`.
     image : bool
-        Also build a container image, when there is a builder.
+        Also build a container image, if a builder is available.
     base : str
-        Image that the container image is built on.
+        Base image of the container image.
 
     Raises
     ------
     UnsafeError
-        If the model is not the one its manifest describes, or the bento does not start or answers otherwise.
+        If the weights do not match their manifest, or the bento does not start or fails the smoke test.
     ProcessError
         If BentoML or the image builder fails.
     """
@@ -183,33 +187,33 @@ def package_folder(
     tag = f"{name}:{sha256[:DIGITS]}"
     build.mkdir(exist_ok=True)
     logger.info("packaging %s", tag)
-    # not below the repository, which may lie in a hidden folder: BentoML builds nothing there
+    # Outside the repository: BentoML does not build in a hidden folder, and the repository may be in one.
     with tempfile.TemporaryDirectory(prefix="titlebout-package-") as scratch:
         built = _build_bento(project, model_folder, tag, sha256, Path(scratch))
         with serve(built, _environment(Path(scratch))) as client:
-            answered = replay(client, model)
+            smoke_result = replay(client, model)
         archive = _pack(built, build / f"{name}-{sha256[:DIGITS]}.bento")
-        bento = _put(built, build / "bento" / name)
+        bento = _replace_folder(built, build / "bento" / name)
     reference, note = _build_image(project, bento, tag, base if image else "")
     return PackageResult(
         passed=True,
-        reasons=_reasons(tag, answered, note),
+        reasons=_reasons(tag, smoke_result, note),
         tag=tag,
         model_sha256=sha256,
         bento=bento.relative_to(project.root).as_posix(),
         archive=archive.relative_to(project.root).as_posix(),
         size_bytes=archive.stat().st_size,
-        golden_rows=answered.rows,
-        max_difference=answered.max_difference,
+        golden_rows=smoke_result.rows,
+        max_difference=smoke_result.max_difference,
         image=reference,
         image_note=note,
     )
 
 
 def _name(project: Project) -> str:
-    """Return the service's name: the repository's, and that of the pipeline where it is not the default one."""
-    named = project.settings.project
-    return named.name if project.pipeline == named.pipeline else f"{named.name}-{project.pipeline}"
+    """Return the name of the service: that of the project, with the pipeline appended if it is not the default one."""
+    settings = project.settings.project
+    return settings.name if project.pipeline == settings.pipeline else f"{settings.name}-{project.pipeline}"
 
 
 def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, scratch: Path) -> Path:
@@ -223,26 +227,26 @@ def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, sc
     name, version = tag.split(":")
     (stage / "service.py").write_text(SERVICE.format(name=name, package=package), encoding="utf-8")
     (stage / "requirements.txt").write_text(serving_requirements(project.root), encoding="utf-8")
-    recipe = {
+    bentofile = {
         "service": "service:service",
         "name": name,
         "description": README.format(tag=tag),
         "labels": {"model_sha256": sha256},
         "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
     }
-    (stage / "bentofile.yaml").write_text(to_yaml(recipe), encoding="utf-8")
+    (stage / "bentofile.yaml").write_text(to_yaml(bentofile), encoding="utf-8")
     command = [sys.executable, "-m", "bentoml", "build", "--version", version, str(stage)]
     run(command, cwd=scratch, env=_environment(scratch))
     bento = scratch / "bentoml" / "bentos" / name / version
     bento.chmod(0o755)
-    _forget_time(bento / "bento.yaml")
+    _remove_build_time(bento / "bento.yaml")
     container = CONTAINERFILE.format(tag=tag, name=name, version=version, sha256=sha256, python=PYTHON)
     (bento / "Containerfile").write_text(container, encoding="utf-8")
     return bento
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """Return what keeps BentoML to itself: its store in the scratch folder, no telemetry, no code but the bento's."""
+    """Return environment variables that isolate BentoML: its store in scratch, no usage reporting, no other code."""
     return {
         "BENTOML_HOME": str(scratch / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
@@ -251,8 +255,8 @@ def _environment(scratch: Path) -> dict[str, str]:
     }
 
 
-def _forget_time(path: Path) -> None:
-    """Give every bento of one model the same bytes."""
+def _remove_build_time(path: Path) -> None:
+    """Replace the creation time by a fixed one, so that bentos of the same model have the same bytes."""
     text = path.read_text(encoding="utf-8")
     path.write_text(
         re.sub("(?m)^creation_time: .*$", "creation_time: '1980-01-01T00:00:00+00:00'", text), encoding="utf-8"
@@ -260,7 +264,7 @@ def _forget_time(path: Path) -> None:
 
 
 def _pack(folder: Path, archive: Path) -> Path:
-    """Write a folder as one file that ``bentoml import`` reads; the same folder gives the same bytes."""
+    """Write a folder as an archive for ``bentoml import``; the same folder gives the same bytes."""
 
     def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.mtime = member.uid = member.gid = 0
@@ -275,7 +279,7 @@ def _pack(folder: Path, archive: Path) -> Path:
     return partial.replace(archive)
 
 
-def _put(folder: Path, target: Path) -> Path:
+def _replace_folder(folder: Path, target: Path) -> Path:
     target.parent.mkdir(exist_ok=True)
     if target.exists():
         shutil.rmtree(target)
@@ -283,29 +287,29 @@ def _put(folder: Path, target: Path) -> Path:
 
 
 def _build_image(project: Project, bento: Path, tag: str, base: str) -> tuple[str | None, str]:
-    """Return the reference of the image and how it was built, or None and why there is none."""
+    """Return the reference of the image and how it was built, or None and why no image was built."""
     if not base:
-        return None, "no image was built: none was asked for"
-    builder = next((name for name in BUILDERS if _works(name)), None)
+        return None, "no image was built: not requested"
+    builder = next((name for name in BUILDERS if _is_usable(name)), None)
     if builder is None:
-        return None, f"no image was built: none of {', '.join(BUILDERS)} works here"
+        return None, f"no image was built: none of {', '.join(BUILDERS)} is usable on this machine"
     registry = project.settings.package.registry
     reference = f"{registry}/{tag}" if registry else tag
-    # the OCI format has no health check
-    form = [] if builder == "docker" else ["--format", "docker"]
-    arguments = ["--file", "Containerfile", "--build-arg", f"BASE={base}", "--tag", reference, *form]
+    # podman and buildah default to the OCI format, which has no health check.
+    format_option = [] if builder == "docker" else ["--format", "docker"]
+    arguments = ["--file", "Containerfile", "--build-arg", f"BASE={base}", "--tag", reference, *format_option]
     run([builder, "build", *arguments, "."], cwd=bento)
     return reference, f"built with {builder} on {base}"
 
 
-def _works(builder: str) -> bool:
-    """Tell a builder that can build from a client whose daemon is not running."""
+def _is_usable(builder: str) -> bool:
+    """Return whether a builder is installed and, if it needs a daemon, whether the daemon is running."""
     try:
         return run([builder, "info"], check=False, timeout=30).returncode == 0
     except NotFoundError:
         return False
 
 
-def _reasons(tag: str, answered: Replay, note: str) -> tuple[str, ...]:
-    alike = f"{tag} answers {answered.rows} golden rows like the model and refuses {answered.refused} malformed ones"
-    return alike, note
+def _reasons(tag: str, smoke_result: Replay, note: str) -> tuple[str, ...]:
+    summary = f"the service of {tag} reproduces {smoke_result.rows} golden rows and rejects {smoke_result.refused} malformed ones"
+    return summary, note

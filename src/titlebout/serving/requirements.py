@@ -1,10 +1,10 @@
-"""The packages of a bento: the lock of their own, which leaves out what only the other steps need."""
+"""The locked packages of a bento: a lock of their own, without the packages of other steps."""
 
 from pathlib import Path
 
 from titlebout.core.errors import NotFoundError
 
-# A repository that has not run `make lock` since serving got a lock of its own still has the one for everything.
+# A repository whose `make lock` last ran before the serving lock existed has only the lock for all steps.
 LOCKS = ("requirements-serve.lock", "requirements.lock")
 
 
@@ -19,7 +19,7 @@ def serving_requirements(root: Path) -> str:
     Raises
     ------
     NotFoundError
-        If there is no lock.
+        If neither lock file exists.
     """
     lock = next((root / name for name in LOCKS if (root / name).is_file()), None)
     if lock is None:

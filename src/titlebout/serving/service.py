@@ -1,4 +1,4 @@
-"""The service inside a bento: typed rows in, predictions out, with types made from the model's manifest."""
+"""The BentoML service of a model: request and response types follow from the manifest of the model."""
 
 import json
 import logging
@@ -28,36 +28,36 @@ from starlette.types import ASGIApp
 from titlebout.core.arrays import FloatArray
 from titlebout.core.results import read_json
 from titlebout.models.artifact import Model, load_model
-from titlebout.serving.middleware import PREDICT, Guard, without_values
+from titlebout.serving.middleware import PREDICT, RequestGuardMiddleware, redact_exception
 
 
 @contextmanager
-def _old_ways() -> Iterator[None]:
-    """Ignore what bentoml 1.4 is warned of by pathspec (its ignore patterns) and by pydantic (its models)."""
+def _ignore_upstream_warnings() -> Iterator[None]:
+    """Ignore the deprecation warnings that bentoml 1.4 causes in pathspec (ignore patterns) and pydantic (models)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "GitWildMatchPattern", DeprecationWarning)
         warnings.filterwarnings("ignore", "The `__get_pydantic_core_schema__` method", DeprecationWarning)
         yield
 
 
-with _old_ways():
+with _ignore_upstream_warnings():
     from bentoml import Service, api, service
     from bentoml.exceptions import BentoMLException
 
 MAX_ROWS = 10_000
-MAX_COMPLAINTS = 1_000
-# Years that a 64-bit count of nanoseconds, which pandas uses, can hold in full.
+MAX_ERRORS = 1_000
+# Years that fit entirely into the 64-bit nanosecond timestamps of pandas.
 YEARS = range(1678, 2262)
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _iso_text(value: object) -> object:
-    """Refuse numbers, and text that pydantic would read as seconds since 1970.
+    """Reject numbers, and text that pydantic would parse as seconds since 1970.
 
     Raises
     ------
     PydanticCustomError
-        If it does not begin like an ISO 8601 date.
+        If the value does not start with an ISO 8601 date.
     """
     if not isinstance(value, str) or not ISO_DATE.match(value):
         raise PydanticCustomError("iso_8601", "Input should be a date and time in ISO 8601, as a string")
@@ -65,12 +65,12 @@ def _iso_text(value: object) -> object:
 
 
 def _as_utc(value: datetime) -> datetime:
-    """Read a time without zone as UTC.
+    """Convert a time to UTC; a time without a time zone is read as UTC.
 
     Raises
     ------
     PydanticCustomError
-        If the year is one that pandas cannot hold.
+        If pandas cannot represent the year.
     """
     if value.year not in YEARS:
         raise PydanticCustomError("year", f"Input should be of a year from {YEARS[0]} to {YEARS[-1]}")
@@ -95,21 +95,23 @@ class _Strict(BaseModel):
 class _Request(_Strict):
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
-        """Read a request; a row of a million unknown columns must not become a million complaints.
+        """Parse a request body; many errors, as from a row of a million unknown columns, become a single one.
 
         Raises
         ------
         ValidationError
-            If it does not have the form.
+            If the body does not match the schema.
         """
         try:
             return super().model_validate_json(json_data, **options)
         except ValidationError as error:
-            if error.error_count() <= MAX_COMPLAINTS:
+            if error.error_count() <= MAX_ERRORS:
                 raise
-        flood = PydanticCustomError("flood", f"More than {MAX_COMPLAINTS} values are wrong")
-        flooded = ValidationError.from_exception_data("Request", [{"type": flood, "loc": ("rows",), "input": None}])
-        raise flooded
+        error_type = PydanticCustomError("flood", f"More than {MAX_ERRORS} values are wrong")
+        summary_error = ValidationError.from_exception_data(
+            "Request", [{"type": error_type, "loc": ("rows",), "input": None}]
+        )
+        raise summary_error
 
 
 def request_type(columns: Sequence[Mapping[str, Any]]) -> type[BaseModel]:
@@ -123,94 +125,95 @@ def request_type(columns: Sequence[Mapping[str, Any]]) -> type[BaseModel]:
     Returns
     -------
     type
-        With one field ``rows``: 1 to `MAX_ROWS` rows; no other field, and no other column, is allowed.
+        Has one field ``rows`` with 1 to `MAX_ROWS` rows; unknown fields and columns are errors.
     """
     fields: dict[str, Any] = {}
     for position, column in enumerate(columns):
-        kind, name = TYPES[column["kind"]], column["name"]
-        # a column may be called like anything, also like a method of pydantic's, so its name is only an alias
+        field_type, name = TYPES[column["kind"]], column["name"]
+        # The column name is an alias, because it may equal a method name of pydantic, such as "copy".
         fields[f"column_{position}"] = (
-            (kind | None, Field(None, alias=name)) if column["nullable"] else (kind, Field(alias=name))
+            (field_type | None, Field(None, alias=name)) if column["nullable"] else (field_type, Field(alias=name))
         )
     row: Any = create_model("Row", __base__=_Strict, **fields)
-    # the first wrong row is enough to tell: 10,000 of them would be a megabyte of complaints
+    # Validation stops at the first invalid row: the errors of 10,000 rows would be a response of a megabyte.
     rows = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS), FailFast()]
     return create_model("Request", __base__=_Request, rows=(rows, Field()))
 
 
-def answer_type(classes: Sequence[object]) -> type[BaseModel]:
-    """Return the type of an answer: per row a label and the probability of each class, or, without classes, a value."""
+def response_type(classes: Sequence[object]) -> type[BaseModel]:
+    """Return the type of a response: per row a label and the probability of each class, or a value for regression."""
     fields: dict[str, Any] = {"value": Finite}
     if classes:
-        # of the labels' own types, because BentoML's schema tells only the first of a choice of types
+        # A union of the types that occur only, because BentoML's schema shows just the first type of a union.
         label: Any = Union[tuple(dict.fromkeys(map(type, classes)))]  # noqa: UP007
         fields = {"label": label, "probabilities": dict[str, Finite]}
     prediction: Any = create_model("Prediction", __base__=_Strict, **fields)
     return create_model("Answer", __base__=_Strict, predictions=list[prediction], model=str)
 
 
-class GuardedService(Service[Any]):  # type: ignore[misc] # bentoml is not followed by mypy
-    """A BentoML service that nothing reaches without passing the guard."""
+class ProtectedService(Service[Any]):  # type: ignore[misc] # bentoml is not followed by mypy
+    """A BentoML service behind :class:`RequestGuardMiddleware`."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Return the application that the server runs."""
-        return Guard(super().to_asgi(is_main))
+        return RequestGuardMiddleware(super().to_asgi(is_main))
 
 
-@_old_ways()
-def make_service(folder: Path, name: str, package: str) -> GuardedService:
-    """Return the service of a model folder; the weights are loaded when it starts, not before.
+@_ignore_upstream_warnings()
+def make_service(folder: Path, name: str, package: str) -> ProtectedService:
+    """Return the service of a model folder; the weights are loaded when the service starts.
 
     Parameters
     ----------
     folder : Path
         Model folder, see :mod:`titlebout.models.artifact`.
     name : str
+        Name of the service.
     package : str
         Import name of the team's code, whose types may be part of the model.
     """
     manifest = read_json(folder / "manifest.json")
-    request, answer = request_type(manifest["columns"]), answer_type(manifest["classes"])
+    request, response = request_type(manifest["columns"]), response_type(manifest["classes"])
     envs = [{"name": "OMP_NUM_THREADS", "value": "1"}, {"name": "OPENBLAS_NUM_THREADS", "value": "1"}]
 
-    @service(name=name, envs=envs, service_class=GuardedService, logging={"access": {"enabled": False}})
+    @service(name=name, envs=envs, service_class=ProtectedService, logging={"access": {"enabled": False}})
     class Predictor:
         def __init__(self) -> None:
             self.model = load_model(folder, package)
-            # bentoml logs every refused request with the values that were sent
-            logging.getLogger("bentoml._internal.server.http_app").addFilter(without_values)
-            # and its servers show nothing below a warning that is not its own
+            # bentoml logs every rejected request with the values of the client
+            logging.getLogger("bentoml._internal.server.http_app").addFilter(redact_exception)
+            # bentoml's servers hide records of other loggers below WARNING
             logging.getLogger("titlebout.serving.middleware").setLevel(logging.INFO)
 
-        @api(route=PREDICT, input_spec=request, output_spec=answer)  # type: ignore[untyped-decorator]
+        @api(route=PREDICT, input_spec=request, output_spec=response)  # type: ignore[untyped-decorator]
         def predict(self, rows: list[BaseModel]) -> BaseModel:
             """Predict one label or value per row."""
-            return predict(self.model, rows, answer)
+            return predict(self.model, rows, response)
 
     return Predictor  # type: ignore[return-value]
 
 
-def predict(model: Model, rows: Sequence[BaseModel], answer: type[BaseModel]) -> BaseModel:
-    """Answer rows of the type that :func:`request_type` made.
+def predict(model: Model, rows: Sequence[BaseModel], response: type[BaseModel]) -> BaseModel:
+    """Predict rows of the type returned by :func:`request_type`.
 
     Raises
     ------
     BentoMLException
-        Status 422, if the estimator refuses them (a category it was told not to accept) or gives no finite number.
+        Status 422, if the estimator rejects a row (for example an unknown category) or a prediction is not finite.
     """
     columns = {name: [getattr(row, f"column_{i}") for row in rows] for i, name in enumerate(model.kinds)}
     try:
         predictions = _predictions(model, model.predict(pd.DataFrame(columns, dtype=object)))
-        return answer.model_validate({"predictions": predictions, "model": model.manifest["sha256"]})
+        return response.model_validate({"predictions": predictions, "model": model.manifest["sha256"]})
     except ValueError as error:
         raise BentoMLException("", error_code=HTTPStatus.UNPROCESSABLE_ENTITY) from error
 
 
-def _predictions(model: Model, answers: FloatArray) -> list[dict[str, Any]]:
+def _predictions(model: Model, predictions: FloatArray) -> list[dict[str, Any]]:
     if not model.classes:
-        return [{"value": value} for value in answers.tolist()]
+        return [{"value": value} for value in predictions.tolist()]
     names = [label if isinstance(label, str) else json.dumps(label) for label in model.classes]
     return [
         {"label": model.classes[int(row.argmax())], "probabilities": dict(zip(names, row.tolist(), strict=True))}
-        for row in answers
+        for row in predictions
     ]

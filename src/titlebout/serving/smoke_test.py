@@ -1,4 +1,4 @@
-"""Serve a bento on this machine, ask it what the model was asked when it was trained, and expect the same answers."""
+"""Smoke test of a bento: serve it on this machine and compare its predictions of the golden rows with the stored ones."""
 
 import logging
 import socket
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 SINGLE_ROWS = 16
 RELATIVE_TOLERANCE = 1e-6
-# A probability of 1e-300 need not be met to six digits.
+# Tiny probabilities, such as 1e-300, need not agree to six digits.
 ABSOLUTE_TOLERANCE = 1e-12
 
 READY_SECONDS = 90.0
-# BentoML ends its worker itself, and gives one that hangs 30 seconds.
+# On termination, BentoML waits up to 30 seconds for its worker.
 STOP_SECONDS = 40.0
 FAILED = "Application startup failed"
 PORT_TAKEN, PORTS_TRIED = "Address already in use", 3
@@ -39,16 +39,16 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Replay:
-    """What a service answered.
+    """Result of a smoke test.
 
     Attributes
     ----------
     rows : int
-        Golden rows, all of them asked at once and `SINGLE_ROWS` of them again one by one.
+        Number of golden rows, sent in one batch, and up to `SINGLE_ROWS` of them again one by one.
     max_difference : float
-        Largest absolute difference of a probability or value from the model's own answer.
+        Largest absolute difference of a probability or value from the stored prediction.
     refused : int
-        Malformed requests, each of which it answered with a 4xx.
+        Number of malformed requests, each of which was answered with a 4xx status.
     """
 
     rows: int
@@ -58,133 +58,142 @@ class Replay:
 
 @contextmanager
 def serve(bento: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
-    """Serve a bento on a free port of this machine, and end the server and its worker on the way out.
+    """Serve a bento on a free port of this machine, and stop the server and its worker on exit.
 
-    A port that was free a second ago may be another program's by the time the server asks for it; then another is taken.
+    Another program can take the free port before the server binds it; then the next free port is tried.
 
     Parameters
     ----------
     bento : Path
+        Folder of the bento.
     env : mapping of str to str
-        Variables for the server.
+        Environment variables for the server.
 
     Yields
     ------
     httpx.Client
-        Knows the service's address, which answers by now.
+        Its base URL is that of the service, which is ready.
 
     Raises
     ------
     UnsafeError
-        If it does not become ready.
+        If the service does not become ready.
     """
     for _ in range(PORTS_TRIED):
-        with _served(bento, env, _free_port()) as (client, said):
+        with _start_server(bento, env, _free_port()) as (client, log):
             if _is_ready(client):
                 yield client
                 return
-            gist = _gist(said)
-        if PORT_TAKEN not in gist:
+            summary = _summarize(log)
+        if PORT_TAKEN not in summary:
             break
     raise UnsafeError(
         "the packaged service does not become ready",
-        why=gist or "it said nothing",
-        fix="correct what these lines of its log name; on a very slow machine, run it again",
+        why=summary or "its log is empty",
+        fix="correct the errors in these log lines; on a very slow machine, run the command again",
     )
 
 
 @contextmanager
-def _served(bento: Path, env: Mapping[str, str], port: int) -> Iterator[tuple[httpx.Client, list[str]]]:
-    """Start a server and wait until it is ready or has failed; hand over a client and the lines of its log."""
-    said: list[str] = []
+def _start_server(bento: Path, env: Mapping[str, str], port: int) -> Iterator[tuple[httpx.Client, list[str]]]:
+    """Start a server and wait until it is ready or has failed; yield a client and the lines of its log."""
+    log: list[str] = []
     command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
     with (
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60.0, trust_env=False) as client,
         start(command, cwd=bento, env=env) as server,
     ):
-        readers = [threading.Thread(target=said.extend, args=(s,), daemon=True) for s in (server.stdout, server.stderr)]
-        for reader in readers:
+        log_readers = [
+            threading.Thread(target=log.extend, args=(stream,), daemon=True)
+            for stream in (server.stdout, server.stderr)
+        ]
+        for reader in log_readers:
             reader.start()
         try:
-            # BentoML would start a worker that fails again and again
-            _until(lambda: _is_ready(client) or _has_failed(said) or server.poll() is not None, READY_SECONDS)
-            yield client, said
+            # A failure is detected in the log, because BentoML restarts a failing worker forever.
+            _wait_until(lambda: _is_ready(client) or _has_failed(log) or server.poll() is not None, READY_SECONDS)
+            yield client, log
         finally:
             client.close()
             server.terminate()
-            _until(lambda: server.poll() is not None, STOP_SECONDS)
-            for reader in readers:
+            _wait_until(lambda: server.poll() is not None, STOP_SECONDS)
+            for reader in log_readers:
                 reader.join(STOP_SECONDS)
 
 
 def replay(client: httpx.Client, model: Model) -> Replay:
-    """Ask a service for the golden rows of a model, and for rows it must refuse.
+    """Send the golden rows of a model and malformed rows to a service, and check the responses.
 
     Parameters
     ----------
     client : httpx.Client
-        Knows the service's address.
+        Its base URL is that of the service.
     model : Model
+        The model that the service must serve.
 
     Raises
     ------
     UnsafeError
-        If it serves another model, answers otherwise than the model did, or takes a malformed row.
+        If the service has another model, returns other predictions, or accepts a malformed row.
     """
     golden = read_json(model.folder / "golden.json")
     rows, expected = golden["rows"], np.asarray(golden["answers"], dtype=np.float64)
-    picked = range(0, len(rows), -(-len(rows) // SINGLE_ROWS))
-    batch = _ask(client, rows, model)
-    singles = np.concatenate([_ask(client, [rows[i]], model) for i in picked])
-    difference = max(_compare(batch, expected), _compare(singles, expected[list(picked)]))
+    single_rows = range(0, len(rows), -(-len(rows) // SINGLE_ROWS))
+    batch_predictions = _predict(client, rows, model)
+    single_predictions = np.concatenate([_predict(client, [rows[i]], model) for i in single_rows])
+    difference = max(_compare(batch_predictions, expected), _compare(single_predictions, expected[list(single_rows)]))
     malformed = _malformed(rows[0], model.manifest["columns"])
-    for what, row in malformed.items():
-        _expect_refusal(client, what, row)
+    for problem, row in malformed.items():
+        _expect_refusal(client, problem, row)
     logger.info("%d golden rows, largest difference %g", len(rows), difference)
     return Replay(len(rows), difference, len(malformed))
 
 
-def _ask(client: httpx.Client, rows: Sequence[Row], model: Model) -> npt.NDArray[np.float64]:
+def _predict(client: httpx.Client, rows: Sequence[Row], model: Model) -> npt.NDArray[np.float64]:
     """Return probabilities of shape (n_rows, n_classes), or values of shape (n_rows,).
 
     Raises
     ------
     UnsafeError
-        If there is no answer, or it is another model's.
+        If the request fails, or the response is from another model.
     """
-    reply = client.post("/predict", json={"rows": list(rows)})
-    if reply.status_code != httpx.codes.OK:
+    response = client.post("/predict", json={"rows": list(rows)})
+    if response.status_code != httpx.codes.OK:
         raise UnsafeError(
-            **_unlike("it refuses rows that the model was trained on", f"HTTP {reply.status_code}: {reply.text[:500]}")
+            **_failure(
+                "it rejects rows that the model was trained on", f"HTTP {response.status_code}: {response.text[:500]}"
+            )
         )
-    document = reply.json()
+    document = response.json()
     if document["model"] != model.manifest["sha256"]:
-        raise UnsafeError(**_unlike("it serves another model", f"its SHA-256 is {document['model']}"))
+        raise UnsafeError(**_failure("it serves another model", f"its SHA-256 is {document['model']}"))
     return np.array(
         [list(p["probabilities"].values()) if "label" in p else p["value"] for p in document["predictions"]]
     )
 
 
-def _compare(answers: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> float:
+def _compare(predictions: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> float:
     """Return the largest absolute difference.
 
     Raises
     ------
     UnsafeError
-        If one is beyond the tolerance.
+        If a difference exceeds the tolerance, or the shapes differ.
     """
-    if answers.shape != expected.shape:
+    if predictions.shape != expected.shape:
         raise UnsafeError(
-            **_unlike("it gives another number of answers", f"shape {answers.shape} instead of {expected.shape}")
+            **_failure(
+                "it returns another number of predictions", f"shape {predictions.shape} instead of {expected.shape}"
+            )
         )
-    difference = float(np.abs(answers - expected).max())
-    if not np.allclose(answers, expected, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE):
-        raise UnsafeError(**_unlike("its answers to the golden rows differ", f"by up to {difference:.3g}"))
+    difference = float(np.abs(predictions - expected).max())
+    if not np.allclose(predictions, expected, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE):
+        raise UnsafeError(**_failure("its predictions of the golden rows differ", f"by up to {difference:.3g}"))
     return difference
 
 
 def _malformed(row: Row, columns: Sequence[Mapping[str, Any]]) -> dict[str, Row]:
-    """Return rows that no service of this model may take."""
+    """Return rows that every service of this model must reject, by their description."""
     names = [column["name"] for column in columns]
     rows: dict[str, Row] = {
         f"with a list as {names[0]!r}": {**row, names[0]: []},
@@ -196,28 +205,28 @@ def _malformed(row: Row, columns: Sequence[Mapping[str, Any]]) -> dict[str, Row]
     return rows
 
 
-def _expect_refusal(client: httpx.Client, what: str, row: Row) -> None:
+def _expect_refusal(client: httpx.Client, problem: str, row: Row) -> None:
     """Send a malformed row.
 
     Raises
     ------
     UnsafeError
-        If the service does not call it the client's fault.
+        If the service does not respond with a 4xx status.
     """
-    reply = client.post("/predict", json={"rows": [row]})
-    if not reply.is_client_error:
-        raise UnsafeError(**_unlike(f"it does not refuse a row {what}", f"it answered HTTP {reply.status_code}"))
+    response = client.post("/predict", json={"rows": [row]})
+    if not response.is_client_error:
+        raise UnsafeError(**_failure(f"it accepts a row {problem}", f"it responded with HTTP {response.status_code}"))
 
 
-def _unlike(what: str, why: str) -> dict[str, str]:
+def _failure(problem: str, why: str) -> dict[str, str]:
     return {
-        "what": f"the service does not answer like the model: {what}",
+        "what": f"the smoke test of the service failed: {problem}",
         "why": why,
         "fix": "train the model again with the packages of requirements.lock, then package it again",
     }
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> None:
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -230,15 +239,15 @@ def _is_ready(client: httpx.Client) -> bool:
         return False
 
 
-def _has_failed(said: list[str]) -> bool:
-    log = "".join(said)
-    return FAILED in log or PORT_TAKEN in log
+def _has_failed(log: list[str]) -> bool:
+    text = "".join(log)
+    return FAILED in text or PORT_TAKEN in text
 
 
-def _gist(said: list[str]) -> str:
-    """Return the last lines of a log without what tracebacks indent, each once: BentoML logs one failure many times."""
-    told = dict.fromkeys(line for line in said if line.strip() and not line.startswith(" "))
-    return "".join(list(told)[-SHOWN_LINES:])
+def _summarize(log: list[str]) -> str:
+    """Return the last distinct lines of a log without indented traceback lines; BentoML logs a failure many times."""
+    unique_lines = dict.fromkeys(line for line in log if line.strip() and not line.startswith(" "))
+    return "".join(list(unique_lines)[-SHOWN_LINES:])
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""Suites as files: what is refused on reading, what is scaffolded, and one dtype per kind of column."""
+"""Expectation suites: validation on reading, scaffolding from data, and canonical dtypes."""
 
 import json
 from decimal import Decimal
@@ -17,46 +17,46 @@ from titlebout.settings.params import DataParams
 ROLES = DataParams(task="classification", target="late", time="when")
 
 
-def written(folder: Path, *expectations: dict[str, Any], **more: Any) -> Path:
+def write_suite(folder: Path, *expectations: dict[str, Any], **fields: Any) -> Path:
     path = folder / "suite.json"
-    path.write_text(json.dumps({"name": "s", "expectations": expectations, **more}), encoding="utf-8")
+    path.write_text(json.dumps({"name": "s", "expectations": expectations, **fields}), encoding="utf-8")
     return path
 
 
-def about(kind: str, **kwargs: Any) -> dict[str, Any]:
+def column_expectation(kind: str, **kwargs: Any) -> dict[str, Any]:
     return {"type": f"expect_column_values_to_{kind}", "kwargs": {"column": "x", **kwargs}}
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "a misspelt field": (about("not_be_null") | {"severty": "warning"}, "severty"),
-    "a severity that does not exist": (about("not_be_null") | {"severity": "fatal"}, "severity"),
+    "a misspelled field": (column_expectation("not_be_null") | {"severty": "warning"}, "severty"),
+    "a severity that does not exist": (column_expectation("not_be_null") | {"severity": "fatal"}, "severity"),
     "no arguments": ({"type": "expect_column_values_to_not_be_null"}, "kwargs"),
-    "bounds the wrong way round": (about("be_between", min_value=2, max_value=1), "min_value 2 is greater"),
-    "an empty set": (about("be_in_set", value_set=[]), "value_set is empty"),
-    "an empty name": (about("not_be_null", column=""), "column is empty"),
-    "a share of nothing": (about("not_be_null", mostly=0), "always passes"),
+    "swapped bounds": (column_expectation("be_between", min_value=2, max_value=1), "min_value 2 is greater"),
+    "an empty set": (column_expectation("be_in_set", value_set=[]), "value_set is empty"),
+    "an empty name": (column_expectation("not_be_null", column=""), "column is empty"),
+    "a share of 0": (column_expectation("not_be_null", mostly=0), "always passes"),
     "a database": ({"type": "unexpected_rows_expectation", "kwargs": {"unexpected_rows_query": "x"}}, "database"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_an_expectation_that_says_nothing_is_refused_by_file_and_index(tmp_path: Path, case: str) -> None:
-    bad, why = REFUSED[case]
-    path = written(tmp_path, about("not_be_null"), bad)
+def test_a_useless_expectation_is_refused_with_file_and_index(tmp_path: Path, case: str) -> None:
+    invalid, message = REFUSED[case]
+    path = write_suite(tmp_path, column_expectation("not_be_null"), invalid)
     with pytest.raises(ConfigError) as caught:
         load_suite(path)
-    assert why in f"{caught.value.what} {caught.value.where}"
+    assert message in f"{caught.value.what} {caught.value.where}"
     assert str(path) in str(caught.value.where)
     assert "expectations.1" in str(caught.value.where)
 
 
-@pytest.mark.parametrize("more", [{"expectation": []}, {"expectations": []}, {"name": 3}, {"expectations": "all"}])
-def test_a_suite_that_is_none_is_refused(tmp_path: Path, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{"expectation": []}, {"expectations": []}, {"name": 3}, {"expectations": "all"}])
+def test_an_invalid_suite_is_refused(tmp_path: Path, fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"suite\.json is not valid"):
-        load_suite(written(tmp_path, about("not_be_null"), **more))
+        load_suite(write_suite(tmp_path, column_expectation("not_be_null"), **fields))
 
 
-def test_a_suite_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_suite_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         load_suite(tmp_path / "suite.json")
     (tmp_path / "suite.json").write_text("{", encoding="utf-8")
@@ -64,13 +64,19 @@ def test_a_suite_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_suite(tmp_path / "suite.json")
 
 
-def test_fields_that_great_expectations_writes_are_read(tmp_path: Path) -> None:
-    item = about("not_be_null") | {"id": "1", "meta": {"a": 1}, "notes": "n", "description": "d", "severity": "info"}
-    (read,) = load_suite(written(tmp_path, item, id="2", meta={}, notes=None))
+def test_fields_written_by_great_expectations_are_accepted(tmp_path: Path) -> None:
+    item = column_expectation("not_be_null") | {
+        "id": "1",
+        "meta": {"a": 1},
+        "notes": "n",
+        "description": "d",
+        "severity": "info",
+    }
+    (read,) = load_suite(write_suite(tmp_path, item, id="2", meta={}, notes=None))
     assert (read.columns, read.severity) == (("x",), "info")
 
 
-def test_a_column_can_be_taken_out_of_a_suite() -> None:
+def test_a_column_can_be_removed_from_an_expectation() -> None:
     columns = Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": ["x", "y"]})
     both = Expectation(type="expect_compound_columns_to_be_unique", kwargs={"column_list": ["x", "y"]})
     kept = columns.without("y")
@@ -105,7 +111,7 @@ DTYPES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", DTYPES)
-def test_every_kind_has_one_dtype(case: str) -> None:
+def test_every_kind_has_one_canonical_dtype(case: str) -> None:
     values, dtype = DTYPES[case]
     frame = canonical(pd.DataFrame({"x": pd.Series(values)}))
     assert str(frame["x"].dtype) == dtype
@@ -120,7 +126,7 @@ def test_times_are_compared_in_utc() -> None:
     assert canonical_kwargs({"min_value": "later", "max_value": 3}) == {"min_value": "later", "max_value": 3}
 
 
-def test_type_names_are_translated_like_columns() -> None:
+def test_type_names_are_converted_like_columns() -> None:
     names = ["int8", "Int64", "float32", "bool", "boolean", "string", "str", "object", "datetime64[ms, UTC]", "Decimal"]
     assert canonical_kwargs({"type_list": names})["type_list"] == [
         "int64", "float64", "bool", "str", "object", "datetime64[ns]", "Decimal",
@@ -145,7 +151,7 @@ def flights(rows: int = 600, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def rules(suite: dict[str, Any], column: str) -> dict[str, dict[str, Any]]:
+def expectations_of(suite: dict[str, Any], column: str) -> dict[str, dict[str, Any]]:
     return {
         f"{item['type'].removeprefix('expect_column_')} {item['severity']}": item["kwargs"]
         for item in suite["expectations"]
@@ -153,33 +159,33 @@ def rules(suite: dict[str, Any], column: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_a_scaffold_says_what_belongs_to_each_kind(tmp_path: Path) -> None:
+def test_a_scaffolded_suite_fits_each_column_kind(tmp_path: Path) -> None:
     frame = flights()
     suite = scaffold_suite(frame, ROLES, "flights")
-    assert len(load_suite(written(tmp_path, **suite))) == len(suite["expectations"])
+    assert len(load_suite(write_suite(tmp_path, **suite))) == len(suite["expectations"])
     assert suite["expectations"][1]["kwargs"] == {"column_set": list(frame.columns), "exact_match": True}
-    assert rules(suite, "carrier")["values_to_be_in_set critical"]["value_set"] == ["AA", "BB"]
-    assert len(rules(suite, "gate")["values_to_be_in_set warning"]["value_set"]) == 30
-    assert list(rules(suite, "code")) == [
+    assert expectations_of(suite, "carrier")["values_to_be_in_set critical"]["value_set"] == ["AA", "BB"]
+    assert len(expectations_of(suite, "gate")["values_to_be_in_set warning"]["value_set"]) == 30
+    assert list(expectations_of(suite, "code")) == [
         "values_to_be_in_type_list critical", "values_to_not_be_null critical", "values_to_not_be_null warning",
     ]  # fmt: skip
-    assert rules(suite, "late")["values_to_be_in_set critical"]["value_set"] == [0, 1]
-    assert rules(suite, "empty") == {}
-    assert "mean_to_be_between warning" not in rules(suite, "constant")
-    assert "values_to_be_in_type_list critical" not in rules(suite, "cell")
+    assert expectations_of(suite, "late")["values_to_be_in_set critical"]["value_set"] == [0, 1]
+    assert expectations_of(suite, "empty") == {}
+    assert "mean_to_be_between warning" not in expectations_of(suite, "constant")
+    assert "values_to_be_in_type_list critical" not in expectations_of(suite, "cell")
 
 
-def test_a_scaffold_gives_times_no_range() -> None:
-    when = rules(scaffold_suite(flights(), ROLES, "flights"), "when")
+def test_a_scaffolded_suite_has_no_range_for_times() -> None:
+    when = expectations_of(scaffold_suite(flights(), ROLES, "flights"), "when")
     assert when == {
         "values_to_be_in_type_list critical": {"column": "when", "type_list": ["datetime64[ns]", "str", "object"]},
         "values_to_not_be_null critical": {"column": "when"},
     }
 
 
-def test_a_scaffold_leaves_room_for_the_next_batch() -> None:
+def test_a_scaffolded_suite_accepts_the_next_batch() -> None:
     frame = flights()
-    temp = rules(scaffold_suite(frame, ROLES, "flights"), "temp")
+    temp = expectations_of(scaffold_suite(frame, ROLES, "flights"), "temp")
     share = frame["temp"].isna().mean()
     low, high = frame["temp"].quantile([0.001, 0.999])
     mean, half = frame["temp"].mean(), frame["temp"].std() / 2

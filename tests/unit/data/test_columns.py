@@ -1,4 +1,4 @@
-"""Tables: read strictly, and a row is the same row whatever file and dtypes it came in."""
+"""Reading tables, column kinds, and row hashes that do not depend on file format or dtypes."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -23,10 +23,10 @@ from titlebout.data.columns import (
 from titlebout.data.tables import find_tables, read_table, read_tables
 
 TIMES = pd.to_datetime(["2024-03-01T00:00:00Z", "2024-03-01T02:30:00Z", "2024-03-31T23:59:59.5Z"], format="ISO8601")
-# Words that no reader takes for a number, a truth or a gap: of those, a CSV cannot say that they are text.
-WORDS = st.text(st.characters(categories=["L", "P", "S", "Zs"]), max_size=8).map(lambda text: f"w{text}")
+# Text that no reader takes for a number, a boolean or a missing value, which a CSV file cannot mark as text.
+TEXTS = st.text(st.characters(categories=["L", "P", "S", "Zs"]), max_size=8).map(lambda text: f"w{text}")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-WHOLE = st.integers(-(2**53), 2**53)
+INTEGERS = st.integers(-(2**53), 2**53)
 MOMENTS = st.datetimes(pd.Timestamp("1990"), pd.Timestamp("2100")).map(pd.Timestamp)
 
 
@@ -51,8 +51,8 @@ def mixed_frames(*, missing: bool = True) -> st.SearchStrategy[pd.DataFrame]:
         lambda rows: st.builds(
             frame,
             column(NUMBERS, rows),
-            column(WHOLE, rows),
-            column(WORDS, rows),
+            column(INTEGERS, rows),
+            column(TEXTS, rows),
             column(MOMENTS, rows),
             column(st.booleans(), rows),
         )
@@ -86,7 +86,7 @@ def table(tmp_path: Path, name: str, content: str | bytes) -> Path:
 
 
 @pytest.mark.parametrize("write", [write_csv, write_parquet, write_jsonl])
-def test_every_kind_of_file_gives_the_same_table(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_every_file_format_gives_the_same_table(write: Callable[..., Path], tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
             "moment": TIMES,
@@ -103,33 +103,33 @@ def test_every_kind_of_file_gives_the_same_table(write: Callable[..., Path], tmp
     pd.testing.assert_frame_equal(conform(found, kinds), conform(frame, kinds))
 
 
-def test_times_of_any_zone_are_read_as_utc(tmp_path: Path) -> None:
+def test_times_in_any_time_zone_are_read_as_utc(tmp_path: Path) -> None:
     found = read_table(table(tmp_path, "a.csv", "t\n2024-03-01T02:00:00+02:00\n2024-03-01\n\n"))
 
     assert found["t"].tolist() == [pd.Timestamp("2024-03-01", tz="UTC")] * 2
 
 
-@pytest.mark.parametrize("words", ["2024-03-45", "in 2024-03-01", "01/02/2024", "2024-03-01x"])
-def test_what_only_looks_like_a_time_stays_text(words: str, tmp_path: Path) -> None:
-    assert read_table(table(tmp_path, "a.csv", f"t,x\n2024-03-01,1\n{words},1\n"))["t"].tolist() == [
+@pytest.mark.parametrize("text", ["2024-03-45", "in 2024-03-01", "01/02/2024", "2024-03-01x"])
+def test_text_that_only_resembles_a_time_stays_text(text: str, tmp_path: Path) -> None:
+    assert read_table(table(tmp_path, "a.csv", f"t,x\n2024-03-01,1\n{text},1\n"))["t"].tolist() == [
         "2024-03-01",
-        words,
+        text,
     ]
 
 
-def test_texts_of_json_stay_texts(tmp_path: Path) -> None:
+def test_json_strings_stay_text(tmp_path: Path) -> None:
     found = read_table(table(tmp_path, "a.jsonl", '{"zip": "00501"}\n\n{"zip": "10001"}\n'))
 
     assert found["zip"].tolist() == ["00501", "10001"]
 
 
-def test_a_line_separator_inside_a_text_of_json_ends_no_line(tmp_path: Path) -> None:
+def test_a_unicode_line_separator_does_not_end_a_json_line(tmp_path: Path) -> None:
     found = read_table(table(tmp_path, "a.jsonl", '{"word": "one\u2028two"}\n'))
 
     assert found["word"].tolist() == ["one\u2028two"]
 
 
-def test_an_index_that_had_a_name_is_a_column(tmp_path: Path) -> None:
+def test_a_named_index_becomes_a_column(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pd.DataFrame({"x": [1, 2]}, index=pd.Index(["a", "b"], name="key")).to_parquet(path)
 
@@ -137,19 +137,19 @@ def test_an_index_that_had_a_name_is_a_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_lines_may_end_as_on_any_system(end: str, tmp_path: Path) -> None:
+def test_all_line_endings_are_accepted(end: str, tmp_path: Path) -> None:
     content = end.join(["a,b", '1,"x\ny"', "2,z", ""])
 
     assert read_table(table(tmp_path, "a.csv", content))["b"].tolist() == ["x\ny", "z"]
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.csv", b"a,b\n1,2\n"), ("a.jsonl", b'{"a": 1, "b": 2}\n')])
-def test_a_byte_order_mark_is_no_part_of_a_name(name: str, content: bytes, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_column_name(name: str, content: bytes, tmp_path: Path) -> None:
     assert list(read_table(table(tmp_path, name, b"\xef\xbb\xbf" + content)).columns) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "what"),
+    ("name", "content", "message"),
     [
         ("a.csv", "", "the file is empty"),
         ("a.parquet", "", "the file is empty"),
@@ -161,26 +161,28 @@ def test_a_byte_order_mark_is_no_part_of_a_name(name: str, content: bytes, tmp_p
         ("a.jsonl", b'{"a": "\xe9"}', "not UTF-8"),
         ("a.csv", "a,b\n1,2,3\n", "line 2 has 3 fields, the header has 2"),
         ("a.csv", "a,b\n1,2\n3\n", "line 3 has 1 fields, the header has 2"),
-        ("a.csv", 'a,b\n1,"2\n3,4\n', "not a readable CSV"),
-        ("a.csv", 'a\n"1', "not a readable CSV"),
-        ("a.csv", 'a,b\n1,"2"3\n', "not a readable CSV"),
-        ("a.csv", f"a,b\n1,{'x' * 1_000_000}\n", "not a readable CSV"),
-        ("a.csv", "a,a\n1,2\n", "two columns are called 'a'"),
-        ("a.csv", "a, A \n1,2\n", "two columns are called 'A'"),
+        ("a.csv", 'a,b\n1,"2\n3,4\n', "not valid CSV"),
+        ("a.csv", 'a\n"1', "not valid CSV"),
+        ("a.csv", 'a,b\n1,"2"3\n', "not valid CSV"),
+        ("a.csv", f"a,b\n1,{'x' * 1_000_000}\n", "not valid CSV"),
+        ("a.csv", "a,a\n1,2\n", "two columns are named 'a'"),
+        ("a.csv", "a, A \n1,2\n", "two columns are named 'A'"),
         ("a.csv", "a,\n1,2\n", "column 2 has no name"),
-        ("a.jsonl", '{"a": 1, "A": 2}\n', "two columns are called 'A'"),
+        ("a.jsonl", '{"a": 1, "A": 2}\n', "two columns are named 'A'"),
         ("a.jsonl", '{"a": 1}\n{"a": \n', "not a JSON object"),
         ("a.jsonl", '{"a": 1}\n[2]\n', "not a JSON object"),
         ("a.jsonl", "[" * 100_000, "not a JSON object"),
-        ("a.parquet", "PAR1 but not really", "not a readable parquet"),
+        ("a.parquet", "PAR1 but not really", "not valid parquet"),
         ("a.xlsx", "x", "cannot read a .xlsx"),
-        ("a", "x", "cannot read a file without ending"),
+        ("a", "x", "cannot read a file without a suffix"),
     ],
 )
-def test_what_is_no_table_is_refused_with_its_place(name: str, content: str | bytes, what: str, tmp_path: Path) -> None:
+def test_a_malformed_file_is_refused_with_its_location(
+    name: str, content: str | bytes, message: str, tmp_path: Path
+) -> None:
     path = table(tmp_path, name, content)
 
-    with pytest.raises(DataError, match=what) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_table(path)
 
     assert caught.value.exit_code == 65
@@ -188,7 +190,7 @@ def test_what_is_no_table_is_refused_with_its_place(name: str, content: str | by
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.csv", "a,b\n1,2\n1\n"), ("a.jsonl", '{"a": 1}\n\n{"a"\n')])
-def test_a_broken_line_is_named_by_its_number(name: str, content: str, tmp_path: Path) -> None:
+def test_a_malformed_line_is_reported_by_its_number(name: str, content: str, tmp_path: Path) -> None:
     path = table(tmp_path, name, content)
 
     with pytest.raises(DataError) as caught:
@@ -198,7 +200,7 @@ def test_a_broken_line_is_named_by_its_number(name: str, content: str, tmp_path:
 
 
 @given(cut=st.integers(0, 200))
-def test_a_parquet_file_that_was_cut_is_refused(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_truncated_parquet_file_is_refused(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = write_parquet(pd.DataFrame({"a": range(100)}), tmp_path_factory.mktemp("cut"))
     path.write_bytes(path.read_bytes()[:-1][: cut * 10 or None])
 
@@ -211,7 +213,7 @@ def test_a_parquet_file_that_was_cut_is_refused(cut: int, tmp_path_factory: pyte
     separator=st.sampled_from([",", ";"]),
 )
 @example(rows=[["a"], ["\x85"], ["x"]], separator=",")
-def test_any_text_is_a_table_or_a_data_error(
+def test_any_text_gives_a_table_or_a_data_error(
     rows: list[list[str]], separator: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = table(tmp_path_factory.mktemp("any"), "a.csv", "\n".join(separator.join(row) for row in rows))
@@ -223,11 +225,11 @@ def test_any_text_is_a_table_or_a_data_error(
 
 
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"a\.csv is not there"):
+    with pytest.raises(NotFoundError, match=r"a\.csv does not exist"):
         read_table(tmp_path / "a.csv")
 
 
-def test_a_folder_gives_its_tables_in_the_order_of_their_names(tmp_path: Path) -> None:
+def test_tables_of_a_folder_are_sorted_by_name(tmp_path: Path) -> None:
     for name in ("b.csv", "a.CSV", "sub/c.jsonl", "notes.txt", ".hidden.csv", ".git/d.csv"):
         table(tmp_path, f"in [x]/{name}", "a\n1\n")
     (tmp_path / "in [x]" / "folder.csv").mkdir()
@@ -237,7 +239,7 @@ def test_a_folder_gives_its_tables_in_the_order_of_their_names(tmp_path: Path) -
     assert found == ["a.CSV", "b.csv", "sub/c.jsonl"]
 
 
-def test_a_glob_gives_what_it_matches(tmp_path: Path) -> None:
+def test_a_glob_gives_the_tables_it_matches(tmp_path: Path) -> None:
     for name in ("2024/a.csv", "2024/b.txt", "2025/c.csv"):
         table(tmp_path, f"in/{name}", "a\n1\n")
 
@@ -245,7 +247,7 @@ def test_a_glob_gives_what_it_matches(tmp_path: Path) -> None:
     assert [path.name for path in find_tables(Path("/nowhere"), f"{tmp_path}/in/**/*.csv")] == ["a.csv", "c.csv"]
 
 
-def test_tables_are_stacked_by_the_first_ones_columns(tmp_path: Path) -> None:
+def test_tables_are_concatenated_with_the_columns_of_the_first(tmp_path: Path) -> None:
     table(tmp_path, "data/1.csv", "a,b\n1,x\n")
     table(tmp_path, "data/2.jsonl", '{"b": null, "a": 2}\n')
 
@@ -263,11 +265,11 @@ def test_tables_with_other_columns_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2\.csv has other columns than 1\.csv") as caught:
         read_tables(tmp_path, "data")
 
-    assert caught.value.why == "only one of them has: b, c"
+    assert caught.value.why == "in only one of the files: b, c"
 
 
 @pytest.mark.parametrize("pattern", ["data", "data/*.csv", "nowhere"])
-def test_no_tables_are_not_found(pattern: str, tmp_path: Path) -> None:
+def test_a_folder_without_tables_is_not_found(pattern: str, tmp_path: Path) -> None:
     table(tmp_path, "data/README.md", "x")
 
     with pytest.raises(NotFoundError, match="no data in"):
@@ -298,11 +300,11 @@ def test_no_tables_are_not_found(pattern: str, tmp_path: Path) -> None:
         (pd.Series([], dtype=object), "text"),
     ],
 )
-def test_a_column_has_the_kind_of_what_it_holds(values: "pd.Series[Any]", kind: str) -> None:
+def test_the_kind_of_a_column_follows_from_its_values(values: "pd.Series[Any]", kind: str) -> None:
     assert column_kind(values) == kind
 
 
-def test_conforming_gives_every_kind_its_one_dtype() -> None:
+def test_conform_converts_each_kind_to_its_dtype() -> None:
     frame = pd.DataFrame(
         {
             "number": ["1.5", None],
@@ -345,7 +347,7 @@ def test_conforming_twice_changes_nothing() -> None:
         ([5], "datetime"),
     ],
 )
-def test_a_value_that_does_not_fit_its_kind_is_refused_by_column(values: list[Any], kind: str) -> None:
+def test_an_invalid_value_is_reported_with_its_column(values: list[Any], kind: str) -> None:
     with pytest.raises(DataError, match=f"column 'x' is not of kind {kind}") as caught:
         conform(pd.DataFrame({"x": values}), {"x": kind})
 
@@ -364,7 +366,7 @@ def test_missing_columns_are_named() -> None:
 
 @share(0.5)
 @given(frame=mixed_frames())
-def test_a_rows_hash_is_the_same_in_every_kind_of_file(
+def test_a_row_hash_does_not_depend_on_the_file_format(
     frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("formats")
@@ -377,17 +379,17 @@ def test_a_rows_hash_is_the_same_in_every_kind_of_file(
 
 @share(0.5)
 @given(frame=mixed_frames(), order=st.permutations(["number", "whole", "word", "moment", "flag"]))
-def test_a_rows_hash_does_not_depend_on_the_order_of_columns(frame: pd.DataFrame, order: list[str]) -> None:
+def test_a_row_hash_does_not_depend_on_column_order(frame: pd.DataFrame, order: list[str]) -> None:
     assert row_hashes(frame[order]).tolist() == row_hashes(frame).tolist()
 
 
 @share(0.5)
 @given(frame=mixed_frames(), seed=st.integers(0, 1000))
-def test_a_rows_hash_does_not_depend_on_the_other_rows(frame: pd.DataFrame, seed: int) -> None:
+def test_a_row_hash_does_not_depend_on_other_rows(frame: pd.DataFrame, seed: int) -> None:
     expected = dict(zip(frame.index, row_hashes(frame).tolist(), strict=True))
-    some = frame.sample(frac=0.5, random_state=seed)
+    sampled = frame.sample(frac=0.5, random_state=seed)
 
-    assert row_hashes(some).tolist() == [expected[index] for index in some.index]
+    assert row_hashes(sampled).tolist() == [expected[index] for index in sampled.index]
 
 
 @pytest.mark.parametrize(
@@ -406,13 +408,13 @@ def test_a_rows_hash_does_not_depend_on_the_other_rows(frame: pd.DataFrame, seed
         (pd.Series([None, None, None], dtype=object), pd.Series([float("nan")] * 3)),
     ],
 )
-def test_a_rows_hash_does_not_depend_on_dtypes(one: "pd.Series[Any]", other: "pd.Series[Any]") -> None:
+def test_a_row_hash_does_not_depend_on_dtypes(one: "pd.Series[Any]", other: "pd.Series[Any]") -> None:
     assert row_hashes(pd.DataFrame({"x": one})).tolist() == row_hashes(pd.DataFrame({"x": other})).tolist()
 
 
 @share(0.5)
 @given(frame=mixed_frames(missing=False), column=st.sampled_from(["number", "whole", "word", "moment", "flag"]))
-def test_every_column_counts(frame: pd.DataFrame, column: str) -> None:
+def test_a_row_hash_depends_on_every_column(frame: pd.DataFrame, column: str) -> None:
     changed = frame.copy()
     values = {"number": 0.125, "whole": 77, "word": "other", "moment": TIMES[2], "flag": not frame.loc[0, "flag"]}
     changed.loc[0, column] = values[column]
@@ -423,13 +425,13 @@ def test_every_column_counts(frame: pd.DataFrame, column: str) -> None:
     assert row_hashes(changed)[1:].tolist() == row_hashes(frame)[1:].tolist()
 
 
-def test_the_same_values_in_other_columns_are_another_row() -> None:
+def test_swapped_columns_give_another_row_hash() -> None:
     one, other = pd.DataFrame({"a": [1], "b": [2]}), pd.DataFrame({"a": [2], "b": [1]})
 
     assert row_hashes(one)[0] != row_hashes(other)[0]
 
 
-def test_a_hundred_thousand_rows_have_as_many_hashes_of_48_bits() -> None:
+def test_a_hundred_thousand_rows_have_distinct_48_bit_hashes() -> None:
     hashes = row_hashes(pd.DataFrame({"a": range(100_000), "b": 0.0}))
 
     assert len(np.unique(hashes)) == 100_000
@@ -437,8 +439,8 @@ def test_a_hundred_thousand_rows_have_as_many_hashes_of_48_bits() -> None:
     assert int(hashes.max()) > 0.99 * 2**ROW_HASH_BITS
 
 
-def test_hashes_do_not_change_from_version_to_version() -> None:
-    """Models keep the hashes of their training rows. Whoever changes them has to raise models.MANIFEST_VERSION."""
+def test_row_hashes_do_not_change_between_versions() -> None:
+    """Models store the hashes of their training rows, so a change must also raise artifact.MANIFEST_VERSION."""
     frame = pd.DataFrame(
         {"at": TIMES, "word": ["Ålesund", "", None], "number": [0.5, -3, None], "flag": [True, False, True]}
     )
@@ -450,7 +452,7 @@ def test_hashes_do_not_change_from_version_to_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "what"),
+    ("values", "message"),
     [
         ([1, 2], "has numbers"),
         ([20240301.0, None], "has numbers"),
@@ -460,18 +462,18 @@ def test_hashes_do_not_change_from_version_to_version() -> None:
         (["2024-03-01", "soon"], "is not of kind datetime"),
     ],
 )
-def test_a_time_column_has_a_time_in_every_row(values: list[Any], what: str) -> None:
-    with pytest.raises(DataError, match=what):
+def test_a_time_column_needs_a_time_in_every_row(values: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         timestamps(pd.DataFrame({"at": values}), "at")
 
 
-def test_a_missing_time_is_named_by_its_row() -> None:
+def test_a_missing_time_is_reported_with_its_row() -> None:
     with pytest.raises(DataError) as caught:
         timestamps(pd.DataFrame({"at": ["2024-03-01", "2024-03-02", None]}), "at")
 
     assert caught.value.where == "row 2"
 
 
-def test_a_missing_time_column_is_named() -> None:
+def test_a_missing_time_column_is_reported() -> None:
     with pytest.raises(DataError, match="time column 'at' is missing"):
         timestamps(pd.DataFrame({"At": ["2024-03-01"]}), "at")

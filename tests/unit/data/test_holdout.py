@@ -1,4 +1,4 @@
-"""The holdout: drawn from the data itself, the same one for everybody, never a training row."""
+"""The holdout split: deterministic, stable and disjoint from the training rows."""
 
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from titlebout.repository.project import Project
 from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 
 
-def params(task: str = "classification", time: str = "departure", **how: Any) -> Params:
+def params(task: str = "classification", time: str = "departure", **options: Any) -> Params:
     data = DataParams.model_validate({"task": task, "target": "late", "time": time})
-    divided = SplitParams.model_validate({"by": "time" if time else "hash"} | how)
-    return Params(data=data, split=divided, train=TrainParams(model="a:b"))
+    split_params = SplitParams.model_validate({"by": "time" if time else "hash"} | options)
+    return Params(data=data, split=split_params, train=TrainParams(model="a:b"))
 
 
-def sides(frame: pd.DataFrame, found: Split) -> tuple[set[int], set[int]]:
+def hashes_by_side(frame: pd.DataFrame, found: Split) -> tuple[set[int], set[int]]:
     return set(found.hashes[found.holdout].tolist()), set(found.hashes[~found.holdout].tolist())
 
 
@@ -37,36 +37,36 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     return frame.assign(departure=pd.Timestamp("2024-03-01", tz="UTC") + pd.to_timedelta(frame.pop("day"), unit="D"))
 
 
-def divide(frame: pd.DataFrame, how: Params) -> Split | None:
+def split_or_none(frame: pd.DataFrame, options: Params) -> Split | None:
     try:
-        return split(frame, how)
+        return split(frame, options)
     except InconclusiveError:
         return None
 
 
-WAYS = st.sampled_from(
+SPLITS = st.sampled_from(
     [params(), params(holdout_days=3), params(time="", fraction=0.5), params(time="", fraction=0.5, entity=["ship"])]
 )
 
 
-@given(frame=tables(), how=WAYS)
-def test_no_row_is_on_both_sides_and_none_is_lost(frame: pd.DataFrame, how: Params) -> None:
-    found = divide(frame, how)
+@given(frame=tables(), options=SPLITS)
+def test_no_row_is_on_both_sides_and_none_is_lost(frame: pd.DataFrame, options: Params) -> None:
+    found = split_or_none(frame, options)
     if found is None:
         return
-    held, trained = sides(frame, found)
+    holdout, trained = hashes_by_side(frame, found)
 
-    assert not held & trained
-    assert held | trained == set(found.hashes.tolist())
+    assert not holdout & trained
+    assert holdout | trained == set(found.hashes.tolist())
     assert len(found.holdout) == len(frame)
     record = found.to_dict()
     assert record["train_rows"] + record["holdout_rows"] == len(frame)  # type: ignore[operator]
 
 
-@given(frame=tables(), how=WAYS, data=st.data())
-def test_the_order_of_rows_changes_nothing(frame: pd.DataFrame, how: Params, data: st.DataObject) -> None:
+@given(frame=tables(), options=SPLITS, data=st.data())
+def test_the_order_of_rows_changes_nothing(frame: pd.DataFrame, options: Params, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(frame))))
-    found, again = divide(frame, how), divide(frame.iloc[order].reset_index(drop=True), how)
+    found, again = split_or_none(frame, options), split_or_none(frame.iloc[order].reset_index(drop=True), options)
 
     assert (found is None) == (again is None)
     if found is not None and again is not None:
@@ -75,23 +75,21 @@ def test_the_order_of_rows_changes_nothing(frame: pd.DataFrame, how: Params, dat
 
 
 @share(0.4)
-@given(frame=tables(), added=tables(), how=st.sampled_from([params(time="", fraction=0.5)]))
-def test_by_hash_a_row_stays_on_its_side_when_others_arrive(
-    frame: pd.DataFrame, added: pd.DataFrame, how: Params
-) -> None:
-    before, after = divide(frame, how), divide(pd.concat([frame, added], ignore_index=True), how)
+@given(frame=tables(), added=tables(), options=st.sampled_from([params(time="", fraction=0.5)]))
+def test_a_hash_split_is_stable_when_rows_are_added(frame: pd.DataFrame, added: pd.DataFrame, options: Params) -> None:
+    before, after = split_or_none(frame, options), split_or_none(pd.concat([frame, added], ignore_index=True), options)
     if before is not None and after is not None:
         assert after.holdout[: len(frame)].tolist() == before.holdout.tolist()
 
 
 @given(frame=tables())
-def test_by_entity_all_rows_of_an_entity_are_on_one_side(frame: pd.DataFrame) -> None:
-    found = divide(frame, params(time="", fraction=0.5, entity=["ship"]))
+def test_all_rows_of_an_entity_are_on_one_side(frame: pd.DataFrame) -> None:
+    found = split_or_none(frame, params(time="", fraction=0.5, entity=["ship"]))
     if found is not None:
         assert not set(frame["ship"][found.holdout]) & set(frame["ship"][~found.holdout])
 
 
-def test_by_time_the_last_days_are_held_out() -> None:
+def test_a_time_split_holds_out_the_last_days() -> None:
     frame = sample.crossings()
     found = split(frame, params())
 
@@ -106,14 +104,14 @@ def test_by_time_the_last_days_are_held_out() -> None:
     }
 
 
-def test_by_hash_about_the_wanted_share_is_held_out() -> None:
+def test_a_hash_split_holds_out_about_the_configured_fraction() -> None:
     found = split(sample.crossings(5000), params(time="", fraction=0.2))
 
     assert 0.17 < found.holdout.mean() < 0.23
     assert (found.start, found.end) == ("", "")
 
 
-def test_a_fingerprint_is_of_the_held_out_rows_only() -> None:
+def test_the_fingerprint_depends_on_the_holdout_rows_only() -> None:
     frame = sample.crossings()
     same, other = frame.copy(), frame.copy()
     same.loc[0, "wind"] = 99.0
@@ -124,21 +122,21 @@ def test_a_fingerprint_is_of_the_held_out_rows_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "what"),
+    ("options", "message"),
     [
         (params(holdout_days=100), "the training part would be empty"),
         (params(time="", fraction=1e-9), "the holdout would be empty"),
         (params(time="", fraction=0.999999999), "the training part would be empty"),
     ],
 )
-def test_an_empty_side_decides_nothing(how: Params, what: str) -> None:
-    with pytest.raises(InconclusiveError, match=what) as caught:
-        split(sample.crossings(), how)
+def test_a_split_with_an_empty_side_is_inconclusive(options: Params, message: str) -> None:
+    with pytest.raises(InconclusiveError, match=message) as caught:
+        split(sample.crossings(), options)
 
     assert caught.value.exit_code == 3
 
 
-def test_a_key_that_is_no_column_is_named() -> None:
+def test_a_split_key_that_is_not_a_column_is_reported() -> None:
     with pytest.raises(ConfigError, match="no column 'vessel'") as caught:
         split(sample.crossings(), params(time="", entity=["harbour", "vessel"]))
 
@@ -147,11 +145,11 @@ def test_a_key_that_is_no_column_is_named() -> None:
 
 def test_a_model_is_not_scored_on_its_training_rows() -> None:
     found = split(sample.crossings(), params())
-    held, trained = found.hashes[found.holdout], found.hashes[~found.holdout]
-    require_no_overlap(held, trained, "champion")
+    holdout, trained = found.hashes[found.holdout], found.hashes[~found.holdout]
+    require_no_overlap(holdout, trained, "champion")
 
     with pytest.raises(UnsafeError, match="the champion was trained on 2 of the 168 holdout rows") as caught:
-        require_no_overlap(held, np.append(trained, held[3:5]), "champion")
+        require_no_overlap(holdout, np.append(trained, holdout[3:5]), "champion")
     assert caught.value.exit_code == 7
 
 
@@ -164,21 +162,21 @@ def test_a_model_is_not_scored_on_its_training_rows() -> None:
         (pd.Series(["late", 3], dtype=object), ["late", "3"]),
     ],
 )
-def test_labels_are_plain_values(values: "pd.Series[Any]", expected: list[object]) -> None:
+def test_labels_are_plain_python_values(values: "pd.Series[Any]", expected: list[object]) -> None:
     found = target_values(pd.DataFrame({"late": values}), params())
 
     assert found.dtype == object
     assert [(type(label), label) for label in found] == [(type(label), label) for label in expected]
 
 
-def test_a_regressions_target_is_numbers() -> None:
+def test_the_target_of_a_regression_is_float() -> None:
     found = target_values(pd.DataFrame({"late": [3, 4]}), params("regression"))
 
     assert [(type(value), value) for value in found] == [(float, 3.0), (float, 4.0)]
 
 
 @pytest.mark.parametrize("values", [["soon", "late"], [1.0, float("inf")]])
-def test_a_regressions_target_that_is_no_number_is_malformed_data(values: list[object]) -> None:
+def test_a_regression_target_that_is_not_a_number_is_refused(values: list[object]) -> None:
     with pytest.raises(DataError, match="column 'late' is not of kind number"):
         target_values(pd.DataFrame({"late": values}), params("regression"))
 
@@ -192,7 +190,7 @@ def project(tmp_path: Path) -> Project:
     return Project.find(tmp_path)
 
 
-def test_labelled_rows_are_all_tracked_rows(project: Project) -> None:
+def test_all_tracked_rows_are_read(project: Project) -> None:
     for month, start in (("03", "2024-03-01"), ("04", "2024-04-01")):
         sample.crossings(10, start=start).to_parquet(project.data_dir / f"2024-{month}.parquet")
 
@@ -200,21 +198,21 @@ def test_labelled_rows_are_all_tracked_rows(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("change", "message"),
     [
         ({"late": None}, "target column 'late' has 10 missing values"),
         ({"late": [None] * 9 + [1]}, "target column 'late' has 9 missing values"),
     ],
 )
-def test_a_row_without_its_label_is_refused(change: dict[str, object], what: str, project: Project) -> None:
+def test_a_tracked_row_without_a_label_is_refused(change: dict[str, object], message: str, project: Project) -> None:
     sample.crossings(10).assign(**change).to_csv(project.data_dir / "a.csv", index=False)
 
-    with pytest.raises(DataError, match=what) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         labelled(project)
     assert caught.value.where == str(project.data_dir)
 
 
-def test_a_renamed_target_is_refused_with_what_there_is(project: Project) -> None:
+def test_a_missing_target_is_reported_with_the_existing_columns(project: Project) -> None:
     sample.crossings(10).rename(columns={"late": "Late"}).to_parquet(project.data_dir / "a.parquet")
 
     with pytest.raises(DataError, match="target column 'late' is missing") as caught:

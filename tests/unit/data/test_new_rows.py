@@ -1,4 +1,4 @@
-"""What is new is decided by the data: by no clock, by no order, and no row is left out without being counted."""
+"""Selection of new rows: it depends on the data only, and counts every row exactly once."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ BY_VALUE, BY_ID, NO_TIME = Rule("at", "late", (), 5), Rule("at", "late", ("id",)
 KINDS_OF_ROWS = ("seen", "repeated", "too_late", "new")
 
 
-def known() -> pd.DataFrame:
+def tracked_rows() -> pd.DataFrame:
     return pd.DataFrame(
         {"at": TIMES, "id": ["a", "b", "c"], "flag": [True, False, True], "whole": [1, 2, 3], "late": [0, 1, 0]}
     )
@@ -29,44 +29,44 @@ def row(at: str, name: str, **values: Any) -> dict[str, Any]:
     return {"at": pd.Timestamp(at, tz="UTC"), "id": name, "flag": True, "whole": 4, "late": 1, **values}
 
 
-def rows(*given: dict[str, Any]) -> pd.DataFrame:
-    return pd.concat([known(), pd.DataFrame(list(given))], ignore_index=True)
+def rows(*extra: dict[str, Any]) -> pd.DataFrame:
+    return pd.concat([tracked_rows(), pd.DataFrame(list(extra))], ignore_index=True)
 
 
 def ids(arrival: Arrival) -> list[str]:
     return list(arrival.rows["id"])
 
 
-ARRIVED = rows(
+CURRENT = rows(
     row("2024-03-11", "new"),
     row("2024-03-11", "new"),
     row("2024-03-10", "same time"),
     row("2024-03-05", "five days late"),
     row("2024-03-04 23:59", "later"),
-    row("2024-03-12", "unlabelled", late=None),
+    row("2024-03-12", "unlabeled", late=None),
 )
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 @pytest.mark.parametrize("rule", [BY_VALUE, BY_ID])
-def test_each_untracked_row_is_new_once(rule: Rule, suffix: str, tmp_path: Path) -> None:
+def test_untracked_rows_are_new_once_in_every_file_format(rule: Rule, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"arrived{suffix}"
     if suffix == ".parquet":
-        ARRIVED.to_parquet(path)
+        CURRENT.to_parquet(path)
     elif suffix == ".csv":
-        ARRIVED.to_csv(path, index=False)
+        CURRENT.to_csv(path, index=False)
     else:
-        ARRIVED.assign(at=ARRIVED["at"].astype(str)).to_json(path, orient="records", lines=True)
-    found = what_is_new(read_table(path), known(), rule)
+        CURRENT.assign(at=CURRENT["at"].astype(str)).to_json(path, orient="records", lines=True)
+    found = what_is_new(read_table(path), tracked_rows(), rule)
 
-    assert ids(found) == ["five days late", "same time", "new", "unlabelled"]
+    assert ids(found) == ["five days late", "same time", "new", "unlabeled"]
     assert found.counts == ArrivalCounts(
         watermark="2024-03-10T00:00:00+00:00",
         read=9, seen=3, repeated=1, too_late=1, new=4, late=2, waiting=1, ready=3, relabelled=0,
     )  # fmt: skip
-    both = pd.concat([known(), found.ready("late")], ignore_index=True)
+    both = pd.concat([tracked_rows(), found.ready("late")], ignore_index=True)
     assert {name: column_kind(both[name]) for name in both} == {
-        name: column_kind(known()[name]) for name in known()
+        name: column_kind(tracked_rows()[name]) for name in tracked_rows()
     } | {"late": column_kind(both["late"])}
     assert list(found.ready("late")["id"]) == ["five days late", "same time", "new"]
 
@@ -84,70 +84,70 @@ RANDOM_ROWS = st.lists(
 
 
 @given(RANDOM_ROWS, st.sampled_from([BY_VALUE, BY_ID, NO_TIME]), st.data())
-def test_the_order_of_rows_and_copies_of_them_change_nothing(
-    given_rows: list[dict[str, Any]], rule: Rule, data: st.DataObject
+def test_row_order_and_duplicates_do_not_change_the_new_rows(
+    extra_rows: list[dict[str, Any]], rule: Rule, data: st.DataObject
 ) -> None:
-    label = {name: data.draw(st.sampled_from([0.0, 1.0])) for name in "abcdef"}  # one label per id, here or not
-    frame = rows(*({**one, "late": label[one["id"]] if one["whole"] > 1 else None} for one in given_rows))
+    label = {name: data.draw(st.sampled_from([0.0, 1.0])) for name in "abcdef"}  # one label per id
+    frame = rows(*({**first, "late": label[first["id"]] if first["whole"] > 1 else None} for first in extra_rows))
     frame["late"] = frame["late"].mask(frame["id"].isin(list("abc")) & (frame.index >= 3), other=np.nan)
-    again = data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=8))
-    order = data.draw(st.permutations([*range(len(frame)), *again]))
-    one, other = what_is_new(frame, known(), rule), what_is_new(frame.iloc[order], known(), rule)
+    duplicates = data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=8))
+    order = data.draw(st.permutations([*range(len(frame)), *duplicates]))
+    first, second = what_is_new(frame, tracked_rows(), rule), what_is_new(frame.iloc[order], tracked_rows(), rule)
 
-    pd.testing.assert_frame_equal(one.rows, other.rows)
+    pd.testing.assert_frame_equal(first.rows, second.rows)
     depending_on_copies = dict.fromkeys(("read", "repeated", "seen", "too_late"), 0)
-    assert one.counts.replace(**depending_on_copies) == other.counts.replace(**depending_on_copies)
-    for found, count in ((one, len(frame)), (other, len(order))):
+    assert first.counts.replace(**depending_on_copies) == second.counts.replace(**depending_on_copies)
+    for found, count in ((first, len(frame)), (second, len(order))):
         assert sum(getattr(found.counts, kind) for kind in KINDS_OF_ROWS) == found.counts.read == count
 
 
 @given(RANDOM_ROWS, st.sampled_from([BY_VALUE, BY_ID, NO_TIME]))
-def test_what_was_taken_in_is_never_new_again(given_rows: list[dict[str, Any]], rule: Rule) -> None:
-    frame = rows(*({**one, "late": float(len(one["id"]))} for one in given_rows)).assign(late=1.0)
-    fresh = what_is_new(frame, known().assign(late=1.0), rule)
-    tracked = pd.concat([known().assign(late=1.0), fresh.rows], ignore_index=True)
+def test_a_tracked_row_is_never_new_again(extra_rows: list[dict[str, Any]], rule: Rule) -> None:
+    frame = rows(*({**first, "late": float(len(first["id"]))} for first in extra_rows)).assign(late=1.0)
+    new = what_is_new(frame, tracked_rows().assign(late=1.0), rule)
+    tracked = pd.concat([tracked_rows().assign(late=1.0), new.rows], ignore_index=True)
 
     assert what_is_new(frame, tracked, rule).counts.new == 0
 
 
-def test_without_a_time_nothing_is_late() -> None:
-    found = what_is_new(ARRIVED.drop(columns="at"), known().drop(columns="at"), NO_TIME)
+def test_without_a_time_column_no_row_is_late() -> None:
+    found = what_is_new(CURRENT.drop(columns="at"), tracked_rows().drop(columns="at"), NO_TIME)
 
-    assert set(ids(found)) == {"new", "same time", "five days late", "later", "unlabelled"}
+    assert set(ids(found)) == {"new", "same time", "five days late", "later", "unlabeled"}
     assert (found.counts.watermark, found.counts.late, found.counts.too_late) == ("", 0, 0)
 
 
-def test_a_row_that_comes_again_with_its_label_is_one_row() -> None:
-    twice = rows(row("2024-03-11", "x", late=None), row("2024-03-11", "x", late=1), row("2024-03-02 12:00", "b"))
-    twice.loc[5, ["flag", "whole", "late"]] = [False, 2, None]  # tracked as b, here before its label
+def test_a_row_read_before_and_after_its_label_is_one_row() -> None:
+    current = rows(row("2024-03-11", "x", late=None), row("2024-03-11", "x", late=1), row("2024-03-02 12:00", "b"))
+    current.loc[5, ["flag", "whole", "late"]] = [False, 2, None]  # the tracked row b, without its label
     for rule in (BY_VALUE, BY_ID):
-        found = what_is_new(twice, known(), rule)
+        found = what_is_new(current, tracked_rows(), rule)
         assert found.rows["late"].tolist() == [1]
         assert (found.counts.repeated, found.counts.seen) == (1, 4)
 
 
-def test_of_rows_of_one_id_the_newest_counts() -> None:
-    found = what_is_new(rows(row("2024-03-11", "x", whole=5), row("2024-03-12", "x", whole=6)), known(), BY_ID)
+def test_the_newest_row_of_an_id_is_kept() -> None:
+    found = what_is_new(rows(row("2024-03-11", "x", whole=5), row("2024-03-12", "x", whole=6)), tracked_rows(), BY_ID)
 
     assert found.rows["whole"].tolist() == [6]
     assert found.counts.repeated == 1
 
 
 def test_a_tracked_row_with_another_label_is_counted() -> None:
-    changed = known().assign(late=[1, 1, 0])
+    changed = tracked_rows().assign(late=[1, 1, 0])
 
-    assert what_is_new(changed, known(), BY_ID).counts.relabelled == 1
-    assert what_is_new(known(), known(), BY_ID).counts.relabelled == 0
+    assert what_is_new(changed, tracked_rows(), BY_ID).counts.relabelled == 1
+    assert what_is_new(tracked_rows(), tracked_rows(), BY_ID).counts.relabelled == 0
 
 
-def test_ids_of_more_than_53_bits_stay_apart() -> None:
-    before = known().assign(id=[2**60, 2**60 + 1, 2**60 + 2])
+def test_ids_of_more_than_53_bits_stay_distinct() -> None:
+    before = tracked_rows().assign(id=[2**60, 2**60 + 1, 2**60 + 2])
     after = pd.concat([before, before.iloc[2:].assign(id=2**60 + 3)], ignore_index=True)
 
     assert what_is_new(after, before, BY_ID).rows["id"].tolist() == [2**60 + 3]
 
 
-def test_ids_of_two_columns_are_not_confused() -> None:
+def test_ids_of_two_columns_do_not_collide() -> None:
     rule = Rule("", "late", ("id", "part"))
     before = pd.DataFrame({"id": ["a", "ab"], "part": ["bc", "c"], "late": [0, 1]})
     after = pd.concat([before, pd.DataFrame({"id": ["abc"], "part": [""], "late": [1]})], ignore_index=True)
@@ -157,41 +157,41 @@ def test_ids_of_two_columns_are_not_confused() -> None:
 
 def test_a_row_without_an_id_is_refused() -> None:
     with pytest.raises(DataError, match="id column 'id' has missing values") as caught:
-        what_is_new(rows(row("2024-03-11", None)), known(), BY_ID)  # type: ignore[arg-type]
+        what_is_new(rows(row("2024-03-11", None)), tracked_rows(), BY_ID)  # type: ignore[arg-type]
 
     assert caught.value.where == "row 3"
 
 
-def test_labels_that_contradict_each_other_are_refused_by_id() -> None:
+def test_contradictory_labels_are_reported_with_their_id() -> None:
     with pytest.raises(DataError, match="1 rows have labels that contradict") as caught:
-        what_is_new(rows(row("2024-03-11", "x", late=0), row("2024-03-12", "x", late=1)), known(), BY_ID)
+        what_is_new(rows(row("2024-03-11", "x", late=0), row("2024-03-12", "x", late=1)), tracked_rows(), BY_ID)
 
     assert caught.value.where == "id: x"
 
 
-def test_rows_take_the_kinds_that_are_tracked() -> None:
-    """The text of a time, words for true and false, numbers as names: a tracked column says what is meant."""
-    before = known().assign(id=["1", "2", "x"])
+def test_new_rows_get_the_column_kinds_of_the_tracked_data() -> None:
+    """Times and booleans as text, and numbers as ids, are converted to the kind of the tracked column."""
+    before = tracked_rows().assign(id=["1", "2", "x"])
     texts = pd.DataFrame({"at": ["2025-01-01"], "id": [3], "flag": ["TRUE"], "whole": [9], "late": [1]})
-    fresh = what_is_new(texts, before, BY_VALUE).rows
+    new = what_is_new(texts, before, BY_VALUE).rows
 
-    assert fresh.loc[0].tolist() == [pd.Timestamp("2025-01-01", tz="UTC"), "3", True, 9, 1]
-    assert {name: column_kind(fresh[name]) for name in fresh} == {name: column_kind(before[name]) for name in before}
-
-
-def test_a_tracked_column_without_values_says_nothing_about_its_kind() -> None:
-    assert ids(what_is_new(rows(row("2024-03-11", "x")), known().assign(id=float("nan")), BY_VALUE))[-1] == "x"
+    assert new.loc[0].tolist() == [pd.Timestamp("2025-01-01", tz="UTC"), "3", True, 9, 1]
+    assert {name: column_kind(new[name]) for name in new} == {name: column_kind(before[name]) for name in before}
 
 
-def test_values_that_do_not_fit_are_refused_by_column() -> None:
+def test_an_empty_tracked_column_has_no_kind_to_convert_to() -> None:
+    assert ids(what_is_new(rows(row("2024-03-11", "x")), tracked_rows().assign(id=float("nan")), BY_VALUE))[-1] == "x"
+
+
+def test_a_value_of_another_kind_is_reported_with_its_column() -> None:
     with pytest.raises(DataError, match="column 'whole' is not of kind integer"):
-        what_is_new(known().assign(whole=["a", "b", "c"]), known(), BY_VALUE)
+        what_is_new(tracked_rows().assign(whole=["a", "b", "c"]), tracked_rows(), BY_VALUE)
 
 
-# --- labels of their own
+# --- labels from a source of their own
 
 
-def unlabelled() -> pd.DataFrame:
+def unlabeled_rows() -> pd.DataFrame:
     return pd.DataFrame({"id": [1, 2, 3], "whole": [4, 5, 6]})
 
 
@@ -200,37 +200,37 @@ def labels(*pairs: tuple[Any, Any]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", ["int64", "float64", "str"])
-def test_labels_are_joined_by_id_and_late_ones_are_missing(kind: str) -> None:
-    arrived = labels((3, 1), (1, 0), (1, 0), (9, 1)).astype({"id": kind})
+def test_labels_are_joined_by_id_and_late_labels_are_missing(kind: str) -> None:
+    label_rows = labels((3, 1), (1, 0), (1, 0), (9, 1)).astype({"id": kind})
     if kind == "str":
-        arrived["id"] = arrived["id"].astype(object)
-    joined, unknown = with_labels(unlabelled(), arrived, BY_ID)
+        label_rows["id"] = label_rows["id"].astype(object)
+    joined, unknown = with_labels(unlabeled_rows(), label_rows, BY_ID)
 
     assert joined["late"].tolist()[::2] == [0, 1]
     assert joined["late"].isna().tolist() == [False, True, False]
     assert unknown == 1
 
 
-def test_no_label_has_arrived_yet() -> None:
-    joined, unknown = with_labels(unlabelled(), pd.DataFrame(), BY_ID)
+def test_an_empty_label_source_leaves_all_labels_missing() -> None:
+    joined, unknown = with_labels(unlabeled_rows(), pd.DataFrame(), BY_ID)
 
     assert joined["late"].isna().all()
     assert unknown == 0
 
 
-def test_labels_fill_the_gaps_and_may_not_contradict_what_is_there() -> None:
-    some = unlabelled().assign(late=[0, None, None])
-    joined, _ = with_labels(some, labels((1, 0), (2, 1)), BY_ID)
+def test_labels_fill_missing_values_and_may_not_contradict_existing_ones() -> None:
+    partly_labeled = unlabeled_rows().assign(late=[0, None, None])
+    joined, _ = with_labels(partly_labeled, labels((1, 0), (2, 1)), BY_ID)
     assert joined["late"].fillna(-1).tolist() == [0, 1, -1]
 
     with pytest.raises(DataError, match="contradict") as caught:
-        with_labels(some, labels((1, 1), (2, 1)), BY_ID)
+        with_labels(partly_labeled, labels((1, 1), (2, 1)), BY_ID)
     assert caught.value.where == "id: 1"
 
 
-def test_many_contradictions_are_told_by_the_first_few_ids() -> None:
+def test_only_the_first_contradictory_ids_are_listed() -> None:
     with pytest.raises(DataError, match="8 rows") as caught:
-        with_labels(unlabelled(), labels(*[(n, n % 2) for n in range(8)], *[(n, 7) for n in range(8)]), BY_ID)
+        with_labels(unlabeled_rows(), labels(*[(n, n % 2) for n in range(8)], *[(n, 7) for n in range(8)]), BY_ID)
 
     assert caught.value.where == "id: 0, 1, 2, 3, 4, ..."
 
@@ -238,20 +238,20 @@ def test_many_contradictions_are_told_by_the_first_few_ids() -> None:
 @pytest.mark.parametrize("name", ["id", "late"])
 def test_labels_without_their_columns_are_refused(name: str) -> None:
     with pytest.raises(DataError, match=f"the labels have no column '{name}'"):
-        with_labels(unlabelled(), labels((1, 0)).drop(columns=name), BY_ID)
+        with_labels(unlabeled_rows(), labels((1, 0)).drop(columns=name), BY_ID)
 
 
 @given(st.permutations([(1, 0), (2, 1), (1, 0), (7, 1), (3, None)]))
-def test_the_order_of_labels_changes_nothing(pairs: list[tuple[int, int | None]]) -> None:
-    joined, unknown = with_labels(unlabelled(), labels(*pairs), BY_ID)
+def test_the_order_of_labels_does_not_matter(pairs: list[tuple[int, int | None]]) -> None:
+    joined, unknown = with_labels(unlabeled_rows(), labels(*pairs), BY_ID)
 
     assert (joined["late"].fillna(-1).tolist(), unknown) == ([0, 1, -1], 1)
 
 
-# --- what is said
+# --- descriptions
 
 
-def test_what_is_told_leaves_out_what_there_is_none_of() -> None:
+def test_counts_of_zero_are_left_out_of_the_sentence() -> None:
     assert describe(ArrivalCounts(read=3, new=3, late=0, ready=3, seen=0)) == ""
     assert describe(ArrivalCounts(read=3, new=0, seen=3)) == "3 rows read: 0 new, 3 tracked already"
     assert (

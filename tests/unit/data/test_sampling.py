@@ -1,4 +1,4 @@
-"""Which rows stand for a long table."""
+"""Deterministic samples of row positions."""
 
 from itertools import pairwise
 
@@ -9,9 +9,9 @@ from titlebout.data.sampling import evenly_spaced
 
 
 @given(st.integers(1, 10_000), st.integers(1, 300))
-def test_spread_positions_are_even_and_inside(rows: int, most: int) -> None:
-    positions = evenly_spaced(rows, most)
-    assert len(positions) == min(rows, most)
+def test_evenly_spaced_positions_are_even_and_in_range(rows: int, max_rows: int) -> None:
+    positions = evenly_spaced(rows, max_rows)
+    assert len(positions) == min(rows, max_rows)
     assert positions[0] == 0
     assert positions[-1] <= rows - 1
-    assert len({after - before for before, after in pairwise(positions.tolist())}) <= 2
+    assert len({following - previous for previous, following in pairwise(positions.tolist())}) <= 2

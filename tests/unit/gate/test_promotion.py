@@ -52,7 +52,7 @@ def test_a_promoted_model_is_read_back_with_its_evidence(project: Project) -> No
 
 @pytest.mark.parametrize("given", ["keep", "inconclusive", "unchanged"])
 def test_only_the_verdict_promote_promotes(given: str, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the gate did not say promote") as caught:
+    with pytest.raises(UnsafeError, match="the verdict of the gate is not promote") as caught:
         promote_challenger(project, MODEL, verdict(verdict=given))
 
     assert repr(given) in str(caught.value.why)

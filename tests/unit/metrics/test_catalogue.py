@@ -1,4 +1,4 @@
-"""Losses and scores, against scikit-learn; what is no prediction is refused."""
+"""Losses and scores compared with scikit-learn, and validation of predictions."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def labels(rows: int, classes: tuple[object, ...], seed: int = 0) -> "np.ndarray
 
 
 @given(rows=st.integers(1, 50), seed=st.integers(0, 99))
-def test_the_mean_log_loss_is_scikit_learns(rows: int, seed: int) -> None:
+def test_the_mean_log_loss_equals_that_of_scikit_learn(rows: int, seed: int) -> None:
     y, predicted = labels(rows, LABELS, seed), probabilities(rows, 3, seed)
     losses = row_losses("classification", y, predicted, LABELS)
 
@@ -31,52 +31,52 @@ def test_the_mean_log_loss_is_scikit_learns(rows: int, seed: int) -> None:
     assert losses.mean() == pytest.approx(reference.log_loss(y, predicted, labels=list(LABELS)))
 
 
-def test_a_class_that_was_ruled_out_costs_much_but_not_infinitely_much() -> None:
+def test_a_class_with_predicted_probability_zero_has_a_finite_loss() -> None:
     losses = row_losses("classification", np.array([0, 1], object), np.array([[1.0, 0.0], [1.0, 0.0]]), (0, 1))
 
     assert losses.tolist() == pytest.approx([0, -np.log(np.finfo(float).eps)])
 
 
-def test_the_loss_of_a_regression_is_the_distance() -> None:
+def test_the_default_regression_loss_is_the_absolute_error() -> None:
     assert row_losses("regression", np.array([1, 2.5], object), np.array([3.0, 2.0]), ()).tolist() == [2.0, 0.5]
 
 
 @given(rows=st.integers(4, 50), seed=st.integers(0, 99))
-def test_scores_of_two_classes_are_scikit_learns(rows: int, seed: int) -> None:
+def test_binary_scores_equal_those_of_scikit_learn(rows: int, seed: int) -> None:
     y = labels(rows, (0, 1), seed)
     y[:2] = [0, 1]
     predicted = probabilities(rows, 2, seed)
-    found = scores("classification", y, predicted, (0, 1))
+    result = scores("classification", y, predicted, (0, 1))
     truth = y.astype(int)
 
-    assert found == {
+    assert result == {
         "log_loss": pytest.approx(reference.log_loss(truth, predicted[:, 1])),
         "accuracy": pytest.approx(reference.accuracy_score(truth, predicted.argmax(axis=1))),
         "roc_auc": pytest.approx(reference.roc_auc_score(truth, predicted[:, 1])),
     }
 
 
-def test_an_area_under_the_curve_needs_both_classes() -> None:
+def test_roc_auc_is_left_out_with_a_single_class() -> None:
     predicted = probabilities(3, 2)
 
     assert set(scores("classification", np.array([1, 1, 1], object), predicted, (0, 1))) == {"log_loss", "accuracy"}
 
 
-def test_scores_of_a_regression_tell_size_and_direction_of_errors() -> None:
-    found = scores("regression", np.array([1.0, 2.0], object), np.array([2.0, 5.0]), ())
+def test_regression_scores_include_rmse_and_bias() -> None:
+    result = scores("regression", np.array([1.0, 2.0], object), np.array([2.0, 5.0]), ())
 
-    assert found == {"mae": 2.0, "rmse": pytest.approx(5**0.5), "bias": 2.0}
+    assert result == {"mae": 2.0, "rmse": pytest.approx(5**0.5), "bias": 2.0}
 
 
-def test_labels_of_another_type_are_the_same_labels() -> None:
-    """A label column that is read from a CSV may have 1 where a parquet file has 1.0."""
+def test_equal_labels_of_another_type_are_the_same_class() -> None:
+    """A label column can have 1 in a CSV file and 1.0 in a parquet file."""
     predicted = probabilities(2, 2)
     whole = row_losses("classification", np.array([0, 1], object), predicted, (0, 1))
 
     assert row_losses("classification", np.array([0.0, 1.0], object), predicted, (0, 1)).tolist() == whole.tolist()
 
 
-def test_a_class_that_the_model_does_not_know_costs_as_much_as_one_it_ruled_out() -> None:
+def test_an_unknown_class_costs_as_much_as_probability_zero() -> None:
     y = np.array(["late", "diverted"], object)
     losses = row_losses("classification", y, np.array([[0.0, 1.0, 0.0]] * 2), LABELS)
 
@@ -85,7 +85,7 @@ def test_a_class_that_the_model_does_not_know_costs_as_much_as_one_it_ruled_out(
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_a_prediction_that_is_no_number_is_refused(task: str, bad: float) -> None:
+def test_a_prediction_that_is_not_finite_is_refused(task: str, bad: float) -> None:
     predicted = np.array([[0.5, 0.5], [bad, 0.5]]) if task == "classification" else np.array([1.0, bad])
 
     with pytest.raises(DataError, match="not finite"):
@@ -93,12 +93,12 @@ def test_a_prediction_that_is_no_number_is_refused(task: str, bad: float) -> Non
 
 
 @pytest.mark.parametrize("row", [[-0.1, 0.6, 0.5], [0.5, 0.4, 0.0], [2.0, -1.0, 0.0], [0.9, 0.9, 0.9]])
-def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
+def test_invalid_probabilities_are_refused(row: list[float]) -> None:
     with pytest.raises(DataError, match="do not sum to 1"):
         row_losses("classification", np.array(["late"], object), np.array([row]), LABELS)
 
 
-def test_what_happened_is_told_by_position_and_new_labels_come_last() -> None:
+def test_ground_truth_is_encoded_by_position_with_unknown_labels_last() -> None:
     truth = truth_of("classification", np.array(["z", "late", "b"], object), ("late", "early"), ("on time", "late"))
 
     assert truth.classes == ("late", "early", "on time", "b", "z")
@@ -106,7 +106,7 @@ def test_what_happened_is_told_by_position_and_new_labels_come_last() -> None:
     assert truth_of("regression", np.array([1, 2.5], object)).y.tolist() == [1, 2.5]
 
 
-def test_probabilities_are_aligned_by_label_and_an_unknown_class_has_none() -> None:
+def test_probabilities_are_aligned_by_label_and_unknown_classes_get_zero() -> None:
     truth = truth_of("classification", np.array(["c"], object), ("a", "b"))
 
     assert aligned(np.array([[0.2, 0.8]]), ("b", "a"), truth).tolist() == [[0.8, 0.2, 0.0]]
@@ -126,20 +126,20 @@ def test_probabilities_are_aligned_by_label_and_an_unknown_class_has_none() -> N
         (np.array([np.inf, 1.0, -np.inf]), (), "2 of 3 predictions are not finite"),
         (np.array([[0.5, 0.5 + 1e-7]]), ("a", "b"), None),
         (np.array([[0.5, 0.5 + 1e-4]]), ("a", "b"), "do not sum to 1"),
-        (np.array([[-1e-16, 1 + 1e-15]]), ("a", "b"), None),  # a mean of what was 0 and 1
+        (np.array([[-1e-16, 1 + 1e-15]]), ("a", "b"), None),  # rounding errors of an average
         (np.array([[-1e-3, 1 + 1e-3]]), ("a", "b"), "outside [0, 1]"),
     ],
 )
-def test_what_is_wrong_with_predictions_is_told_in_words(
+def test_invalid_predictions_are_described(
     predicted: FloatArray, classes: tuple[object, ...], problem: str | None
 ) -> None:
-    found = unsound(predicted, len(predicted), classes)
+    result = unsound(predicted, len(predicted), classes)
 
-    assert found is None if problem is None else problem in str(found)
+    assert result is None if problem is None else problem in str(result)
 
 
 @pytest.mark.parametrize(("better", "gain"), [("smaller", 0.5), ("larger", -0.5)])
-def test_a_gain_is_positive_when_the_first_is_better(better: Better, gain: float) -> None:
+def test_a_gain_is_positive_if_the_first_estimate_is_better(better: Better, gain: float) -> None:
     metric = Metric("x", better, lambda *_: Estimate(0), 0.01, False)
     noise = np.array([0.1, -0.1, 0.3, -0.3])
     influence = metric.gain(Estimate(1.0, noise), Estimate(1.5, -noise))
@@ -153,12 +153,12 @@ def test_a_gain_is_positive_when_the_first_is_better(better: Better, gain: float
 
 
 @pytest.mark.parametrize(
-    "other",
+    "second",
     [Estimate(float("nan")), Estimate(1.0), Estimate(1.0, replicates=np.ones(3)), Estimate(float("inf"), np.ones(3))],
     ids=["undefined", "no error", "another kind of error", "infinite"],
 )
-def test_a_gain_over_what_is_not_known_is_not_known(other: Estimate) -> None:
-    assert Metric("x", "smaller", lambda *_: other, 0.01, False).gain(Estimate(1.0, np.ones(3)), other) is None
+def test_a_gain_over_an_undefined_estimate_is_undefined(second: Estimate) -> None:
+    assert Metric("x", "smaller", lambda *_: second, 0.01, False).gain(Estimate(1.0, np.ones(3)), second) is None
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_gain_over_what_is_not_known_is_not_known(other: Estimate) -> None:
         ("smaller", 0.0, True, 0.0),
     ],
 )
-def test_an_estimate_is_worsened_by_a_margin_whatever_is_better(
+def test_an_estimate_is_worsened_in_the_direction_of_the_metric(
     better: Better, value: float, relative: bool, expected: float
 ) -> None:
     metric = Metric("m", better, lambda *_: Estimate(0), 0.02, relative=relative)
@@ -184,11 +184,11 @@ def test_an_estimate_is_worsened_by_a_margin_whatever_is_better(
     assert gain.gain == pytest.approx(abs(expected - value))
 
 
-def test_a_margin_that_is_a_share_is_as_uncertain_as_the_value_it_is_a_share_of() -> None:
+def test_a_relative_margin_is_as_uncertain_as_the_value() -> None:
     metric = Metric("m", "smaller", lambda *_: Estimate(0), 0.02, relative=True)
-    one = Estimate(0.5, np.array([0.1, -0.1]), np.array([0.4, 0.6]))
-    share, fixed = metric.worsened(one, 0.1, True), metric.worsened(one, 0.1, False)
+    estimate = Estimate(0.5, np.array([0.1, -0.1]), np.array([0.4, 0.6]))
+    share, fixed = metric.worsened(estimate, 0.1, True), metric.worsened(estimate, 0.1, False)
 
     assert share.influence == pytest.approx(np.array([0.11, -0.11]))
     assert share.replicates == pytest.approx(np.array([0.44, 0.66]))
-    assert fixed.influence is one.influence
+    assert fixed.influence is estimate.influence

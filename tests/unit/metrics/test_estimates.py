@@ -1,4 +1,4 @@
-"""Every metric against scikit-learn, and what each row contributes against derivatives, the jackknife and DeLong."""
+"""Metrics compared with scikit-learn, and influences compared with derivatives, the jackknife and DeLong."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ seeds = st.integers(0, 999)
 
 
 def case(kind: str, rows: int = ROWS, seed: int = 0, ties: bool = False) -> tuple[Truth, FloatArray]:
-    """What happened and a model's answers, better than chance; with ties, in five different values."""
+    """Return ground truth and predictions that are better than chance; with ties, only five distinct values."""
     random = np.random.default_rng(seed)
     if kind == VALUES:
         y = random.normal(3, 2, rows)
@@ -37,35 +37,35 @@ def case(kind: str, rows: int = ROWS, seed: int = 0, ties: bool = False) -> tupl
 
 
 def one_against_others(score: Callable[..., float]) -> Callable[..., float]:
-    """A score of two classes, for several: the mean over each against the others."""
+    """Return the one-versus-rest mean of a binary score."""
 
-    def mean(y: Any, p: FloatArray, **more: Any) -> float:
-        which = [1] if p.shape[1] == 2 else range(p.shape[1])
-        return float(np.mean([score(y == one, p[:, one], **more) for one in which]))
+    def mean(y: Any, p: FloatArray, **options: Any) -> float:
+        labels = [1] if p.shape[1] == 2 else range(p.shape[1])
+        return float(np.mean([score(y == label, p[:, label], **options) for label in labels]))
 
     return mean
 
 
-def f1(y: Any, p: FloatArray, **more: Any) -> float:
-    return float(reference.f1_score(y, p.argmax(axis=1), average="binary" if p.shape[1] == 2 else "macro", **more))
+def f1(y: Any, p: FloatArray, **options: Any) -> float:
+    return float(reference.f1_score(y, p.argmax(axis=1), average="binary" if p.shape[1] == 2 else "macro", **options))
 
 
-def brier(y: Any, p: FloatArray, **more: Any) -> float:
-    return float(reference.brier_score_loss(y, p[:, 1] if p.shape[1] == 2 else p, labels=range(p.shape[1]), **more))
+def brier(y: Any, p: FloatArray, **options: Any) -> float:
+    return float(reference.brier_score_loss(y, p[:, 1] if p.shape[1] == 2 else p, labels=range(p.shape[1]), **options))
 
 
 REFERENCE: dict[str, Callable[..., float]] = {
-    "log_loss": lambda y, p, **more: reference.log_loss(y, p, labels=range(p.shape[1]), **more),
+    "log_loss": lambda y, p, **options: reference.log_loss(y, p, labels=range(p.shape[1]), **options),
     "brier": brier,
-    "accuracy": lambda y, p, **more: reference.accuracy_score(y, p.argmax(axis=1), **more),
+    "accuracy": lambda y, p, **options: reference.accuracy_score(y, p.argmax(axis=1), **options),
     "f1": f1,
     "roc_auc": one_against_others(reference.roc_auc_score),
     "average_precision": one_against_others(reference.average_precision_score),
     "mae": reference.mean_absolute_error,
     "mse": reference.mean_squared_error,
     "rmse": reference.root_mean_squared_error,
-    "pinball": lambda y, p, **more: reference.mean_pinball_loss(y, p, alpha=0.5, **more),
-    "pinball@0.9": lambda y, p, **more: reference.mean_pinball_loss(y, p, alpha=0.9, **more),
+    "pinball": lambda y, p, **options: reference.mean_pinball_loss(y, p, alpha=0.5, **options),
+    "pinball@0.9": lambda y, p, **options: reference.mean_pinball_loss(y, p, alpha=0.9, **options),
 }
 CASES = [
     (name, kind)
@@ -83,7 +83,7 @@ def estimate(name: str, truth: Truth, predicted: FloatArray) -> Estimate:
 @pytest.mark.parametrize(("name", "kind"), CASES)
 @share(0.25)
 @given(rows=st.integers(8, 80), seed=seeds, ties=st.booleans())
-def test_the_value_is_scikit_learns(name: str, kind: str, rows: int, seed: int, ties: bool) -> None:
+def test_the_value_equals_that_of_scikit_learn(name: str, kind: str, rows: int, seed: int, ties: bool) -> None:
     truth, predicted = case(kind, rows, seed, ties)
 
     assert estimate(name, truth, predicted).value == pytest.approx(REFERENCE[name](truth.y, predicted))
@@ -93,8 +93,8 @@ def test_the_value_is_scikit_learns(name: str, kind: str, rows: int, seed: int, 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_influence_of_a_row_is_the_derivative_by_its_weight(name: str, kind: str, ties: bool) -> None:
     truth, predicted = case(kind, seed=1, ties=ties)
-    found = estimate(name, truth, predicted).influence
-    assert found is not None
+    result = estimate(name, truth, predicted).influence
+    assert result is not None
 
     def at(row: int, weight: float) -> float:
         weights = np.ones(ROWS)
@@ -102,18 +102,18 @@ def test_the_influence_of_a_row_is_the_derivative_by_its_weight(name: str, kind:
         return float(REFERENCE[name](truth.y, predicted, sample_weight=weights))
 
     derivative = np.array([at(row, 1 + 1e-5) - at(row, 1 - 1e-5) for row in range(ROWS)]) / 2e-5 * ROWS
-    if name == "roc_auc":  # each side's part is widened, so that DeLong's variance comes out
-        assert np.corrcoef(found, derivative)[0, 1] > 0.99
+    if name == "roc_auc":  # scaled per side, so that the variance equals DeLong's
+        assert np.corrcoef(result, derivative)[0, 1] > 0.99
     else:
-        assert found == pytest.approx(derivative, abs=1e-5 * np.abs(derivative).max())
-    assert found.sum() == pytest.approx(0, abs=1e-9 * ROWS * np.abs(found).max())
+        assert result == pytest.approx(derivative, abs=1e-5 * np.abs(derivative).max())
+    assert result.sum() == pytest.approx(0, abs=1e-9 * ROWS * np.abs(result).max())
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_the_error_is_that_of_leaving_out_one_row_after_the_other(name: str, kind: str) -> None:
+def test_the_standard_error_equals_the_jackknife(name: str, kind: str) -> None:
     rows = 150
     truth, predicted = case(kind, rows, seed=2)
-    found = estimate(name, truth, predicted)
+    result = estimate(name, truth, predicted)
     without = np.array(
         [
             estimate(name, truth.take(np.arange(rows) != row), predicted[np.arange(rows) != row]).value
@@ -122,31 +122,31 @@ def test_the_error_is_that_of_leaving_out_one_row_after_the_other(name: str, kin
     )
     jackknife = np.sqrt((rows - 1) / rows * np.sum((without - without.mean()) ** 2))
 
-    assert found.influence is not None
-    assert from_influence(found.value, found.influence).se == pytest.approx(jackknife, rel=0.05)
+    assert result.influence is not None
+    assert from_influence(result.value, result.influence).se == pytest.approx(jackknife, rel=0.05)
 
 
 def delong(y: Any, *scores: FloatArray) -> FloatArray:
-    """Covariance of areas under the curve, from all pairs of a positive and a negative row (DeLong 1988, eq. 5)."""
+    """Return the covariance of areas under the curve from all pairs of positive and negative rows (DeLong 1988, eq. 5)."""
     structural = []
     for score in scores:
         positive, negative = score[y == 1][:, None], score[y == 0][None, :]
         pairs = (positive > negative) + 0.5 * (positive == negative)
         structural.append((pairs.mean(axis=1), pairs.mean(axis=0)))
-    of_positives = np.cov(np.array([one[0] for one in structural]), ddof=1)
-    of_negatives = np.cov(np.array([one[1] for one in structural]), ddof=1)
+    of_positives = np.cov(np.array([components[0] for components in structural]), ddof=1)
+    of_negatives = np.cov(np.array([components[1] for components in structural]), ddof=1)
     return np.atleast_2d(of_positives / (y == 1).sum() + of_negatives / (y == 0).sum())
 
 
 @given(rows=st.integers(8, 80), seed=seeds, ties=st.booleans())
-def test_the_error_of_areas_and_of_their_difference_is_delongs(rows: int, seed: int, ties: bool) -> None:
-    truth, one = case(BINARY, rows, seed, ties)
-    _, other = case(BINARY, rows, seed + 1, ties)
-    covariance = delong(truth.y, one[:, 1], other[:, 1])
-    first, second = (estimates.roc_auc(truth, predicted).influence for predicted in (one, other))
+def test_the_standard_error_of_roc_auc_equals_delongs(rows: int, seed: int, ties: bool) -> None:
+    truth, first_scores = case(BINARY, rows, seed, ties)
+    _, second_scores = case(BINARY, rows, seed + 1, ties)
+    covariance = delong(truth.y, first_scores[:, 1], second_scores[:, 1])
+    first, second = (estimates.roc_auc(truth, predicted).influence for predicted in (first_scores, second_scores))
     assert first is not None
     assert second is not None
-    exact = (rows - 1) / rows  # all rows are one sample here, and two there
+    exact = (rows - 1) / rows  # titlebout treats the rows as one sample, DeLong as two
 
     assert from_influence(0, first).se ** 2 * exact == pytest.approx(covariance[0, 0], abs=1e-12)
     assert from_influence(0, first - second).se ** 2 * exact == pytest.approx(
@@ -160,38 +160,38 @@ def test_the_error_of_areas_and_of_their_difference_is_delongs(rows: int, seed: 
 def test_the_order_of_rows_does_not_matter(name: str, kind: str, seed: int, ties: bool) -> None:
     truth, predicted = case(kind, seed=seed, ties=ties)
     order = np.random.default_rng(seed).permutation(ROWS)
-    found, shuffled = estimate(name, truth, predicted), estimate(name, truth.take(order), predicted[order])
-    assert found.influence is not None
+    result, shuffled = estimate(name, truth, predicted), estimate(name, truth.take(order), predicted[order])
+    assert result.influence is not None
 
-    assert shuffled.value == pytest.approx(found.value)
-    assert shuffled.influence == pytest.approx(found.influence[order])
+    assert shuffled.value == pytest.approx(result.value)
+    assert shuffled.influence == pytest.approx(result.influence[order])
 
 
 @pytest.mark.parametrize("name", [name for name, kind in CASES if kind == MANY])
 @given(seed=seeds, order=st.permutations(range(3)))
 def test_the_order_of_three_classes_does_not_matter(name: str, seed: int, order: list[int]) -> None:
     truth, predicted = case(MANY, seed=seed)
-    renamed = Truth(truth.task, np.argsort(order)[truth.y], tuple(truth.classes[one] for one in order))
-    found, other = estimate(name, truth, predicted), estimate(name, renamed, predicted[:, order])
+    renamed = Truth(truth.task, np.argsort(order)[truth.y], tuple(truth.classes[label] for label in order))
+    result, reordered = estimate(name, truth, predicted), estimate(name, renamed, predicted[:, order])
 
-    assert other.value == pytest.approx(found.value)
-    assert other.influence == pytest.approx(found.influence)
+    assert reordered.value == pytest.approx(result.value)
+    assert reordered.influence == pytest.approx(result.influence)
 
 
 @pytest.mark.parametrize(("name", "power"), [("mae", 1), ("rmse", 1), ("mse", 2), ("pinball@0.9", 1)])
 @given(seed=seeds, scale=st.floats(0.01, 100))
 def test_a_loss_has_the_scale_of_the_target(name: str, power: int, seed: int, scale: float) -> None:
     truth, predicted = case(VALUES, seed=seed)
-    found = estimate(name, truth, predicted)
+    result = estimate(name, truth, predicted)
     scaled = estimate(name, Truth(truth.task, truth.y * scale), predicted * scale)
-    assert found.influence is not None
+    assert result.influence is not None
 
-    assert scaled.value == pytest.approx(found.value * scale**power)
-    assert scaled.influence == pytest.approx(found.influence * scale**power)
+    assert scaled.value == pytest.approx(result.value * scale**power)
+    assert scaled.influence == pytest.approx(result.influence * scale**power)
 
 
 @pytest.mark.parametrize("metric", [estimates.roc_auc, estimates.average_precision])
-def test_a_rank_metric_sees_ranks_only(metric: Callable[[Truth, FloatArray], Estimate]) -> None:
+def test_a_rank_metric_depends_on_ranks_only(metric: Callable[[Truth, FloatArray], Estimate]) -> None:
     truth, predicted = case(BINARY, seed=4)
     cubed = np.column_stack([1 - predicted[:, 1] ** 3, predicted[:, 1] ** 3])
 
@@ -199,47 +199,47 @@ def test_a_rank_metric_sees_ranks_only(metric: Callable[[Truth, FloatArray], Est
 
 
 @pytest.mark.parametrize("y", [0, 1])
-def test_an_area_under_the_curve_of_one_class_is_not_defined(y: int) -> None:
+def test_roc_auc_of_a_single_class_is_undefined(y: int) -> None:
     truth, predicted = case(BINARY)
-    found = estimates.roc_auc(Truth("classification", np.full(ROWS, y), truth.classes), predicted)
+    result = estimates.roc_auc(Truth("classification", np.full(ROWS, y), truth.classes), predicted)
 
-    assert np.isnan(found.value)
-    assert found.influence is None
+    assert np.isnan(result.value)
+    assert result.influence is None
 
 
-def test_one_positive_row_has_a_value_and_no_error() -> None:
+def test_roc_auc_of_one_positive_row_has_no_standard_error() -> None:
     _, predicted = case(BINARY)
-    found = estimates.roc_auc(Truth("classification", np.arange(ROWS) == 3, ("no", "yes")), predicted)
+    result = estimates.roc_auc(Truth("classification", np.arange(ROWS) == 3, ("no", "yes")), predicted)
 
-    assert np.isfinite(found.value)
-    assert found.influence is None
+    assert np.isfinite(result.value)
+    assert result.influence is None
 
 
-def test_a_class_with_one_row_does_not_take_the_error_from_the_others() -> None:
-    """One label that nobody has seen before must not switch the guard of the area under the curve off."""
+def test_a_class_with_one_row_keeps_the_standard_error_of_others() -> None:
+    """A single row of an unknown class must not remove the standard error, which the gate needs."""
     truth, predicted = case(BINARY, seed=5)
     y = truth.y.copy()
     y[0] = 2
-    found = estimates.roc_auc(
+    result = estimates.roc_auc(
         Truth("classification", y, ("no", "yes", "maybe")), np.column_stack([predicted, np.zeros(ROWS)])
     )
-    known = np.mean([reference.roc_auc_score(y == one, predicted[:, one]) for one in (0, 1)])
+    expected = np.mean([reference.roc_auc_score(y == label, predicted[:, label]) for label in (0, 1)])
 
-    assert found.value == pytest.approx(known)
-    assert found.influence is not None
+    assert result.value == pytest.approx(expected)
+    assert result.influence is not None
 
 
-def test_a_class_that_does_not_occur_is_left_out_of_the_mean() -> None:
+def test_an_absent_class_is_left_out_of_the_mean() -> None:
     truth, predicted = case(MANY, seed=6)
     y = np.where(truth.y == 2, 0, truth.y)
-    found = estimates.roc_auc(Truth("classification", y, truth.classes), predicted)
+    result = estimates.roc_auc(Truth("classification", y, truth.classes), predicted)
 
-    assert found.value == pytest.approx(
-        np.mean([reference.roc_auc_score(y == one, predicted[:, one]) for one in (0, 1)])
+    assert result.value == pytest.approx(
+        np.mean([reference.roc_auc_score(y == label, predicted[:, label]) for label in (0, 1)])
     )
 
 
-def test_average_precision_without_positives_and_f1_without_any_are_not_defined() -> None:
+def test_average_precision_and_f1_without_positives_are_undefined() -> None:
     truth = Truth("classification", np.zeros(4, dtype=np.int64), ("no", "yes"))
     predicted = np.tile([0.9, 0.1], (4, 1))
 
@@ -248,27 +248,27 @@ def test_average_precision_without_positives_and_f1_without_any_are_not_defined(
     assert estimates.f1(truth, predicted[:, ::-1]).value == 0
 
 
-def test_an_exact_answer_has_an_rmse_of_zero() -> None:
+def test_a_perfect_prediction_has_zero_rmse_and_zero_influence() -> None:
     truth, _ = case(VALUES)
-    found = estimates.rmse(truth, truth.y.copy())
+    result = estimates.rmse(truth, truth.y.copy())
 
-    assert found.value == 0
-    assert found.influence is not None
-    assert not found.influence.any()
+    assert result.value == 0
+    assert result.influence is not None
+    assert not result.influence.any()
 
 
-def test_losses_come_back_from_a_mean_and_only_from_a_mean() -> None:
+def test_only_a_mean_gives_back_the_row_losses() -> None:
     truth, predicted = case(BINARY)
-    found = estimate("log_loss", truth, predicted)
-    assert found.influence is not None
+    result = estimate("log_loss", truth, predicted)
+    assert result.influence is not None
 
-    assert found.is_mean
-    assert found.value + found.influence == pytest.approx(estimates.log_losses(truth, predicted))
+    assert result.is_mean
+    assert result.value + result.influence == pytest.approx(estimates.log_losses(truth, predicted))
     assert not estimate("roc_auc", truth, predicted).is_mean
     assert not estimate("rmse", *case(VALUES)).is_mean
 
 
-def test_a_truth_knows_its_labels_and_its_parts() -> None:
+def test_ground_truth_gives_labels_and_subsets() -> None:
     truth = Truth("classification", np.array([1, 0, 1]), ("no", "yes"))
 
     assert truth.labels.tolist() == ["yes", "no", "yes"]

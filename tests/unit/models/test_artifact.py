@@ -1,4 +1,4 @@
-"""A model on disk: the same bytes every time, the same answers, and nothing in it can do harm."""
+"""Model folders: reproducible bytes, identical predictions, and no execution of untrusted code."""
 
 import functools
 import importlib
@@ -50,7 +50,7 @@ def trained(frame: pd.DataFrame, task: str = "classification") -> models_artifac
 
 
 def fitted(estimator: Any, frame: pd.DataFrame) -> Any:
-    """Fit on the numeric columns, and the harbour where the estimator is a pipeline that wants it."""
+    """Fit on the numeric columns, and on the harbour if the estimator is a pipeline that encodes it."""
     encode = (OrdinalEncoder(), ["harbour"])
     return make_pipeline(make_column_transformer(encode, ("passthrough", NUMERIC)), estimator).fit(
         trained(frame).X, frame["late"].to_numpy()
@@ -74,7 +74,7 @@ def frame() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def original(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved logistic regression; not to be changed."""
+    """Return the folder of a saved logistic regression; tests must not change it."""
     return save(tmp_path_factory.mktemp("original") / "model", fitted(LogisticRegression(), frame), frame)
 
 
@@ -84,7 +84,7 @@ def folder(original: Path, tmp_path: Path) -> Path:
 
 
 def with_weights(folder: Path, estimator: Any) -> Path:
-    """Put other weights into a model folder, and make its manifest vouch for them."""
+    """Put other weights into a model folder, and their digest into its manifest."""
     raw = estimator if isinstance(estimator, bytes) else skops.io.dumps(estimator)
     (folder / "model.skops").write_bytes(raw)
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -108,7 +108,7 @@ def with_weights(folder: Path, estimator: Any) -> Path:
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_a_loaded_model_answers_as_the_fitted_one(estimator: Any, frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_loaded_model_predicts_like_the_fitted_one(estimator: Any, frame: pd.DataFrame, tmp_path: Path) -> None:
     task = "classification" if hasattr(estimator, "predict_proba") else "regression"
     estimator = fitted(estimator, frame)
     loaded = models_artifact.load_model(save(tmp_path / "model", estimator, frame, task), "ferries")
@@ -127,46 +127,48 @@ def test_a_loaded_model_answers_as_the_fitted_one(estimator: Any, frame: pd.Data
         LogisticRegression,
     ],
 )
-def test_the_same_training_gives_the_same_bytes(make: Callable[[], Any], frame: pd.DataFrame, tmp_path: Path) -> None:
-    one = save(tmp_path / "one", fitted(make(), frame), frame)
+def test_the_same_training_run_gives_the_same_bytes(
+    make: Callable[[], Any], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    first = save(tmp_path / "one", fitted(make(), frame), frame)
     keep_memory_busy = [fitted(make(), frame) for _ in range(3)]
-    other = save(tmp_path / "other", fitted(make(), frame), frame)
+    second = save(tmp_path / "other", fitted(make(), frame), frame)
 
-    assert contents(one) == contents(other)
+    assert contents(first) == contents(second)
     assert len(keep_memory_busy) == 3
 
 
-def test_a_normalised_archive_loads_to_the_same_model(frame: pd.DataFrame) -> None:
+def test_a_normalized_archive_loads_to_the_same_model(frame: pd.DataFrame) -> None:
     estimator = fitted(RandomForestClassifier(n_estimators=3, random_state=0), frame)
     raw = skops.io.dumps(estimator)
-    normalised = models_artifact._normalised(raw)
-    types = skops.io.get_untrusted_types(data=normalised)
+    normalized = models_artifact._normalize_archive(raw)
+    types = skops.io.get_untrusted_types(data=normalized)
 
     assert types == skops.io.get_untrusted_types(data=raw)
-    assert models_artifact._normalised(normalised) == normalised
-    assert len(normalised) < len(raw)
-    assert {entry.date_time for entry in zipfile.ZipFile(io.BytesIO(normalised)).infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert models_artifact._normalize_archive(normalized) == normalized
+    assert len(normalized) < len(raw)
+    assert {entry.date_time for entry in zipfile.ZipFile(io.BytesIO(normalized)).infolist()} == {(1980, 1, 1, 0, 0, 0)}
     X = trained(frame).X
-    assert skops.io.loads(normalised, trusted=types).predict_proba(X).tolist() == estimator.predict_proba(X).tolist()
+    assert skops.io.loads(normalized, trusted=types).predict_proba(X).tolist() == estimator.predict_proba(X).tolist()
 
 
-def test_two_objects_do_not_become_one() -> None:
-    """Names by order of occurrence must keep apart what memory addresses kept apart."""
+def test_normalization_keeps_distinct_objects_distinct() -> None:
+    """Objects with distinct memory addresses must get distinct numbers."""
     arrays = [np.arange(3), np.arange(3) * 2, np.arange(3)]
     estimator = FunctionTransformer(kw_args={"arrays": [*arrays, arrays[0]], "__id__": 5, "file": "x.npy"})
-    loaded = skops.io.loads(models_artifact._normalised(skops.io.dumps(estimator)))
+    loaded = skops.io.loads(models_artifact._normalize_archive(skops.io.dumps(estimator)))
 
     assert [array.tolist() for array in loaded.kw_args["arrays"]] == [[0, 1, 2], [0, 2, 4], [0, 1, 2], [0, 1, 2]]
     assert (loaded.kw_args["__id__"], loaded.kw_args["file"]) == (5, "x.npy")
 
 
-def test_an_older_models_files_are_replaced(folder: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_files_of_an_older_model_are_replaced(folder: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
     newer = fitted(GaussianNB(), frame)
 
     assert contents(save(folder, newer, frame)) == contents(save(tmp_path / "fresh", newer, frame))
 
 
-def test_the_manifest_says_what_the_model_takes_and_knows(original: Path) -> None:
+def test_the_manifest_has_inputs_classes_and_versions(original: Path) -> None:
     manifest = json.loads((original / "manifest.json").read_text())
 
     assert manifest["columns"] == [
@@ -180,21 +182,21 @@ def test_the_manifest_says_what_the_model_takes_and_knows(original: Path) -> Non
     assert manifest["sha256"] == sha256((original / "model.skops").read_bytes()).hexdigest()
 
 
-def test_the_training_rows_are_kept_as_sorted_hashes(original: Path, frame: pd.DataFrame) -> None:
+def test_training_rows_are_stored_as_sorted_hashes(original: Path, frame: pd.DataFrame) -> None:
     assert models_artifact.load_model(original, "ferries").trained_rows.tolist() == trained(frame).hashes.tolist()
 
 
-def test_the_golden_rows_get_the_same_answers_again(original: Path) -> None:
+def test_the_golden_rows_give_the_stored_predictions(original: Path) -> None:
     golden = json.loads((original / "golden.json").read_text())
-    asked = pd.DataFrame(golden["rows"])
+    golden_frame = pd.DataFrame(golden["rows"])
 
-    assert len(asked) == models_artifact.GOLDEN_ROWS
+    assert len(golden_frame) == models_artifact.GOLDEN_ROWS
     np.testing.assert_allclose(
-        models_artifact.load_model(original, "ferries").predict(asked), golden["answers"], rtol=1e-12
+        models_artifact.load_model(original, "ferries").predict(golden_frame), golden["answers"], rtol=1e-12
     )
 
 
-def test_every_kind_of_value_survives_as_a_golden_row(tmp_path: Path) -> None:
+def test_golden_rows_preserve_every_kind_of_value(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
             "number": [0.1, None, -1e300, 1e-300],
@@ -211,44 +213,44 @@ def test_every_kind_of_value_survives_as_a_golden_row(tmp_path: Path) -> None:
     )
     X = models_artifact.inputs(frame, "late", ())
     kinds = {name: column_kind(frame[name]) for name in X}
-    asked = pd.DataFrame(json.loads(json.dumps(models_artifact.to_records(X, kinds), allow_nan=False)))
+    golden_frame = pd.DataFrame(json.loads(json.dumps(models_artifact.to_records(X, kinds), allow_nan=False)))
     rows = models_artifact.Trained(X, np.arange(4, dtype=np.uint64), "late", "classification", "")
     models_artifact.save_model(tmp_path / "model", DummyClassifier().fit(X, frame["late"]), rows, kinds, "ferries")
 
-    pd.testing.assert_frame_equal(models_artifact.conform(asked, kinds), X)
-    assert json.loads((tmp_path / "model" / "golden.json").read_text())["rows"] == asked.astype(object).where(
-        asked.notna(), None
+    pd.testing.assert_frame_equal(models_artifact.conform(golden_frame, kinds), X)
+    assert json.loads((tmp_path / "model" / "golden.json").read_text())["rows"] == golden_frame.astype(object).where(
+        golden_frame.notna(), None
     ).to_dict("records")
 
 
 @given(rows=st.integers(1, 2000))
-def test_golden_rows_are_spread_over_all_rows(rows: int) -> None:
-    positions = models_artifact._spread(rows, models_artifact.GOLDEN_ROWS)
+def test_golden_rows_are_evenly_spaced(rows: int) -> None:
+    positions = models_artifact._evenly_spaced(rows, models_artifact.GOLDEN_ROWS)
 
     assert len(positions) == min(rows, models_artifact.GOLDEN_ROWS)
     assert (positions[0], positions[-1]) == (0, rows - 1)
     assert np.diff(positions).max(initial=0) <= rows // models_artifact.GOLDEN_ROWS + 1
 
 
-def test_a_model_takes_columns_in_any_order_and_kind_of_file(original: Path, frame: pd.DataFrame) -> None:
+def test_a_model_accepts_columns_in_any_order_and_format(original: Path, frame: pd.DataFrame) -> None:
     model = models_artifact.load_model(original, "ferries")
     texts = frame[list(reversed(frame.columns))].assign(departure=frame["departure"].astype(str), extra=1)
 
     assert model.predict(texts).tolist() == model.predict(frame).tolist()
 
 
-def test_a_row_without_a_column_the_model_needs_is_refused(original: Path, frame: pd.DataFrame) -> None:
+def test_a_row_without_a_required_column_is_refused(original: Path, frame: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="missing columns: wind"):
         models_artifact.load_model(original, "ferries").predict(frame.drop(columns="wind"))
 
 
-def test_a_column_to_drop_that_is_not_there_is_refused(frame: pd.DataFrame) -> None:
-    """A leak that was renamed would be learnt from."""
-    with pytest.raises(DataError, match="'minutes_late', is not in the data"):
+def test_a_missing_column_in_data_drop_is_refused(frame: pd.DataFrame) -> None:
+    """A renamed column with target leakage would otherwise become an input."""
+    with pytest.raises(DataError, match="'minutes_late', which is not a column of the data"):
         models_artifact.inputs(frame, "late", ("minutes_late",))
 
 
-def test_target_and_dropped_columns_are_no_inputs(frame: pd.DataFrame) -> None:
+def test_target_and_dropped_columns_are_not_inputs(frame: pd.DataFrame) -> None:
     assert list(models_artifact.inputs(frame, "late", ("waves", "departure")).columns) == [
         "harbour",
         "wind",
@@ -256,11 +258,11 @@ def test_target_and_dropped_columns_are_no_inputs(frame: pd.DataFrame) -> None:
     ]
 
 
-# --- what is refused
+# --- refused models
 
 
-def test_no_model_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="there is no model"):
+def test_a_missing_model_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="the model does not exist"):
         models_artifact.load_model(tmp_path, "ferries")
 
 
@@ -273,7 +275,7 @@ def test_weights_with_one_changed_byte_are_refused(
     raw[int(position * len(raw))] ^= flip
     (folder / "model.skops").write_bytes(raw)
 
-    with pytest.raises(UnsafeError, match="not the one its manifest describes") as caught:
+    with pytest.raises(UnsafeError, match="do not match the digest in the manifest") as caught:
         models_artifact.load_model(folder, "ferries")
     assert caught.value.exit_code == 7
 
@@ -297,7 +299,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: getattr(function, "__name__", "partial"))
-def test_a_function_from_anywhere_is_refused_when_saving_and_when_loading(
+def test_an_untrusted_function_is_refused_on_saving_and_loading(
     function: Any, folder: Path, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
     nasty = FunctionTransformer(function)
@@ -311,7 +313,7 @@ def test_a_function_from_anywhere_is_refused_when_saving_and_when_loading(
 
 
 @pytest.mark.parametrize("package", ["ferries", "posi", "posix_", "system"])
-def test_a_package_vouches_for_its_own_types_only(package: str, folder: Path) -> None:
+def test_a_package_is_trusted_for_its_own_types_only(package: str, folder: Path) -> None:
     with pytest.raises(UnsafeError, match=r"posix\.system"):
         models_artifact.load_model(with_weights(folder, FunctionTransformer(os.system)), package)
 
@@ -335,10 +337,10 @@ def test_the_teams_own_function_is_trusted(
     assert loaded.predict(frame).tolist() == estimator.predict_proba(trained(frame).X).tolist()
 
 
-def test_a_function_without_a_name_of_its_own_cannot_be_saved(
+def test_a_lambda_or_nested_function_cannot_be_saved(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be saved without a complaint, and nothing could load it again."""
+    """skops would save it without an error, but nothing could load it again."""
     features = team(tmp_path, monkeypatch, f"pick = lambda X: X[{NUMERIC}]\n")
     estimator = make_pipeline(FunctionTransformer(features.pick), GaussianNB()).fit(trained(frame).X, frame["late"])
 
@@ -359,22 +361,22 @@ def archive(**members: str) -> bytes:
     "raw",
     [b"", b"not a zip", archive(), archive(schema__json="{"), archive(schema__json="{}"), archive(schema__json="[1]")],
 )
-def test_weights_that_are_no_weights_are_refused(raw: bytes, folder: Path) -> None:
+def test_unreadable_weights_are_refused(raw: bytes, folder: Path) -> None:
     with pytest.raises(UnsafeError, match="cannot be read") as caught:
         models_artifact.load_model(with_weights(folder, raw), "ferries")
     assert caught.value.why
 
 
 @pytest.mark.parametrize("manifest", ["{}", '{"sha256": 3}'])
-def test_a_manifest_that_vouches_for_nothing_is_refused(manifest: str, folder: Path) -> None:
+def test_a_manifest_without_a_digest_is_refused(manifest: str, folder: Path) -> None:
     (folder / "manifest.json").write_text(manifest)
 
-    with pytest.raises(UnsafeError, match="not the one its manifest describes"):
+    with pytest.raises(UnsafeError, match="do not match the digest in the manifest"):
         models_artifact.load_model(folder, "ferries")
 
 
-def test_a_model_of_another_version_decides_nothing(folder: Path) -> None:
-    """Its training rows are hashed in another way: that it shares none with a holdout would mean nothing."""
+def test_a_model_of_another_format_version_is_inconclusive(folder: Path) -> None:
+    """Its row hashes are not comparable with those of the holdout, so an overlap could not be detected."""
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(
         json.dumps(manifest | {"schema_version": models_artifact.MANIFEST_VERSION + 1})
@@ -384,7 +386,7 @@ def test_a_model_of_another_version_decides_nothing(folder: Path) -> None:
         models_artifact.load_model(folder, "ferries")
 
 
-def test_what_is_not_trusted_is_not_even_imported(folder: Path) -> None:
+def test_an_untrusted_module_is_not_imported(folder: Path) -> None:
     source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(FunctionTransformer(os.path.basename))))
     schema = source.read("schema.json").decode().replace('"posixpath"', '"antigravity"')
 
@@ -393,7 +395,7 @@ def test_what_is_not_trusted_is_not_even_imported(folder: Path) -> None:
     assert "antigravity" not in sys.modules
 
 
-def test_a_model_whose_code_is_gone_decides_nothing(
+def test_a_model_whose_code_is_missing_is_inconclusive(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     features = team(tmp_path, monkeypatch, f"def pick(X):\n    return X[{NUMERIC}]\n")
@@ -401,6 +403,6 @@ def test_a_model_whose_code_is_gone_decides_nothing(
     folder = save(tmp_path / "model", estimator, frame)
     del features.pick
 
-    with pytest.raises(InconclusiveError, match="cannot be loaded with the code that is here") as caught:
+    with pytest.raises(InconclusiveError, match="cannot be loaded with the current code") as caught:
         models_artifact.load_model(folder, "ferries")
     assert "pick" in str(caught.value.why)

@@ -1,4 +1,4 @@
-"""Who holds the title: a file in git, changed only by a verdict about exactly this model and this champion."""
+"""The champion file: changed only by an evaluation of exactly this challenger against exactly this champion."""
 
 from pathlib import Path
 
@@ -27,15 +27,15 @@ def project(tmp_path: Path) -> Project:
     return Project.find(tmp_path)
 
 
-def pointer_file(project: Project) -> Path:
+def champion_file(project: Project) -> Path:
     return project.root / champion_path(project)
 
 
-def test_a_project_has_no_champion_at_first(project: Project) -> None:
+def test_a_new_project_has_no_champion(project: Project) -> None:
     assert champion_here(project) is None
 
 
-def test_the_champion_is_read_back_with_its_evidence(project: Project) -> None:
+def test_the_champion_is_read_back_with_its_metadata(project: Project) -> None:
     champion = set_champion(project, MODEL, META, "")
 
     assert champion_here(project) == champion
@@ -44,9 +44,9 @@ def test_the_champion_is_read_back_with_its_evidence(project: Project) -> None:
     assert champion.meta["holdout"]["rows"] == 168
 
 
-def test_the_pointer_is_one_that_dvc_can_read(project: Project) -> None:
+def test_dvc_can_read_the_champion_file(project: Project) -> None:
     set_champion(project, MODEL, META, "")
-    text = pointer_file(project).read_text()
+    text = champion_file(project).read_text()
 
     assert text.startswith("# Written by `titlebout promote`")
     assert yaml.safe_load(text)["outs"] == [
@@ -54,51 +54,51 @@ def test_the_pointer_is_one_that_dvc_can_read(project: Project) -> None:
     ]
 
 
-def test_the_same_verdict_writes_the_same_bytes(project: Project) -> None:
+def test_the_same_evaluation_writes_the_same_bytes(project: Project) -> None:
     set_champion(project, MODEL, META, "")
-    first = pointer_file(project).read_bytes()
+    first = champion_file(project).read_bytes()
     set_champion(project, MODEL, META, "")
 
-    assert pointer_file(project).read_bytes() == first
+    assert champion_file(project).read_bytes() == first
 
 
-@pytest.mark.parametrize("beaten", [None, MODEL])
-def test_a_verdict_over_another_champion_is_out_of_date(beaten: Pointer | None, project: Project) -> None:
+@pytest.mark.parametrize("previous", [None, MODEL])
+def test_an_evaluation_against_another_champion_is_outdated(previous: Pointer | None, project: Project) -> None:
     set_champion(project, OTHER, META, "")
-    before = pointer_file(project).read_bytes()
+    before = champion_file(project).read_bytes()
     third = Pointer("33.dir", 1, 1)
 
-    with pytest.raises(ConflictError, match="the title changed hands") as caught:
-        set_champion(project, third, META, beaten.md5 if beaten else "")
+    with pytest.raises(ConflictError, match="the champion has changed") as caught:
+        set_champion(project, third, META, previous.md5 if previous else "")
     assert caught.value.exit_code == 6
-    assert pointer_file(project).read_bytes() == before
+    assert champion_file(project).read_bytes() == before
 
 
-def test_a_verdict_over_an_absent_champion_is_out_of_date(project: Project) -> None:
-    with pytest.raises(ConflictError, match="the title changed hands"):
+def test_an_evaluation_against_a_missing_champion_is_outdated(project: Project) -> None:
+    with pytest.raises(ConflictError, match="the champion has changed"):
         set_champion(project, MODEL, META, OTHER.md5)
 
 
-def test_a_pointer_with_markers_of_a_merge_conflict_is_a_conflict(project: Project) -> None:
+def test_conflict_markers_in_champion_dvc_are_a_conflict(project: Project) -> None:
     set_champion(project, MODEL, META, "")
-    text = pointer_file(project).read_text()
-    pointer_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
+    text = champion_file(project).read_text()
+    champion_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
 
     with pytest.raises(ConflictError):
         champion_here(project)
 
 
 @pytest.mark.parametrize("text", ["", "outs: []\n", "meta: {}\n", "outs:\n- path: champion\n"])
-def test_a_pointer_that_names_no_model_is_not_without_a_champion(text: str, project: Project) -> None:
-    pointer_file(project).write_text(text)
+def test_an_invalid_champion_file_is_an_error_and_not_a_missing_champion(text: str, project: Project) -> None:
+    champion_file(project).write_text(text)
 
     with pytest.raises(ConfigError):
         champion_here(project)
 
 
-def test_a_pointer_without_evidence_is_still_a_pointer(project: Project) -> None:
-    pointer_file(project).write_text("meta:\nouts:\n- md5: ab.dir\n  path: champion\n")
-    here = champion_here(project)
+def test_a_champion_file_without_metadata_is_valid(project: Project) -> None:
+    champion_file(project).write_text("meta:\nouts:\n- md5: ab.dir\n  path: champion\n")
+    current = champion_here(project)
 
-    assert here is not None
-    assert (here.pointer.md5, here.meta) == ("ab.dir", {})
+    assert current is not None
+    assert (current.pointer.md5, current.meta) == ("ab.dir", {})

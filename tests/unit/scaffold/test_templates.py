@@ -1,9 +1,9 @@
-"""The code that is written for a stranger's table: it parses, it is formatted, and names in it are data."""
+"""The code generated for a user's table: it parses, is formatted, and quotes column names safely."""
 
 import ast
 
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from titlebout.scaffold import templates as scaffold_templates
@@ -19,12 +19,12 @@ def roles(*names: str, task: str = "classification", time: str = "") -> Roles:
 
 
 @given(text)
-def test_any_column_name_comes_back_from_the_source_as_it_was(name: str) -> None:
-    assert ast.literal_eval(scaffold_templates._literal(name)) == name
+def test_any_column_name_survives_as_python_source(name: str) -> None:
+    assert ast.literal_eval(scaffold_templates._string_literal(name)) == name
 
 
 @given(st.lists(text, max_size=3, unique=True))
-def test_any_column_names_give_code_that_parses_and_lists_them(names: list[str]) -> None:
+def test_any_column_names_give_valid_code_that_lists_them(names: list[str]) -> None:
     for path, source in scaffold_templates._code("some-name", "some_name", roles(*names)).items():
         tree = ast.parse(source, path)
         if path.endswith("features.py") and "src" in path:
@@ -35,7 +35,8 @@ def test_any_column_names_give_code_that_parses_and_lists_them(names: list[str])
 
 
 @given(text, st.sampled_from(["classification", "regression"]), st.sampled_from(["", "when"]))
-def test_any_names_give_parameters_that_read_back_as_they_were(name: str, task: str, time: str) -> None:
+@example("a\x85b", "regression", "")
+def test_any_names_survive_in_the_parameters(name: str, task: str, time: str) -> None:
     given_roles = roles("a", task=task, time=time)
     document = yaml.safe_load(scaffold_templates._params("pkg", given_roles.replace(target=name, drop=(name,))))
     assert document["data"] == {"task": task, "target": name, "time": time, "drop": [name]}

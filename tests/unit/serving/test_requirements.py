@@ -1,4 +1,4 @@
-"""The packages of a bento."""
+"""The locked packages of a bento."""
 
 import re
 import tomllib
@@ -19,14 +19,14 @@ def packages(name: str) -> dict[str, set[str]]:
     return {block.split()[0]: set(re.findall(r"--hash=\S+", block)) for block in blocks}
 
 
-def test_the_lock_for_serving_comes_first(tmp_path: Path) -> None:
+def test_the_serving_lock_takes_precedence(tmp_path: Path) -> None:
     (tmp_path / "requirements.lock").write_text("everything==1\n", encoding="utf-8")
     assert serving_requirements(tmp_path) == "everything==1\n"
     (tmp_path / "requirements-serve.lock").write_text("served==1\n", encoding="utf-8")
     assert serving_requirements(tmp_path) == "served==1\n"
 
 
-def test_without_a_lock_the_error_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_lock_is_an_error_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError) as caught:
         serving_requirements(tmp_path)
     assert "make lock" in str(caught.value.fix)
@@ -37,7 +37,7 @@ def test_a_bento_serves_with_the_versions_that_were_tested() -> None:
     assert {name for name, hashes in served.items() if tested.get(name) != hashes} == set()
 
 
-def test_what_only_other_steps_need_is_left_out() -> None:
+def test_packages_of_other_steps_are_left_out() -> None:
     names = {canonicalize_name(name.partition("==")[0]) for name in packages("requirements-serve.lock")}
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["serve"]
     assert names >= set(wanted)

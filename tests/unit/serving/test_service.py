@@ -1,4 +1,4 @@
-"""The types of a request and an answer: what they take, what they refuse, and which field they name."""
+"""The request and response types of a service: accepted values, rejected values, and reported fields."""
 
 import json
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from crossings import KINDS, REQUIRED
-from titlebout.serving.service import MAX_COMPLAINTS, MAX_ROWS, answer_type, request_type
+from titlebout.serving.service import MAX_ERRORS, MAX_ROWS, request_type, response_type
 
 COLUMNS = [{"name": name, "kind": kind, "nullable": name not in REQUIRED} for name, kind in KINDS.items()]
 ROW = {
@@ -28,7 +28,7 @@ def read(*rows: Any) -> BaseModel:
     return Request.model_validate_json(json.dumps({"rows": list(rows)}))
 
 
-def complaints(error: ValidationError) -> list[str]:
+def invalid_fields(error: ValidationError) -> list[str]:
     return [".".join(map(str, item["loc"])) for item in error.errors()]
 
 
@@ -36,7 +36,7 @@ def value(row: BaseModel, name: str) -> Any:
     return getattr(row, f"column_{list(KINDS).index(name)}")
 
 
-def test_a_row_keeps_the_value_of_every_column() -> None:
+def test_a_parsed_row_keeps_every_value() -> None:
     (row,) = read(ROW).rows  # type: ignore[attr-defined]
     assert {name: value(row, name) for name in KINDS} == ROW | {"when": datetime(2013, 1, 1, 5, tzinfo=UTC)}
 
@@ -55,7 +55,7 @@ def test_a_row_keeps_the_value_of_every_column() -> None:
         ("seats", 2**63 - 1, 2**63 - 1),
     ],
 )
-def test_a_value_of_the_kind_of_its_column_is_read(name: str, given_value: Any, read_value: Any) -> None:
+def test_a_value_of_the_column_kind_is_accepted(name: str, given_value: Any, read_value: Any) -> None:
     (row,) = read(ROW | {name: given_value}).rows  # type: ignore[attr-defined]
     assert value(row, name) == read_value
     assert type(value(row, name)) is type(read_value)
@@ -92,22 +92,22 @@ def test_a_value_of_the_kind_of_its_column_is_read(name: str, given_value: Any, 
         ("when", '"0001-01-01T00:00:00+14:00"'),
     ],
 )
-def test_a_value_of_another_kind_is_refused_by_the_name_of_its_column(name: str, literal: str) -> None:
+def test_a_value_of_another_kind_is_refused_with_its_column(name: str, literal: str) -> None:
     body = json.dumps({"rows": [ROW | {name: "@"}]}).replace('"@"', literal)
     with pytest.raises(ValidationError) as caught:
         Request.model_validate_json(body)
-    assert complaints(caught.value) == [f"rows.0.{name}"]
+    assert invalid_fields(caught.value) == [f"rows.0.{name}"]
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_column_may_be_left_out_exactly_when_it_had_missing_values_in_training(name: str) -> None:
+def test_only_a_nullable_column_may_be_left_out(name: str) -> None:
     row = {key: item for key, item in ROW.items() if key != name}
     if name not in REQUIRED:
         assert value(read(row).rows[0], name) is None  # type: ignore[attr-defined]
         return
     with pytest.raises(ValidationError) as caught:
         read(row)
-    assert complaints(caught.value) == [f"rows.0.{name}"]
+    assert invalid_fields(caught.value) == [f"rows.0.{name}"]
 
 
 @pytest.mark.parametrize(
@@ -127,29 +127,29 @@ def test_a_column_may_be_left_out_exactly_when_it_had_missing_values_in_training
         (json.dumps({"rows": [ROW | {"column_1": 1}]}), "rows.0.column_1"),
     ],
 )
-def test_a_body_of_another_form_is_refused(body: str, path: str) -> None:
+def test_a_body_with_another_schema_is_refused(body: str, path: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Request.model_validate_json(body)
-    assert complaints(caught.value) == [path]
+    assert invalid_fields(caught.value) == [path]
 
 
-def test_as_many_rows_as_allowed_are_read_and_one_more_is_refused() -> None:
+def test_the_row_limit_is_inclusive() -> None:
     assert len(read(*[ROW] * MAX_ROWS).rows) == MAX_ROWS  # type: ignore[attr-defined]
     with pytest.raises(ValidationError, match=f"at most {MAX_ROWS} items"):
         read(*[ROW] * (MAX_ROWS + 1))
 
 
-def test_only_the_first_wrong_row_is_told() -> None:
+def test_only_the_first_invalid_row_is_reported() -> None:
     with pytest.raises(ValidationError) as caught:
         read(ROW, ROW | {"seats": "a", "carrier": 1}, ROW | {"seats": "b"})
-    assert complaints(caught.value) == ["rows.1.seats", "rows.1.carrier"]
+    assert invalid_fields(caught.value) == ["rows.1.seats", "rows.1.carrier"]
 
 
-def test_a_flood_of_unknown_columns_is_one_complaint() -> None:
-    flood = {f"k{i}": 1 for i in range(MAX_COMPLAINTS + 1)}
+def test_many_unknown_columns_are_one_error() -> None:
+    unknown_columns = {f"k{i}": 1 for i in range(MAX_ERRORS + 1)}
     with pytest.raises(ValidationError) as caught:
-        read(ROW | flood)
-    assert complaints(caught.value) == ["rows"]
+        read(ROW | unknown_columns)
+    assert invalid_fields(caught.value) == ["rows"]
 
 
 ANY_JSON = st.recursive(
@@ -160,21 +160,21 @@ ANY_JSON = st.recursive(
 
 
 @given(name=st.sampled_from(list(KINDS)), anything=ANY_JSON)
-def test_any_json_value_is_read_or_refused_by_the_name_of_its_column(name: str, anything: Any) -> None:
-    told: list[str] = []
+def test_any_json_value_is_parsed_or_refused_with_its_column(name: str, anything: Any) -> None:
+    invalid_paths: list[str] = []
     try:
         read(ROW | {name: anything})
     except ValidationError as error:
-        told = complaints(error)
-    assert told in ([], [f"rows.0.{name}"])
+        invalid_paths = invalid_fields(error)
+    assert invalid_paths in ([], [f"rows.0.{name}"])
 
 
 def test_a_label_has_the_type_of_the_classes() -> None:
     for classes, kind in ((["a", "b"], "string"), ([0, 1], "integer"), ([False, True], "boolean")):
-        schema = answer_type(classes).model_json_schema()["$defs"]["Prediction"]["properties"]
+        schema = response_type(classes).model_json_schema()["$defs"]["Prediction"]["properties"]
         assert schema["label"]["type"] == kind
 
 
-def test_an_answer_without_a_finite_number_is_no_answer() -> None:
+def test_a_prediction_that_is_not_finite_is_invalid() -> None:
     with pytest.raises(ValidationError):
-        answer_type([]).model_validate({"predictions": [{"value": float("nan")}], "model": "0"})
+        response_type([]).model_validate({"predictions": [{"value": float("nan")}], "model": "0"})

@@ -1,4 +1,4 @@
-"""A service is asked what its model was asked: one that answers otherwise, or takes what it must not, is found out."""
+"""The smoke test: it fails for services with other predictions, and for services that accept malformed rows."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -17,51 +17,51 @@ ROWS = [{"a": None if i % 3 else i / 2, "b": i} for i in range(1, 41)]
 Body = dict[str, Any]
 
 
-def answer(row: Body) -> float:
+def predict_row(row: Body) -> float:
     return 2.0 * row["b"] + (row["a"] or 0)
 
 
-def honest(rows: list[Body]) -> tuple[int, Body]:
-    """Answer like the model, and refuse what has not its form."""
+def correct(rows: list[Body]) -> tuple[int, Body]:
+    """Predict like the model, and reject rows that do not match the schema."""
     for row in rows:
         if not (set(row) == {"a", "b"} and all(isinstance(v, int | float | None) for v in row.values())):
             return 400, {}
-    return 200, {"model": "0" * 64, "predictions": [{"value": answer(row)} for row in rows]}
+    return 200, {"model": "0" * 64, "predictions": [{"value": predict_row(row)} for row in rows]}
 
 
 def lenient(rows: list[Body]) -> tuple[int, Body]:
-    return 200, {"model": "0" * 64, "predictions": [{"value": answer({"b": 0, "a": None} | row)} for row in rows]}
+    return 200, {"model": "0" * 64, "predictions": [{"value": predict_row({"b": 0, "a": None} | row)} for row in rows]}
 
 
 def failing(rows: list[Body]) -> tuple[int, Body]:
-    """Answer well-formed rows, and fall over the others."""
-    status, body = honest(rows)
+    """Predict valid rows, and fail with status 500 for others."""
+    status, body = correct(rows)
     return (500 if status == 400 else status), body
 
 
 def other_model(rows: list[Body]) -> tuple[int, Body]:
-    status, body = honest(rows)
+    status, body = correct(rows)
     return status, body | {"model": "1" * 64}
 
 
-def off_alone(rows: list[Body]) -> tuple[int, Body]:
-    """Answer a single row a little otherwise than the same row among others."""
-    status, body = honest(rows)
+def inconsistent(rows: list[Body]) -> tuple[int, Body]:
+    """Predict a single row slightly differently from the same row in a batch."""
+    status, body = correct(rows)
     if len(rows) == 1 and status == 200:
         body["predictions"][0]["value"] *= 1 + 2e-6
     return status, body
 
 
 def rounded(rows: list[Body]) -> tuple[int, Body]:
-    """Answer as another processor might: alike to seven digits."""
-    status, body = honest(rows)
+    """Predict with the rounding of another processor: equal to seven digits."""
+    status, body = correct(rows)
     for prediction in body.get("predictions", []):
         prediction["value"] *= 1 + 1e-7
     return status, body
 
 
 def short(rows: list[Body]) -> tuple[int, Body]:
-    status, body = honest(rows)
+    status, body = correct(rows)
     return status, body | {"predictions": body.get("predictions", [])[1:]}
 
 
@@ -71,18 +71,18 @@ def broken(rows: list[Body]) -> tuple[int, Body]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
-    golden = {"rows": ROWS, "answers": [answer(row) for row in ROWS]}
+    golden = {"rows": ROWS, "answers": [predict_row(row) for row in ROWS]}
     (tmp_path / "golden.json").write_text(json.dumps(golden), encoding="utf-8")
     return Model(None, {"columns": COLUMNS, "sha256": "0" * 64}, tmp_path)
 
 
-def client(service: Callable[[list[Body]], tuple[int, Body]], asked: list[int] | None = None) -> httpx.Client:
+def client(service: Callable[[list[Body]], tuple[int, Body]], batch_sizes: list[int] | None = None) -> httpx.Client:
     """Return a client of a service that runs in this process."""
 
     def app(environ: Body, start_response: Callable[..., Any]) -> Iterable[bytes]:
         rows = json.loads(environ["wsgi.input"].read())["rows"]
-        if asked is not None:
-            asked.append(len(rows))
+        if batch_sizes is not None:
+            batch_sizes.append(len(rows))
         status, body = service(rows)
         start_response(f"{status} .", [("Content-Type", "application/json")])
         return [json.dumps(body).encode()]
@@ -90,35 +90,35 @@ def client(service: Callable[[list[Body]], tuple[int, Body]], asked: list[int] |
     return httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://service")
 
 
-def test_a_service_that_answers_like_the_model_passes(model: Model) -> None:
-    asked: list[int] = []
-    assert replay(client(honest, asked), model) == Replay(rows=40, max_difference=0.0, refused=3)
-    assert asked[0] == 40
-    assert 10 < asked[1:].count(1) - 3 <= SINGLE_ROWS
+def test_a_service_that_reproduces_the_golden_rows_passes(model: Model) -> None:
+    batch_sizes: list[int] = []
+    assert replay(client(correct, batch_sizes), model) == Replay(rows=40, max_difference=0.0, refused=3)
+    assert batch_sizes[0] == 40
+    assert 10 < batch_sizes[1:].count(1) - 3 <= SINGLE_ROWS
 
 
-def test_another_rounding_is_no_difference(model: Model) -> None:
+def test_rounding_differences_are_tolerated(model: Model) -> None:
     assert 0 < replay(client(rounded), model).max_difference < 1e-4
 
 
 @pytest.mark.parametrize(
-    ("service", "said"),
+    ("service", "message"),
     [
         (other_model, "serves another model"),
-        (off_alone, "answers to the golden rows differ"),
-        (short, "another number of answers"),
-        (broken, "refuses rows that the model was trained on"),
-        (lenient, "does not refuse a row"),
-        (failing, "does not refuse a row"),
+        (inconsistent, "predictions of the golden rows differ"),
+        (short, "another number of predictions"),
+        (broken, "rejects rows that the model was trained on"),
+        (lenient, "accepts a row"),
+        (failing, "accepts a row"),
     ],
 )
-def test_a_service_that_does_not_is_refused(
-    model: Model, service: Callable[[list[Body]], tuple[int, Body]], said: str
+def test_a_service_with_other_predictions_fails(
+    model: Model, service: Callable[[list[Body]], tuple[int, Body]], message: str
 ) -> None:
-    with pytest.raises(UnsafeError, match=said):
+    with pytest.raises(UnsafeError, match=message):
         replay(client(service), model)
 
 
-def test_a_model_without_required_columns_has_one_malformed_row_less(model: Model, tmp_path: Path) -> None:
+def test_without_required_columns_there_is_one_malformed_row_fewer(model: Model, tmp_path: Path) -> None:
     columns = [column | {"nullable": True} for column in COLUMNS]
-    assert replay(client(honest), Model(None, {"columns": columns, "sha256": "0" * 64}, tmp_path)).refused == 2
+    assert replay(client(correct), Model(None, {"columns": columns, "sha256": "0" * 64}, tmp_path)).refused == 2

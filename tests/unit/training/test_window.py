@@ -1,4 +1,4 @@
-"""How far back to learn from: all of it in a quiet world, what came after a change otherwise."""
+"""The choice of the training window: all rows without concept drift, rows after the change with it."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ def params(*windows: int, **split: Any) -> Params:
     )
 
 
-def world(changed_days_ago: int = 0, seed: int = 0, per_day: int = 20) -> pd.DataFrame:
-    """Rows whose relation is turned round so many days before the end; 0: never."""
+def rows_with_change(changed_days_ago: int = 0, seed: int = 0, per_day: int = 20) -> pd.DataFrame:
+    """Return rows whose slope changes its sign this many days before the end; 0 for no change."""
     random = np.random.default_rng(seed)
     when = pd.date_range("2024-01-01", periods=DAYS, tz="UTC").repeat(per_day)
     x = random.normal(size=len(when))
@@ -33,67 +33,71 @@ def world(changed_days_ago: int = 0, seed: int = 0, per_day: int = 20) -> pd.Dat
     )
 
 
-def losses(fitted_on: pd.DataFrame, asked: pd.DataFrame) -> np.ndarray[Any, Any]:
-    model = LinearRegression().fit(fitted_on[["x"]], fitted_on["y"])
-    return np.abs(model.predict(asked[["x"]]) - asked["y"]).to_numpy()
+def losses(train_rows: pd.DataFrame, test_rows: pd.DataFrame) -> np.ndarray[Any, Any]:
+    model = LinearRegression().fit(train_rows[["x"]], train_rows["y"])
+    return np.abs(model.predict(test_rows[["x"]]) - test_rows["y"]).to_numpy()
 
 
 def test_without_candidates_nothing_is_fitted() -> None:
-    def never(fitted_on: pd.DataFrame, asked: pd.DataFrame) -> Any:
+    def fail(train_rows: pd.DataFrame, test_rows: pd.DataFrame) -> Any:
         raise AssertionError
 
-    assert choose(world(), params(), never) == Window(0, ())
+    assert choose(rows_with_change(), params(), fail) == Window(0, ())
 
 
-def test_in_a_quiet_world_all_rows_are_nearly_always_used() -> None:
-    chosen = [choose(world(seed=seed), params(182, 84, 42), losses).days for seed in range(20)]
+def test_without_a_change_all_rows_are_almost_always_used() -> None:
+    chosen = [choose(rows_with_change(seed=seed), params(182, 84, 42), losses).days for seed in range(20)]
 
     assert chosen.count(0) >= 16
 
 
 @pytest.mark.parametrize(("ago", "expected"), [(65, 42), (100, 84)])
-def test_after_a_change_what_came_before_it_is_left_out(ago: int, expected: int) -> None:
-    chosen = [choose(world(ago, seed=seed), params(182, 84, 42), losses).days for seed in range(5)]
+def test_rows_before_a_change_are_left_out(ago: int, expected: int) -> None:
+    chosen = [choose(rows_with_change(ago, seed=seed), params(182, 84, 42), losses).days for seed in range(5)]
 
     assert set(chosen) == {expected}
 
 
-def test_the_longest_within_one_standard_error_of_the_best_is_chosen() -> None:
-    found = choose(world(100, seed=3), params(42, 182, 84), losses)
+def test_the_longest_window_within_one_standard_error_is_chosen() -> None:
+    window = choose(rows_with_change(100, seed=3), params(42, 182, 84), losses)
 
-    best = min(one["loss"] for one in found.tried)
-    assert [one["days"] for one in found.tried] == [0, 182, 84, 42]
-    assert [one["rows"] for one in found.tried] == [(DAYS - 14) * 20, 182 * 20, 84 * 20, 42 * 20]
-    assert found.days == next(one["days"] for one in found.tried if one["loss"] - best <= one["se"])
+    best = min(candidate["loss"] for candidate in window.tried)
+    assert [candidate["days"] for candidate in window.tried] == [0, 182, 84, 42]
+    assert [candidate["rows"] for candidate in window.tried] == [(DAYS - 14) * 20, 182 * 20, 84 * 20, 42 * 20]
+    assert window.days == next(
+        candidate["days"] for candidate in window.tried if candidate["loss"] - best <= candidate["se"]
+    )
 
 
-def test_candidates_that_hold_everything_are_not_tried_beside_all() -> None:
-    found = choose(world(), params(10_000, 196, 42), losses)
+def test_a_candidate_that_equals_all_rows_is_skipped() -> None:
+    window = choose(rows_with_change(), params(10_000, 196, 42), losses)
 
-    assert [one["days"] for one in found.tried] == [0, 42]
+    assert [candidate["days"] for candidate in window.tried] == [0, 42]
 
 
 def test_a_candidate_that_cannot_be_fitted_is_left_out() -> None:
-    def picky(fitted_on: pd.DataFrame, asked: pd.DataFrame) -> Any:
-        if len(fitted_on) < 50 * 20:
+    def losses_of_long_windows(train_rows: pd.DataFrame, test_rows: pd.DataFrame) -> Any:
+        if len(train_rows) < 50 * 20:
             raise InconclusiveError("one class only")
-        return losses(fitted_on, asked)
+        return losses(train_rows, test_rows)
 
-    assert [one["days"] for one in choose(world(65), params(84, 42), picky).tried] == [0, 84]
+    assert [
+        candidate["days"] for candidate in choose(rows_with_change(65), params(84, 42), losses_of_long_windows).tried
+    ] == [0, 84]
 
 
-def test_with_too_few_rows_to_compare_on_all_are_used() -> None:
-    few = world(65, per_day=2)
+def test_with_too_few_rows_to_compare_all_are_used() -> None:
+    few_rows = rows_with_change(65, per_day=2)
 
-    assert choose(few, params(42), losses) == Window(0, ())
-    assert choose(few, params(42, window_test_days=15), losses).tried
+    assert choose(few_rows, params(42), losses) == Window(0, ())
+    assert choose(few_rows, params(42, window_test_days=15), losses).tried
 
 
 def test_the_window_ends_at_the_newest_row_whatever_the_order() -> None:
-    rows = world().sample(frac=1, random_state=0)
+    rows = rows_with_change().sample(frac=1, random_state=0)
 
-    kept = Window(7).of(rows, "when")
+    in_window = Window(7).of(rows, "when")
 
-    assert len(kept) == 7 * 20
-    assert kept["when"].min() == pd.Timestamp("2024-07-22", tz="UTC")
-    assert choose(rows, params(84, 42), losses).days == choose(world(), params(84, 42), losses).days
+    assert len(in_window) == 7 * 20
+    assert in_window["when"].min() == pd.Timestamp("2024-07-22", tz="UTC")
+    assert choose(rows, params(84, 42), losses).days == choose(rows_with_change(), params(84, 42), losses).days

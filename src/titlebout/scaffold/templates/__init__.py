@@ -1,4 +1,4 @@
-"""The first version of a repository with the user's own table: parameters, model code, its tests; to be edited from then on."""
+"""Render the files of a new repository for the user's own table: parameters, model code and its tests."""
 
 import json
 import re
@@ -21,15 +21,16 @@ _HERE = Path(__file__).parent
 
 
 def files(project: Project, name: str, package: str, roles: Roles) -> dict[str, str]:
-    """Return the text of every file that depends on the table.
+    """Return the content of every file that depends on the table.
 
     Parameters
     ----------
     project : Project
-        A generated repository with the flights example in it.
+        A generated repository with the flights example.
     name, package : str
         Name of the pipeline, and import name of the team's code.
     roles : Roles
+        Roles of the columns of the table.
 
     Returns
     -------
@@ -49,11 +50,11 @@ def files(project: Project, name: str, package: str, roles: Roles) -> dict[str, 
 
 
 def _settings(text: str, name: str, package: str) -> str:
-    """Return ``titlebout.toml`` about the user's table; comments and order of the keys stay."""
+    """Return ``titlebout.toml`` for the user's table, with the comments and the order of keys preserved."""
     document = tomlkit.parse(text)
     document["project"] |= {"package": package, "pipeline": name}
     document["checks"]["suite"] = f"expectations/{name}.json"
-    document["gate"]["slices"]["columns"].clear()  # those of the example
+    document["gate"]["slices"]["columns"].clear()  # columns of the example
     return tomlkit.dumps(document)
 
 
@@ -68,18 +69,18 @@ def _params(package: str, roles: Roles) -> str:
             "hyperparameters": {"learning_rate": 0.06, "max_iter": 120},
         },
     }
-    head = "# What changes the model; DVC retrains when a value changes. Policy is in titlebout.toml.\n"
-    return head + to_yaml(document)
+    header = "# Parameters of the model; DVC trains again if a value changes. The configuration of the loop is in titlebout.toml.\n"
+    return header + to_yaml(document)
 
 
 def _code(name: str, package: str, roles: Roles) -> dict[str, str]:
-    """Return the team's package and its tests, to start from."""
+    """Return a first version of the team's package and its tests."""
     regression = roles.task == "regression"
-    values = {
+    substitutions = {
         "pipeline": name,
         "package": package,
-        "categorical": _list(roles.categorical),
-        "numeric": _list(roles.numeric),
+        "categorical": _list_literal(roles.categorical),
+        "numeric": _list_literal(roles.numeric),
         "estimator": f"HistGradientBoosting{'Regressor' if regression else 'Classifier'}",
         "answer": "the predicted value" if regression else "the probability of each class",
         "loss": '\n        loss="absolute_error",' if regression else "",
@@ -89,19 +90,19 @@ def _code(name: str, package: str, roles: Roles) -> dict[str, str]:
     }
     targets = {f"src/{package}": _PACKAGE, "tests": _TESTS}
     return {
-        f"{folder}/{file}": Template((_HERE / f"{file}.txt").read_text(encoding="utf-8")).substitute(values)
+        f"{folder}/{file}": Template((_HERE / f"{file}.txt").read_text(encoding="utf-8")).substitute(substitutions)
         for folder, files in targets.items()
         for file in files
     }
 
 
-def _list(names: tuple[str, ...]) -> str:
-    """Return a list of names as Python source, the way the formatter writes it: one name per line."""
-    return "[\n" + "".join(f"    {_literal(name)},\n" for name in names) + "]" if names else "[]"
+def _list_literal(names: tuple[str, ...]) -> str:
+    """Return a list of names as formatted Python source, one name per line."""
+    return "[\n" + "".join(f"    {_string_literal(name)},\n" for name in names) + "]" if names else "[]"
 
 
-def _literal(text: str) -> str:
-    """Return text as a Python string, in the quotes that need fewer escapes."""
+def _string_literal(text: str) -> str:
+    """Return a Python string literal of the text, in the quotes that need fewer escapes."""
     body = json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', '"')
     quote = "'" if text.count('"') > text.count("'") else '"'
     return quote + body.replace(quote, "\\" + quote) + quote
