@@ -6,7 +6,6 @@ the bouts and the retrain commits are the real ones, and stay behind for explori
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from titlebout.backtest.backtest import PAGE, Plan, compare
 from titlebout.backtest.report import BacktestResult, page
 from titlebout.checks.check import check_data
 from titlebout.core.errors import ConflictError
-from titlebout.core.process import run
+from titlebout.core.process import Progress, run
 from titlebout.core.results import write_result, write_text_atomically
 from titlebout.data.tables import read_table
 from titlebout.drift.measure import measure
@@ -26,7 +25,7 @@ from titlebout.forge import act
 from titlebout.gate.evaluate import evaluate
 from titlebout.gate.promotion import promote
 from titlebout.models.artifact import Model
-from titlebout.models.loading import load_model_of
+from titlebout.models.loading import load_project_model
 from titlebout.policy.performance import losses
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
@@ -43,10 +42,8 @@ NAME = "flights-delay"
 MARKER = ".titlebout-demo"
 FIRST_MONTHS = 2
 
-Say = Callable[[str], None]
 
-
-def demo(output_dir: Path, full: bool, months: int | None, say: Say) -> DemoResult:
+def demo(output_dir: Path, full: bool, months: int | None, say: Progress) -> DemoResult:
     """Generate a repository and replay 2013 through its loop.
 
     Parameters
@@ -105,7 +102,7 @@ def _from_here(path: Path) -> str:
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
 
 
-def _months(output_dir: Path, full: bool, say: Say) -> tuple[Path, ...]:
+def _months(output_dir: Path, full: bool, say: Progress) -> tuple[Path, ...]:
     """Return the year's parquet files, one per month."""
     if not full:
         home = Project.find(HOME)
@@ -132,7 +129,7 @@ def _clear(output_dir: Path) -> None:
     (output_dir / MARKER).touch()
 
 
-def _first_push(output_dir: Path, months: tuple[Path, ...], say: Say) -> tuple[Project, str]:
+def _first_push(output_dir: Path, months: tuple[Path, ...], say: Progress) -> tuple[Project, str]:
     """Generate the repository with the first months as its data and no champion, commit, and run its CI."""
     say("1/5 generate a repository from the template")
     new(Request(NAME, output_dir), ask=False)
@@ -157,7 +154,7 @@ def _first_push(output_dir: Path, months: tuple[Path, ...], say: Say) -> tuple[P
     return project, _run_ci(project, say)
 
 
-def _run_ci(project: Project, say: Say) -> str:
+def _run_ci(project: Project, say: Progress) -> str:
     """Run the repository's CI as a push would, and say how.
 
     Raises
@@ -187,7 +184,7 @@ def _run_ci(project: Project, say: Say) -> str:
     return "the commands of ci.yml, run directly because act is not installed"
 
 
-def _first_champion(project: Project, say: Say) -> None:
+def _first_champion(project: Project, say: Progress) -> None:
     """Train, evaluate, promote and package the first champion, as a team does once on a laptop."""
     say("3/5 the first champion: train on January and February, evaluate, promote, package")
     train(project, say)
@@ -199,7 +196,7 @@ def _first_champion(project: Project, say: Say) -> None:
     say(f"    {packaged.reasons[0]}")
 
 
-def _replay(project: Project, months: tuple[Path, ...], say: Say) -> list[Period]:
+def _replay(project: Project, months: tuple[Path, ...], say: Progress) -> list[Period]:
     say("4/5 production data arrives, month by month")
     periods: list[Period] = []
     for month in months[FIRST_MONTHS:]:
@@ -241,10 +238,10 @@ def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Perio
 
 
 def _champion(project: Project) -> Model:
-    return load_model_of(project, Dvc(project).pull_model("champion"))
+    return load_project_model(project, Dvc(project).pull_model("champion"))
 
 
-def _backtest(project: Project, months: tuple[Path, ...], say: Say) -> BacktestResult:
+def _backtest(project: Project, months: tuple[Path, ...], say: Progress) -> BacktestResult:
     """Play the same months under all policies, in memory."""
     say("5/5 the same months under other policies")
     tables = [(month.stem, read_table(month)) for month in months]

@@ -11,7 +11,7 @@ from rich.table import Table
 from titlebout.backtest.report import BacktestResult, overview
 from titlebout.core import html
 from titlebout.core.figures import Line, line_plot
-from titlebout.core.markdown import score
+from titlebout.core.markdown import format_score
 from titlebout.core.results import Record, StepResult
 
 NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s"}
@@ -118,8 +118,8 @@ def _rows(periods: tuple[Period, ...]) -> tuple[list[str], list[list[str]]]:
             period.check,
             period.drift,
             period.decision,
-            score(period.champion_score),
-            score(period.challenger_score),
+            format_score(period.champion_score),
+            format_score(period.challenger_score),
             period.verdict or "-",
         ]
         for period in periods
@@ -129,7 +129,7 @@ def _rows(periods: tuple[Period, ...]) -> tuple[list[str], list[list[str]]]:
 
 def told(period: Period) -> str:
     """Return one line of progress."""
-    bout = f", champion {score(period.champion_score)}, challenger {score(period.challenger_score)}: {period.verdict}"
+    bout = f", champion {format_score(period.champion_score)}, challenger {format_score(period.challenger_score)}: {period.verdict}"
     return f"{period.name}: {period.rows:,} rows, check {period.check}, drift {period.drift}, {period.decision}{bout if period.verdict else ''}"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from titlebout.data.columns import conform
-from titlebout.models.artifact import Trained, save_model
+from titlebout.models.artifact import TrainingData, save_model
 
 ROWS = 400
 KINDS = {
@@ -61,7 +61,7 @@ def write(root: Path, task: str) -> Path:
     target = score * 100 if task == "regression" else pd.cut(score, [-9, 1, 2, 9], labels=["early", "on time", "late"])
     sys.path.insert(0, str(root / "src"))
     estimator = _pipeline(task, package).fit(X, np.asarray(target))
-    trained = Trained(X, np.arange(len(X), dtype=np.uint64), "delay", task, "")
+    trained = TrainingData(X, np.arange(len(X), dtype=np.uint64), "delay", task, "")
     save_model(root / "pipelines" / "crossings" / "model", estimator, trained, KINDS, package)
     return root
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.gate.predictions import Bout
-from titlebout.metrics.estimates import Truth
+from titlebout.metrics.estimates import GroundTruth
 from titlebout.settings.gate import GateSettings
 
 CLASSES = ("no", "yes")
@@ -32,7 +32,7 @@ def classification(rows: int = 2000, seed: int = 0, noise: dict[str, float] | No
     y = (random.random(rows) < sigmoid(logits)).astype(np.int64)
     predicted = {who: pair(_answers(logits, sd, random)) for who, sd in noise.items()}
     predicted["dummy"] = pair(np.full(rows, 0.5))
-    return Bout(Truth("classification", y, CLASSES), predicted, **more)
+    return Bout(GroundTruth("classification", y, CLASSES), predicted, **more)
 
 
 def _answers(logits: FloatArray, noise: float, random: np.random.Generator) -> FloatArray:
@@ -48,7 +48,7 @@ def regression(rows: int = 2000, seed: int = 0, noise: dict[str, float] | None =
     y = signal + random.normal(0, 1, rows)
     predicted = {who: signal + random.normal(0, sd, rows) for who, sd in noise.items()}
     predicted["dummy"] = np.full(rows, y.mean())
-    return Bout(Truth("regression", y), predicted, **more)
+    return Bout(GroundTruth("regression", y), predicted, **more)
 
 
 def with_answers(bout: Bout, **predicted: FloatArray | None) -> Bout:

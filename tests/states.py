@@ -10,7 +10,7 @@ import sample
 from built import LIBRARY
 from titlebout.core import process
 from titlebout.repository.dvc import Dvc
-from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
 
 NAMES = ("weak", "crowned", "better", "worse")
@@ -32,8 +32,8 @@ def with_regularisation(root: Path, value: str) -> dict[str, object]:
     return titlebout(root, "train")
 
 
-def challenger(root: Path) -> Pointer:
-    pointer = Dvc(Project.find(root)).challenger_pointer()
+def challenger(root: Path) -> DvcOutput:
+    pointer = Dvc(Project.find(root)).challenger_output()
     assert pointer is not None
     return pointer
 
@@ -56,7 +56,7 @@ def fetch_objects(root: Path, source: Path) -> None:
             shutil.copy2(path, copied)
 
 
-def give_title(root: Path, model: Pointer) -> None:
+def give_title(root: Path, model: DvcOutput) -> None:
     """Write a model into champion.dvc by hand."""
     document = yaml.safe_load((root / CHAMPION).read_text())
     document["outs"][0] |= {"md5": model.md5, "size": model.size, "nfiles": model.nfiles}

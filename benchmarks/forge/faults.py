@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from fakes.forge_matrix import KINDS, MOST_CALLS, STARTS, Case, pairs, play, singles  # noqa: E402
+from fakes.forge_matrix import KINDS, MAX_REQUESTS, STARTS, Case, pairs, run_case, singles  # noqa: E402
 from fakes.github_server import ROOTS  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".json")
@@ -28,7 +28,7 @@ def table(cases: Iterable[Case]) -> dict[str, Any]:
     """Play cases and count them; a case that goes wrong ends it all."""
     counted = {"cases": 0, "run_again": 0, "most_calls": 0, "most_calls_at": ""}
     for case in cases:
-        played = play(case)
+        played = run_case(case)
         if played.wrong:
             sys.exit(f"{case}: {played.wrong}")
         counted["cases"] += 1
@@ -41,14 +41,14 @@ def table(cases: Iterable[Case]) -> dict[str, Any]:
 def main() -> None:
     """Play, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--singles", action="store_true", help="play each fault alone, and write nothing")
+    parser.add_argument("--singles", action="store_true", help="run_case each fault alone, and write nothing")
     only_singles = parser.parse_args().singles
     logging.disable(logging.WARNING)
     began = time.perf_counter()
     measured: dict[str, Any] = {
         "kinds_of_fault": len(KINDS),
-        "calls_allowed": MOST_CALLS,
-        "calls_without_fault": {start: play(Case("github", start)).calls[0] for start in STARTS},
+        "calls_allowed": MAX_REQUESTS,
+        "calls_without_fault": {start: run_case(Case("github", start)).calls[0] for start in STARTS},
         "singles": table(case for dialect in ROOTS for start in STARTS for case in singles(dialect, start)),
     }
     if not only_singles:

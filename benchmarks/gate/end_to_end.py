@@ -20,7 +20,7 @@ from evidently.metrics import Accuracy, LogLoss, RocAuc
 
 from titlebout.gate.decision import Decision, decide
 from titlebout.gate.predictions import Bout
-from titlebout.metrics.catalogue import losses_of
+from titlebout.metrics.catalogue import default_losses
 from titlebout.metrics.scorers import find_metric
 from titlebout.settings.gate import GateSettings, SlicesSettings
 
@@ -113,7 +113,9 @@ def _failed(decision: Decision) -> list[str]:
 
 def rivals(bout: Bout) -> dict[str, bool]:
     """Return which of the other rules promote."""
-    champion, challenger = (float(losses_of(bout.truth, bout.predicted[w]).mean()) for w in ("champion", "challenger"))
+    champion, challenger = (
+        float(default_losses(bout.truth, bout.predicted[w]).mean()) for w in ("champion", "challenger")
+    )
     gain = (champion - challenger) / champion
     return {
         "naive": gain > 0,

@@ -21,8 +21,8 @@ from titlebout.data.holdout import split, target_values
 from titlebout.data.tables import read_table
 from titlebout.gate.decision import decide
 from titlebout.gate.predictions import Bout
-from titlebout.metrics.catalogue import losses_of, truth_of
-from titlebout.models.artifact import inputs, predict
+from titlebout.metrics.catalogue import default_losses, encode_ground_truth
+from titlebout.models.artifact import predict, select_inputs
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.settings.gate import GateSettings, SlicesSettings
@@ -46,12 +46,12 @@ class Fitted:
     def probabilities(self, frame: pd.DataFrame) -> FloatArray:
         """Return probabilities of shape (n_rows, 2)."""
         data = self.project.params.data
-        return predict(self.estimator, inputs(frame, data.target, data.drop), data.task)
+        return predict(self.estimator, select_inputs(frame, data.target, data.drop), data.task)
 
     def loss(self, frame: pd.DataFrame) -> float:
         """Return the mean log loss."""
-        truth = truth_of("classification", target_values(frame, self.project.params), (0, 1))
-        return float(losses_of(truth, self.probabilities(frame)).mean())
+        truth = encode_ground_truth("classification", target_values(frame, self.project.params), (0, 1))
+        return float(default_losses(truth, self.probabilities(frame)).mean())
 
 
 def months(full: bool, work: Path) -> list[pd.DataFrame]:
@@ -109,7 +109,7 @@ def _fit(project: Project, frame: pd.DataFrame) -> tuple[Fitted, pd.DataFrame, f
 
 
 def _bout(project: Project, models: dict[str, Fitted], holdout: pd.DataFrame, rate: float) -> Bout:
-    truth = truth_of("classification", target_values(holdout, project.params), (0, 1))
+    truth = encode_ground_truth("classification", target_values(holdout, project.params), (0, 1))
     predicted = {who: model.probabilities(holdout) for who, model in models.items()}
     predicted["dummy"] = np.tile([1 - rate, rate], (len(holdout), 1))
     columns = holdout[[*SETTINGS.slices.columns]].reset_index(drop=True)

@@ -18,7 +18,7 @@ from scipy.stats import norm
 
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.gate.predictions import Bout
-from titlebout.metrics.estimates import Truth
+from titlebout.metrics.estimates import GroundTruth
 
 BASE_RATE = 0.19
 SEPARATION = 1.263  # between the classes' mean signals, in sds of the common noise: AUC 0.81
@@ -108,7 +108,7 @@ def classification(rng: np.random.Generator, n: int, pair: Pair = Pair(), entiti
         "dummy": np.full(n, np.log(BASE_RATE / (1 - BASE_RATE))),
     }
     predicted = {who: _two(1 / (1 + np.exp(-given))) for who, given in odds.items()}
-    return Bout(Truth("classification", y, (0, 1)), predicted, _slices(column), units)
+    return Bout(GroundTruth("classification", y, (0, 1)), predicted, _slices(column), units)
 
 
 def multiclass(rng: np.random.Generator, n: int, shares: Sequence[float] = (0.5, 0.3, 0.15, 0.05)) -> Bout:
@@ -123,7 +123,7 @@ def multiclass(rng: np.random.Generator, n: int, shares: Sequence[float] = (0.5,
         return raised / raised.sum(axis=1, keepdims=True)
 
     predicted = {"challenger": posterior(), "champion": posterior(), "dummy": np.tile(prior, (n, 1))}
-    return Bout(Truth("classification", y, tuple(range(k))), predicted)
+    return Bout(GroundTruth("classification", y, tuple(range(k))), predicted)
 
 
 def regression(rng: np.random.Generator, n: int, pair: Pair = Pair(), entities: int = 0, heavy: bool = False) -> Bout:
@@ -136,7 +136,9 @@ def regression(rng: np.random.Generator, n: int, pair: Pair = Pair(), entities: 
         who: (signal + spread * _own(rng, own, n, units)) / (1 + own)
         for who, own in (("challenger", pair.challenger), ("champion", pair.champion))
     }
-    return Bout(Truth("regression", y), {**predicted, "dummy": np.zeros(n)}, _slices(rng.choice(8, n, p=ZIPF)), units)
+    return Bout(
+        GroundTruth("regression", y), {**predicted, "dummy": np.zeros(n)}, _slices(rng.choice(8, n, p=ZIPF)), units
+    )
 
 
 def _own(rng: np.random.Generator, variance: float | FloatArray, n: int, units: IntArray | None) -> FloatArray:

@@ -10,7 +10,7 @@ from scipy.stats import wasserstein_distance
 from sklearn.linear_model import LogisticRegression
 from worlds import COLUMNS, TARGET, TIME, FloatArray
 
-from titlebout.backtest.simulation import Fitted
+from titlebout.backtest.simulation import Predictor
 from titlebout.data.columns import recent, row_hashes
 from titlebout.drift.importance import Outlook
 from titlebout.drift.measure import drift, outlook_of
@@ -19,7 +19,7 @@ from titlebout.settings.checks import ChecksSettings
 from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 from titlebout.settings.project import ProjectSettings
 from titlebout.settings.settings import Settings
-from titlebout.training.window import choose
+from titlebout.training.window import select_window
 
 KNOTS = (0,)
 WINDOWS = (42, 84, 182)  # days: 6, 12 and 26 weeks
@@ -82,10 +82,10 @@ class Team:
 
     def fit(self, rows: pd.DataFrame) -> Hinged:
         """Return a model of the training window that suits the rows."""
-        used = choose(rows, self.params, _losses).of(rows, TIME)
+        used = select_window(rows, self.params, _losses).of(rows, TIME)
         return Hinged(_fit(used), _key(used), row_hashes(used))
 
-    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Fitted) -> tuple[str, ...]:
+    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor) -> tuple[str, ...]:
         """Return the columns that drifted and matter to the champion, by titlebout's rule."""
         assert isinstance(champion, Hinged)
         if not self.settings.policy.drift:  # nobody listens

@@ -13,10 +13,10 @@ from titlebout.core import process
 from titlebout.core.errors import ConfigError, ExitCode, NotFoundError, TitleboutError
 from titlebout.core.markdown import code, table
 from titlebout.core.results import Record, StepResult, read_json
-from titlebout.data.current import look_at
-from titlebout.models.champion import champion_here
+from titlebout.data.current import describe_source
+from titlebout.models.champion import champion_in_work_tree
 from titlebout.repository.dvc import Dvc
-from titlebout.repository.dvc_files import Pointer, remote_url
+from titlebout.repository.dvc_files import DvcOutput, remote_url
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
@@ -172,17 +172,17 @@ def _installed(name: str) -> str:
 
 
 def _data(project: Project) -> str:
-    pointer = Dvc(project).data_pointer()
+    pointer = Dvc(project).data_output()
     return f"{pointer.nfiles} files, {pointer.size / 1e6:.1f} MB, {_reach(project, pointer)}"
 
 
 def _champion(project: Project) -> str:
-    champion = champion_here(project)
+    champion = champion_in_work_tree(project)
     if champion is None:
         raise NotFoundError(
             "nobody holds the title yet", fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`"
         )
-    return f"{champion.pointer.short}, {_reach(project, champion.pointer)}"
+    return f"{champion.output.short}, {_reach(project, champion.output)}"
 
 
 def _remote_size(project: Project) -> str:
@@ -205,7 +205,7 @@ def _workflows(project: Project) -> str:
     return f"{len(WORKFLOWS)} workflows"
 
 
-def _reach(project: Project, pointer: Pointer) -> str:
+def _reach(project: Project, pointer: DvcOutput) -> str:
     """Say where the objects of a folder are.
 
     Raises
@@ -245,7 +245,7 @@ _PROJECT: tuple[_Check, ...] = (
     ("suite", True, _suite),
     ("lock", False, _lock),
     ("data", True, _data),
-    ("current data", False, look_at),
+    ("current data", False, describe_source),
     ("remote size", False, _remote_size),
     ("champion", False, _champion),
     ("workflows", False, _workflows),

@@ -16,7 +16,7 @@ from fakes.github_server import Fault, InProcess, Kind, Reply, Repository, Stand
 from titlebout.core.errors import ConflictError, TemporaryError
 from titlebout.forge.client import TIMEOUT_SECONDS, Forge, PullRequest
 
-MOST_CALLS = 12
+MAX_REQUESTS = 12
 SHA = "0123456789" * 4
 WANTED = PullRequest(
     head="ct/flights",
@@ -122,7 +122,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Played:
+class CaseResult:
     """Result of a case: the number of requests of each run (two if the first one was repeated), and all problems."""
 
     calls: tuple[int, ...]
@@ -137,7 +137,7 @@ def propose(forge: Forge) -> None:
         forge.close_issue("retrain flights")
 
 
-def play(case: Case) -> Played:
+def run_case(case: Case) -> CaseResult:
     """Run a case, and repeat it without faults if the first run ends with an error that advises it."""
     stand_in, fake = StandIn(dialect=case.dialect), FakeTime()
     STARTS[case.start](stand_in.repository)
@@ -151,7 +151,7 @@ def play(case: Case) -> Played:
             stand_in.faults, stand_in.repository.unlisted = [], 0
             propose(forge)
             calls.append(len(stand_in.calls) - calls[0])
-    return Played(tuple(calls), tuple(_problems(stand_in, calls, case.start)))
+    return CaseResult(tuple(calls), tuple(_problems(stand_in, calls, case.start)))
 
 
 def attempt(forge: Forge) -> TemporaryError | ConflictError | None:
@@ -165,7 +165,7 @@ def attempt(forge: Forge) -> TemporaryError | ConflictError | None:
 
 def _problems(stand_in: StandIn, calls: Sequence[int], start: str) -> Iterator[str]:
     yield from stand_in.violations
-    if max(calls) > MOST_CALLS:
+    if max(calls) > MAX_REQUESTS:
         yield f"{calls} requests"
     open_pulls = [pull for pull in stand_in.repository.pulls if pull["state"] == "open"]
     if start == "declined":
@@ -181,7 +181,7 @@ def _problems(stand_in: StandIn, calls: Sequence[int], start: str) -> Iterator[s
 
 def singles(dialect: Kind, start: str, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Case]:
     """Yield each fault at each request."""
-    for at in range(play(Case(dialect, start)).calls[0]):
+    for at in range(run_case(Case(dialect, start)).calls[0]):
         for kind in kinds:
             # A declined pull request was closed long ago, so races cannot occur.
             if start != "declined" or kind not in RACES:
@@ -191,7 +191,7 @@ def singles(dialect: Kind, start: str, kinds: Sequence[str] = tuple(KINDS)) -> I
 def pairs(dialect: Kind, start: str, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Case]:
     """Yield each ordered pair of faults, the second at each later request of the run with the first one."""
     for first in singles(dialect, start, kinds):
-        for at in range(max(first.faults) + 1, play(first).calls[0]):
+        for at in range(max(first.faults) + 1, run_case(first).calls[0]):
             for kind in kinds:
                 if start != "declined" or kind not in RACES:
                     yield Case(dialect, start, {**first.faults, at: kind})

@@ -17,7 +17,7 @@ from titlebout.backtest.backtest import Plan
 from titlebout.backtest.report import BacktestResult
 from titlebout.core import process
 from titlebout.core.errors import ExitCode
-from titlebout.core.names import POLICIES
+from titlebout.core.names import STRATEGY_NAMES
 from titlebout.core.results import read_result
 from titlebout.data.tables import read_tables
 from titlebout.drift.report import share_drifted
@@ -70,7 +70,7 @@ def test_all_policies_play_the_same_periods(played: tuple[Path, dict[str, Any], 
     _, document, _ = played
     periods = [period["name"] for period in document["periods"]]
 
-    assert [one["name"] for one in document["policies"]] == list(POLICIES)
+    assert [one["name"] for one in document["policies"]] == list(STRATEGY_NAMES)
     assert len(periods) == 6
     assert [period["rows"] for period in document["periods"]] == [48] * 6
     assert all([turn["name"] for turn in one["outcomes"]] == periods for one in document["policies"])
@@ -105,7 +105,7 @@ def test_the_result_is_written_read_again_and_drawn(played: tuple[Path, dict[str
 def test_progress_is_told_on_standard_error(played: tuple[Path, dict[str, Any], str]) -> None:
     _, _, errors = played
 
-    for name in POLICIES:
+    for name in STRATEGY_NAMES:
         assert re.search(rf"^ +{name}: attempts \d+, mean loss 0\.\d{{4}}$", errors, re.MULTILINE)
 
 

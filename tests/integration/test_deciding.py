@@ -18,10 +18,10 @@ from titlebout.core.errors import ExitCode
 from titlebout.core.names import REASONS
 from titlebout.core.results import parse_result, to_json
 from titlebout.data.moment import Moment
-from titlebout.data.new_rows import Rule, what_is_new
+from titlebout.data.new_rows import NewRowsRule, select_new_rows
 from titlebout.data.tables import read_tables
-from titlebout.models.champion import champion_here
-from titlebout.models.loading import load_model_of
+from titlebout.models.champion import champion_in_work_tree
+from titlebout.models.loading import load_project_model
 from titlebout.policy import attempts
 from titlebout.policy.performance import decay, rows_won_on, welch
 from titlebout.policy.rules import Attempt
@@ -90,9 +90,9 @@ def decided(command: Command, *options: str) -> Any:
 
 
 def holder(root: Path) -> str:
-    champion = champion_here(Project.find(root))
+    champion = champion_in_work_tree(Project.find(root))
     assert champion is not None
-    return champion.pointer.md5
+    return champion.output.md5
 
 
 def signal(document: Any, name: str) -> Any:
@@ -383,7 +383,7 @@ def test_a_champion_that_won_after_a_decay_is_followed_up(here: Path, command: C
 
 
 def test_follow_ups_count_from_where_the_data_stood_at_the_attempt(here: Path) -> None:
-    champion = champion_here(Project.find(here))
+    champion = champion_in_work_tree(Project.find(here))
     won = Attempt(Moment.parse("2024-05-17T22:00:00+00:00"), "perf_decay", "won")
 
     assert str(decayed_at(champion, ())) == END  # the newest label it won on: the log is lost
@@ -455,12 +455,14 @@ def test_a_quiet_world_hardly_ever_looks_like_decay(here: Path) -> None:
     project = Project.find(here)
     fired = 0
     Dvc(project).pull_data()
-    known, champion = read_tables(here, "data"), champion_here(project)
-    model = load_model_of(project, Dvc(project).pull_model("champion"))
+    known, champion = read_tables(here, "data"), champion_in_work_tree(project)
+    model = load_project_model(project, Dvc(project).pull_model("champion"))
     assert champion is not None
     won_on = rows_won_on(project, champion, model, known)
     for seed in range(100, 112):
-        rows = what_is_new(sample.crossings(400, start="2024-04-20", seed=seed), known, Rule("departure", "late")).rows
+        rows = select_new_rows(
+            sample.crossings(400, start="2024-04-20", seed=seed), known, NewRowsRule("departure", "late")
+        ).rows
         reading = decay(model, won_on, rows, project.params, project.settings.policy)
         assert reading.value is not None
         fired += reading.value >= 2.33

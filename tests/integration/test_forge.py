@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from fakes import forge_matrix, github_server
-from fakes.forge_matrix import KINDS, LOST, MOST_CALLS, SECONDARY, SHA, STARTS, FakeTime, play, singles
+from fakes.forge_matrix import KINDS, LOST, MAX_REQUESTS, SECONDARY, SHA, STARTS, FakeTime, run_case, singles
 from fakes.github_server import ROOTS, Fault, GithubServer, Reply, gitea_refusal, refusal
 from titlebout.core.errors import (
     ConfigError,
@@ -328,7 +328,7 @@ def test_other_faults_end_with_one_pull_request(start: str, monkeypatch: pytest.
     cases = [case for dialect in ROOTS for case in singles(dialect, start, tuple(BESIDE_THE_MATRIX))]
 
     assert len(cases) >= len(ROOTS) * len(BESIDE_THE_MATRIX) >= 20
-    assert [f"{case}: {played}" for case in cases if (played := play(case)).wrong] == []
+    assert [f"{case}: {played}" for case in cases if (played := run_case(case)).wrong] == []
 
 
 LASTING = [("POST /pulls$", name) for name in TRANSIENT]
@@ -350,7 +350,7 @@ def test_a_lasting_fault_ends_soon_and_a_later_run_heals(
             forge.ensure_pull_request(WANTED)
         assert caught.value.where == f"{method} /repos/team/flights/pulls"
         assert "running the command again is safe" in caught.value.state
-    assert len(server.calls) <= MOST_CALLS
+    assert len(server.calls) <= MAX_REQUESTS
     assert fake_time.now - started <= 90
     server.faults = []
     forge.ensure_pull_request(WANTED)
@@ -542,7 +542,7 @@ def test_a_conflict_that_is_never_listed_ends_with_an_error(server: GithubServer
     server.faults = [Fault(Reply(409, {"message": "changed", "documentation_url": ""}), method="POST", times=1000)]
     with pytest.raises(ConflictError, match="changed concurrently"):
         forge.ensure_pull_request(WANTED)
-    assert len(server.calls) <= MOST_CALLS
+    assert len(server.calls) <= MAX_REQUESTS
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -656,7 +656,7 @@ def test_one_fault_ends_with_one_issue(server: GithubServer, forge: Forge, fault
     server.faults = [replace(fault, method=method, path="/(issues|graphql)$")]
     assert forge.ensure_issue("drift", "Drift", "text").operation == "created"
     assert len(server.repository.issues) == 1
-    assert len(server.calls) <= MOST_CALLS
+    assert len(server.calls) <= MAX_REQUESTS
 
 
 # ---------------------------------------------------------------------------------------------------------------------

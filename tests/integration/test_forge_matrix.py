@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fakes import forge_matrix
-from fakes.forge_matrix import DISTINCT, KINDS, STARTS, Case, pairs, play, singles
+from fakes.forge_matrix import DISTINCT, KINDS, STARTS, Case, pairs, run_case, singles
 from fakes.github_server import ROOTS
 from titlebout.forge.client import Forge
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def failures(cases: list[Case]) -> list[str]:
-    return [f"{case}: {result}" for case in cases if (result := play(case)).problems]
+    return [f"{case}: {result}" for case in cases if (result := run_case(case)).problems]
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -45,19 +45,19 @@ def test_a_sample_of_two_faults_ends_with_one_pull_request(dialect: str, start: 
 
 
 def test_without_faults_a_run_takes_seven_calls_or_one() -> None:
-    assert [play(Case("github", start)).calls for start in STARTS] == [(7,), (7,), (1,)]
+    assert [run_case(Case("github", start)).calls for start in STARTS] == [(7,), (7,), (1,)]
 
 
 def test_the_matrix_detects_a_second_pull_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Forge, "find_declined", lambda *_: None)
 
-    assert "declined, yet 1 are open" in play(Case("github", "declined")).problems
+    assert "declined, yet 1 are open" in run_case(Case("github", "declined")).problems
 
 
 def test_the_matrix_detects_too_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forge_matrix, "MOST_CALLS", 6)
+    monkeypatch.setattr(forge_matrix, "MAX_REQUESTS", 6)
 
-    assert play(Case("github", "nothing")).problems == ("[7] requests",)
+    assert run_case(Case("github", "nothing")).problems == ("[7] requests",)
 
 
 def test_the_documentation_has_the_measured_figures() -> None:
@@ -68,7 +68,7 @@ def test_the_documentation_has_the_measured_figures() -> None:
     for word, key in (("one", "singles"), ("two", "pairs")):
         found = measured[key]
         assert f"| {word} | {found['cases']:,} | {found['run_again']:,} | {found['most_calls']} |" in page
-        assert found["most_calls"] <= forge_matrix.MOST_CALLS
+        assert found["most_calls"] <= forge_matrix.MAX_REQUESTS
 
 
 def test_the_benchmark_covers_the_current_cases() -> None:

@@ -11,7 +11,7 @@ import sample
 from sample import Said
 from states import CHAMPION, LOCK, PARAMS, challenger, fetch_objects, give_title
 from titlebout.repository.dvc import Dvc
-from titlebout.repository.dvc_files import Pointer, folder_digest
+from titlebout.repository.dvc_files import DvcOutput, folder_digest
 from titlebout.repository.project import Project
 
 Command = Callable[..., Said]
@@ -85,7 +85,7 @@ def test_a_fresh_clone_fetches_what_the_bout_needs(
 
     assert (said.code, said.document["verdict"]) == (0, "promote")
     assert said.document["champion"] == challenger(states["crowned"]).md5
-    assert folder_digest(root / "data") == Dvc(Project.find(root)).data_pointer().md5
+    assert folder_digest(root / "data") == Dvc(Project.find(root)).data_output().md5
     assert sample.git(root, "status", "--porcelain") == ""
     assert said.document["holdout"]["uses"] == 2, "the history tells of the weak model; this clone has no notes"
 
@@ -122,7 +122,7 @@ def test_a_title_for_anything_but_the_challenger_is_refused(
     if change == "no model":
         (root / CHAMPION).unlink()
     else:
-        give_title(root, Pointer(f"{'0' * 32}.dir", 1, 4))
+        give_title(root, DvcOutput(f"{'0' * 32}.dir", 1, 4))
     said = command("evaluate", "--only-promotions")
 
     assert said.code == 7

@@ -18,7 +18,7 @@ from titlebout.core.process import run
 from titlebout.models.artifact import load_model
 from titlebout.repository.project import Project
 from titlebout.serving import package as serving_package
-from titlebout.serving.smoke_test import replay
+from titlebout.serving.smoke_test import run_smoke_test
 
 TOOLS = ("buildah", "podman", "runc", "debootstrap")
 BASE = "localhost/titlebout-test-base"
@@ -127,7 +127,7 @@ def test_the_image_passes_the_smoke_test_read_only_and_unprivileged(image: str, 
     container = run(["podman", "run", "--detach", "--network", "host", *STRICT, image, *serve]).stdout.strip()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
         wait_until_ready(client, container)
-        answered = replay(client, load_model(project.model_dir, project.settings.project.package))
+        answered = run_smoke_test(client, load_model(project.model_dir, project.settings.project.package))
     assert answered.rows == 256
     assert answered.max_difference < 1e-12
     run(["podman", "rm", "--force", container])

@@ -190,7 +190,7 @@ def test_an_object_that_the_remote_lost_is_not_found(
     pointer = {
         "challenger": challenger(root),
         "champion": challenger(states["crowned"]),
-        "data": Dvc(Project.find(root)).data_pointer(),
+        "data": Dvc(Project.find(root)).data_output(),
     }[lost]
     listing = root / "dvc-remote" / "files" / "md5" / pointer.md5[:2] / pointer.md5[2:]
     child = json.loads(listing.read_text())[0]["md5"]

@@ -180,7 +180,7 @@ def test_an_attempt_is_written_down_with_how_it_ended(attempted: tuple[Path, ret
 
     key = retrain_commit.trailer(Git(root).message(result.commit), retrain_commit.INPUTS_TRAILER)
     assert memory.attempts == (
-        Attempt(Moment.parse("2024-06-11T14:00:00+00:00"), "drift", "won", champion.pointer.md5, key or ""),
+        Attempt(Moment.parse("2024-06-11T14:00:00+00:00"), "drift", "won", champion.output.md5, key or ""),
     )
 
 

@@ -15,13 +15,13 @@ from titlebout.backtest.simulation import Arrived, PeriodOutcome, Season, play
 from titlebout.backtest.strategies import CONTENDERS, Contender, Standing
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
-from titlebout.core.names import POLICIES
+from titlebout.core.names import STRATEGY_NAMES
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.rules import Decision, Measured
 from titlebout.settings.params import Params
 from titlebout.settings.settings import Settings
 
-NAMES = list(POLICIES)
+NAMES = list(STRATEGY_NAMES)
 WEEK, WEEKS = 210, 8  # rows of a week, and weeks that arrive
 BY = {contender.name: contender for contender in CONTENDERS}
 PARAMS = Params.model_validate(

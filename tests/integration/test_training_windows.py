@@ -9,7 +9,7 @@ import pytest
 import sample
 from titlebout.core import process
 from titlebout.core.errors import ConfigError
-from titlebout.models.loading import load_model_of
+from titlebout.models.loading import load_project_model
 from titlebout.repository.project import Project
 
 PIPELINE = Path("pipelines/ferries")
@@ -37,7 +37,7 @@ def changed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_manifest_records_the_training_window(changed: Path) -> None:
-    model = load_model_of(Project.find(changed), changed / PIPELINE / "model")
+    model = load_project_model(Project.find(changed), changed / PIPELINE / "model")
 
     assert model.manifest["window"]["days"] == 14
     assert [candidate["days"] for candidate in model.manifest["window"]["tried"]] == [0, 14]

@@ -45,9 +45,9 @@ PENDING = {
     ("src/titlebout/drift/distances.py", "favours"),
     ("src/titlebout/drift/domain_classifier.py", "neighbours"),
     ("src/titlebout/gate/calibration.py", "Centred"),
-    ("src/titlebout/policy/attempts.py", "authorised"),
+    ("src/titlebout/policy/attempts.py", "authorized"),
     ("src/titlebout/policy/rules.py", "labelled"),
-    ("src/titlebout/retraining/propose.py", "authorised"),
+    ("src/titlebout/retraining/propose.py", "authorized"),
     ("src/titlebout/training/train.py", "Labelled"),
 }
 

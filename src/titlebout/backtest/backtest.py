@@ -5,7 +5,7 @@ each by the model that it has in service then. What decides is what decides in t
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,15 +19,16 @@ from titlebout.backtest.simulation import CONTENDERS, Arrived, Fits, play
 from titlebout.checks.check import check_table
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError, InconclusiveError
+from titlebout.core.process import Progress
 from titlebout.core.results import write_text_atomically
 from titlebout.data.columns import column_kind, conform, row_hashes, timestamps
-from titlebout.data.current import arrived
-from titlebout.data.holdout import labelled
+from titlebout.data.current import read_new_rows
+from titlebout.data.holdout import read_labeled_rows
 from titlebout.drift import measure as drift_measure
 from titlebout.drift.report import share_drifted
 from titlebout.metrics.catalogue import PRIMARY
 from titlebout.models.artifact import predict
-from titlebout.models.interfaces import Fitted
+from titlebout.models.interfaces import Predictor
 from titlebout.policy.rules import DAY
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
@@ -42,8 +43,6 @@ WANTED, MOST = 6, 26  # periods, where their length is not asked for
 
 _SECOND = 1_000_000_000  # nanoseconds
 _UNITS = {"h": 3600, "d": DAY, "w": 7 * DAY}
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Plan:
     label_delay: int = 0
 
 
-def backtest(project: Project, plan: Plan, say: Say) -> BacktestResult:
+def backtest(project: Project, plan: Plan, say: Progress) -> BacktestResult:
     """Play a project's past under several policies, and draw ``reports/backtest.html``.
 
     Parameters
@@ -101,7 +100,7 @@ def backtest(project: Project, plan: Plan, say: Say) -> BacktestResult:
 
 
 def compare(
-    project: Project, start: pd.DataFrame, periods: Sequence[tuple[str, pd.DataFrame]], plan: Plan, say: Say
+    project: Project, start: pd.DataFrame, periods: Sequence[tuple[str, pd.DataFrame]], plan: Plan, say: Progress
 ) -> BacktestResult:
     """Let the policies of a plan play the same periods; raises what :func:`backtest` raises.
 
@@ -116,7 +115,7 @@ def compare(
         Who plays, and how late labels are.
     say : callable
     """
-    project.import_code()  # a metric may be the team's own
+    project.add_source_to_path()  # a metric may be the team's own
     say(f"checking {len(periods)} periods ...")
     arriving = [Arrived(name, rows, _refused(project, start, name, rows)) for name, rows in periods]
     team, fits = _ProjectTeam(project), Fits()
@@ -227,12 +226,12 @@ class _ProjectTeam:
     def settings(self) -> Settings:
         return self.project.settings
 
-    def fit(self, rows: pd.DataFrame, /) -> Fitted:
+    def fit(self, rows: pd.DataFrame, /) -> Predictor:
         used = choose_window(self.project, rows).of(rows, self.params.data.time)
         estimator, X = fit_estimator(self.project, used)
         return _InMemory(self.project, estimator, X, used)
 
-    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Fitted, /) -> tuple[str, ...]:
+    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor, /) -> tuple[str, ...]:
         assert isinstance(champion, _InMemory)
         seen, outlook = drift_measure.outlook_of(champion, reference, self.params, self.settings.drift.min_rows)
         roles = self.params.data
@@ -245,13 +244,13 @@ class _ProjectTeam:
         return share_drifted(*(side.drop(columns=apart, errors="ignore") for side in (reference, current)))
 
 
-def _past(project: Project, plan: Plan, say: Say) -> pd.DataFrame:
+def _past(project: Project, plan: Plan, say: Progress) -> pd.DataFrame:
     """Return the tracked rows and, if asked for, those that arrived since and have their label."""
     Dvc(project).pull_data()
-    known = labelled(project)
+    known = read_labeled_rows(project)
     if not plan.current:
         return known
-    rows, target = arrived(project, known).rows, project.params.data.target
+    rows, target = read_new_rows(project, known).rows, project.params.data.target
     if set(known.columns) - set(rows.columns):
         say("what arrived is left out: it has not all columns of the tracked data")
         return known

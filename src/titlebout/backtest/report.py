@@ -8,7 +8,7 @@ import numpy as np
 from titlebout.backtest.simulation import UNGATED, Contender, PeriodOutcome, Season
 from titlebout.core import html
 from titlebout.core.figures import Line, line_plot
-from titlebout.core.markdown import Markdown, code, escape, score, table
+from titlebout.core.markdown import Markdown, code, escape, format_score, table
 from titlebout.core.results import Record, StepResult
 
 LEVEL = 0.05  # of the two-sided intervals by which policies are told apart
@@ -226,7 +226,7 @@ def overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:
     headers += ["vs never (± se)", "worst period", "fitting, s"]
     rows: list[list[object]] = [
         [
-            *(one.name, one.attempts, one.pull_requests, score(one.mean_loss)),
+            *(one.name, one.attempts, one.pull_requests, format_score(one.mean_loss)),
             Markdown("-" if one is result.policies[0] else f"{one.difference:+.4f}{_error(one)}"),
             f"{one.worst_period}: {one.worst_loss:.4f}",
             Markdown(f"{one.seconds:.1f}"),

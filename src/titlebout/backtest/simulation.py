@@ -20,16 +20,16 @@ from titlebout.data.moment import moment_of
 from titlebout.gate import decision as gate_decision
 from titlebout.gate.candidates import bout_of
 from titlebout.models.champion import Champion
-from titlebout.models.interfaces import Fitted
+from titlebout.models.interfaces import Predictor
 from titlebout.policy.performance import losses
 from titlebout.policy.rules import OUTCOMES, Attempt, Decision, decide
 from titlebout.policy.signals import refused
-from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.settings.settings import Settings
 
-__all__ = ["CONTENDERS", "Arrived", "Contender", "Fitted", "PeriodOutcome", "Season", "Standing", "Team", "play"]
+__all__ = ["CONTENDERS", "Arrived", "Contender", "PeriodOutcome", "Predictor", "Season", "Standing", "Team", "play"]
 
-Fits = dict[bytes, tuple[Fitted, float]]  # by the hashes of the training rows: the model, and its seconds
+Fits = dict[bytes, tuple[Predictor, float]]  # by the hashes of the training rows: the model, and its seconds
 
 UNGATED = "ungated"  # verdict on a challenger that nobody asked the gate about
 
@@ -222,10 +222,10 @@ class _Run:
         seen = self.rows(0, len(self.batches))  # those that wait for their label, too: the data stands where they are
         stands = moment_of(seen, seen.iloc[:0], self.team.params.data.time)
         outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
-        self.memory.append(Attempt(stands, reason, outcome, title.champion.pointer.md5))
+        self.memory.append(Attempt(stands, reason, outcome, title.champion.output.md5))
         return verdict, seconds
 
-    def fit(self, known: pd.DataFrame, divided: Split) -> tuple[Fitted, float]:
+    def fit(self, known: pd.DataFrame, divided: Split) -> tuple[Predictor, float]:
         """Return a model fitted on the rows that are not held out, and the seconds that took."""
         key = divided.hashes[~divided.holdout].tobytes()
         if key not in self.fits:
@@ -233,11 +233,11 @@ class _Run:
             self.fits[key] = self.team.fit(known[~divided.holdout]), perf_counter() - begun
         return self.fits[key]
 
-    def judge(self, challenger: Fitted, known: pd.DataFrame, divided: Split, reason: str) -> tuple[str, str]:
+    def judge(self, challenger: Predictor, known: pd.DataFrame, divided: Split, reason: str) -> tuple[str, str]:
         """Return the gate's verdict on a challenger, and the rule it had to meet."""
         held, settings = known[divided.holdout], self.team.settings.gate
         models = {"challenger": challenger, "champion": self.titles[0].model}
-        anchor = next(title for title in self.titles if title.champion.won_by_being_better)
+        anchor = next(title for title in self.titles if title.champion.was_superior)
         for who, title in (("champion", self.titles[0]), ("anchor", anchor)):
             trained = title.split.hashes[~title.split.holdout]
             require_no_overlap(divided.hashes[divided.holdout], trained, who)
@@ -249,9 +249,9 @@ class _Run:
         decision = gate_decision.decide(bout, settings, reason, self.met[divided.fingerprint])
         return decision.verdict, decision.rule
 
-    def crown(self, model: Fitted, divided: Split, won: dict[str, str]) -> None:
+    def crown(self, model: Predictor, divided: Split, won: dict[str, str]) -> None:
         """Put a model into service, from the next period on."""
-        champion = Champion(Pointer(str(len(self.titles)), 0, 1), {**won, "holdout": _recorded(divided)})
+        champion = Champion(DvcOutput(str(len(self.titles)), 0, 1), {**won, "holdout": _recorded(divided)})
         self.titles.insert(0, Title(model, champion, divided, self.tried))
 
     def labelled(self, at: int) -> int:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from titlebout.data.holdout import Split
 from titlebout.models.champion import Champion
-from titlebout.models.interfaces import Fitted
+from titlebout.models.interfaces import Predictor
 from titlebout.policy.rules import Attempt, Decision, decide
 from titlebout.policy.signals import Holder, Situation, drifted_in, measure
 from titlebout.settings.params import Params
@@ -28,7 +28,7 @@ class Team(Protocol):
     def settings(self) -> Settings:
         """Policy and gate."""
 
-    def fit(self, rows: pd.DataFrame, /) -> Fitted:
+    def fit(self, rows: pd.DataFrame, /) -> Predictor:
         """Fit a challenger on training rows, with the training window that suits them.
 
         Raises
@@ -37,7 +37,7 @@ class Team(Protocol):
             If they have one class only.
         """
 
-    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Fitted, /) -> tuple[str, ...]:
+    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor, /) -> tuple[str, ...]:
         """Return the columns that drifted by titlebout's rule and matter to the champion.
 
         Parameters
@@ -46,7 +46,7 @@ class Team(Protocol):
             The rows that were known when the champion won; its holdout is among them.
         current : DataFrame
             All rows that arrived since; without the target while labels are waited for.
-        champion : Fitted
+        champion : Predictor
         """
 
     def shifted(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
@@ -59,7 +59,7 @@ class Title:
 
     Attributes
     ----------
-    model : Fitted
+    model : Predictor
     champion : Champion
         What the loop records of a winner, under a number instead of a content hash.
     split : Split
@@ -68,7 +68,7 @@ class Title:
         How many batches these rows are.
     """
 
-    model: Fitted
+    model: Predictor
     champion: Champion
     split: Split
     batches: int

@@ -16,13 +16,13 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from titlebout.checks.findings import Answer, Failure, Verdict, findings, reasons, verdict
+from titlebout.checks.findings import ExpectationOutcome, Failure, Verdict, findings, reasons, verdict
 from titlebout.checks.suites import ROW_COUNT, Expectation, SuiteError, load_suite
 from titlebout.core.errors import DataRefusedError, ExitCode, TitleboutError
-from titlebout.core.markdown import code, escape, number, table
+from titlebout.core.markdown import code, escape, format_number, table
 from titlebout.core.results import StepResult, write_result
 from titlebout.data.canonical import canonical, canonical_kwargs
-from titlebout.data.current import Current, asks_a_database, read_current
+from titlebout.data.current import CurrentData, read_current, reads_database
 from titlebout.data.tables import read_tables
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
@@ -78,7 +78,7 @@ class CheckResult(StepResult):
             "schema_skew": "refused, its columns or types are not the expected ones",
             "value_skew": "refused, its values are not the expected ones",
         }[self.verdict]
-        shape = f"{number(self.rows)} rows, {number(self.columns)} columns, {number(self.evaluated)} expectations"
+        shape = f"{format_number(self.rows)} rows, {format_number(self.columns)} columns, {format_number(self.evaluated)} expectations"
         lines = [f"### Data check: {head}", "", f"{code(self.source)}: {shape}.", ""]
         lines += [f"- {escape(reason)}" for reason in self.reasons]
         if self.failures:
@@ -90,7 +90,7 @@ class CheckResult(StepResult):
             ]
         hidden = len(self.failures) - SHOWN_FAILURES
         if hidden > 0:
-            lines.append(f"{number(hidden)} more are in the JSON self.")
+            lines.append(f"{format_number(hidden)} more are in the JSON self.")
         return "\n".join(lines).rstrip() + "\n"
 
 
@@ -153,15 +153,15 @@ def _check_current(project: Project) -> CheckResult:
     return result.replace(reasons=(*result.reasons, *_left_out(current)))
 
 
-def _current(project: Project) -> Current:
+def _current(project: Project) -> CurrentData:
     """Read what arrived; a database is asked only for what can be new."""
-    if not asks_a_database(project):
+    if not reads_database(project):
         return read_current(project)
     Dvc(project).pull_data()
     return read_current(project, read_tables(project.root, "data"))
 
 
-def _left_out(current: Current) -> Iterator[str]:
+def _left_out(current: CurrentData) -> Iterator[str]:
     if current.unfinished:
         yield f"the unfinished last line of {current.unfinished} files was left out"
     if current.unknown_labels:
@@ -237,7 +237,7 @@ def _to_ask(known: Iterable[Expectation], absent: str | None, *, has_rows: bool)
     return [kept for kept in (expectation.without(absent) for expectation in shape_only) if kept is not None]
 
 
-def _ask(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Answer]:
+def _ask(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[ExpectationOutcome]:
     """Evaluate every expectation on the few columns it needs, and in detail only where it failed.
 
     Raises
@@ -260,7 +260,7 @@ def _ask(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Answe
             fix="report this, with the suite",
         )
     return [
-        Answer(expectation, bool(found[index].success), found[index].result or {})
+        ExpectationOutcome(expectation, bool(found[index].success), found[index].result or {})
         for index, expectation in enumerate(expectations)
     ]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from titlebout.checks.suites import BETWEEN, COLUMN_SET, IN_SET, NOT_NULL, TYPE_LIST, Expectation
-from titlebout.core.markdown import cut, number
+from titlebout.core.markdown import format_number, truncate
 from titlebout.core.results import Record
 from titlebout.data.columns import Column
 
@@ -66,7 +66,7 @@ class Failure(Record):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExpectationOutcome:
     """Outcome of one expectation: whether it holds, and the details of its evaluation; empty after an exception."""
 
     expectation: Expectation
@@ -74,12 +74,12 @@ class Answer:
     detail: Mapping[str, Any]
 
 
-def findings(answers: Iterable[Answer], frame: pd.DataFrame) -> list[Failure]:
+def findings(answers: Iterable[ExpectationOutcome], frame: pd.DataFrame) -> list[Failure]:
     """Return the problems of a table, most severe first.
 
     Parameters
     ----------
-    answers : iterable of Answer
+    answers : iterable of ExpectationOutcome
     frame : DataFrame of shape (n_rows, n_columns)
         The table with its original column names and dtypes.
     """
@@ -113,7 +113,7 @@ def reasons(failures: Sequence[Failure], n_evaluated: int) -> Iterator[str]:
         yield f"and {len(critical) - SHOWN_REASONS} more"
 
 
-def _failures(answer: Answer, dtypes: Column) -> list[Failure]:
+def _failures(answer: ExpectationOutcome, dtypes: Column) -> list[Failure]:
     """Return the findings of one outcome: none if the expectation holds, else at least one."""
     expectation = answer.expectation
     missing = [name for name in expectation.columns if name not in dtypes.index]
@@ -130,7 +130,7 @@ def _failures(answer: Answer, dtypes: Column) -> list[Failure]:
     return _different_columns(answer) or [whole]
 
 
-def _different_columns(answer: Answer) -> list[Failure]:
+def _different_columns(answer: ExpectationOutcome) -> list[Failure]:
     """Return one finding per missing or unexpected column of a column set."""
     details = answer.detail.get("details") if answer.expectation.type == COLUMN_SET else None
     wrong = (details or {}).get("mismatched", {})
@@ -146,7 +146,7 @@ def _failure(expectation: Expectation, kind: Literal["schema", "value"], column:
     return Failure(kind=kind, severity=expectation.severity, type=expectation.type, column=name, message=message)
 
 
-def _counts(answer: Answer) -> dict[str, Any]:
+def _counts(answer: ExpectationOutcome) -> dict[str, Any]:
     percent = answer.detail.get("unexpected_percent")
     return {
         "unexpected_count": answer.detail.get("unexpected_count"),
@@ -155,14 +155,14 @@ def _counts(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _message(answer: Answer) -> str:
+def _message(answer: ExpectationOutcome) -> str:
     """Return what was observed and what was expected, without values of single rows."""
     expectation, detail = answer.expectation, answer.detail
     count, total = detail.get("unexpected_count"), detail.get("element_count", 0) - detail.get("missing_count", 0)
     if count is not None and total:
-        share = f"{number(count)} of {number(total)} values ({number(100 * count / total)} %)"
+        share = f"{format_number(count)} of {format_number(total)} values ({format_number(100 * count / total)} %)"
         allowed = 100 * (1 - expectation.kwargs.get("mostly", 1))
-        limit = f"at most {number(allowed)} % are allowed" if allowed else "none are allowed"
+        limit = f"at most {format_number(allowed)} % are allowed" if allowed else "none are allowed"
         return f"{share} {_phrase(expectation)}; {limit}"
     observed = detail.get("observed_value")
     aggregate = _AGGREGATE.match(expectation.type)
@@ -188,7 +188,7 @@ def _expected(expectation: Expectation) -> str:
     kwargs = {key: value for key, value in expectation.kwargs.items() if key not in {"column", "mostly"}}
     others = [f"{key} {value}" for key, value in kwargs.items() if key not in {"min_value", "max_value"}]
     parts = [part for part in (_bounds(kwargs), *others) if part]
-    return cut(f"expected {', '.join(parts) or 'always'}", 120)
+    return truncate(f"expected {', '.join(parts) or 'always'}", 120)
 
 
 def _bounds(kwargs: Mapping[str, Any]) -> str:

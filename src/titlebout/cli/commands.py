@@ -13,7 +13,7 @@ import click
 from titlebout import __version__
 from titlebout.cli.console import Group, progress, step
 from titlebout.core.errors import ConfigError
-from titlebout.core.names import POLICIES, REASONS
+from titlebout.core.names import REASONS, STRATEGY_NAMES
 
 FORGES = click.Choice(["none", "github"])
 
@@ -230,7 +230,7 @@ def decide_command(
     Example:
       titlebout check-data --on current && titlebout drift --no-fail && titlebout decide
     """  # noqa: D301, DOC501 - this is the help text
-    from titlebout.cli.run_context import authorised, connected
+    from titlebout.cli.run_context import authorized, connected
     from titlebout.retraining.decide import decide, tell_decision
 
     if from_reports and forge != "github":
@@ -240,7 +240,7 @@ def decide_command(
     at = connected() if forge == "github" else None
     if at is not None and from_reports:
         return tell_decision(project, at, from_reports)
-    return decide(project, asked, authorised(project.root), at)
+    return decide(project, asked, authorized(project.root), at)
 
 
 @step(cli, "retrain")
@@ -273,14 +273,14 @@ def retrain_command(
       titlebout retrain --reason drift --note "March differs"
       titlebout retrain --forge github          # needs TITLEBOUT_TOKEN
     """  # noqa: D301, DOC501 - this is the help text
-    from titlebout.cli.run_context import authorised, connected, run_url
+    from titlebout.cli.run_context import authorized, connected, run_url
     from titlebout.retraining.propose import Destination, propose_bundle, retrain_and_propose
     from titlebout.retraining.reason import Why
 
     if from_bundle and forge != "github":
         raise click.UsageError("--from-bundle needs --forge github")
     project = _project(pipeline)
-    git = authorised(project.root)
+    git = authorized(project.root)
     destination = Destination(connected(), run_url()) if forge == "github" else None
     if from_bundle and destination:
         return propose_bundle(project, from_bundle, git, destination)
@@ -301,7 +301,9 @@ def retrain_command(
     show_default=True,
     help="Share of the data that the first model is made from.",
 )
-@click.option("--policy", "policies", type=click.Choice(POLICIES), multiple=True, help="Who plays; by default all.")
+@click.option(
+    "--policy", "policies", type=click.Choice(STRATEGY_NAMES), multiple=True, help="Who plays; by default all."
+)
 @click.option(
     "--label-delay", type=click.IntRange(min=0), default=0, help="How many periods later labels become known."
 )

@@ -21,10 +21,10 @@ def connected() -> Forge:
     return Forge.connect(ci.api_url, ci.repository, ci.token)
 
 
-def authorised(root: Path) -> Git:
+def authorized(root: Path) -> Git:
     """Return the repository around a folder, with the token of the environment if there is one."""
     ci = Ci.from_environ()
-    return Git.authorised(Git.find(root).root, ci.server_url, ci.token)
+    return Git.authorized(Git.find(root).root, ci.server_url, ci.token)
 
 
 def run_url() -> str | None:

@@ -78,7 +78,7 @@ def table(headers: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Format a number: integers with thousands separators, others with three significant digits, missing as a dash."""
     if value is None or math.isnan(value):
         return "-"
@@ -89,12 +89,12 @@ def number(value: float | None) -> str:
     return f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.3g}"
 
 
-def score(value: float | None) -> Markdown:
+def format_score(value: float | None) -> Markdown:
     """Format a score with four decimals, so that the values of a column align; missing as a dash."""
     return Markdown("-" if value is None or math.isnan(value) else f"{value:.4f}")
 
 
-def cut(text: str, limit: int) -> str:
+def truncate(text: str, limit: int) -> str:
     """Truncate to `limit` characters, with … at the end if text is missing; truncate first, then escape."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -103,7 +103,7 @@ def _cell(value: object) -> str:
     if isinstance(value, Markdown):
         return value
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return number(value)
+        return format_number(value)
     return escape(value)
 
 

@@ -3,4 +3,4 @@
 # Each is also a key of gate.rules, which has one key more: "change", for code or parameters changed by hand.
 REASONS = ("manual", "schedule", "volume", "age", "follow_up", "perf_decay", "drift")
 # Strategies that a backtest compares, in display order; defined in titlebout.backtest.strategies.
-POLICIES = ("never", "every_ungated", "every", "any_drift", "drift_share", "titlebout")
+STRATEGY_NAMES = ("never", "every_ungated", "every", "any_drift", "drift_share", "titlebout")

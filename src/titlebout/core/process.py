@@ -17,7 +17,7 @@ from titlebout.core.errors import NotFoundError, TemporaryError, TitleboutError
 
 logger = logging.getLogger(__name__)
 
-OnLine = Callable[[str], None]
+Progress = Callable[[str], None]
 
 GRACE_SECONDS = 5.0
 TAIL_LINES = 20
@@ -69,8 +69,8 @@ def run(  # noqa: PLR0913 - a thin wrapper around subprocess.Popen
     env: Mapping[str, str] | None = None,
     check: bool = True,
     timeout: float | None = None,
-    on_line: OnLine | None = None,
-    on_output: OnLine | None = None,
+    on_line: Progress | None = None,
+    on_output: Progress | None = None,
 ) -> Completed:
     """Run a program until it exits and return its output.
 
@@ -174,7 +174,7 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return environment | dict(extra or {})
 
 
-def _read(stream: Iterable[str] | None, lines: list[str], on_line: OnLine | None) -> threading.Thread:
+def _read(stream: Iterable[str] | None, lines: list[str], on_line: Progress | None) -> threading.Thread:
     """Start a thread that reads a stream to its end, even if the progress callback fails."""
 
     def collect() -> None:

@@ -96,7 +96,7 @@ def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
     return np.right_shift(combined, np.uint64(64 - ROW_HASH_BITS)).astype(np.uint64)
 
 
-def alike(frame: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+def conform_like(frame: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Convert every column to its kind in `reference`, whatever file format it was read from.
 
     Parameters

@@ -11,9 +11,9 @@ import pandas as pd
 from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
 from titlebout.data.columns import timestamps
 from titlebout.data.database import Query, open_engine, read_rows
-from titlebout.data.new_rows import Arrival, ArrivalCounts, Rule, what_is_new, with_labels
+from titlebout.data.new_rows import NewRows, NewRowsRule, RowCounts, join_labels, select_new_rows
 from titlebout.data.object_store import fetch, is_bucket, require_package
-from titlebout.data.tables import SUFFIXES, find_tables, read_growing, with_times
+from titlebout.data.tables import SUFFIXES, find_tables, parse_times, read_growing
 from titlebout.repository.project import Project
 from titlebout.settings.addresses import Address, address
 
@@ -21,7 +21,7 @@ CURRENT, LABELS = "drift.current", "sources.labels"
 
 
 @dataclass(frozen=True)
-class Current:
+class CurrentData:
     """Rows that a source holds now.
 
     Attributes
@@ -39,12 +39,12 @@ class Current:
     unknown_labels: int = 0
 
     @property
-    def counts(self) -> ArrivalCounts:
+    def counts(self) -> RowCounts:
         """Counts that are available before the rows are compared with the tracked data."""
-        return ArrivalCounts(read=len(self.frame), unfinished=self.unfinished, unknown_labels=self.unknown_labels)
+        return RowCounts(read=len(self.frame), unfinished=self.unfinished, unknown_labels=self.unknown_labels)
 
 
-def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Current:
+def read_current(project: Project, tracked: pd.DataFrame | None = None) -> CurrentData:
     """Read current data, and join the labels that have their own source.
 
     Parameters
@@ -56,7 +56,7 @@ def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Curre
 
     Returns
     -------
-    Current
+    CurrentData
         Without rows if there are none yet.
 
     Raises
@@ -68,12 +68,12 @@ def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Curre
     DataError
         If a file cannot be read, a limit is exceeded, or labels contradict each other.
     """
-    settings, rule = project.settings.sources, rule_of(project)
+    settings, rule = project.settings.sources, new_rows_rule(project)
     _require_tracked(rule, tracked)
     query = Query(settings.query, (), rule.time, _since(tracked, rule), settings.max_rows)
     frame, unfinished = _read(project, _address(project, CURRENT), query)
     if not settings.labels or frame.empty:
-        return Current(frame, unfinished)
+        return CurrentData(frame, unfinished)
     if not rule.ids:
         raise ConfigError(
             "labels have their own source, but no id columns are set",
@@ -83,17 +83,17 @@ def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Curre
         )
     query = Query(settings.labels_query, (*rule.ids, rule.target), max_rows=settings.max_rows)
     labels, unfinished_labels = _read(project, _address(project, LABELS), query)
-    frame, unknown = with_labels(frame, labels, rule)
-    return Current(frame, unfinished + unfinished_labels, unknown)
+    frame, unknown = join_labels(frame, labels, rule)
+    return CurrentData(frame, unfinished + unfinished_labels, unknown)
 
 
-def asks_a_database(project: Project) -> bool:
+def reads_database(project: Project) -> bool:
     """Return whether current data is in a database, which is queried only for rows that may be new."""
     url = _address(project, CURRENT).url
     return "://" in url and not is_bucket(url)
 
 
-def arrived(project: Project, tracked: pd.DataFrame) -> Arrival:
+def read_new_rows(project: Project, tracked: pd.DataFrame) -> NewRows:
     """Read current data and return its new rows; all rows if the columns do not match the tracked data.
 
     Parameters
@@ -107,24 +107,24 @@ def arrived(project: Project, tracked: pd.DataFrame) -> Arrival:
     columns, time = set(current.frame.columns), project.params.data.time
     needed = {*project.settings.sources.id, *([time] if time else [])}
     if current.frame.empty or not needed <= columns <= set(tracked.columns):
-        return Arrival(current.frame, current.counts)
-    return new_rows(project, current, tracked)
+        return NewRows(current.frame, current.counts)
+    return find_new_rows(project, current, tracked)
 
 
-def new_rows(project: Project, current: Current, tracked: pd.DataFrame) -> Arrival:
-    """Return the rows that are not in the tracked data; see :func:`titlebout.data.new_rows.what_is_new`."""
-    arrival = what_is_new(current.frame, tracked, rule_of(project))
+def find_new_rows(project: Project, current: CurrentData, tracked: pd.DataFrame) -> NewRows:
+    """Return the rows that are not in the tracked data; see :func:`titlebout.data.new_rows.select_new_rows`."""
+    arrival = select_new_rows(current.frame, tracked, new_rows_rule(project))
     counts = arrival.counts.replace(unfinished=current.unfinished, unknown_labels=current.unknown_labels)
-    return Arrival(arrival.rows, counts)
+    return NewRows(arrival.rows, counts)
 
 
-def rule_of(project: Project) -> Rule:
+def new_rows_rule(project: Project) -> NewRowsRule:
     """Return how rows of this project are identified and ordered."""
     settings, data = project.settings.sources, project.params.data
-    return Rule(data.time, data.target, settings.id, settings.allowed_lateness_days)
+    return NewRowsRule(data.time, data.target, settings.id, settings.allowed_lateness_days)
 
 
-def look_at(project: Project) -> str:
+def describe_source(project: Project) -> str:
     """Return one line about the source of current data, checked without using the network.
 
     Raises
@@ -154,7 +154,7 @@ def _address(project: Project, key: str) -> Address:
     return address(written, key)
 
 
-def _require_tracked(rule: Rule, tracked: pd.DataFrame | None) -> None:
+def _require_tracked(rule: NewRowsRule, tracked: pd.DataFrame | None) -> None:
     untracked = [name for name in rule.ids if tracked is not None and name not in tracked]
     if untracked:
         raise ConfigError(
@@ -165,7 +165,7 @@ def _require_tracked(rule: Rule, tracked: pd.DataFrame | None) -> None:
         )
 
 
-def _since(tracked: pd.DataFrame | None, rule: Rule) -> pd.Timestamp | None:
+def _since(tracked: pd.DataFrame | None, rule: NewRowsRule) -> pd.Timestamp | None:
     """Return the time of the oldest rows that are not yet too late to be added."""
     if tracked is None or not rule.time:
         return None
@@ -178,7 +178,7 @@ def _read(project: Project, source: Address, query: Query) -> tuple[pd.DataFrame
     if "://" not in source.url:
         return read_growing(project.root, source.url)
     if not is_bucket(source.url):
-        return with_times(read_rows(source, query, project.root)), 0
+        return parse_times(read_rows(source, query, project.root)), 0
     with tempfile.TemporaryDirectory(prefix="titlebout-") as name:
         folder = Path(name)
         fetch(source, folder, SUFFIXES, project.settings.sources.max_mb * 1_000_000)

@@ -17,7 +17,7 @@ from titlebout.settings.params import Params
 HashArray = npt.NDArray[np.uint64]
 
 
-def labelled(project: Project) -> pd.DataFrame:
+def read_labeled_rows(project: Project) -> pd.DataFrame:
     """Read all tracked rows; each must have a label.
 
     Raises

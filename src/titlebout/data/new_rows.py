@@ -14,7 +14,7 @@ import pandas as pd
 
 from titlebout.core.errors import DataError
 from titlebout.core.results import Record
-from titlebout.data.columns import Column, alike, column_kind, row_hashes, timestamps
+from titlebout.data.columns import Column, column_kind, conform_like, row_hashes, timestamps
 
 SHOWN_IDS = 5
 _DAY = 86_400_000_000_000  # nanoseconds
@@ -23,7 +23,7 @@ Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 
 @dataclass(frozen=True)
-class Rule:
+class NewRowsRule:
     """Columns that identify and order the rows.
 
     Attributes
@@ -44,7 +44,7 @@ class Rule:
     late_days: int = 28
 
 
-class ArrivalCounts(Record):
+class RowCounts(Record):
     """Counts of the rows that were read; null if not counted because the columns do not match the tracked data.
 
     Attributes
@@ -80,19 +80,19 @@ class ArrivalCounts(Record):
 
 
 @dataclass(frozen=True)
-class Arrival:
+class NewRows:
     """New rows of current data, and counts of all rows that were read.
 
     Attributes
     ----------
     rows : DataFrame
         New rows sorted by time, then by hash; columns have the kinds of the tracked data.
-    counts : ArrivalCounts
+    counts : RowCounts
         Counts of all rows that were read.
     """
 
     rows: pd.DataFrame
-    counts: ArrivalCounts
+    counts: RowCounts
 
     def ready(self, target: str) -> pd.DataFrame:
         """Return the rows that have a label."""
@@ -100,7 +100,7 @@ class Arrival:
         return rows
 
 
-def what_is_new(current: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> Arrival:
+def select_new_rows(current: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsRule) -> NewRows:
     """Return the rows of `current` that are not in `tracked`, without duplicates, whatever their order.
 
     Parameters
@@ -109,7 +109,7 @@ def what_is_new(current: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> Arr
         Its columns must be a subset of those of `tracked`.
     tracked : DataFrame of shape (n_tracked, n_tracked_columns)
         The tracked data.
-    rule : Rule
+    rule : NewRowsRule
 
     Raises
     ------
@@ -117,7 +117,7 @@ def what_is_new(current: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> Arr
         If a value cannot be converted to the kind of its column, a time or an id is missing, or two rows with the
         same id have different labels.
     """
-    current = alike(current, tracked)
+    current = conform_like(current, tracked)
     tracked = tracked[list(current.columns)]
     is_labeled = _is_labeled(current, rule.target)
     require_one_label(current[is_labeled], rule)
@@ -128,7 +128,7 @@ def what_is_new(current: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> Arr
     seen, repeated = _seen_and_repeated(current, tracked, is_labeled, rule)
     too_late = ~seen & ~repeated & (age > rule.late_days * _DAY)
     new = ~seen & ~repeated & ~too_late
-    counts = ArrivalCounts(
+    counts = RowCounts(
         watermark=timestamps(tracked, rule.time).max().isoformat() if rule.time else "",
         read=len(current),
         seen=int(seen.sum()),
@@ -141,10 +141,10 @@ def what_is_new(current: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> Arr
         relabelled=_relabelled(current[seen & is_labeled], tracked, rule),
     )
     in_order = np.argsort(-age[new], kind="stable")
-    return Arrival(current[new].iloc[in_order].reset_index(drop=True), counts)
+    return NewRows(current[new].iloc[in_order].reset_index(drop=True), counts)
 
 
-def with_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> tuple[pd.DataFrame, int]:
+def join_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: NewRowsRule) -> tuple[pd.DataFrame, int]:
     """Join labels from a source of their own to current data.
 
     Parameters
@@ -153,7 +153,7 @@ def with_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> tupl
         May already have some labels.
     labels : DataFrame of shape (n_labels, n_label_columns)
         Has the id columns and the target; other columns are ignored. Without columns if there are no labels yet.
-    rule : Rule
+    rule : NewRowsRule
         Must have id columns.
 
     Returns
@@ -183,7 +183,7 @@ def with_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> tupl
             )
     label_rows = labels[required].dropna(subset=[rule.target]).reset_index(drop=True)
     ids = list(rule.ids)
-    label_rows[ids] = alike(label_rows[ids], current[ids])
+    label_rows[ids] = conform_like(label_rows[ids], current[ids])
     existing_labels = current.loc[current[rule.target].notna(), required]
     all_labels = pd.concat([part.astype(object) for part in (existing_labels, label_rows)], ignore_index=True)
     require_one_label(all_labels, rule)
@@ -193,7 +193,7 @@ def with_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> tupl
     return joined, int((~keys(label_rows, ids).drop_duplicates().isin(row_ids)).sum())
 
 
-def require_one_label(is_labeled: pd.DataFrame, rule: Rule) -> None:
+def require_one_label(is_labeled: pd.DataFrame, rule: NewRowsRule) -> None:
     """Require that no id has more than one label.
 
     Raises
@@ -229,7 +229,7 @@ def keys(frame: pd.DataFrame, ids: "list[str] | tuple[str, ...]") -> Column:
     return pd.Series(["\x1f".join(texts) for texts in zip(*columns, strict=True)], index=frame.index, dtype=object)
 
 
-def describe(counts: ArrivalCounts) -> str:
+def describe_counts(counts: RowCounts) -> str:
     """Return one sentence about the rows that were read, without counts that are 0.
 
     It is empty if all rows are new, on time and labeled.
@@ -253,7 +253,9 @@ _OTHER_LABELS = {
 }
 
 
-def _seen_and_repeated(current: pd.DataFrame, tracked: pd.DataFrame, is_labeled: Mask, rule: Rule) -> tuple[Mask, Mask]:
+def _seen_and_repeated(
+    current: pd.DataFrame, tracked: pd.DataFrame, is_labeled: Mask, rule: NewRowsRule
+) -> tuple[Mask, Mask]:
     """Return masks of tracked rows, and of duplicates of an earlier row; labeled rows must come first."""
     if rule.ids:
         row_ids = keys(current, rule.ids)
@@ -283,7 +285,7 @@ def _is_labeled(frame: pd.DataFrame, target: str) -> Mask:
     return frame[target].notna().to_numpy(dtype=np.bool_)
 
 
-def _relabelled(seen: pd.DataFrame, tracked: pd.DataFrame, rule: Rule) -> int:
+def _relabelled(seen: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsRule) -> int:
     """Return how many ids have another label in current data than in the tracked data."""
     if not rule.ids or seen.empty:
         return 0

@@ -68,7 +68,7 @@ def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
     return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and _is_visible_file(path, folder)))
 
 
-def nothing_arrived(root: Path, pattern: str) -> bool:
+def is_empty_folder(root: Path, pattern: str) -> bool:
     """Return whether a folder exists but has no tables yet; a missing folder is a configuration error instead."""
     return (root / pattern).is_dir() and not find_tables(root, pattern)
 
@@ -111,7 +111,7 @@ def read_growing(root: Path, pattern: str) -> tuple[pd.DataFrame, int]:
     DataError
         As :func:`read_tables`.
     """
-    if nothing_arrived(root, pattern):
+    if is_empty_folder(root, pattern):
         return pd.DataFrame(), 0
     paths = _require_tables(root, pattern)
     log_sizes = {path: _whole_lines(path) for path in paths if path.suffix.lower() == ".jsonl"}
@@ -224,7 +224,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
                     fix="correct the line, or the export that wrote it",
                 )
         # pandas' default float parser is not exact: it can differ from the written number in the last bit.
-        return with_times(pd.read_csv(io.StringIO(text), float_precision="round_trip"))
+        return parse_times(pd.read_csv(io.StringIO(text), float_precision="round_trip"))
     except (csv.Error, ValueError) as error:
         raise DataError(
             "the file is not valid CSV",
@@ -239,7 +239,7 @@ def _read_jsonl(path: Path, end: int | None) -> pd.DataFrame:
     lines = _decode(path, end).split("\n")
     frame = pd.DataFrame([_json_object(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()])
     _require_names(path, list(frame.columns))
-    return with_times(frame)
+    return parse_times(frame)
 
 
 def _json_object(line: str, where: str) -> dict[str, Any]:
@@ -259,7 +259,7 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def with_times(frame: pd.DataFrame) -> pd.DataFrame:
+def parse_times(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert text columns that hold only ISO 8601 times to datetimes: CSV, JSON and SQLite store times as text."""
     return pd.DataFrame({name: _times(frame[name]) for name in frame.columns}, index=frame.index)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout.core.errors import ExitCode, InconclusiveError
-from titlebout.core.markdown import code, number, table
+from titlebout.core.markdown import code, format_number, table
 from titlebout.core.results import Record, StepResult
 from titlebout.data.columns import timestamps
 from titlebout.data.sampling import evenly_spaced
@@ -101,7 +101,7 @@ class SelftestResult(StepResult):
             for trial in self.trials
         ]
         lines = [f"### Drift selftest: promise {self.verdict}", ""]
-        lines += [f"Windows of {number(self.window)} out of {number(self.rows)} reference rows.", ""]
+        lines += [f"Windows of {format_number(self.window)} out of {format_number(self.rows)} reference rows.", ""]
         lines += [table(headers, rows)]
         if self.alarms:
             told = ", ".join(f"{code(name)} ({times})" for name, times in list(self.alarms.items())[:10])
@@ -223,4 +223,4 @@ def _reasons(trials: Sequence[Trial]) -> Iterator[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{number(100 * share)} %"
+    return f"{format_number(100 * share)} %"

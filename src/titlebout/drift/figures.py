@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from titlebout.core.figures import COLORS, drawing, to_svg
-from titlebout.core.markdown import cut
+from titlebout.core.markdown import truncate
 from titlebout.drift.alignment import Pair
 from titlebout.drift.distances import Values
 from titlebout.drift.rule import LEAST_SHOWN
@@ -28,7 +28,7 @@ def change_svg(column: Pair) -> str:
     with drawing(4, 2, font_size=8) as (figure, axes):
         draw = _histogram if column.method == "number" else _bars
         draw(axes, column)
-        axes.set_title(cut(column.name, 40))
+        axes.set_title(truncate(column.name, 40))
         axes.set_ylabel("share of rows")
         figure.legend(loc="outside right upper", frameon=False)
         return to_svg(figure)
@@ -54,7 +54,9 @@ def _bars(axes: "Axes", column: Pair) -> None:
         axes.bar(
             np.arange(len(shown)) + offset, count[shown] / max(count.sum(), 1), 0.4, color=COLORS[side], label=side
         )
-    axes.set_xticks(np.arange(len(shown)), [cut(column.labels[code], 12) for code in shown], rotation=45, ha="right")
+    axes.set_xticks(
+        np.arange(len(shown)), [truncate(column.labels[code], 12) for code in shown], rotation=45, ha="right"
+    )
 
 
 def _present(values: Values) -> Values:

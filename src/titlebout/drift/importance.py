@@ -13,7 +13,7 @@ from titlebout.data.holdout import target_values
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair, levels
 from titlebout.metrics.catalogue import row_losses
-from titlebout.models.interfaces import Documented, Fitted
+from titlebout.models.interfaces import Predictor, TracedPredictor
 from titlebout.settings.params import Params
 
 ROWS = 2_000  # that importance is measured on; every column costs one more prediction of them
@@ -30,13 +30,13 @@ class Outlook:
     ----------
     importance : mapping of str to float
         Share of each column in what the champion loses when a column is shuffled; empty when nothing is known.
-    model : Fitted, optional
+    model : Predictor, optional
     fresh : DataFrame
         Tracked rows that it was not trained on: on its own training rows it is more certain than on any others.
     """
 
     importance: Mapping[str, float] = field(default_factory=dict)
-    model: Fitted | None = None
+    model: Predictor | None = None
     fresh: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def prediction(self, current: pd.DataFrame) -> Pair | None:
@@ -56,7 +56,7 @@ class Outlook:
 NOTHING_KNOWN = Outlook()
 
 
-def trained_on(known: pd.DataFrame, champion: Documented) -> npt.NDArray[np.bool_]:
+def trained_on(known: pd.DataFrame, champion: TracedPredictor) -> npt.NDArray[np.bool_]:
     """Say which tracked rows the champion was trained on.
 
     Raises
@@ -75,12 +75,12 @@ def trained_on(known: pd.DataFrame, champion: Documented) -> npt.NDArray[np.bool
     return trained
 
 
-def importances(model: Documented, rows: pd.DataFrame, params: Params) -> dict[str, float]:
+def importances(model: TracedPredictor, rows: pd.DataFrame, params: Params) -> dict[str, float]:
     """Return the permutation importance of every column of the data, as shares that sum to 1.
 
     Parameters
     ----------
-    model : Documented
+    model : TracedPredictor
     rows : DataFrame of shape (n_rows, n_columns)
         Rows that it was trained on, so that what counts is what it looks at; up to 2,000 of those with a label are used.
     params : Params

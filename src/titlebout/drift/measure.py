@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from titlebout.core.errors import ConfigError
-from titlebout.core.markdown import cut, number
+from titlebout.core.markdown import format_number, truncate
 from titlebout.data.columns import recent, timestamps
-from titlebout.data.current import arrived
+from titlebout.data.current import read_new_rows
 from titlebout.data.tables import read_tables
 from titlebout.drift.alignment import ColumnProblem, Pair, one_per_group, pairs, structure
 from titlebout.drift.change_point import onset
@@ -18,8 +18,8 @@ from titlebout.drift.domain_classifier import tell_apart
 from titlebout.drift.importance import NOTHING_KNOWN, PREDICTION, Outlook, importances, trained_on
 from titlebout.drift.report import DriftResult, ReferenceRows, TimeRange, Verdict, write_reports
 from titlebout.drift.rule import ColumnDrift, compare
-from titlebout.models.interfaces import Documented
-from titlebout.models.loading import load_model_of
+from titlebout.models.interfaces import TracedPredictor
+from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.settings.drift import DriftSettings
@@ -56,7 +56,7 @@ def measure(project: Project) -> DriftResult:
     settings, roles = settings_of(project), project.params.data
     Dvc(project).pull_data()
     known = read_tables(project.root, "data")
-    arrival = arrived(project, known)
+    arrival = read_new_rows(project, known)
     if not arrival.counts.read:
         nothing = ("nothing has arrived yet",)
         return DriftResult(passed=False, reasons=nothing, verdict="insufficient_data", arrival=arrival.counts)
@@ -86,16 +86,18 @@ def look_out(project: Project, known: pd.DataFrame) -> tuple[pd.DataFrame, Outlo
     """
     if not (project.pipeline_dir / "champion.dvc").is_file():
         return known, NOTHING_KNOWN
-    model = load_model_of(project, Dvc(project).pull_model("champion"))
+    model = load_project_model(project, Dvc(project).pull_model("champion"))
     return outlook_of(model, known, project.params, project.settings.drift.min_rows)
 
 
-def outlook_of(model: Documented, known: pd.DataFrame, params: Params, min_rows: int) -> tuple[pd.DataFrame, Outlook]:
+def outlook_of(
+    model: TracedPredictor, known: pd.DataFrame, params: Params, min_rows: int
+) -> tuple[pd.DataFrame, Outlook]:
     """Return those of the known rows that a model was trained on, and how it looks at them.
 
     Parameters
     ----------
-    model : Documented
+    model : TracedPredictor
     known : DataFrame of shape (n_known, n_columns)
     params : Params
     min_rows : int
@@ -236,7 +238,7 @@ def _predicted(outlook: Outlook, window: pd.DataFrame, ignored: Sequence[str]) -
         found = outlook.prediction(window)
     except Exception as error:  # the team's code, on rows it was not made for: the decision does not hang on it
         logger.debug("the champion could not be asked", exc_info=True)
-        why = f"{type(error).__name__}: {cut(str(error), 200)}"
+        why = f"{type(error).__name__}: {truncate(str(error), 200)}"
         return [], [f"what the champion predicts was not compared: {why}"]
     return ([found] if found else []), []
 
@@ -300,7 +302,9 @@ def _difference(column: ColumnDrift) -> str:
     parts = []
     if column.effect >= column.threshold:
         unit = "" if column.role == "joint" else " distance"
-        parts.append(f"{column.method}{unit} {number(column.effect)} (counts from {number(column.threshold)})")
+        parts.append(
+            f"{column.method}{unit} {format_number(column.effect)} (counts from {format_number(column.threshold)})"
+        )
     if abs(column.null_delta) >= column.null_threshold:
-        parts.append(f"{number(100 * column.null_delta)} points more missing values")
+        parts.append(f"{format_number(100 * column.null_delta)} points more missing values")
     return ", ".join(parts) or "in the newer half"

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from titlebout.core.errors import ExitCode
-from titlebout.core.markdown import Markdown, code, cut, escape, number, table
+from titlebout.core.markdown import Markdown, code, escape, format_number, table, truncate
 from titlebout.core.results import Record, StepResult, write_text_atomically
 from titlebout.data.canonical import canonical
-from titlebout.data.new_rows import ArrivalCounts, describe
+from titlebout.data.new_rows import RowCounts, describe_counts
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import ColumnProblem, Pair
 from titlebout.drift.distances import robust_scale
@@ -80,7 +80,7 @@ class DriftResult(StepResult):
         The worst first; with the verdict ``structural`` the columns that cannot be compared.
     rows, new_rows : int
         Rows that were compared, and rows that are new.
-    arrival : ArrivalCounts or None
+    arrival : RowCounts or None
         What became of the rows that were read.
     window, reference : TimeRange or None, ReferenceRows or None
         What was compared; None when nothing was.
@@ -101,7 +101,7 @@ class DriftResult(StepResult):
     columns: tuple[ColumnDrift | ColumnProblem, ...] = ()
     rows: int = 0
     new_rows: int = 0
-    arrival: ArrivalCounts | None = None
+    arrival: RowCounts | None = None
     window: TimeRange | None = None
     reference: ReferenceRows | None = None
     report_error: str = ""
@@ -186,7 +186,7 @@ def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) ->
             write_text_atomically(folder / "drift.html", _evidently_html(drawn, result))
     except Exception as error:
         logger.debug("the drift reports could not be drawn", exc_info=True)
-        return result.replace(report_error=f"{type(error).__name__}: {cut(str(error), 200)}")
+        return result.replace(report_error=f"{type(error).__name__}: {truncate(str(error), 200)}")
     return result
 
 
@@ -213,31 +213,31 @@ def share_drifted(reference: pd.DataFrame, current: pd.DataFrame) -> float:
 
 def _compared(result: DriftResult) -> str:
     arrived = result.arrival
-    counts = describe(arrived) if arrived and arrived.new is not None else ""
+    counts = describe_counts(arrived) if arrived and arrived.new is not None else ""
     if result.window is None or result.reference is None:
-        return f"{counts or f'{number(result.new_rows)} rows arrived'}."
+        return f"{counts or f'{format_number(result.new_rows)} rows arrived'}."
     compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference.rows, result.reference)}."
     return f"{compared} {counts}." if counts else compared
 
 
 def _side(rows: int, period: TimeRange | ReferenceRows) -> str:
     when = f" from {escape(period.start[:10])} to {escape(period.end[:10])}" if period.start else ""
-    return f"{number(rows)} rows{when}"
+    return f"{format_number(rows)} rows{when}"
 
 
 def _row(column: ColumnDrift) -> tuple[object, ...]:
     sides = column.reference, column.current
-    missing = " → ".join(f"{number(100 * side.missing)} %" for side in sides)
+    missing = " → ".join(f"{format_number(100 * side.missing)} %" for side in sides)
     name = Markdown(f"{code(column.name)} (label)") if column.role == "target" else code(column.name)
-    weight = "-" if column.importance is None else f"{number(100 * column.importance)} %"
+    weight = "-" if column.importance is None else f"{format_number(100 * column.importance)} %"
     about = name, column.status, column.since[:10] or "-", weight
     return *about, *map(_describe, sides), column.effect, column.threshold, missing
 
 
 def _describe(summary: ColumnSummary) -> str:
     if summary.levels is None:
-        return f"mean {summary.mean if isinstance(summary.mean, str) else number(summary.mean)}"
-    return ", ".join(f"{cut(label, 30)} {number(100 * share)} %" for label, share in summary.levels.items())
+        return f"mean {summary.mean if isinstance(summary.mean, str) else format_number(summary.mean)}"
+    return ", ".join(f"{truncate(label, 30)} {format_number(100 * share)} %" for label, share in summary.levels.items())
 
 
 def _has_values(column: Pair) -> bool:

@@ -9,13 +9,14 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from titlebout.core import process
 from titlebout.core.errors import NotFoundError, UnsafeError
+from titlebout.core.process import Progress
 
 STANDINS = Path(__file__).parent / "standins"
 # Actions that act implements itself.
@@ -23,8 +24,6 @@ BUILT_IN = ("actions/checkout",)
 RUNNER = "ubuntu-24.04=-self-hosted"
 
 SHOWN_LINES = 40
-
-OnLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def run_workflow(
     *,
     payload: Mapping[str, Any] | None = None,
     variables: Mapping[str, str] | None = None,
-    on_line: OnLine | None = None,
+    on_line: Progress | None = None,
 ) -> WorkflowRun:
     """Run one workflow of a repository.
 
@@ -171,7 +170,7 @@ def _tail(log: str) -> str:
 class _EventReader:
     """Reader of act's JSON log lines."""
 
-    def __init__(self, on_line: OnLine | None) -> None:
+    def __init__(self, on_line: Progress | None) -> None:
         self.jobs: dict[str, str] = {}
         self.outputs: dict[str, dict[str, str]] = {}
         self.summaries: list[str] = []

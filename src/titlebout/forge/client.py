@@ -18,7 +18,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from titlebout.core.errors import ConfigError, ConflictError, PermissionRefusedError, TitleboutError
-from titlebout.core.markdown import cut
+from titlebout.core.markdown import truncate
 from titlebout.forge.http import MAX_PAGES, AmbiguousResponseError, JsonClient, Request
 from titlebout.forge.providers import (
     SET_TOKEN,
@@ -252,7 +252,7 @@ class Forge:
         body = {
             "state": state,
             "context": context,
-            "description": cut(description, DESCRIPTION_LIMIT),
+            "description": truncate(description, DESCRIPTION_LIMIT),
             "target_url": target_url,
         }
         self._json.send(Request("POST", f"{self._root}/statuses/{sha}", body=body), TypeAdapter(Status))
@@ -370,7 +370,7 @@ def _hidden_marker(topic: str) -> str:
 
 
 def _text(title: str, body: str) -> dict[str, str]:
-    return {"title": cut(title, TITLE_LIMIT), "body": _truncate(body)}
+    return {"title": truncate(title, TITLE_LIMIT), "body": _truncate(body)}
 
 
 def _is_same(stored: str | None, desired: str) -> bool:

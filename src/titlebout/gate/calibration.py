@@ -10,7 +10,7 @@ import numpy as np
 
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.results import Record
-from titlebout.metrics.estimates import SMALLEST, Truth
+from titlebout.metrics.estimates import SMALLEST, GroundTruth
 from titlebout.metrics.inference import from_influence
 from titlebout.settings.gate import CalibrationSettings
 
@@ -43,12 +43,12 @@ class Calibration(Record):
     observed: tuple[float, ...]
 
 
-def calibration(truth: Truth, predicted: FloatArray, alpha: float, units: IntArray | None = None) -> Calibration:
+def calibration(truth: GroundTruth, predicted: FloatArray, alpha: float, units: IntArray | None = None) -> Calibration:
     """Return how one model's predictions agree with what happened.
 
     Parameters
     ----------
-    truth : Truth
+    truth : GroundTruth
         Of n_rows rows, at least two.
     predicted : ndarray of shape (n_rows, n_classes) or (n_rows,)
     alpha : float
@@ -94,7 +94,7 @@ def _off(slope: float) -> float:
     return abs(float(np.log(slope))) if slope > 0 else float("inf")
 
 
-def _one_number(truth: Truth, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _one_number(truth: GroundTruth, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return one prediction and one outcome per row."""
     if not truth.classes:
         return predicted, truth.y.astype(np.float64)

@@ -11,13 +11,13 @@ import pandas as pd
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError, UnsafeError
 from titlebout.data.columns import row_hashes
-from titlebout.data.holdout import Split, labelled, require_no_overlap, split, target_values
+from titlebout.data.holdout import Split, read_labeled_rows, require_no_overlap, split, target_values
 from titlebout.gate.predictions import Bout
-from titlebout.metrics.catalogue import aligned, truth_of
-from titlebout.metrics.estimates import Truth
+from titlebout.metrics.catalogue import align_classes, encode_ground_truth
+from titlebout.metrics.estimates import GroundTruth
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion, anchor_at
-from titlebout.models.loading import load_model_of
+from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import folder_digest
 from titlebout.repository.git import Git
@@ -94,12 +94,12 @@ def opponents(project: Project, git: Git, revision: str, champion: Champion | No
     holder = _fetched(project, dvc, champion, revision, folder / "champion")
     _require_same_task(project, holder)
     found = anchor_at(project, git, revision) if project.settings.gate.anchor else None
-    if found is None or found[1].pointer == champion.pointer:
+    if found is None or found[1].output == champion.output:
         return Opponents(holder)
     try:
         return Opponents(holder, _fetched(project, dvc, found[1], found[0], folder / "anchor"))
     except (NotFoundError, InconclusiveError) as error:
-        return Opponents(holder, missing=f"the anchor {found[1].pointer.short} cannot be asked: {error.what}")
+        return Opponents(holder, missing=f"the anchor {found[1].output.short} cannot be asked: {error.what}")
 
 
 def meet(project: Project, challenger: Model, against: Opponents) -> Meeting:
@@ -121,7 +121,7 @@ def meet(project: Project, challenger: Model, against: Opponents) -> Meeting:
     ConfigError
         If the team's own code in the challenger fails, or a column of the settings is not there.
     """
-    frame, params = labelled(project), project.params
+    frame, params = read_labeled_rows(project), project.params
     divided = split(frame, params)
     held = frame[divided.holdout]
     models = {"challenger": challenger, "champion": against.champion, "anchor": against.anchor}
@@ -164,8 +164,10 @@ def bout_of(
         If a column of the settings is not there.
     """
     held = frame[divided.holdout]
-    truth = truth_of(params.data.task, target_values(held, params), *(classes for _, classes in given.values()))
-    predicted = {who: aligned(answers, classes, truth) for who, (answers, classes) in given.items()}
+    truth = encode_ground_truth(
+        params.data.task, target_values(held, params), *(classes for _, classes in given.values())
+    )
+    predicted = {who: align_classes(answers, classes, truth) for who, (answers, classes) in given.items()}
     predicted["dummy"] = _dummy(target_values(frame[~divided.holdout], params), truth)
     return Bout(truth, predicted, _columns(held, gate), _entities(held, gate), divided.hashes[divided.holdout])
 
@@ -173,13 +175,13 @@ def bout_of(
 def _fetched(project: Project, dvc: Dvc, champion: Champion, revision: str, target: Path) -> Model:
     dvc.pull_champion(revision, target)
     found = folder_digest(target)
-    if found != champion.pointer.md5:
+    if found != champion.output.md5:
         raise UnsafeError(
             "the champion that was fetched is not the one champion.dvc names",
-            why=f"it is {found}, the pointer says {champion.pointer.md5}",
+            why=f"it is {found}, the pointer says {champion.output.md5}",
             fix="restore the object at the DVC remote, or roll back to a champion that can be fetched",
         )
-    return load_model_of(project, target)
+    return load_project_model(project, target)
 
 
 def _require_same_task(project: Project, champion: Model) -> None:
@@ -230,7 +232,7 @@ def _answers(project: Project, model: Model, held: pd.DataFrame, who: str) -> Fl
         ) from error
 
 
-def _dummy(trained: npt.NDArray[np.object_], truth: Truth) -> FloatArray:
+def _dummy(trained: npt.NDArray[np.object_], truth: GroundTruth) -> FloatArray:
     """Return the answers of the best constant: class shares of the training rows, or their median."""
     if not truth.classes:
         return np.full(len(truth.y), float(np.median(trained.astype(np.float64))))

@@ -26,7 +26,7 @@ from titlebout.gate.guardrails import (
 )
 from titlebout.gate.predictions import Bout
 from titlebout.gate.slices import Slice
-from titlebout.metrics.catalogue import PRIMARY, Metric, unsound
+from titlebout.metrics.catalogue import PRIMARY, Metric, validate_predictions
 from titlebout.metrics.inference import Difference
 from titlebout.metrics.scorers import find_metric
 from titlebout.settings.gate import GateSettings, margin_size
@@ -194,7 +194,7 @@ def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict
     """Return the verdict on a bout that cannot be weighed, and why."""
     rows, entities = len(bout.truth.y), bout.entities
     for who, verdict in (("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")):
-        problem = unsound(bout.predicted[who], rows, bout.truth.classes) if who in bout.predicted else None
+        problem = validate_predictions(bout.predicted[who], rows, bout.truth.classes) if who in bout.predicted else None
         if problem:
             return ("keep" if verdict == "keep" else "inconclusive"), f"the {who}'s {problem}"
     if rows < settings.min_rows:

@@ -20,10 +20,10 @@ from titlebout.gate.operational import Behaviour, behaviour
 from titlebout.gate.predictions import Bout, read_bout, write_bout
 from titlebout.gate.report import EvaluateResult, Holdout, draw
 from titlebout.metrics.catalogue import PRIMARY
-from titlebout.models.champion import Champion, champion_at, champion_here, foreign_paths, held_before
-from titlebout.models.loading import load_model_of
+from titlebout.models.champion import Champion, champion_at, champion_in_work_tree, disallowed_paths, was_champion
+from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
-from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.repository.subcommand import run_step
@@ -62,11 +62,11 @@ def evaluate(
     dvc = Dvc(project)
     challenger = dvc.pull_challenger()
     champion = champion_at(project, git, revision)
-    fork = git.fork_of(revision)
+    fork = git.merge_base(revision)
     requested = _promotion_requested(project, challenger, champion_at(project, git, fork))
-    if champion is not None and champion.pointer == challenger:
+    if champion is not None and champion.output == challenger:
         return _drawn(project, _unbeaten(project, challenger, champion, "unchanged", requested))
-    if champion is not None and requested and held_before(project, git, revision, challenger):
+    if champion is not None and requested and was_champion(project, git, revision, challenger):
         return _drawn(project, _unbeaten(project, challenger, champion, "promote", requested))
     dvc.pull_data()
     told = reason or _recorded_reason(project, git, fork, requested)
@@ -102,7 +102,7 @@ def evaluate_again(
     facts = _facts_of(bout, predictions)
     facts = facts.replace(reason=reason or facts.reason)
     settings = project.settings.gate if margin is None else with_margin(project.settings.gate, margin)
-    project.import_code()  # a metric may be the team's own
+    project.add_source_to_path()  # a metric may be the team's own
     decision = _decided(bout, settings, facts)
     return _drawn(project, _result(facts, decision, passed=decision.verdict == "promote"))
 
@@ -152,9 +152,9 @@ class _Asking:
     requested: bool
     only_promotions: bool
 
-    def decided(self, challenger: Pointer, champion: Champion | None, against: Opponents) -> EvaluateResult:
+    def decided(self, challenger: DvcOutput, champion: Champion | None, against: Opponents) -> EvaluateResult:
         """Let the models meet, decide, and keep the answers."""
-        model = load_model_of(self.project, self.project.model_dir)
+        model = load_project_model(self.project, self.project.model_dir)
         meeting = meet(self.project, model, against)
         measured = behaviour(model, against.champion, meeting.rows, self.project.settings.gate.resources)
         facts = self._facts(challenger, champion, meeting, measured)
@@ -169,14 +169,14 @@ class _Asking:
         return _result(facts, decision, passed)
 
     def _facts(
-        self, challenger: Pointer, champion: Champion | None, meeting: Meeting, measured: Behaviour
+        self, challenger: DvcOutput, champion: Champion | None, meeting: Meeting, measured: Behaviour
     ) -> EvaluationFacts:
         fingerprint = meeting.split.fingerprint
         note(self.git, fingerprint, challenger.md5)
         return EvaluationFacts(
             reason=self.reason,
             challenger=challenger.md5,
-            champion=champion.pointer.md5 if champion else "",
+            champion=champion.output.md5 if champion else "",
             promotion_requested=self.requested,
             anchor_missing=meeting.missing,
             latency_ms=measured.latency_ms,
@@ -219,8 +219,8 @@ def _recorded_reason(project: Project, git: Git, fork: str, requested: bool) -> 
     ``champion.dvc`` says it. But a rule that is easier to pass than that of a change is only for what a retraining
     may do: other data, the same code, parameters and policy.
     """
-    here = champion_here(project)
-    refreshed = requested and here is not None and not foreign_paths(project, git, fork)
+    here = champion_in_work_tree(project)
+    refreshed = requested and here is not None and not disallowed_paths(project, git, fork)
     return str(here.meta.get("reason", "change")) if refreshed and here else "change"
 
 
@@ -283,7 +283,11 @@ def _result(facts: EvaluationFacts, decision: Decision, passed: bool) -> Evaluat
 
 
 def _unbeaten(
-    project: Project, challenger: Pointer, champion: Champion, verdict: Literal["unchanged", "promote"], requested: bool
+    project: Project,
+    challenger: DvcOutput,
+    champion: Champion,
+    verdict: Literal["unchanged", "promote"],
+    requested: bool,
 ) -> EvaluateResult:
     """Return a verdict that needs no bout: nothing changed, or a former champion is brought back.
 
@@ -300,12 +304,12 @@ def _unbeaten(
         reason="none" if verdict == "unchanged" else "rollback",
         metric=project.settings.gate.primary_metric or PRIMARY[project.params.data.task],
         challenger=challenger.md5,
-        champion=champion.pointer.md5,
+        champion=champion.output.md5,
         promotion_requested=requested,
     )
 
 
-def _promotion_requested(project: Project, challenger: Pointer, before: Champion | None) -> bool:
+def _promotion_requested(project: Project, challenger: DvcOutput, before: Champion | None) -> bool:
     """Return whether this branch changes the title; `before` is who held it where the branch began.
 
     Raises
@@ -313,13 +317,13 @@ def _promotion_requested(project: Project, challenger: Pointer, before: Champion
     UnsafeError
         If it is changed to anything but the challenger.
     """
-    here = champion_here(project)
-    if (here and here.pointer) == (before and before.pointer):
+    here = champion_in_work_tree(project)
+    if (here and here.output) == (before and before.output):
         return False
-    if here is None or here.pointer != challenger:
+    if here is None or here.output != challenger:
         raise UnsafeError(
             "champion.dvc asks to promote a model that dvc.lock did not train",
-            why=f"champion.dvc {f'names {here.pointer.short}' if here else 'is gone'}, dvc.lock names {challenger.short}",
+            why=f"champion.dvc {f'names {here.output.short}' if here else 'is gone'}, dvc.lock names {challenger.short}",
             fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`, and commit all their files together",
         )
     return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from titlebout.core.figures import COLORS, drawing, to_svg
-from titlebout.core.markdown import cut
+from titlebout.core.markdown import truncate
 from titlebout.gate.calibration import Calibration
 
 
@@ -48,7 +48,7 @@ def gains_svg(intervals: Sequence[Interval], margin: float | None) -> str:
         axes.axvline(0, color=COLORS["axis"], linewidth=1)
         for side in (-1, 1) if margin else ():
             axes.axvline(side * 100 * (margin or 0), color=COLORS["axis"], linewidth=0.8, linestyle=":")
-        axes.set_yticks(range(len(intervals)), [cut(one.label, 40) for one in reversed(intervals)])
+        axes.set_yticks(range(len(intervals)), [truncate(one.label, 40) for one in reversed(intervals)])
         axes.set_xlabel("gain over the champion, in % of its value")
         return to_svg(figure)
 

@@ -11,7 +11,7 @@ from titlebout.core.results import Record
 from titlebout.gate.calibration import Calibration, calibration, faults
 from titlebout.gate.predictions import MODELS, Bout
 from titlebout.gate.slices import Slice, examine
-from titlebout.metrics.catalogue import Metric, losses_of
+from titlebout.metrics.catalogue import Metric, default_losses
 from titlebout.metrics.estimates import Estimate
 from titlebout.metrics.inference import Difference, holm
 from titlebout.metrics.scorers import find_metric
@@ -200,7 +200,7 @@ def slices_of(
 def _losses(bout: Bout, metric: Metric, estimate: Estimate, who: str) -> FloatArray:
     if metric.better == "smaller" and estimate.is_mean and estimate.influence is not None:
         return estimate.influence + estimate.value
-    return losses_of(bout.truth, bout.predicted[who])
+    return default_losses(bout.truth, bout.predicted[who])
 
 
 def calibrations(ring: Ring) -> dict[str, Calibration]:

@@ -4,7 +4,7 @@ Every look at a holdout tells the one who looks a little about it; after many lo
 chosen on these very rows. What is counted is challengers, not runs: the same model may be evaluated as often as one likes.
 """
 
-from titlebout.repository.dvc_files import model_in_lock
+from titlebout.repository.dvc_files import parse_trained_model
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
@@ -26,7 +26,7 @@ def challengers(project: Project, git: Git, fingerprint: str) -> frozenset[str]:
     found = git.run("grep", "-l", "-F", fingerprint, *commits, "--", split, check=False) if commits else None
     same = [line.partition(":")[0] for line in found.stdout.splitlines()] if found else []
     locks = [git.show(commit, f"{pipeline}/dvc.lock") for commit in same]
-    models = [model_in_lock(lock, f"{pipeline}/dvc.lock") for lock in locks if lock is not None]
+    models = [parse_trained_model(lock, f"{pipeline}/dvc.lock") for lock in locks if lock is not None]
     return frozenset({model.md5 for model in models if model} | _noted(git, fingerprint))
 
 

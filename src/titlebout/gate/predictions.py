@@ -10,7 +10,7 @@ import pandas as pd
 
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import DataError, NotFoundError
-from titlebout.metrics.estimates import Truth
+from titlebout.metrics.estimates import GroundTruth
 
 BOUT_VERSION = 2
 MODELS = ("challenger", "champion", "anchor", "dummy")
@@ -24,7 +24,7 @@ class Bout:
 
     Attributes
     ----------
-    truth : Truth
+    truth : GroundTruth
         What happened in the n rows.
     predicted : mapping of str to ndarray
         By model (``challenger``, ``dummy``, and, when somebody holds the title, ``champion`` and ``anchor``):
@@ -39,7 +39,7 @@ class Bout:
         JSON values: who met, on which holdout, and why.
     """
 
-    truth: Truth
+    truth: GroundTruth
     predicted: Mapping[str, FloatArray]
     columns: pd.DataFrame = field(default_factory=pd.DataFrame)
     entities: IntArray | None = None
@@ -86,7 +86,7 @@ def read_bout(path: Path) -> Bout:
     try:
         frame = pd.read_parquet(path)
         said = {BOUT_VERSION: frame.attrs[_KEY]}[frame.attrs[_KEY]["version"]]
-        truth = Truth(said["task"], frame["y"].to_numpy(), tuple(said["classes"]))
+        truth = GroundTruth(said["task"], frame["y"].to_numpy(), tuple(said["classes"]))
         predicted = {who: _array(frame, _names(who, truth), truth) for who in said["models"]}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(
@@ -113,11 +113,11 @@ def _storable(values: pd.Series) -> pd.Series:
     return values.map(str, na_action="ignore")
 
 
-def _names(who: str, truth: Truth) -> list[str]:
+def _names(who: str, truth: GroundTruth) -> list[str]:
     """Return names of columns; with the position, because the labels 1 and "1" are two classes."""
     return [f"{who} {at}: {label}" for at, label in enumerate(truth.classes)] if truth.classes else [who]
 
 
-def _array(frame: pd.DataFrame, names: list[str], truth: Truth) -> FloatArray:
+def _array(frame: pd.DataFrame, names: list[str], truth: GroundTruth) -> FloatArray:
     found = frame[names].to_numpy(dtype=np.float64)
     return found if truth.classes else found[:, 0]

@@ -7,7 +7,7 @@ from titlebout.core.results import StepResult, read_result
 from titlebout.gate.report import EvaluateResult
 from titlebout.models.champion import Champion, champion_path, set_champion
 from titlebout.repository.dvc import Dvc
-from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
 
 META_KEYS = ("reason", "rule", "metric", "challenger_score", "champion_score", "holdout", "champion")
@@ -57,20 +57,20 @@ def promote(project: Project) -> PromoteResult:
     return PromoteResult(
         passed=True,
         reasons=(
-            f"{champion.pointer.short} is now in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
+            f"{champion.output.short} is now in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
         ),
-        champion=champion.pointer.md5,
+        champion=champion.output.md5,
     )
 
 
-def promote_challenger(project: Project, challenger: Pointer, evaluation: EvaluateResult) -> Champion:
+def promote_challenger(project: Project, challenger: DvcOutput, evaluation: EvaluateResult) -> Champion:
     """Write a model into ``champion.dvc``, with a summary of its evaluation.
 
     Parameters
     ----------
     project : Project
         Names the path of ``champion.dvc``.
-    challenger : Pointer
+    challenger : DvcOutput
         The model to promote.
     evaluation : EvaluateResult
         Evaluation of this model.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from titlebout.core.errors import ExitCode
-from titlebout.core.markdown import Markdown, code, escape, number, score, table
+from titlebout.core.markdown import Markdown, code, escape, format_number, format_score, table
 from titlebout.core.results import Record, StepResult, write_text_atomically
 from titlebout.gate.calibration import Calibration
 from titlebout.gate.decision import Churn, ClassChurn, Guard, MetricLine, Power, ValueChurn
@@ -206,9 +206,9 @@ def _metrics(lines: Sequence[MetricLine]) -> str:
 def _metric(line: MetricLine, anchored: bool) -> list[object]:
     name = f"{line.name} ({line.better} is better)"
     shown: list[object] = [Markdown(f"**{escape(name)}**") if line.role == "primary" else name]
-    shown += [score(value) for value in (line.champion, line.challenger)]
+    shown += [format_score(value) for value in (line.champion, line.challenger)]
     shown += [_signed(value) for value in (line.gain, line.lower, line.upper)]
-    return shown + [score(line.dummy)] + [score(line.anchor)] * anchored
+    return shown + [format_score(line.dummy)] + [format_score(line.anchor)] * anchored
 
 
 def _guards(result: EvaluateResult) -> Iterator[tuple[str, str, str]]:
@@ -259,8 +259,8 @@ def _slice(one: Slice) -> tuple[object, ...]:
     return (
         code(f"{one.column} = {one.level}"),
         one.rows,
-        score(one.champion),
-        score(one.challenger),
+        format_score(one.champion),
+        format_score(one.challenger),
         f"{one.change:+.1%}",
         "worse" if one.status == "red" else "perhaps worse",
     )
@@ -270,7 +270,7 @@ def _calibration(result: EvaluateResult) -> str:
     found = (result.calibration or {}).get("challenger")
     if found is None:
         return ""
-    ends = f"{number(found.predicted[0])} … {number(found.predicted[-1])}"
+    ends = f"{format_number(found.predicted[0])} … {format_number(found.predicted[-1])}"
     lines = [f"Calibration in ten equal parts of the rows, predictions from {ends}:", ""]
     lines += [f"    predicted  {_spark(found.predicted, found)}", f"    happened   {_spark(found.observed, found)}"]
     return "\n".join(lines)
@@ -292,11 +292,11 @@ def _churn(result: EvaluateResult) -> str:
             ("challenger right", churn.both_right, churn.only_challenger_right),
             ("challenger wrong", churn.only_champion_right, churn.both_wrong),
         ]
-        changed = f"The decision changes in {number(churn.changed)} rows:"
+        changed = f"The decision changes in {format_number(churn.changed)} rows:"
         return f"{changed}\n\n{table(['', 'champion right', 'champion wrong'], rows).rstrip()}"
     return (
-        f"Answers move by {number(churn.median_move)} (median); the challenger is nearer in "
-        f"{number(churn.challenger_nearer)} rows, the champion in {number(churn.champion_nearer)}."
+        f"Answers move by {format_number(churn.median_move)} (median); the challenger is nearer in "
+        f"{format_number(churn.challenger_nearer)} rows, the champion in {format_number(churn.champion_nearer)}."
     )
 
 
@@ -305,7 +305,7 @@ def _holdout(result: EvaluateResult, held: Holdout) -> str:
     met = "1 challenger has" if held.uses <= 1 else f"{held.uses} challengers have"
     champion = f"champion {code(result.champion[:12])}" if result.champion else "champion none yet"
     return (
-        f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {number(held.rows)} rows{period}, never trained on by any of the models; {met} met on it "
+        f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {format_number(held.rows)} rows{period}, never trained on by any of the models; {met} met on it "
         f"(fingerprint `{held.fingerprint[:12]}`). One-sided level {result.alpha:g}."
     )
 

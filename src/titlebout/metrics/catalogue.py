@@ -10,7 +10,7 @@ import numpy.typing as npt
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError, DataError
 from titlebout.metrics import estimates
-from titlebout.metrics.estimates import Estimate, Truth, of_losses
+from titlebout.metrics.estimates import Estimate, GroundTruth, mean_loss
 from titlebout.metrics.inference import Difference, from_influence, from_replicates
 
 Better = Literal["smaller", "larger"]
@@ -31,7 +31,7 @@ class Metric:
     better : {"smaller", "larger"}
         Which values are better.
     estimate : callable
-        Takes a `Truth`, predictions of shape (n_rows, n_classes) or (n_rows,), and the entity number of every row or
+        Takes a `GroundTruth`, predictions of shape (n_rows, n_classes) or (n_rows,), and the entity number of every row or
         None; returns an `Estimate`.
     margin : float
         Default for the smallest gain worth a promotion.
@@ -41,7 +41,7 @@ class Metric:
 
     name: str
     better: Better
-    estimate: Callable[[Truth, FloatArray, IntArray | None], Estimate]
+    estimate: Callable[[GroundTruth, FloatArray, IntArray | None], Estimate]
     margin: float
     relative: bool
 
@@ -89,7 +89,7 @@ class Metric:
         )
 
 
-def truth_of(task: str, y: npt.NDArray[np.object_], *classes: tuple[object, ...]) -> Truth:
+def encode_ground_truth(task: str, y: npt.NDArray[np.object_], *classes: tuple[object, ...]) -> GroundTruth:
     """Encode the ground truth; classes of the models come first, then those that occur in `y` only.
 
     Parameters
@@ -102,14 +102,16 @@ def truth_of(task: str, y: npt.NDArray[np.object_], *classes: tuple[object, ...]
         Class labels of each model, in its order.
     """
     if task == "regression":
-        return Truth(task, y.astype(np.float64))
+        return GroundTruth(task, y.astype(np.float64))
     labels_in_order = dict.fromkeys(label for labels in classes for label in labels)
     labels_in_order |= dict.fromkeys(sorted(set(y.tolist()) - set(labels_in_order), key=str))
     positions = {label: position for position, label in enumerate(labels_in_order)}
-    return Truth(task, np.array([positions[label] for label in y.tolist()], dtype=np.int64), tuple(labels_in_order))
+    return GroundTruth(
+        task, np.array([positions[label] for label in y.tolist()], dtype=np.int64), tuple(labels_in_order)
+    )
 
 
-def aligned(predicted: FloatArray, classes: tuple[object, ...], truth: Truth) -> FloatArray:
+def align_classes(predicted: FloatArray, classes: tuple[object, ...], truth: GroundTruth) -> FloatArray:
     """Return probabilities in the order of ``truth.classes``; classes unknown to the model get probability 0."""
     if truth.task == "regression" or classes == truth.classes:
         return predicted
@@ -119,7 +121,7 @@ def aligned(predicted: FloatArray, classes: tuple[object, ...], truth: Truth) ->
     return out
 
 
-def unsound(predicted: FloatArray, rows: int, classes: tuple[object, ...]) -> str | None:
+def validate_predictions(predicted: FloatArray, rows: int, classes: tuple[object, ...]) -> str | None:
     """Return why predictions are invalid; None if they have one value, or valid probabilities, per row."""
     if predicted.shape != ((rows, len(classes)) if classes else (rows,)):
         return f"predictions have the shape {predicted.shape} for {rows} rows{f' and {len(classes)} classes' * bool(classes)}"
@@ -151,12 +153,12 @@ def row_losses(task: str, y: npt.NDArray[np.object_], predicted: FloatArray, cla
     DataError
         If a prediction is not finite, or probabilities are outside [0, 1] or do not sum to 1.
     """
-    return losses_of(*_validated(task, y, predicted, classes))
+    return default_losses(*_validated(task, y, predicted, classes))
 
 
-def losses_of(truth: Truth, predicted: FloatArray) -> FloatArray:
+def default_losses(truth: GroundTruth, predicted: FloatArray) -> FloatArray:
     """Return the default loss of every row, shape (n_rows,), for predictions aligned with ``truth.classes``."""
-    return (estimates.log_losses if truth.classes else estimates.absolute)(truth, predicted)
+    return (estimates.log_losses if truth.classes else estimates.absolute_errors)(truth, predicted)
 
 
 def scores(
@@ -164,7 +166,7 @@ def scores(
 ) -> dict[str, float]:
     """Return the metrics shown after training; parameters and errors are those of :func:`row_losses`."""
     truth, predicted = _validated(task, y, predicted, classes)
-    values = {PRIMARY[task]: float(losses_of(truth, predicted).mean())}
+    values = {PRIMARY[task]: float(default_losses(truth, predicted).mean())}
     if task == "regression":
         return values | {
             "rmse": estimates.rmse(truth, predicted).value,
@@ -174,7 +176,7 @@ def scores(
     return values | {name: estimate.value for name, estimate in others.items() if np.isfinite(estimate.value)}
 
 
-def built_in(name: str, task: str) -> Metric | None:
+def built_in_metric(name: str, task: str) -> Metric | None:
     """Return a metric with a closed-form standard error by name; None if there is no such metric.
 
     Raises
@@ -210,12 +212,12 @@ def _level(name: str, level: str) -> float:
 
 def _validated(
     task: str, y: npt.NDArray[np.object_], predicted: FloatArray, classes: tuple[object, ...]
-) -> tuple[Truth, FloatArray]:
-    problem = unsound(predicted, len(y), classes)
+) -> tuple[GroundTruth, FloatArray]:
+    problem = validate_predictions(predicted, len(y), classes)
     if problem:
         raise DataError(problem, fix="check the model for overflow and for missing values in its inputs")
-    truth = truth_of(task, y, classes)
-    return truth, aligned(predicted, classes, truth)
+    truth = encode_ground_truth(task, y, classes)
+    return truth, align_classes(predicted, classes, truth)
 
 
 def _is_probability(predicted: FloatArray) -> bool:
@@ -223,18 +225,18 @@ def _is_probability(predicted: FloatArray) -> bool:
     return bool(in_range and (np.abs(predicted.sum(axis=1) - 1) <= ROUNDING).all())
 
 
-_BUILT_IN: dict[str, tuple[str, Better, Callable[[Truth, FloatArray], Estimate]]] = {
+_BUILT_IN: dict[str, tuple[str, Better, Callable[[GroundTruth, FloatArray], Estimate]]] = {
     "log_loss": (
         "classification",
         "smaller",
-        lambda truth, predicted: of_losses(estimates.log_losses(truth, predicted)),
+        lambda truth, predicted: mean_loss(estimates.log_losses(truth, predicted)),
     ),
     "brier": ("classification", "smaller", estimates.brier),
     "accuracy": ("classification", "larger", estimates.accuracy),
     "f1": ("classification", "larger", estimates.f1),
     "roc_auc": ("classification", "larger", estimates.roc_auc),
     "average_precision": ("classification", "larger", estimates.average_precision),
-    "mae": ("regression", "smaller", lambda truth, predicted: of_losses(estimates.absolute(truth, predicted))),
+    "mae": ("regression", "smaller", lambda truth, predicted: mean_loss(estimates.absolute_errors(truth, predicted))),
     "mse": ("regression", "smaller", estimates.mean_squared),
     "rmse": ("regression", "smaller", estimates.rmse),
     "pinball": ("regression", "smaller", estimates.pinball(0.5)),

@@ -19,7 +19,7 @@ SMALLEST = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """True classes or values of some rows.
 
     Attributes
@@ -41,9 +41,9 @@ class Truth:
         """Class labels or values, shape (n_rows,)."""
         return np.array(self.classes, dtype=object)[self.y] if self.classes else self.y.astype(object)
 
-    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "Truth":
+    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "GroundTruth":
         """Return the ground truth of a subset of the rows, given by position or as a mask."""
-        return Truth(self.task, self.y[rows], self.classes)
+        return GroundTruth(self.task, self.y[rows], self.classes)
 
 
 @dataclass(frozen=True)
@@ -68,36 +68,36 @@ class Estimate:
     is_mean: bool = False
 
 
-def of_losses(losses: FloatArray) -> Estimate:
+def mean_loss(losses: FloatArray) -> Estimate:
     """Return the estimate of the mean of losses of shape (n_rows,)."""
     value = float(losses.mean())
     return Estimate(value, losses - value, is_mean=True)
 
 
-def log_losses(truth: Truth, predicted: FloatArray) -> FloatArray:
+def log_losses(truth: GroundTruth, predicted: FloatArray) -> FloatArray:
     """Return the log loss of every row, in nats."""
     losses: FloatArray = -np.log(np.clip(predicted[np.arange(len(truth.y)), truth.y], SMALLEST, 1))
     return losses
 
 
-def absolute(truth: Truth, predicted: FloatArray) -> FloatArray:
+def absolute_errors(truth: GroundTruth, predicted: FloatArray) -> FloatArray:
     """Return the absolute error of every row, in units of the target."""
     return np.abs(truth.y - predicted)
 
 
-def brier(truth: Truth, predicted: FloatArray) -> Estimate:
+def brier(truth: GroundTruth, predicted: FloatArray) -> Estimate:
     """Brier score: squared distance to the one-hot true class; halved for two classes, as in scikit-learn."""
     p_actual = predicted[np.arange(len(truth.y)), truth.y]
     losses = (predicted**2).sum(axis=1) - 2 * p_actual + 1
-    return of_losses(losses / 2 if len(truth.classes) == 2 else losses)
+    return mean_loss(losses / 2 if len(truth.classes) == 2 else losses)
 
 
-def accuracy(truth: Truth, predicted: FloatArray) -> Estimate:
+def accuracy(truth: GroundTruth, predicted: FloatArray) -> Estimate:
     """Fraction of rows whose most probable class is the true one."""
-    return of_losses((predicted.argmax(axis=1) == truth.y).astype(np.float64))
+    return mean_loss((predicted.argmax(axis=1) == truth.y).astype(np.float64))
 
 
-def f1(truth: Truth, predicted: FloatArray) -> Estimate:
+def f1(truth: GroundTruth, predicted: FloatArray) -> Estimate:
     """F1 of the positive class, or its mean over the classes (macro) if there are more than two."""
     predicted_class = predicted.argmax(axis=1)
     labels = [1] if len(truth.classes) == 2 else range(len(truth.classes))
@@ -117,7 +117,7 @@ def _binary_f1(actual: npt.NDArray[np.bool_], predicted_class: npt.NDArray[np.bo
     return Estimate(value, (twice_true_positives - value * actual_plus_predicted) / actual_plus_predicted.mean())
 
 
-def roc_auc(truth: Truth, predicted: FloatArray) -> Estimate:
+def roc_auc(truth: GroundTruth, predicted: FloatArray) -> Estimate:
     """Area under the ROC curve of the positive class, or its mean over the classes, one versus rest.
 
     A class with a single row has no standard error and is left out of that mean.
@@ -151,7 +151,7 @@ def _binary_roc_auc(positive: npt.NDArray[np.bool_], score: FloatArray) -> Estim
     return Estimate(value, influence)
 
 
-def average_precision(truth: Truth, predicted: FloatArray) -> Estimate:
+def average_precision(truth: GroundTruth, predicted: FloatArray) -> Estimate:
     """Average precision of the positive class, or its mean over the classes, one versus rest."""
     return _per_class(truth, predicted, _binary_average_precision)
 
@@ -181,12 +181,12 @@ def _binary_average_precision(positive: npt.NDArray[np.bool_], score: FloatArray
     return Estimate(value, influence)
 
 
-def mean_squared(truth: Truth, predicted: FloatArray) -> Estimate:
+def mean_squared(truth: GroundTruth, predicted: FloatArray) -> Estimate:
     """Mean squared error."""
-    return of_losses((truth.y - predicted) ** 2)
+    return mean_loss((truth.y - predicted) ** 2)
 
 
-def rmse(truth: Truth, predicted: FloatArray) -> Estimate:
+def rmse(truth: GroundTruth, predicted: FloatArray) -> Estimate:
     """Root mean squared error; influence by the delta method, d sqrt(m) = dm / (2 sqrt(m))."""
     squared = mean_squared(truth, predicted)
     value = float(np.sqrt(squared.value))
@@ -195,18 +195,18 @@ def rmse(truth: Truth, predicted: FloatArray) -> Estimate:
     return Estimate(value, squared.influence / (2 * value))
 
 
-def pinball(share: float) -> Callable[[Truth, FloatArray], Estimate]:
+def pinball(share: float) -> Callable[[GroundTruth, FloatArray], Estimate]:
     """Pinball loss of the quantile at level `share`: slope `share` below the true value, 1 - `share` above it."""
 
-    def estimate(truth: Truth, predicted: FloatArray) -> Estimate:
+    def estimate(truth: GroundTruth, predicted: FloatArray) -> Estimate:
         shortfall = truth.y - predicted
-        return of_losses(np.maximum(share * shortfall, (share - 1) * shortfall))
+        return mean_loss(np.maximum(share * shortfall, (share - 1) * shortfall))
 
     return estimate
 
 
 def _per_class(
-    truth: Truth, predicted: FloatArray, binary_metric: Callable[[npt.NDArray[np.bool_], FloatArray], Estimate]
+    truth: GroundTruth, predicted: FloatArray, binary_metric: Callable[[npt.NDArray[np.bool_], FloatArray], Estimate]
 ) -> Estimate:
     labels = [1] if len(truth.classes) == 2 else np.unique(truth.y)
     return _macro_average([binary_metric(truth.y == label, predicted[:, label]) for label in labels])

@@ -9,8 +9,8 @@ import numpy as np
 
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError
-from titlebout.metrics.catalogue import ABSOLUTE_MARGIN, RELATIVE_MARGIN, Metric, built_in
-from titlebout.metrics.estimates import Estimate, Truth, of_losses
+from titlebout.metrics.catalogue import ABSOLUTE_MARGIN, RELATIVE_MARGIN, Metric, built_in_metric
+from titlebout.metrics.estimates import Estimate, GroundTruth, mean_loss
 
 BLOCKS = 50
 # scikit-learn has no attribute for the task of a scorer; only the module of its score function shows it.
@@ -40,13 +40,13 @@ def find_metric(name: str, task: str) -> Metric:
     ConfigError
         If there is no such metric, or it is for the other task.
     """
-    metric = built_in(name, task)
+    metric = built_in_metric(name, task)
     if metric is not None:
         return metric
     return _custom_metric(name) if ":" in name else _scorer(name, task)
 
 
-def blocked(value_of: Callable[[IntArray], float], rows: int, units: IntArray | None) -> Estimate:
+def jackknife(value_of: Callable[[IntArray], float], rows: int, units: IntArray | None) -> Estimate:
     """Return the estimate of a metric without known influences, with delete-a-group jackknife replicates.
 
     Parameters
@@ -90,11 +90,11 @@ def _custom_metric(name: str) -> Metric:
                 fix="correct the function; it is called with labels, predictions and class labels",
             ) from error
 
-    def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
+    def estimate(truth: GroundTruth, predicted: FloatArray, units: IntArray | None) -> Estimate:
         labels = truth.labels
         result = call_metric(labels, predicted, truth.classes)
         if result.shape == (len(labels),) and np.isfinite(result).all():
-            return of_losses(result)
+            return mean_loss(result)
         if result.shape != ():
             raise ConfigError(
                 f"metric {name!r} did not return one number, or one finite number per row",
@@ -102,7 +102,7 @@ def _custom_metric(name: str) -> Metric:
                 why=f"it returned an array of shape {result.shape} for {len(labels)} rows",
                 fix="return the loss of every row, or one number for all rows; smaller is better",
             )
-        return blocked(
+        return jackknife(
             lambda rows: float(call_metric(labels[rows], predicted[rows], truth.classes)), len(labels), units
         )
 
@@ -125,9 +125,9 @@ def _scorer(name: str, task: str) -> Metric:
             f"metric {name!r} is not a {task} metric", where="titlebout.toml: gate", fix="use a metric for this task"
         )
 
-    def estimate(truth: Truth, predicted: FloatArray, units: IntArray | None) -> Estimate:
+    def estimate(truth: GroundTruth, predicted: FloatArray, units: IntArray | None) -> Estimate:
         predictor, y = _PredictionStub(truth, predicted), truth.y
-        return blocked(lambda rows: _value(scorer, predictor, rows, y[rows]), len(y), units)
+        return jackknife(lambda rows: _value(scorer, predictor, rows, y[rows]), len(y), units)
 
     # scikit-learn negates losses and prefixes their names with neg_, so larger (closer to zero) is better.
     relative = name.startswith("neg_")
@@ -154,7 +154,7 @@ class _PredictionStub:
     columns sorted by label.
     """
 
-    def __init__(self, truth: Truth, predicted: FloatArray) -> None:
+    def __init__(self, truth: GroundTruth, predicted: FloatArray) -> None:
         self._predicted = predicted
         self.classes_ = np.arange(len(truth.classes)) if truth.classes else None
         self._estimator_type = "classifier" if truth.classes else "regressor"

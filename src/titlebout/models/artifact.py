@@ -61,7 +61,7 @@ TRUSTED_TYPES = (
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingData:
     """Training data of a model, as far as its folder records it.
 
     Attributes
@@ -126,7 +126,7 @@ def predict(estimator: Any, X: pd.DataFrame, task: str) -> FloatArray:
     return np.asarray(prediction, dtype=np.float64)
 
 
-def inputs(frame: pd.DataFrame, target: str, drop: tuple[str, ...]) -> pd.DataFrame:
+def select_inputs(frame: pd.DataFrame, target: str, drop: tuple[str, ...]) -> pd.DataFrame:
     """Return the input columns of a model, each with the dtype of its kind.
 
     Raises
@@ -146,7 +146,7 @@ def inputs(frame: pd.DataFrame, target: str, drop: tuple[str, ...]) -> pd.DataFr
     return conform(frame, {name: column_kind(frame[name]) for name in names})
 
 
-def save_model(folder: Path, estimator: Any, data: Trained, kinds: Mapping[str, str], package: str) -> Path:
+def save_model(folder: Path, estimator: Any, data: TrainingData, kinds: Mapping[str, str], package: str) -> Path:
     """Write a model folder; the same estimator and rows give the same bytes.
 
     Parameters
@@ -155,7 +155,7 @@ def save_model(folder: Path, estimator: Any, data: Trained, kinds: Mapping[str, 
         Created if needed; files of an older model are replaced.
     estimator : object
         Fitted, scikit-learn compatible.
-    data : Trained
+    data : TrainingData
     kinds : mapping of str to str
         Kinds of the columns of ``data.X`` before conversion to their dtypes.
     package : str
@@ -293,7 +293,7 @@ def _trusted_types(weights: bytes, package: str, folder: Path) -> tuple[str, ...
 
 
 def _manifest(
-    estimator: Any, data: Trained, kinds: Mapping[str, str], weights: bytes, trusted: tuple[str, ...]
+    estimator: Any, data: TrainingData, kinds: Mapping[str, str], weights: bytes, trusted: tuple[str, ...]
 ) -> dict[str, Any]:
     return {
         "schema_version": MANIFEST_VERSION,

@@ -7,11 +7,11 @@ from typing import Any
 from titlebout.core.errors import ConflictError
 from titlebout.core.results import write_text_atomically
 from titlebout.core.yaml_text import to_yaml
-from titlebout.repository.dvc_files import Pointer, parse_yaml, pointer_of
+from titlebout.repository.dvc_files import DvcOutput, parse_dvc_file, parse_yaml
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
-POINTER_FILE = "champion.dvc"
+CHAMPION_FILE = "champion.dvc"
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,17 @@ class Champion:
 
     Attributes
     ----------
-    pointer : Pointer
+    output : DvcOutput
         Content address of the model folder.
     meta : mapping
         Recorded at its promotion: reason, rule, metric, scores, holdout, and the previous champion.
     """
 
-    pointer: Pointer
+    output: DvcOutput
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def won_by_being_better(self) -> bool:
+    def was_superior(self) -> bool:
         """Whether it was promoted as superior, or as the first champion, so that it can be an anchor.
 
         An anchor is the last such champion. A refresh, which only has to be no worse than the champion, must also be no
@@ -41,7 +41,7 @@ class Champion:
 
 def champion_path(project: Project) -> str:
     """Return the path of ``champion.dvc``, relative to the repository."""
-    return (project.pipeline_dir / POINTER_FILE).relative_to(project.root).as_posix()
+    return (project.pipeline_dir / CHAMPION_FILE).relative_to(project.root).as_posix()
 
 
 def allowed_paths(project: Project) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def allowed_paths(project: Project) -> tuple[str, ...]:
     return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
 
 
-def foreign_paths(project: Project, git: Git, base: str, *commit: str) -> list[str]:
+def disallowed_paths(project: Project, git: Git, base: str, *commit: str) -> list[str]:
     """Return the changed paths between `base` and a commit (or the work tree) that a retrain commit may not change."""
     allowed = allowed_paths(project)
     changed = git.output("diff", "--no-renames", "--name-only", base, *commit).splitlines()
@@ -69,12 +69,12 @@ def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
     ConflictError
         If ``champion.dvc`` has merge conflict markers.
     """
-    path = (project.pipeline_dir / POINTER_FILE).relative_to(git.root).as_posix()
+    path = (project.pipeline_dir / CHAMPION_FILE).relative_to(git.root).as_posix()
     text = git.show(revision, path)
     return None if text is None else _parse(text, f"{path} at {revision[:12]}")
 
 
-def held_before(project: Project, git: Git, revision: str, model: Pointer) -> str | None:
+def was_champion(project: Project, git: Git, revision: str, model: DvcOutput) -> str | None:
     """Return the newest commit up to `revision` at which a model was the champion; None if it never was.
 
     Parameters
@@ -85,11 +85,11 @@ def held_before(project: Project, git: Git, revision: str, model: Pointer) -> st
         Repository with the history.
     revision : str
         Newest commit to search.
-    model : Pointer
+    model : DvcOutput
         Content address of the model.
     """
     return next(
-        (commit for commit, champion in _champion_history(project, git, revision) if champion.pointer == model), None
+        (commit for commit, champion in _champion_history(project, git, revision) if champion.output == model), None
     )
 
 
@@ -99,7 +99,7 @@ def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion]
     The anchor is the last champion that was promoted as superior. Champions after it were promoted as no worse than their
     predecessor, each with a small allowed loss, so they are also compared with the anchor.
     """
-    return next((entry for entry in _champion_history(project, git, revision) if entry[1].won_by_being_better), None)
+    return next((entry for entry in _champion_history(project, git, revision) if entry[1].was_superior), None)
 
 
 def champions(project: Project, git: Git, revision: str) -> Iterator[Champion]:
@@ -107,7 +107,7 @@ def champions(project: Project, git: Git, revision: str) -> Iterator[Champion]:
     return (champion for _, champion in _champion_history(project, git, revision))
 
 
-def decayed_before(champions: Iterable[Champion]) -> Champion | None:
+def find_champion_after_decay(champions: Iterable[Champion]) -> Champion | None:
     """Return the champion promoted after performance decay, if only follow-ups were promoted since; None otherwise.
 
     Parameters
@@ -127,7 +127,7 @@ def _champion_history(project: Project, git: Git, revision: str) -> Iterator[tup
             yield commit, champion
 
 
-def champion_here(project: Project) -> Champion | None:
+def champion_in_work_tree(project: Project) -> Champion | None:
     """Return the champion in the work tree; None if there is none.
 
     Raises
@@ -139,13 +139,13 @@ def champion_here(project: Project) -> Champion | None:
     return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
 
 
-def set_champion(project: Project, model: Pointer, meta: Mapping[str, Any], expected: str) -> Champion:
+def set_champion(project: Project, model: DvcOutput, meta: Mapping[str, Any], expected: str) -> Champion:
     """Write a model into ``champion.dvc``; merging this file to main makes it the champion.
 
     Parameters
     ----------
     project : Project
-    model : Pointer
+    model : DvcOutput
         Content address of the model folder.
     meta : mapping
         Summary of its evaluation, as plain values.
@@ -157,12 +157,12 @@ def set_champion(project: Project, model: Pointer, meta: Mapping[str, Any], expe
     ConflictError
         If the champion has changed since the evaluation.
     """
-    current = champion_here(project)
-    current_md5 = current.pointer.md5 if current else ""
+    current = champion_in_work_tree(project)
+    current_md5 = current.output.md5 if current else ""
     if current_md5 not in {expected, model.md5}:
         raise ConflictError(
             "the champion has changed since the evaluation",
-            why=f"evaluated against {expected or 'no champion'}, {POINTER_FILE} has {current_md5 or 'none'}",
+            why=f"evaluated against {expected or 'no champion'}, {CHAMPION_FILE} has {current_md5 or 'none'}",
             fix="update the branch from main, then run `titlebout evaluate` again",
         )
     document = {
@@ -185,4 +185,4 @@ def set_champion(project: Project, model: Pointer, meta: Mapping[str, Any], expe
 
 
 def _parse(text: str, where: str) -> Champion:
-    return Champion(pointer_of(text, where), parse_yaml(text, where).get("meta") or {})
+    return Champion(parse_dvc_file(text, where), parse_yaml(text, where).get("meta") or {})

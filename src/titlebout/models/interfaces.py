@@ -9,7 +9,7 @@ import pandas as pd
 from titlebout.core.arrays import FloatArray
 
 
-class Fitted(Protocol):
+class Predictor(Protocol):
     """A fitted model that predicts."""
 
     @property
@@ -20,7 +20,7 @@ class Fitted(Protocol):
         """Return class probabilities of shape (n_rows, n_classes), or values of shape (n_rows,)."""
 
 
-class Documented(Fitted, Protocol):
+class TracedPredictor(Predictor, Protocol):
     """A fitted model with its input columns and the hashes of its training rows."""
 
     @property

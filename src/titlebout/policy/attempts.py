@@ -110,7 +110,7 @@ def hand_in(git: Git, pipeline: str, handed: str) -> Memory:
     Parameters
     ----------
     git : Git
-        A repository whose pushes are authorised.
+        A repository whose pushes are authorized.
     pipeline : str
     handed : str
         The revision that holds them.

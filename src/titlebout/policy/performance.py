@@ -8,13 +8,13 @@ import pandas as pd
 
 from titlebout.core.arrays import BoolArray, FloatArray
 from titlebout.core.errors import ConfigError, DataError
-from titlebout.core.markdown import number
+from titlebout.core.markdown import format_number
 from titlebout.data.columns import recent, row_hashes, timestamps
 from titlebout.data.holdout import Split, split, target_values
 from titlebout.metrics.catalogue import PRIMARY, row_losses
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion
-from titlebout.models.interfaces import Fitted
+from titlebout.models.interfaces import Predictor
 from titlebout.policy.rules import Reading
 from titlebout.repository.project import Project
 from titlebout.settings.params import Params
@@ -24,13 +24,13 @@ _SMALLEST_SE = 1e-12  # of losses that are all alike
 
 
 def decay(
-    model: Fitted, won_on: pd.DataFrame | None, labelled: pd.DataFrame, params: Params, settings: PolicySettings
+    model: Predictor, won_on: pd.DataFrame | None, labelled: pd.DataFrame, params: Params, settings: PolicySettings
 ) -> Reading:
     """Return by how many standard errors the champion's loss on new labels is larger than on the holdout it won on.
 
     Parameters
     ----------
-    model : Fitted
+    model : Predictor
         The champion.
     won_on : DataFrame of shape (n_won_on, n_columns) or None
         The rows of that holdout; None when they are not in the data any more.
@@ -48,13 +48,13 @@ def decay(
 
 
 def growth(
-    model: Fitted, won_on: pd.DataFrame, labelled: pd.DataFrame, params: Params, settings: PolicySettings
+    model: Predictor, won_on: pd.DataFrame, labelled: pd.DataFrame, params: Params, settings: PolicySettings
 ) -> Reading:
     """Return by how many standard errors a model's loss on new labels is larger than on the rows it won on.
 
     Parameters
     ----------
-    model : Fitted
+    model : Predictor
     won_on : DataFrame of shape (n_won_on, n_columns)
         At least two rows.
     labelled : DataFrame of shape (n_new, n_columns)
@@ -67,11 +67,11 @@ def growth(
         return Reading(None, f"{len(newest):,} new labels of the last periods; {settings.decay_min_rows:,} are needed")
     before, now = (losses(model, rows, params) for rows in (won_on, newest))
     loss = PRIMARY[params.data.task].replace("_", " ")
-    change = f"{loss} {number(float(before.mean()))} → {number(float(now.mean()))}"
+    change = f"{loss} {format_number(float(before.mean()))} → {format_number(float(now.mean()))}"
     return Reading(welch(before, now), f"{change} on {len(newest):,} new labels")
 
 
-def losses(model: Fitted, rows: pd.DataFrame, params: Params) -> FloatArray:
+def losses(model: Predictor, rows: pd.DataFrame, params: Params) -> FloatArray:
     """Return what a model loses on every row, shape (n_rows,)."""
     return row_losses(params.data.task, target_values(rows, params), model.predict(rows), model.classes)
 

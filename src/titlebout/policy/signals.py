@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from titlebout.data.moment import Moment, moment_of
-from titlebout.models.champion import Champion, decayed_before
-from titlebout.models.interfaces import Fitted
+from titlebout.models.champion import Champion, find_champion_after_decay
+from titlebout.models.interfaces import Predictor
 from titlebout.policy.performance import decay
 from titlebout.policy.rules import DAY, Attempt, Clock, Measured, Reading
 from titlebout.settings.params import Params
@@ -23,7 +23,7 @@ class Holder:
     Attributes
     ----------
     champion : Champion
-    model : Fitted
+    model : Predictor
     won_on : DataFrame or None
         The holdout of the evaluation that it won; None when its rows are not in the data any more.
     trained_rows : int
@@ -31,7 +31,7 @@ class Holder:
     """
 
     champion: Champion
-    model: Fitted
+    model: Predictor
     won_on: pd.DataFrame | None
     trained_rows: int
 
@@ -88,8 +88,8 @@ def measure(situation: Situation, params: Params, settings: Settings) -> tuple[M
         measured,
         decay=decay(holder.model, holder.won_on, labelled, params, settings.policy),
         won_at=_won_at(holder),
-        decayed_at=decayed_at(decayed_before(situation.champions), situation.attempts),
-        champion=holder.champion.pointer.md5,
+        decayed_at=decayed_at(find_champion_after_decay(situation.champions), situation.attempts),
+        champion=holder.champion.output.md5,
     ), clock
 
 

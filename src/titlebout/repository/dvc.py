@@ -8,7 +8,6 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from titlebout.core.errors import (
     error_class,
     first_cause,
 )
-from titlebout.repository.dvc_files import Pointer, folder_digest, model_in_lock, pointer_of, remote_url
+from titlebout.core.process import Progress
+from titlebout.repository.dvc_files import DvcOutput, folder_digest, parse_dvc_file, parse_trained_model, remote_url
 from titlebout.repository.project import Project
 
 logger = logging.getLogger(__name__)
@@ -73,8 +73,6 @@ _CAUSES = (
     ),
 )
 
-OnLine = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Reproduction:
@@ -96,7 +94,7 @@ class Dvc:
     def __init__(self, project: Project) -> None:
         self.project = project
 
-    def reproduce(self, on_line: OnLine | None = None) -> Reproduction:
+    def reproduce(self, on_line: Progress | None = None) -> Reproduction:
         """Run the stages whose dependencies changed and download only their inputs.
 
         Raises
@@ -109,7 +107,7 @@ class Dvc:
             If a stage fails: the error of the stage, with its own class.
         """
         self.require_unchanged_data()
-        self.challenger_pointer()  # parsed first, because DVC has no exit code for a malformed lock file
+        self.challenger_output()  # parsed first, because DVC has no exit code for a malformed lock file
         error_file = self.project.root / STAGE_ERROR_FILE
         error_file.unlink(missing_ok=True)
         completed = self._run("repro", "--pull", "--allow-missing", on_line=on_line, check=False)
@@ -128,7 +126,7 @@ class Dvc:
         ConfigError
             If it differs.
         """
-        recorded = self.data_pointer()
+        recorded = self.data_output()
         if not self.project.data_dir.is_dir() or folder_digest(self.project.data_dir) == recorded.md5:
             return
         raise ConfigError(
@@ -148,10 +146,10 @@ class Dvc:
         NotFoundError
             If the data is not in the remote.
         """
-        if not self._matches(self.project.data_dir, self.data_pointer()):
+        if not self._matches(self.project.data_dir, self.data_output()):
             self._run("pull", str(self.project.root / "data.dvc"))
 
-    def pull_challenger(self) -> Pointer:
+    def pull_challenger(self) -> DvcOutput:
         """Download the model recorded in ``dvc.lock`` if it is incomplete, and return its content address.
 
         Raises
@@ -159,16 +157,16 @@ class Dvc:
         NotFoundError
             If no model was trained.
         """
-        pointer = self.challenger_pointer()
-        if pointer is None:
+        output = self.challenger_output()
+        if output is None:
             raise NotFoundError(
                 f"no model was trained in pipeline {self.project.pipeline}",
                 where=str(self.project.pipeline_dir / "dvc.lock"),
                 fix="run `titlebout train`",
             )
-        if not self._matches(self.project.model_dir, pointer):
+        if not self._matches(self.project.model_dir, output):
             self._run("pull", "--force", "model")
-        return pointer
+        return output
 
     def pull_model(self, role: str) -> Path:
         """Download the champion or the challenger of the work tree if it is incomplete, and return its folder.
@@ -192,7 +190,7 @@ class Dvc:
                 "there is no champion yet", where=str(path), fix="run `titlebout evaluate && titlebout promote`"
             )
         folder = self.project.pipeline_dir / "champion"
-        if not self._matches(folder, pointer_of(path.read_text(encoding="utf-8"), str(path))):
+        if not self._matches(folder, parse_dvc_file(path.read_text(encoding="utf-8"), str(path))):
             self._run("pull", "--force", path.name)
         return folder
 
@@ -224,10 +222,10 @@ class Dvc:
             "that has the model, or check the remote with `titlebout doctor`",
         )
 
-    def add_data(self) -> Pointer:
+    def add_data(self) -> DvcOutput:
         """Run ``dvc add data`` and return the new content address."""
         self._run("add", "--quiet", "data", cwd=self.project.root)
-        return self.data_pointer()
+        return self.data_output()
 
     def push(self) -> None:
         """Upload the objects of all tracked files to the remote.
@@ -258,7 +256,7 @@ class Dvc:
         if "://" not in url and (root / ".dvc" / url).resolve().is_relative_to(root):
             self.push()
 
-    def data_pointer(self) -> Pointer:
+    def data_output(self) -> DvcOutput:
         """Return the content address recorded in ``data.dvc``.
 
         Raises
@@ -273,9 +271,9 @@ class Dvc:
                 where=str(path),
                 fix="put your files into data/ and run `dvc add data`, or `titlebout adopt`",
             )
-        return pointer_of(path.read_text(encoding="utf-8"), str(path))
+        return parse_dvc_file(path.read_text(encoding="utf-8"), str(path))
 
-    def challenger_pointer(self) -> Pointer | None:
+    def challenger_output(self) -> DvcOutput | None:
         """Return the model recorded in ``dvc.lock``, or None when nothing was trained.
 
         Raises
@@ -288,13 +286,13 @@ class Dvc:
         path = self.project.pipeline_dir / "dvc.lock"
         if not path.is_file():
             return None
-        return model_in_lock(path.read_text(encoding="utf-8"), str(path))
+        return parse_trained_model(path.read_text(encoding="utf-8"), str(path))
 
-    def _matches(self, folder: Path, pointer: Pointer) -> bool:
-        return folder.is_dir() and folder_digest(folder) == pointer.md5
+    def _matches(self, folder: Path, output: DvcOutput) -> bool:
+        return folder.is_dir() and folder_digest(folder) == output.md5
 
     def _run(
-        self, *arguments: str, cwd: Path | None = None, check: bool = True, on_line: OnLine | None = None
+        self, *arguments: str, cwd: Path | None = None, check: bool = True, on_line: Progress | None = None
     ) -> process.Completed:
         # DVC gives up on a busy lock after three seconds, but concurrent commands are normal here.
         environment = {"DVC_NO_ANALYTICS": "1", "DVC_NO_UPDATE": "1"}
@@ -316,7 +314,7 @@ class Dvc:
         return completed
 
 
-def _stages_only(on_line: OnLine | None) -> OnLine | None:
+def _stages_only(on_line: Progress | None) -> Progress | None:
     """Return a callback that passes on only the stage names, without DVC's hints for interactive use."""
 
     def report(line: str) -> None:

@@ -17,7 +17,7 @@ from titlebout.core.errors import ConfigError, ConflictError
 
 
 @dataclass(frozen=True)
-class Pointer:
+class DvcOutput:
     """A folder tracked by DVC, identified by its content.
 
     Attributes
@@ -40,7 +40,7 @@ class Pointer:
         return self.md5[:12]
 
 
-def pointer_of(text: str, where: str) -> Pointer:
+def parse_dvc_file(text: str, where: str) -> DvcOutput:
     """Parse the text of a ``.dvc`` file that tracks one folder.
 
     Raises
@@ -52,14 +52,14 @@ def pointer_of(text: str, where: str) -> Pointer:
     """
     try:
         (out,) = parse_yaml(text, where)["outs"]
-        return Pointer(out["md5"], int(out.get("size", 0)), int(out.get("nfiles", 1)))
+        return DvcOutput(out["md5"], int(out.get("size", 0)), int(out.get("nfiles", 1)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             "not a .dvc file that tracks one folder", where=where, fix="restore the file from git"
         ) from error
 
 
-def model_in_lock(text: str, where: str) -> Pointer | None:
+def parse_trained_model(text: str, where: str) -> DvcOutput | None:
     """Parse the text of a ``dvc.lock`` and return the trained model, or None when nothing was trained.
 
     Raises
@@ -73,7 +73,7 @@ def model_in_lock(text: str, where: str) -> Pointer | None:
     try:
         outs = lock["stages"].get("train", {}).get("outs", [])
         models = [out for out in outs if out["path"] == "model"]
-        return Pointer(models[0]["md5"], models[0]["size"], models[0].get("nfiles", 1)) if models else None
+        return DvcOutput(models[0]["md5"], models[0]["size"], models[0].get("nfiles", 1)) if models else None
     except (AttributeError, KeyError, TypeError) as error:
         raise ConfigError(
             "dvc.lock is malformed",

@@ -81,7 +81,7 @@ class Git:
         return cls(Path(completed.stdout.strip()))
 
     @classmethod
-    def authorised(cls, root: Path, server_url: str, token: str | None) -> "Git":
+    def authorized(cls, root: Path, server_url: str, token: str | None) -> "Git":
         """Return a repository whose HTTP requests to `server_url` are authorized with `token`.
 
         The header is passed in the environment of the git process, and the token is not written to disk: command-line
@@ -148,7 +148,7 @@ class Git:
         """Return the commit of branch `base`: at the remote if it exists there, otherwise the local one."""
         return self.commit_of(f"refs/remotes/origin/{base}", f"refs/heads/{base}", base)
 
-    def fork_of(self, base: str) -> str:
+    def merge_base(self, base: str) -> str:
         """Return the merge base of HEAD and `base`, or `base` if the history in this clone is too short."""
         return self.run("merge-base", base, "HEAD", check=False).stdout.strip() or base
 

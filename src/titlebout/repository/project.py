@@ -113,7 +113,7 @@ class Project:
         ConfigError
             If the function cannot be imported or called, or does not return an estimator.
         """
-        self.import_code()
+        self.add_source_to_path()
         reference = self.params.train.model
         module_name, function_name = reference.split(":")
         with self.team_code(reference):
@@ -159,7 +159,7 @@ class Project:
                 fix="correct the code or the parameters, then run `titlebout train`",
             ) from error
 
-    def import_code(self) -> None:
+    def add_source_to_path(self) -> None:
         """Put the repository's ``src`` first on the import path, so that a worktree uses its own code, not an installed copy."""
         source = str(self.root / "src")
         if sys.path[0] != source:

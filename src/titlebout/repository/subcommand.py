@@ -5,7 +5,7 @@ import sys
 
 from titlebout.core import process
 from titlebout.core.errors import TitleboutError
-from titlebout.core.process import OnLine
+from titlebout.core.process import Progress
 from titlebout.core.results import Result, parse_result
 from titlebout.repository.project import Project
 
@@ -13,7 +13,7 @@ from titlebout.repository.project import Project
 NOT_A_STEP = {"GITHUB_ACTIONS": "", "GITHUB_OUTPUT": "", "GITHUB_STEP_SUMMARY": ""}
 
 
-def run_step(project: Project, kind: type[Result], on_line: OnLine | None, *arguments: str) -> Result:
+def run_step(project: Project, kind: type[Result], on_line: Progress | None, *arguments: str) -> Result:
     """Run a command of titlebout in a project and return its result.
 
     Parameters

@@ -16,14 +16,14 @@ from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConflictError, ExitCode
 from titlebout.core.markdown import escape, table
 from titlebout.core.results import StepResult, read_result
-from titlebout.data.current import arrived
+from titlebout.data.current import read_new_rows
 from titlebout.data.moment import Moment
 from titlebout.data.tables import read_tables
 from titlebout.drift.report import DriftResult
 from titlebout.forge.client import Forge
 from titlebout.models.artifact import Model
-from titlebout.models.champion import champion_at, champion_here, champions
-from titlebout.models.loading import load_model_of
+from titlebout.models.champion import champion_at, champion_in_work_tree, champions
+from titlebout.models.loading import load_project_model
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.attempts import recall
 from titlebout.policy.performance import rows_won_on
@@ -208,10 +208,10 @@ def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequen
 
 
 def _holder(project: Project, known: pd.DataFrame) -> Holder | None:
-    champion = champion_here(project)
+    champion = champion_in_work_tree(project)
     if champion is None:
         return None
-    model = load_model_of(project, Dvc(project).pull_model("champion"))
+    model = load_project_model(project, Dvc(project).pull_model("champion"))
     won_on = rows_won_on(project, champion, model, known)
     return Holder(champion, _TeamModel(project, model), won_on, len(model.trained_rows))
 
@@ -243,7 +243,7 @@ def _proposed(
     else:
         tip = tip_of(git, branch)
         held = champion_at(project, git, tip) if tip else None
-        merged = held is None or held.pointer.md5 == champion
+        merged = held is None or held.output.md5 == champion
         evidence = "" if tip is None or merged else trailer(git.message(tip), INPUTS_TRAILER) or ""
     shown = [attempt for attempt in attempts if evidence and attempt.inputs == evidence and attempt.outcome == "won"]
     return shown[-1] if shown else None
@@ -284,5 +284,5 @@ def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tracked rows and those that arrived since."""
     Dvc(project).pull_data()
     known = read_tables(project.root, "data")
-    fresh = arrived(project, known).rows
+    fresh = read_new_rows(project, known).rows
     return known, known.iloc[:0] if fresh.empty else fresh

@@ -5,7 +5,7 @@ Titles and bodies depend on nothing but what happened, so that saying the same a
 
 from collections.abc import Iterable
 
-from titlebout.core.markdown import cut, escape, table
+from titlebout.core.markdown import escape, table, truncate
 from titlebout.policy.rules import Attempt
 from titlebout.retraining.reason import Why
 
@@ -104,7 +104,7 @@ def refused_body(reason: str, source: str, report: str) -> str:
         Markdown of the step that refused it.
     """
     lines = [
-        f"What arrived in {escape(source)} is refused: **{escape(cut(reason, REASON_LIMIT))}**",
+        f"What arrived in {escape(source)} is refused: **{escape(truncate(reason, REASON_LIMIT))}**",
         "",
         "As long as it is there nothing is trained on it, no bout is held on it, and neither drift nor the champion's "
         "loss is measured with it. The champion serves on.",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from titlebout.core.errors import ConfigError, PermissionRefusedError
+from titlebout.core.process import Progress
 from titlebout.forge.client import Forge, PullRequest, PullRequestOutcome
 from titlebout.policy.attempts import compare, hand_in, log_ref
 from titlebout.policy.rules import OUTCOMES, Attempt
-from titlebout.repository.dvc import OnLine
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.retraining.bundle import Handed, unpack
@@ -51,7 +51,7 @@ def retrain_and_propose(
     project: Project,
     why: Why,
     bundle: Path | None,
-    on_line: OnLine | None,
+    on_line: Progress | None,
     git: Git,
     destination: Destination | None,
 ) -> RetrainResult:
@@ -84,7 +84,7 @@ def propose(
     handed : Handed
         What came of the attempt, from the job that trained or from here.
     git : Git, optional
-        A repository whose pushes are authorised.
+        A repository whose pushes are authorized.
     run_url : str, optional
         Page of the workflow run, for who reads the issue.
 

@@ -16,18 +16,19 @@ import pandas as pd
 
 from titlebout.core.errors import ExitCode, InconclusiveError
 from titlebout.core.markdown import escape
+from titlebout.core.process import Progress
 from titlebout.core.results import StepResult, read_result
 from titlebout.data.columns import ROW_HASH_BITS, row_hashes, timestamps
-from titlebout.data.current import new_rows, read_current
+from titlebout.data.current import find_new_rows, read_current
 from titlebout.data.moment import Moment, moment_of
-from titlebout.data.new_rows import Arrival, ArrivalCounts, describe
+from titlebout.data.new_rows import NewRows, RowCounts, describe_counts
 from titlebout.data.tables import read_tables
 from titlebout.gate.promotion import promote_challenger
 from titlebout.gate.report import EvaluateResult
-from titlebout.models.champion import allowed_paths, champion_here
+from titlebout.models.champion import allowed_paths, champion_in_work_tree
 from titlebout.policy.attempts import log_ref, write_down
 from titlebout.policy.rules import OUTCOMES, Attempt
-from titlebout.repository.dvc import Dvc, OnLine
+from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.repository.subcommand import run_step
@@ -60,7 +61,7 @@ class RetrainResult(StepResult):
         Text of the pull request (Markdown), or of the issue that says why there is none.
     new_rows : int
         Rows that were added to the training data.
-    arrival : ArrivalCounts or None
+    arrival : RowCounts or None
         What became of the rows that were read.
     evaluation : EvaluateResult or None
         The result of ``evaluate``; None when nothing was compared.
@@ -89,7 +90,7 @@ class RetrainResult(StepResult):
     title: str = ""
     body: str = ""
     new_rows: int = 0
-    arrival: ArrivalCounts | None = None
+    arrival: RowCounts | None = None
     evaluation: EvaluateResult | None = None
     number: int | None = None
     url: str = ""
@@ -107,7 +108,7 @@ class RetrainResult(StepResult):
             "",
             *(f"{r[0].upper()}{r[1:]}." for r in self.reasons),
         ]
-        if counts := describe(self.arrival) if self.arrival else "":
+        if counts := describe_counts(self.arrival) if self.arrival else "":
             lines += ["", f"{counts}."]
         if self.url:
             lines += ["", self.url]
@@ -117,7 +118,7 @@ class RetrainResult(StepResult):
 
 
 def retrain(
-    project: Project, why: Why, bundle: Path | None = None, on_line: OnLine | None = None, git: Git | None = None
+    project: Project, why: Why, bundle: Path | None = None, on_line: Progress | None = None, git: Git | None = None
 ) -> RetrainResult:
     """Attempt a retraining, write down how it ended, and, when the challenger wins, commit it to the retrain branch.
 
@@ -149,7 +150,7 @@ def retrain(
         _share_cache(project, work)
         fresh, arrival, at = _take_in(project, work)
         key = _inputs_key(work, tree, fresh)
-        champion = champion_here(work)
+        champion = champion_in_work_tree(work)
         standing = tip is not None and git.output("rev-parse", f"{tip}^") == base
         if tip and standing and retrain_commit.trailer(git.message(tip), retrain_commit.INPUTS_TRAILER) == key:
             result = _proposed_before(git, branch, base, tip, why)
@@ -159,7 +160,7 @@ def retrain(
             _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
-            outcome, holder = OUTCOMES.get(result.verdict, "lost"), champion.pointer.md5 if champion else ""
+            outcome, holder = OUTCOMES.get(result.verdict, "lost"), champion.output.md5 if champion else ""
             write_down(git, project.pipeline, Attempt(at, why.reason, outcome, holder, key))
         result = result.replace(arrival=arrival.counts)
     log = log_ref(project.pipeline)
@@ -168,7 +169,7 @@ def retrain(
     return result
 
 
-def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: OnLine | None) -> RetrainResult:
+def _attempt(work: Project, tree: Git, why: Why, key: str, rows: int, on_line: Progress | None) -> RetrainResult:
     """Train and evaluate in the worktree as the commands that people and workflows run; they talk through files."""
     common: dict[str, Any] = {
         "reason": why.reason,
@@ -242,7 +243,7 @@ def _report(work: Project, step: str) -> str:
     return (work.reports / f"{step}.md").read_text(encoding="utf-8").strip()
 
 
-def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, Moment]:
+def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, NewRows, Moment]:
     """Add the rows that arrived, are new and have their label as one more file, and track it.
 
     Returns
@@ -269,14 +270,14 @@ def _take_in(project: Project, work: Project) -> tuple[pd.DataFrame, Arrival, Mo
             where=where,
             fix="wait for the labels, or run `titlebout check-data --on current` to see what is wrong with it",
         )
-    arrival = new_rows(project, replace(current, frame=current.frame[known.columns]), known)
+    arrival = find_new_rows(project, replace(current, frame=current.frame[known.columns]), known)
     fresh = arrival.ready(work.params.data.target)
     wanted = work.settings.retrain.min_new_rows
     if len(fresh) < wanted:
         raise InconclusiveError(
             f"{len(fresh)} new rows are too few to retrain on; the policy asks for {wanted}",
             where=where,
-            why=describe(arrival.counts) or None,
+            why=describe_counts(arrival.counts) or None,
             fix="wait for more data or labels, or lower retrain.min_new_rows in titlebout.toml",
         )
     fresh.to_parquet(_new_file(work, fresh), index=False, compression="zstd")

@@ -6,9 +6,9 @@ What it may touch is fixed here, so that the job that can write refuses whatever
 import re
 
 from titlebout.core.errors import ConflictError, UnsafeError
-from titlebout.core.markdown import escape, score
+from titlebout.core.markdown import escape, format_score
 from titlebout.gate.report import EvaluateResult
-from titlebout.models.champion import allowed_paths, champion_path, foreign_paths
+from titlebout.models.champion import allowed_paths, champion_path, disallowed_paths
 from titlebout.repository.dvc_files import parse_yaml
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -43,7 +43,7 @@ def require_sound(project: Project, git: Git, base: str, commit: str) -> None:
             why=f"the commit stands on {git.output('rev-parse', f'{commit}^')[:12]}, the base is at {base[:12]}",
             fix="run the retrain workflow again; it rebuilds on the new base",
         )
-    foreign = foreign_paths(project, git, base, commit)
+    foreign = disallowed_paths(project, git, base, commit)
     if foreign:
         raise UnsafeError(
             f"the retrain commit touches {foreign[0]!r}",
@@ -104,7 +104,11 @@ def title(project: Project, evaluation: EvaluateResult) -> str:
     """Return the pull request's title: what changes, in the primary metric."""
     metric = evaluation.metric.replace("_", " ")
     before, after = evaluation.champion_score, evaluation.challenger_score
-    change = f"{score(before)} → {score(after)}" if before is not None else f"{score(after)}, the first champion"
+    change = (
+        f"{format_score(before)} → {format_score(after)}"
+        if before is not None
+        else f"{format_score(after)}, the first champion"
+    )
     return f"Retrain {project.pipeline}: {metric} {change}"
 
 

@@ -17,7 +17,7 @@ HOLDOUT_SHARE = 5  # the holdout is at most one fifth of the time span of the ta
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
 
 
-class Roles(Record):
+class ColumnRoles(Record):
     """The columns of a table by role.
 
     Attributes
@@ -46,7 +46,7 @@ class Roles(Record):
     notes: tuple[str, ...]
 
 
-def read_roles(path: Path, target: str, task: str | None = None) -> tuple[pd.DataFrame, Roles]:
+def infer_column_roles(path: Path, target: str, task: str | None = None) -> tuple[pd.DataFrame, ColumnRoles]:
     """Read a table and infer the roles of its columns.
 
     Parameters
@@ -61,7 +61,7 @@ def read_roles(path: Path, target: str, task: str | None = None) -> tuple[pd.Dat
     Returns
     -------
     DataFrame of shape (n_rows, n_columns)
-    Roles
+    ColumnRoles
 
     Raises
     ------
@@ -90,7 +90,7 @@ def read_roles(path: Path, target: str, task: str | None = None) -> tuple[pd.Dat
         )
     categorical = tuple(name for name in features if column_kind(frame[name]) == "text")
     days = _holdout_days(frame[time]) if time else 0
-    roles = Roles(
+    roles = ColumnRoles(
         task=task,
         target=target,
         time=time if days else "",
@@ -183,7 +183,7 @@ def _is_row_number(column: Column) -> bool:
     return len(column) > 2 and bool((column.diff().iloc[1:] == 1).all())
 
 
-def _with_notes(roles: Roles, rows: int, drop: dict[str, str]) -> Roles:
+def _with_notes(roles: ColumnRoles, rows: int, drop: dict[str, str]) -> ColumnRoles:
     split_note = (
         f"rows are ordered by {roles.time!r}; the newest {roles.holdout_days} days are the holdout"
         if roles.time

@@ -24,7 +24,7 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
-from titlebout.scaffold.columns import Roles, read_roles
+from titlebout.scaffold.columns import ColumnRoles, infer_column_roles
 from titlebout.scaffold.templates import EXAMPLE, EXAMPLE_PACKAGE
 from titlebout.settings.params import DataParams
 
@@ -92,13 +92,13 @@ class AdoptResult(StepResult):
     ----------
     pipeline, package : str
         Their new names.
-    roles : Roles
+    roles : ColumnRoles
     """
 
     step: Literal["adopt"] = "adopt"
     pipeline: str
     package: str
-    roles: Roles
+    roles: ColumnRoles
 
     def to_markdown(self) -> str:
         """Return the report for people as Markdown."""
@@ -124,7 +124,7 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
     """
     own = _own_table(request)
     if own:
-        read_roles(*own)
+        infer_column_roles(*own)
     request.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".titlebout-", dir=request.output_dir) as folder:
         generated = _generate(_template_folder(), request.name, Path(folder), ask)
@@ -158,10 +158,10 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
     """
     project = Project.find(start)
     _require_example(project)
-    frame, roles = read_roles(data, target, task)
+    frame, roles = infer_column_roles(data, target, task)
     name = project.settings.project.name
     package = _package_name(name)
-    files = templates.files(project, name, package, roles)
+    files = templates.render_team_files(project, name, package, roles)
     params = DataParams(task=roles.task, target=target, time=roles.time, drop=roles.drop)
     files[f"expectations/{name}.json"] = to_json(scaffold_suite(frame, params, name))
     _remove_example(project.root)

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from titlebout.core.errors import NotFoundError
-from titlebout.core.markdown import code, escape, number, table
+from titlebout.core.markdown import code, escape, format_number, table
 from titlebout.core.process import run
 from titlebout.core.results import StepResult
 from titlebout.core.yaml_text import to_yaml
-from titlebout.models.loading import load_model_of
+from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.serving.library import copy_library
 from titlebout.serving.requirements import serving_requirements
-from titlebout.serving.smoke_test import Replay, replay, serve
+from titlebout.serving.smoke_test import SmokeTestResult, run_smoke_test, serve
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class PackageResult(StepResult):
         """Return the report for people as Markdown."""
         rows = [
             ("Bento", code(self.bento)),
-            ("One file", escape(f"{self.archive} ({number(self.size_bytes / 1e3)} kB)")),
+            ("One file", escape(f"{self.archive} ({format_number(self.size_bytes / 1e3)} kB)")),
             ("Model (SHA-256)", code(self.model_sha256)),
             ("Golden rows", self.golden_rows),
             ("Largest difference", self.max_difference),
@@ -180,8 +180,8 @@ def package_folder(
     ProcessError
         If BentoML or the image builder fails.
     """
-    project.import_code()
-    model = load_model_of(project, model_folder)
+    project.add_source_to_path()
+    model = load_project_model(project, model_folder)
     sha256 = model.manifest["sha256"]
     name, build = _name(project), project.root / "build"
     tag = f"{name}:{sha256[:DIGITS]}"
@@ -191,7 +191,7 @@ def package_folder(
     with tempfile.TemporaryDirectory(prefix="titlebout-package-") as scratch:
         built = _build_bento(project, model_folder, tag, sha256, Path(scratch))
         with serve(built, _environment(Path(scratch))) as client:
-            smoke_result = replay(client, model)
+            smoke_result = run_smoke_test(client, model)
         archive = _pack(built, build / f"{name}-{sha256[:DIGITS]}.bento")
         bento = _replace_folder(built, build / "bento" / name)
     reference, note = _build_image(project, bento, tag, base if image else "")
@@ -310,6 +310,6 @@ def _is_usable(builder: str) -> bool:
         return False
 
 
-def _reasons(tag: str, smoke_result: Replay, note: str) -> tuple[str, ...]:
+def _reasons(tag: str, smoke_result: SmokeTestResult, note: str) -> tuple[str, ...]:
     summary = f"the service of {tag} reproduces {smoke_result.rows} golden rows and rejects {smoke_result.refused} malformed ones"
     return summary, note

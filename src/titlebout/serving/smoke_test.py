@@ -38,7 +38,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Replay:
+class SmokeTestResult:
     """Result of a smoke test.
 
     Attributes
@@ -121,7 +121,7 @@ def _start_server(bento: Path, env: Mapping[str, str], port: int) -> Iterator[tu
                 reader.join(STOP_SECONDS)
 
 
-def replay(client: httpx.Client, model: Model) -> Replay:
+def run_smoke_test(client: httpx.Client, model: Model) -> SmokeTestResult:
     """Send the golden rows of a model and malformed rows to a service, and check the responses.
 
     Parameters
@@ -146,7 +146,7 @@ def replay(client: httpx.Client, model: Model) -> Replay:
     for problem, row in malformed.items():
         _expect_refusal(client, problem, row)
     logger.info("%d golden rows, largest difference %g", len(rows), difference)
-    return Replay(len(rows), difference, len(malformed))
+    return SmokeTestResult(len(rows), difference, len(malformed))
 
 
 def _predict(client: httpx.Client, rows: Sequence[Row], model: Model) -> npt.NDArray[np.float64]:

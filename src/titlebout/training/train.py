@@ -12,15 +12,16 @@ import pandas as pd
 
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import DataRefusedError, ExitCode, InconclusiveError
+from titlebout.core.process import Progress
 from titlebout.core.results import SCHEMA_VERSION, StepResult, read_json, write_json
 from titlebout.data.columns import column_kind, timestamps
-from titlebout.data.holdout import labelled, require_no_overlap, split, target_values
+from titlebout.data.holdout import read_labeled_rows, require_no_overlap, split, target_values
 from titlebout.metrics.catalogue import row_losses, scores
 from titlebout.models import loading
-from titlebout.models.artifact import Trained, inputs, predict, save_model
-from titlebout.repository.dvc import Dvc, OnLine
+from titlebout.models.artifact import TrainingData, predict, save_model, select_inputs
+from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
-from titlebout.training.window import Window, choose
+from titlebout.training.window import Window, select_window
 
 
 class TrainResult(StepResult):
@@ -61,7 +62,7 @@ class TrainResult(StepResult):
         return "\n".join(lines) + "\n"
 
 
-def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
+def train(project: Project, on_line: Progress | None = None) -> TrainResult:
     """Run the pipeline; stages whose dependencies have not changed are skipped.
 
     Parameters
@@ -80,7 +81,7 @@ def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
         done = dvc.reproduce(on_line)
     except DataRefusedError as error:
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
-    pointer = dvc.challenger_pointer()
+    pointer = dvc.challenger_output()
     changed = "train" in done.ran
     if changed:
         dvc.push_in_tree()
@@ -98,7 +99,7 @@ def train(project: Project, on_line: OnLine | None = None) -> TrainResult:
 
 def prepare(project: Project) -> dict[str, Any]:
     """Stage ``prepare``: decide which rows are held out and record it in ``reports/split.json``."""
-    frame = labelled(project)
+    frame = read_labeled_rows(project)
     record = {"schema_version": SCHEMA_VERSION, **split(frame, project.params).to_dict()}
     write_json(project.stage_reports / "split.json", record)
     return record
@@ -113,7 +114,7 @@ def fit(project: Project) -> Path:
         If the training rows have one class only.
     """
     params = project.params
-    frame = labelled(project)
+    frame = read_labeled_rows(project)
     divided = split(frame, params)
     before = frame[~divided.holdout]
     window = choose_window(project, before)
@@ -121,24 +122,24 @@ def fit(project: Project) -> Path:
     estimator, X = fit_estimator(project, rows)
     until = timestamps(rows, params.data.time).max().isoformat() if params.data.time else ""
     hashes, told = divided.hashes[rows.index], asdict(window) if window.tried else None
-    trained = Trained(X, hashes, params.data.target, params.data.task, until, told)
+    trained = TrainingData(X, hashes, params.data.target, params.data.task, until, told)
     kinds = {name: column_kind(frame[name]) for name in X.columns}
     package = project.settings.project.package
     return _replace_folder(project.model_dir, lambda folder: save_model(folder, estimator, trained, kinds, package))
 
 
 def choose_window(project: Project, rows: pd.DataFrame) -> Window:
-    """Choose how far back the training rows reach; see :func:`titlebout.training.window.choose`."""
+    """Choose how far back the training rows reach; see :func:`titlebout.training.window.select_window`."""
     data = project.params.data
 
     def losses(fitted_on: pd.DataFrame, asked: pd.DataFrame) -> FloatArray:
         estimator, X = fit_estimator(project, fitted_on)
         with project.team_code("asking a candidate"):
-            answers = predict(estimator, inputs(asked, data.target, data.drop)[list(X.columns)], data.task)
+            answers = predict(estimator, select_inputs(asked, data.target, data.drop)[list(X.columns)], data.task)
         classes = () if data.task == "regression" else tuple(np.asarray(estimator.classes_).tolist())
         return row_losses(data.task, target_values(asked, project.params), answers, classes)
 
-    return choose(rows, project.params, losses)
+    return select_window(rows, project.params, losses)
 
 
 def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
@@ -163,7 +164,7 @@ def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFra
             where=f"column {data.target}",
             fix="add data of the other class",
         )
-    X = inputs(rows, data.target, data.drop)
+    X = select_inputs(rows, data.target, data.drop)
     estimator = project.build_model()
     with project.team_code("fitting the model"):
         return estimator.fit(X, np.asarray(y.tolist())), X
@@ -171,9 +172,9 @@ def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFra
 
 def score(project: Project) -> dict[str, Any]:
     """Stage ``evaluate``: the challenger's own scores on the holdout, in ``reports/metrics.json``."""
-    frame = labelled(project)
+    frame = read_labeled_rows(project)
     divided = split(frame, project.params)
-    model = loading.load_model_of(project, project.model_dir)
+    model = loading.load_project_model(project, project.model_dir)
     require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, "challenger")
     held = frame[divided.holdout]
     y = target_values(held, project.params)

@@ -43,7 +43,7 @@ class Window:
         return _last_days(rows, time, self.days)
 
 
-def choose(rows: pd.DataFrame, params: Params, losses: Losses) -> Window:
+def select_window(rows: pd.DataFrame, params: Params, losses: Losses) -> Window:
     """Choose one of the candidates in ``split.windows``; without candidates, all rows are used and nothing is fitted.
 
     Parameters

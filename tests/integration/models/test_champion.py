@@ -7,13 +7,13 @@ import pytest
 import sample
 from titlebout.core import process
 from titlebout.core.errors import ConflictError
-from titlebout.models.champion import champion_at, champion_here, champion_path, set_champion
-from titlebout.repository.dvc_files import Pointer
+from titlebout.models.champion import champion_at, champion_in_work_tree, champion_path, set_champion
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
-MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
-OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)
+MODEL = DvcOutput("0123456789abcdef0123456789abcdef.dir", 1234, 4)
+OTHER = DvcOutput("fedcba9876543210fedcba9876543210.dir", 99, 4)
 META = {"reason": "first", "challenger_score": 0.4, "holdout": {"rows": 168}}
 
 
@@ -49,10 +49,10 @@ def test_the_champion_of_a_commit_is_what_it_committed(project: Project) -> None
 
     at = champion_at(project, git, first)
     assert at is not None
-    assert at.pointer == MODEL
-    here = champion_here(project)
+    assert at.output == MODEL
+    here = champion_in_work_tree(project)
     assert here is not None
-    assert here.pointer == OTHER
+    assert here.output == OTHER
 
 
 def test_a_project_below_the_top_of_its_repository_has_its_champion(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_project_below_the_top_of_its_repository_has_its_champion(tmp_path: Pa
     at = champion_at(project, Git.find(root), "HEAD")
 
     assert at is not None
-    assert at.pointer == MODEL
+    assert at.output == MODEL
 
 
 def test_a_committed_merge_conflict_is_a_conflict(project: Project) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import sample
-from titlebout.repository.dvc_files import folder_digest, pointer_of
+from titlebout.repository.dvc_files import folder_digest, parse_dvc_file
 
 
 def test_a_folders_digest_is_the_one_dvc_writes(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_folders_digest_is_the_one_dvc_writes(tmp_path: Path) -> None:
     sample.dvc(tmp_path, "add", "--quiet", *folders)
 
     for folder, files in folders.items():
-        recorded = pointer_of((tmp_path / f"{folder}.dvc").read_text(), folder)
+        recorded = parse_dvc_file((tmp_path / f"{folder}.dvc").read_text(), folder)
         assert recorded.md5 == folder_digest(tmp_path / folder), folder
         assert recorded.nfiles == len(files)
 

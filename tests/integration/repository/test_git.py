@@ -253,10 +253,10 @@ def test_the_merge_base_is_where_the_branch_left_the_base(git: Git, origin: Path
     sample.git(other.root, "push", "--quiet")
     sample.git(git.root, "fetch", "--quiet")
 
-    assert git.fork_of(theirs) == first
-    assert git.fork_of(first) == first
+    assert git.merge_base(theirs) == first
+    assert git.merge_base(first) == first
     shallow = clone(origin, tmp_path / "shallow", "--depth", "1")
-    assert shallow.fork_of("0" * 40) == "0" * 40
+    assert shallow.merge_base("0" * 40) == "0" * 40
 
 
 def test_a_branch_is_set_only_from_the_expected_commit(git: Git) -> None:
@@ -304,11 +304,11 @@ def test_a_push_refused_by_the_server_is_not_a_conflict(git: Git, origin: Path) 
 
 
 def test_a_token_is_passed_in_the_environment_only(git: Git) -> None:
-    repository = Git.authorised(git.root, "https://git.example", "s3cret")
+    repository = Git.authorized(git.root, "https://git.example", "s3cret")
 
     assert repository.output("config", "http.https://git.example/.extraheader").startswith("Authorization: Basic ")
     assert "extraheader" not in (git.root / ".git" / "config").read_text()
-    assert Git.authorised(git.root, "https://git.example", None).env == {}
+    assert Git.authorized(git.root, "https://git.example", None).env == {}
 
 
 @contextmanager
@@ -337,7 +337,7 @@ def server(status: int) -> Iterator[str]:
 def test_a_refusal_of_the_server_has_its_cause(status: int, code: int, token: str | None, git: Git) -> None:
     with server(status) as url:
         sample.git(git.root, "remote", "set-url", "origin", url)
-        repository = Git.authorised(git.root, url.rpartition("/")[0], token)
+        repository = Git.authorized(git.root, url.rpartition("/")[0], token)
         for operation in (
             lambda: repository.remote_branch("main"),
             lambda: repository.push_branch("retrain/x", git.output("rev-parse", "HEAD"), None),

@@ -2,11 +2,11 @@
 
 from titlebout.core.process import run
 from titlebout.scaffold import templates as scaffold_templates
-from titlebout.scaffold.columns import Roles
+from titlebout.scaffold.columns import ColumnRoles
 
 
-def roles(*names: str, task: str = "classification", time: str = "") -> Roles:
-    return Roles(
+def roles(*names: str, task: str = "classification", time: str = "") -> ColumnRoles:
+    return ColumnRoles(
         task=task, target="y", time=time, drop=(), numeric=names, categorical=names[:1], holdout_days=7, notes=()
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from titlebout.core.markdown import Markdown, code, cut, escape, number, table
+from titlebout.core.markdown import Markdown, code, escape, format_number, table, truncate
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 NASTY = [
@@ -139,11 +139,11 @@ def test_table_cells_are_formatted_by_type() -> None:
     ],
 )  # fmt: skip
 def test_numbers_have_three_significant_digits(value: float | None, expected: str) -> None:
-    assert number(value) == expected
+    assert format_number(value) == expected
 
 
 @given(st.text(), st.integers(1, 20))
 def test_truncated_text_has_at_most_the_limit_and_an_ellipsis(text: str, limit: int) -> None:
-    short = cut(text, limit)
+    short = truncate(text, limit)
     assert len(short) <= limit
     assert short == text if len(text) <= limit else short == text[: limit - 1] + "…"

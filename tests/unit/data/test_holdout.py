@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import sample
 from examples import share
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, UnsafeError
-from titlebout.data.holdout import Split, labelled, require_no_overlap, split, target_values
+from titlebout.data.holdout import Split, read_labeled_rows, require_no_overlap, split, target_values
 from titlebout.repository.project import Project
 from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 
@@ -194,7 +194,7 @@ def test_all_tracked_rows_are_read(project: Project) -> None:
     for month, start in (("03", "2024-03-01"), ("04", "2024-04-01")):
         sample.crossings(10, start=start).to_parquet(project.data_dir / f"2024-{month}.parquet")
 
-    assert len(labelled(project)) == 20
+    assert len(read_labeled_rows(project)) == 20
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_tracked_row_without_a_label_is_refused(change: dict[str, object], mes
     sample.crossings(10).assign(**change).to_csv(project.data_dir / "a.csv", index=False)
 
     with pytest.raises(DataError, match=message) as caught:
-        labelled(project)
+        read_labeled_rows(project)
     assert caught.value.where == str(project.data_dir)
 
 
@@ -216,5 +216,5 @@ def test_a_missing_target_is_reported_with_the_existing_columns(project: Project
     sample.crossings(10).rename(columns={"late": "Late"}).to_parquet(project.data_dir / "a.parquet")
 
     with pytest.raises(DataError, match="target column 'late' is missing") as caught:
-        labelled(project)
+        read_labeled_rows(project)
     assert "passengers, Late" in str(caught.value.why)

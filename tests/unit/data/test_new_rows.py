@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from titlebout.core.errors import DataError
 from titlebout.data.columns import column_kind
-from titlebout.data.new_rows import Arrival, ArrivalCounts, Rule, describe, what_is_new, with_labels
+from titlebout.data.new_rows import NewRows, NewRowsRule, RowCounts, describe_counts, join_labels, select_new_rows
 from titlebout.data.tables import read_table
 
 TIMES = pd.to_datetime(["2024-03-01", "2024-03-02 12:00", "2024-03-10"], utc=True, format="ISO8601")
-BY_VALUE, BY_ID, NO_TIME = Rule("at", "late", (), 5), Rule("at", "late", ("id",), 5), Rule("", "late")
+BY_VALUE, BY_ID, NO_TIME = (
+    NewRowsRule("at", "late", (), 5),
+    NewRowsRule("at", "late", ("id",), 5),
+    NewRowsRule("", "late"),
+)
 KINDS_OF_ROWS = ("seen", "repeated", "too_late", "new")
 
 
@@ -33,7 +37,7 @@ def rows(*extra: dict[str, Any]) -> pd.DataFrame:
     return pd.concat([tracked_rows(), pd.DataFrame(list(extra))], ignore_index=True)
 
 
-def ids(arrival: Arrival) -> list[str]:
+def ids(arrival: NewRows) -> list[str]:
     return list(arrival.rows["id"])
 
 
@@ -49,7 +53,7 @@ CURRENT = rows(
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 @pytest.mark.parametrize("rule", [BY_VALUE, BY_ID])
-def test_untracked_rows_are_new_once_in_every_file_format(rule: Rule, suffix: str, tmp_path: Path) -> None:
+def test_untracked_rows_are_new_once_in_every_file_format(rule: NewRowsRule, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"arrived{suffix}"
     if suffix == ".parquet":
         CURRENT.to_parquet(path)
@@ -57,10 +61,10 @@ def test_untracked_rows_are_new_once_in_every_file_format(rule: Rule, suffix: st
         CURRENT.to_csv(path, index=False)
     else:
         CURRENT.assign(at=CURRENT["at"].astype(str)).to_json(path, orient="records", lines=True)
-    found = what_is_new(read_table(path), tracked_rows(), rule)
+    found = select_new_rows(read_table(path), tracked_rows(), rule)
 
     assert ids(found) == ["five days late", "same time", "new", "unlabeled"]
-    assert found.counts == ArrivalCounts(
+    assert found.counts == RowCounts(
         watermark="2024-03-10T00:00:00+00:00",
         read=9, seen=3, repeated=1, too_late=1, new=4, late=2, waiting=1, ready=3, relabelled=0,
     )  # fmt: skip
@@ -85,14 +89,17 @@ RANDOM_ROWS = st.lists(
 
 @given(RANDOM_ROWS, st.sampled_from([BY_VALUE, BY_ID, NO_TIME]), st.data())
 def test_row_order_and_duplicates_do_not_change_the_new_rows(
-    extra_rows: list[dict[str, Any]], rule: Rule, data: st.DataObject
+    extra_rows: list[dict[str, Any]], rule: NewRowsRule, data: st.DataObject
 ) -> None:
     label = {name: data.draw(st.sampled_from([0.0, 1.0])) for name in "abcdef"}  # one label per id
     frame = rows(*({**first, "late": label[first["id"]] if first["whole"] > 1 else None} for first in extra_rows))
     frame["late"] = frame["late"].mask(frame["id"].isin(list("abc")) & (frame.index >= 3), other=np.nan)
     duplicates = data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=8))
     order = data.draw(st.permutations([*range(len(frame)), *duplicates]))
-    first, second = what_is_new(frame, tracked_rows(), rule), what_is_new(frame.iloc[order], tracked_rows(), rule)
+    first, second = (
+        select_new_rows(frame, tracked_rows(), rule),
+        select_new_rows(frame.iloc[order], tracked_rows(), rule),
+    )
 
     pd.testing.assert_frame_equal(first.rows, second.rows)
     depending_on_copies = dict.fromkeys(("read", "repeated", "seen", "too_late"), 0)
@@ -102,16 +109,16 @@ def test_row_order_and_duplicates_do_not_change_the_new_rows(
 
 
 @given(RANDOM_ROWS, st.sampled_from([BY_VALUE, BY_ID, NO_TIME]))
-def test_a_tracked_row_is_never_new_again(extra_rows: list[dict[str, Any]], rule: Rule) -> None:
+def test_a_tracked_row_is_never_new_again(extra_rows: list[dict[str, Any]], rule: NewRowsRule) -> None:
     frame = rows(*({**first, "late": float(len(first["id"]))} for first in extra_rows)).assign(late=1.0)
-    new = what_is_new(frame, tracked_rows().assign(late=1.0), rule)
+    new = select_new_rows(frame, tracked_rows().assign(late=1.0), rule)
     tracked = pd.concat([tracked_rows().assign(late=1.0), new.rows], ignore_index=True)
 
-    assert what_is_new(frame, tracked, rule).counts.new == 0
+    assert select_new_rows(frame, tracked, rule).counts.new == 0
 
 
 def test_without_a_time_column_no_row_is_late() -> None:
-    found = what_is_new(CURRENT.drop(columns="at"), tracked_rows().drop(columns="at"), NO_TIME)
+    found = select_new_rows(CURRENT.drop(columns="at"), tracked_rows().drop(columns="at"), NO_TIME)
 
     assert set(ids(found)) == {"new", "same time", "five days late", "later", "unlabeled"}
     assert (found.counts.watermark, found.counts.late, found.counts.too_late) == ("", 0, 0)
@@ -121,13 +128,15 @@ def test_a_row_read_before_and_after_its_label_is_one_row() -> None:
     current = rows(row("2024-03-11", "x", late=None), row("2024-03-11", "x", late=1), row("2024-03-02 12:00", "b"))
     current.loc[5, ["flag", "whole", "late"]] = [False, 2, None]  # the tracked row b, without its label
     for rule in (BY_VALUE, BY_ID):
-        found = what_is_new(current, tracked_rows(), rule)
+        found = select_new_rows(current, tracked_rows(), rule)
         assert found.rows["late"].tolist() == [1]
         assert (found.counts.repeated, found.counts.seen) == (1, 4)
 
 
 def test_the_newest_row_of_an_id_is_kept() -> None:
-    found = what_is_new(rows(row("2024-03-11", "x", whole=5), row("2024-03-12", "x", whole=6)), tracked_rows(), BY_ID)
+    found = select_new_rows(
+        rows(row("2024-03-11", "x", whole=5), row("2024-03-12", "x", whole=6)), tracked_rows(), BY_ID
+    )
 
     assert found.rows["whole"].tolist() == [6]
     assert found.counts.repeated == 1
@@ -136,35 +145,35 @@ def test_the_newest_row_of_an_id_is_kept() -> None:
 def test_a_tracked_row_with_another_label_is_counted() -> None:
     changed = tracked_rows().assign(late=[1, 1, 0])
 
-    assert what_is_new(changed, tracked_rows(), BY_ID).counts.relabelled == 1
-    assert what_is_new(tracked_rows(), tracked_rows(), BY_ID).counts.relabelled == 0
+    assert select_new_rows(changed, tracked_rows(), BY_ID).counts.relabelled == 1
+    assert select_new_rows(tracked_rows(), tracked_rows(), BY_ID).counts.relabelled == 0
 
 
 def test_ids_of_more_than_53_bits_stay_distinct() -> None:
     before = tracked_rows().assign(id=[2**60, 2**60 + 1, 2**60 + 2])
     after = pd.concat([before, before.iloc[2:].assign(id=2**60 + 3)], ignore_index=True)
 
-    assert what_is_new(after, before, BY_ID).rows["id"].tolist() == [2**60 + 3]
+    assert select_new_rows(after, before, BY_ID).rows["id"].tolist() == [2**60 + 3]
 
 
 def test_ids_of_two_columns_do_not_collide() -> None:
-    rule = Rule("", "late", ("id", "part"))
+    rule = NewRowsRule("", "late", ("id", "part"))
     before = pd.DataFrame({"id": ["a", "ab"], "part": ["bc", "c"], "late": [0, 1]})
     after = pd.concat([before, pd.DataFrame({"id": ["abc"], "part": [""], "late": [1]})], ignore_index=True)
 
-    assert what_is_new(after, before, rule).rows["id"].tolist() == ["abc"]
+    assert select_new_rows(after, before, rule).rows["id"].tolist() == ["abc"]
 
 
 def test_a_row_without_an_id_is_refused() -> None:
     with pytest.raises(DataError, match="id column 'id' has missing values") as caught:
-        what_is_new(rows(row("2024-03-11", None)), tracked_rows(), BY_ID)  # type: ignore[arg-type]
+        select_new_rows(rows(row("2024-03-11", None)), tracked_rows(), BY_ID)  # type: ignore[arg-type]
 
     assert caught.value.where == "row 3"
 
 
 def test_contradictory_labels_are_reported_with_their_id() -> None:
     with pytest.raises(DataError, match="1 rows have labels that contradict") as caught:
-        what_is_new(rows(row("2024-03-11", "x", late=0), row("2024-03-12", "x", late=1)), tracked_rows(), BY_ID)
+        select_new_rows(rows(row("2024-03-11", "x", late=0), row("2024-03-12", "x", late=1)), tracked_rows(), BY_ID)
 
     assert caught.value.where == "id: x"
 
@@ -173,19 +182,21 @@ def test_new_rows_get_the_column_kinds_of_the_tracked_data() -> None:
     """Times and booleans as text, and numbers as ids, are converted to the kind of the tracked column."""
     before = tracked_rows().assign(id=["1", "2", "x"])
     texts = pd.DataFrame({"at": ["2025-01-01"], "id": [3], "flag": ["TRUE"], "whole": [9], "late": [1]})
-    new = what_is_new(texts, before, BY_VALUE).rows
+    new = select_new_rows(texts, before, BY_VALUE).rows
 
     assert new.loc[0].tolist() == [pd.Timestamp("2025-01-01", tz="UTC"), "3", True, 9, 1]
     assert {name: column_kind(new[name]) for name in new} == {name: column_kind(before[name]) for name in before}
 
 
 def test_an_empty_tracked_column_has_no_kind_to_convert_to() -> None:
-    assert ids(what_is_new(rows(row("2024-03-11", "x")), tracked_rows().assign(id=float("nan")), BY_VALUE))[-1] == "x"
+    assert (
+        ids(select_new_rows(rows(row("2024-03-11", "x")), tracked_rows().assign(id=float("nan")), BY_VALUE))[-1] == "x"
+    )
 
 
 def test_a_value_of_another_kind_is_reported_with_its_column() -> None:
     with pytest.raises(DataError, match="column 'whole' is not of kind integer"):
-        what_is_new(tracked_rows().assign(whole=["a", "b", "c"]), tracked_rows(), BY_VALUE)
+        select_new_rows(tracked_rows().assign(whole=["a", "b", "c"]), tracked_rows(), BY_VALUE)
 
 
 # --- labels from a source of their own
@@ -204,7 +215,7 @@ def test_labels_are_joined_by_id_and_late_labels_are_missing(kind: str) -> None:
     label_rows = labels((3, 1), (1, 0), (1, 0), (9, 1)).astype({"id": kind})
     if kind == "str":
         label_rows["id"] = label_rows["id"].astype(object)
-    joined, unknown = with_labels(unlabeled_rows(), label_rows, BY_ID)
+    joined, unknown = join_labels(unlabeled_rows(), label_rows, BY_ID)
 
     assert joined["late"].tolist()[::2] == [0, 1]
     assert joined["late"].isna().tolist() == [False, True, False]
@@ -212,7 +223,7 @@ def test_labels_are_joined_by_id_and_late_labels_are_missing(kind: str) -> None:
 
 
 def test_an_empty_label_source_leaves_all_labels_missing() -> None:
-    joined, unknown = with_labels(unlabeled_rows(), pd.DataFrame(), BY_ID)
+    joined, unknown = join_labels(unlabeled_rows(), pd.DataFrame(), BY_ID)
 
     assert joined["late"].isna().all()
     assert unknown == 0
@@ -220,17 +231,17 @@ def test_an_empty_label_source_leaves_all_labels_missing() -> None:
 
 def test_labels_fill_missing_values_and_may_not_contradict_existing_ones() -> None:
     partly_labeled = unlabeled_rows().assign(late=[0, None, None])
-    joined, _ = with_labels(partly_labeled, labels((1, 0), (2, 1)), BY_ID)
+    joined, _ = join_labels(partly_labeled, labels((1, 0), (2, 1)), BY_ID)
     assert joined["late"].fillna(-1).tolist() == [0, 1, -1]
 
     with pytest.raises(DataError, match="contradict") as caught:
-        with_labels(partly_labeled, labels((1, 1), (2, 1)), BY_ID)
+        join_labels(partly_labeled, labels((1, 1), (2, 1)), BY_ID)
     assert caught.value.where == "id: 1"
 
 
 def test_only_the_first_contradictory_ids_are_listed() -> None:
     with pytest.raises(DataError, match="8 rows") as caught:
-        with_labels(unlabeled_rows(), labels(*[(n, n % 2) for n in range(8)], *[(n, 7) for n in range(8)]), BY_ID)
+        join_labels(unlabeled_rows(), labels(*[(n, n % 2) for n in range(8)], *[(n, 7) for n in range(8)]), BY_ID)
 
     assert caught.value.where == "id: 0, 1, 2, 3, 4, ..."
 
@@ -238,12 +249,12 @@ def test_only_the_first_contradictory_ids_are_listed() -> None:
 @pytest.mark.parametrize("name", ["id", "late"])
 def test_labels_without_their_columns_are_refused(name: str) -> None:
     with pytest.raises(DataError, match=f"the labels have no column '{name}'"):
-        with_labels(unlabeled_rows(), labels((1, 0)).drop(columns=name), BY_ID)
+        join_labels(unlabeled_rows(), labels((1, 0)).drop(columns=name), BY_ID)
 
 
 @given(st.permutations([(1, 0), (2, 1), (1, 0), (7, 1), (3, None)]))
 def test_the_order_of_labels_does_not_matter(pairs: list[tuple[int, int | None]]) -> None:
-    joined, unknown = with_labels(unlabeled_rows(), labels(*pairs), BY_ID)
+    joined, unknown = join_labels(unlabeled_rows(), labels(*pairs), BY_ID)
 
     assert (joined["late"].fillna(-1).tolist(), unknown) == ([0, 1, -1], 1)
 
@@ -252,9 +263,9 @@ def test_the_order_of_labels_does_not_matter(pairs: list[tuple[int, int | None]]
 
 
 def test_counts_of_zero_are_left_out_of_the_sentence() -> None:
-    assert describe(ArrivalCounts(read=3, new=3, late=0, ready=3, seen=0)) == ""
-    assert describe(ArrivalCounts(read=3, new=0, seen=3)) == "3 rows read: 0 new, 3 tracked already"
+    assert describe_counts(RowCounts(read=3, new=3, late=0, ready=3, seen=0)) == ""
+    assert describe_counts(RowCounts(read=3, new=0, seen=3)) == "3 rows read: 0 new, 3 tracked already"
     assert (
-        describe(ArrivalCounts(read=1200, new=3, late=2, waiting=1, seen=1000, unfinished=1))
+        describe_counts(RowCounts(read=1200, new=3, late=2, waiting=1, seen=1000, unfinished=1))
         == "1,200 rows read: 3 new (2 late, 1 wait for their labels), 1,000 tracked already, 1 files with an unfinished last line"
     )

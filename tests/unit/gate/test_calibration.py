@@ -9,22 +9,22 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from made_bouts import CLASSES, classification, pair, regression, sigmoid
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.calibration import Calibration, calibration, faults
-from titlebout.metrics.estimates import SMALLEST, Truth
+from titlebout.metrics.estimates import SMALLEST, GroundTruth
 from titlebout.settings.gate import CalibrationSettings
 
 ALPHA = 0.05
 SETTINGS = CalibrationSettings()
 
 
-def world(rows: int, seed: int = 0, sure: float = 1.0, shift: float = 0.0) -> tuple[Truth, FloatArray]:
+def world(rows: int, seed: int = 0, sure: float = 1.0, shift: float = 0.0) -> tuple[GroundTruth, FloatArray]:
     """Outcomes of logits z, predicted as sigmoid(sure * z + shift): the slope is 1 / sure."""
     random = np.random.default_rng(seed)
     z = random.normal(-1, 1.3, rows)
     y = (random.random(rows) < sigmoid(z)).astype(np.int64)
-    return Truth("classification", y, CLASSES), pair(sigmoid(sure * z + shift))
+    return GroundTruth("classification", y, CLASSES), pair(sigmoid(sure * z + shift))
 
 
-def slope_of_scikit_learn(truth: Truth, predicted: FloatArray) -> float:
+def slope_of_scikit_learn(truth: GroundTruth, predicted: FloatArray) -> float:
     clipped = np.clip(predicted[:, 1], SMALLEST, 1 - SMALLEST)
     logit = np.log(clipped / (1 - clipped))
     scaled = ((logit - logit.mean()) / logit.std())[:, None]
@@ -94,7 +94,7 @@ def test_several_classes_are_judged_by_the_likeliest_one() -> None:
     random = np.random.default_rng(0)
     predicted = random.dirichlet([1, 1, 1], 4000)
     y = np.array([random.choice(3, p=row) for row in predicted])
-    truth = Truth("classification", y, ("a", "b", "c"))
+    truth = GroundTruth("classification", y, ("a", "b", "c"))
     found = calibration(truth, predicted, ALPHA)
 
     assert found.slope == pytest.approx(1, abs=0.15)
@@ -130,7 +130,7 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
 @given(seed=st.integers(0, 99))
 def test_naming_the_classes_the_other_way_round_turns_the_bias_only(seed: int) -> None:
     truth, predicted = world(200, seed)
-    turned = Truth(truth.task, 1 - truth.y, CLASSES[::-1])
+    turned = GroundTruth(truth.task, 1 - truth.y, CLASSES[::-1])
     found, other = calibration(truth, predicted, ALPHA), calibration(turned, predicted[:, ::-1], ALPHA)
 
     assert other.slope == pytest.approx(found.slope)
@@ -148,14 +148,14 @@ def test_naming_the_classes_the_other_way_round_turns_the_bias_only(seed: int) -
     ids=["constant", "one class", "separated", "two rows"],
 )
 def test_a_slope_that_cannot_be_told_is_none(y: list[int], positive: list[float]) -> None:
-    found = calibration(Truth("classification", np.array(y), CLASSES), pair(np.array(positive)), ALPHA)
+    found = calibration(GroundTruth("classification", np.array(y), CLASSES), pair(np.array(positive)), ALPHA)
 
     assert (found.slope, found.slope_lower, found.slope_upper) == (None, None, None)
     assert found.bias == pytest.approx(np.mean(positive) - np.mean(y))
 
 
 def test_constant_values_have_no_slope_and_a_constant_target_no_scale() -> None:
-    truth = Truth("regression", np.array([2.0, 2.0, 2.0]))
+    truth = GroundTruth("regression", np.array([2.0, 2.0, 2.0]))
 
     assert calibration(truth, np.array([3.0, 3.0, 3.0]), ALPHA).slope is None
     assert calibration(truth, np.array([3.0, 3.0, 3.0]), ALPHA).bias == 1

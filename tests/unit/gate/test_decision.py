@@ -18,8 +18,8 @@ from titlebout.core.errors import ConfigError
 from titlebout.core.results import to_json
 from titlebout.gate.decision import ClassChurn, Decision, Guard, decide
 from titlebout.gate.predictions import Bout
-from titlebout.metrics.catalogue import aligned, truth_of
-from titlebout.metrics.estimates import Truth
+from titlebout.metrics.catalogue import align_classes, encode_ground_truth
+from titlebout.metrics.estimates import GroundTruth
 from titlebout.settings.gate import GateSettings, RulesSettings
 
 PLAIN = gate()
@@ -285,8 +285,8 @@ def test_an_unseen_label_costs_as_much_as_an_answer_of_zero() -> None:
     bout = classification(noise=BETTER)
     y = bout.truth.labels
     y[:5] = "maybe"
-    truth = truth_of("classification", y, bout.truth.classes)
-    wide = {who: aligned(given_, bout.truth.classes, truth) for who, given_ in bout.predicted.items()}
+    truth = encode_ground_truth("classification", y, bout.truth.classes)
+    wide = {who: align_classes(given_, bout.truth.classes, truth) for who, given_ in bout.predicted.items()}
     found = decide(Bout(truth, wide), PLAIN, "change")
     cost = -np.log(np.finfo(float).eps)
     kept = decide(
@@ -303,8 +303,8 @@ def test_one_row_of_an_unseen_label_does_not_stop_the_gate_for_good() -> None:
     bout = classification(noise=BETTER)
     y = bout.truth.labels
     y[0] = "maybe"
-    truth = truth_of("classification", y, bout.truth.classes)
-    wide = {who: aligned(given_, bout.truth.classes, truth) for who, given_ in bout.predicted.items()}
+    truth = encode_ground_truth("classification", y, bout.truth.classes)
+    wide = {who: align_classes(given_, bout.truth.classes, truth) for who, given_ in bout.predicted.items()}
 
     assert decide(Bout(truth, wide), PLAIN, "change").verdict == "promote"
 
@@ -312,7 +312,7 @@ def test_one_row_of_an_unseen_label_does_not_stop_the_gate_for_good() -> None:
 def one_class() -> Bout:
     """Only what did not happen is known; the challenger expected it less."""
     random = np.random.default_rng(0)
-    truth = Truth("classification", np.zeros(500, dtype=np.int64), ("no", "yes"))
+    truth = GroundTruth("classification", np.zeros(500, dtype=np.int64), ("no", "yes"))
     return Bout(
         truth,
         {
@@ -346,7 +346,7 @@ def test_a_primary_metric_whose_error_is_not_known_is_inconclusive() -> None:
     y = np.zeros(500, dtype=np.int64)
     y[7] = 1
     bout = one_class()
-    bout = replace(bout, truth=Truth("classification", y, bout.truth.classes))
+    bout = replace(bout, truth=GroundTruth("classification", y, bout.truth.classes))
     found = decide(bout, gate(primary_metric="roc_auc_ovr", guardrails=[]), "change")
 
     assert found.verdict == "inconclusive"
@@ -359,7 +359,9 @@ def test_a_guard_whose_error_is_not_known_is_untested() -> None:
     y = np.zeros(400, dtype=np.int64)
     y[7] = 1
     found = decide(
-        replace(bout, truth=Truth("classification", y, bout.truth.classes)), gate(guardrails=["roc_auc_ovr"]), "age"
+        replace(bout, truth=GroundTruth("classification", y, bout.truth.classes)),
+        gate(guardrails=["roc_auc_ovr"]),
+        "age",
     )
 
     assert status(found, "roc_auc_ovr") == "untested"
@@ -522,7 +524,7 @@ def test_a_guard_that_got_clearly_worse_keeps_the_champion() -> None:
     sure = np.where(random.random(2000) < 0.6, 0.95, 0.49)
     champion, challenger = (np.where(y == 1, p, 1 - p) for p in (timid, sure))
     bout = Bout(
-        Truth("classification", y, ("no", "yes")),
+        GroundTruth("classification", y, ("no", "yes")),
         {"challenger": pair(challenger), "champion": pair(champion), "dummy": pair(np.full(2000, 0.5))},
     )
     found = decide(bout, gate(guardrails=["accuracy"]), "change")
@@ -684,7 +686,7 @@ def test_a_decision_is_strict_json(kind: Callable[..., Bout], noise: dict[str, f
 
 
 def test_churn_tells_whose_answers_changed_and_who_is_right() -> None:
-    truth = Truth("classification", np.array([0, 0, 0, 1] * 50), ("no", "yes"))
+    truth = GroundTruth("classification", np.array([0, 0, 0, 1] * 50), ("no", "yes"))
     sure = {0: [0.9, 0.1], 1: [0.1, 0.9]}
     bout = Bout(
         truth,
@@ -788,7 +790,7 @@ def test_the_same_rows_in_another_order_give_the_same_verdict(seed: int, reason:
 def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None:
     bout = regression(300, seed, EQUAL)
     scaled = Bout(
-        Truth("regression", bout.truth.y * scale), {who: given_ * scale for who, given_ in bout.predicted.items()}
+        GroundTruth("regression", bout.truth.y * scale), {who: given_ * scale for who, given_ in bout.predicted.items()}
     )
     found, other = decide(bout, PLAIN, "age"), decide(scaled, PLAIN, "age")
 
@@ -838,7 +840,7 @@ def test_an_equal_model_is_rarely_called_better_where_rows_belong_together() -> 
         y = signal + random.normal(0, 0.3, 1000)
         wrong: dict[str, FloatArray] = {who: random.normal(0, 1, 100)[units] for who in ("challenger", "champion")}
         predicted = {who: signal + error for who, error in wrong.items()}
-        return Bout(Truth("regression", y), {**predicted, "dummy": np.zeros(1000)}, entities=units)
+        return Bout(GroundTruth("regression", y), {**predicted, "dummy": np.zeros(1000)}, entities=units)
 
     aware = promoted(make, gate(guardrails=[], **LENIENT), "change")
     blind = promoted(lambda seed: replace(make(seed), entities=None), gate(guardrails=[], **LENIENT), "change")

@@ -12,7 +12,7 @@ from made_bouts import classification, gate, regression
 from titlebout.core.errors import DataError, NotFoundError
 from titlebout.gate.decision import decide
 from titlebout.gate.predictions import Bout, read_bout, write_bout
-from titlebout.metrics.estimates import Truth
+from titlebout.metrics.estimates import GroundTruth
 
 FACTS = {"reason": "change", "holdout": {"uses": 3}, "models": ["a", None, 1.5]}
 
@@ -78,7 +78,7 @@ def test_what_a_bout_does_not_have_is_not_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("classes", [("1", 1), (True, False), (1, 2.5), ("only one",), ("a: b", "champion 0: a", "|")])
 def test_labels_of_any_kind_are_told_apart(classes: tuple[object, ...], tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    truth = Truth("classification", random.integers(0, len(classes), 20), classes)
+    truth = GroundTruth("classification", random.integers(0, len(classes), 20), classes)
     bout = Bout(truth, {who: random.dirichlet(np.ones(len(classes)), 20) for who in ("challenger", "champion")})
     found = read_bout(write_bout(tmp_path / "x.parquet", bout))
 

@@ -9,12 +9,12 @@ import sample
 from titlebout.core.errors import UnsafeError
 from titlebout.gate.promotion import META_KEYS, promote_challenger
 from titlebout.gate.report import EvaluateResult, Holdout
-from titlebout.models.champion import champion_here, champion_path
-from titlebout.repository.dvc_files import Pointer
+from titlebout.models.champion import champion_in_work_tree, champion_path
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
 
-MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
-OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)
+MODEL = DvcOutput("0123456789abcdef0123456789abcdef.dir", 1234, 4)
+OTHER = DvcOutput("fedcba9876543210fedcba9876543210.dir", 99, 4)
 
 
 def verdict(**changes: Any) -> EvaluateResult:
@@ -43,8 +43,8 @@ def project(tmp_path: Path) -> Project:
 def test_a_promoted_model_is_read_back_with_its_evidence(project: Project) -> None:
     promoted = promote_challenger(project, MODEL, verdict())
 
-    assert champion_here(project) == promoted
-    assert promoted.pointer == MODEL
+    assert champion_in_work_tree(project) == promoted
+    assert promoted.output == MODEL
     assert tuple(promoted.meta) == META_KEYS
     assert promoted.meta["challenger_score"] == 0.4
     assert promoted.meta["holdout"] == {"rows": 168, "fingerprint": "ab", "start": "", "end": "", "uses": 1}

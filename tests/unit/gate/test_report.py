@@ -15,7 +15,7 @@ from titlebout.gate.decision import Guard, decide
 from titlebout.gate.evaluate import EvaluationFacts, _result
 from titlebout.gate.predictions import Bout
 from titlebout.gate.report import EvaluateResult, Holdout, draw
-from titlebout.metrics.estimates import Truth
+from titlebout.metrics.estimates import GroundTruth
 from titlebout.settings.gate import GateSettings, SlicesSettings
 
 SETTINGS = GateSettings(min_rows=100, slices=SlicesSettings(columns=("harbour",)))
@@ -44,7 +44,9 @@ def bout(noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south")
         return np.column_stack([1 - late, late])
 
     predicted = {who: answers(amount) for who, amount in noise.items()} | {"dummy": np.full((rows, 2), 0.5)}
-    return Bout(Truth("classification", y, (0, 1)), predicted, pd.DataFrame({"harbour": np.resize(harbours, rows)}))
+    return Bout(
+        GroundTruth("classification", y, (0, 1)), predicted, pd.DataFrame({"harbour": np.resize(harbours, rows)})
+    )
 
 
 def result(noise: dict[str, float], reason: str = "drift", **facts: Any) -> EvaluateResult:

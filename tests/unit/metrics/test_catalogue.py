@@ -8,7 +8,15 @@ from sklearn import metrics as reference
 
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import DataError
-from titlebout.metrics.catalogue import Better, Metric, aligned, row_losses, scores, truth_of, unsound
+from titlebout.metrics.catalogue import (
+    Better,
+    Metric,
+    align_classes,
+    encode_ground_truth,
+    row_losses,
+    scores,
+    validate_predictions,
+)
 from titlebout.metrics.estimates import Estimate
 
 LABELS = ("early", "late", "on time")
@@ -99,18 +107,20 @@ def test_invalid_probabilities_are_refused(row: list[float]) -> None:
 
 
 def test_ground_truth_is_encoded_by_position_with_unknown_labels_last() -> None:
-    truth = truth_of("classification", np.array(["z", "late", "b"], object), ("late", "early"), ("on time", "late"))
+    truth = encode_ground_truth(
+        "classification", np.array(["z", "late", "b"], object), ("late", "early"), ("on time", "late")
+    )
 
     assert truth.classes == ("late", "early", "on time", "b", "z")
     assert truth.y.tolist() == [4, 0, 3]
-    assert truth_of("regression", np.array([1, 2.5], object)).y.tolist() == [1, 2.5]
+    assert encode_ground_truth("regression", np.array([1, 2.5], object)).y.tolist() == [1, 2.5]
 
 
 def test_probabilities_are_aligned_by_label_and_unknown_classes_get_zero() -> None:
-    truth = truth_of("classification", np.array(["c"], object), ("a", "b"))
+    truth = encode_ground_truth("classification", np.array(["c"], object), ("a", "b"))
 
-    assert aligned(np.array([[0.2, 0.8]]), ("b", "a"), truth).tolist() == [[0.8, 0.2, 0.0]]
-    assert aligned(np.array([[0.2, 0.8, 0.0]]), ("a", "b", "c"), truth).tolist() == [[0.2, 0.8, 0.0]]
+    assert align_classes(np.array([[0.2, 0.8]]), ("b", "a"), truth).tolist() == [[0.8, 0.2, 0.0]]
+    assert align_classes(np.array([[0.2, 0.8, 0.0]]), ("a", "b", "c"), truth).tolist() == [[0.2, 0.8, 0.0]]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +143,7 @@ def test_probabilities_are_aligned_by_label_and_unknown_classes_get_zero() -> No
 def test_invalid_predictions_are_described(
     predicted: FloatArray, classes: tuple[object, ...], problem: str | None
 ) -> None:
-    result = unsound(predicted, len(predicted), classes)
+    result = validate_predictions(predicted, len(predicted), classes)
 
     assert result is None if problem is None else problem in str(result)
 

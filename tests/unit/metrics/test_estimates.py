@@ -12,8 +12,8 @@ from sklearn import metrics as reference
 from examples import share
 from titlebout.core.arrays import FloatArray
 from titlebout.metrics import estimates
-from titlebout.metrics.catalogue import built_in
-from titlebout.metrics.estimates import Estimate, Truth
+from titlebout.metrics.catalogue import built_in_metric
+from titlebout.metrics.estimates import Estimate, GroundTruth
 from titlebout.metrics.inference import from_influence
 
 ROWS = 40
@@ -21,19 +21,19 @@ BINARY, MANY, VALUES = "binary", "multiclass", "regression"
 seeds = st.integers(0, 999)
 
 
-def case(kind: str, rows: int = ROWS, seed: int = 0, ties: bool = False) -> tuple[Truth, FloatArray]:
+def case(kind: str, rows: int = ROWS, seed: int = 0, ties: bool = False) -> tuple[GroundTruth, FloatArray]:
     """Return ground truth and predictions that are better than chance; with ties, only five distinct values."""
     random = np.random.default_rng(seed)
     if kind == VALUES:
         y = random.normal(3, 2, rows)
         predicted = y + random.normal(0, 1, rows)
-        return Truth("regression", y), np.round(predicted) if ties else predicted
+        return GroundTruth("regression", y), np.round(predicted) if ties else predicted
     classes = ("no", "yes") if kind == BINARY else ("a", "b", "c")
     y = np.concatenate([np.repeat(np.arange(len(classes)), 2), random.integers(0, len(classes), rows)])[:rows]
     predicted = random.dirichlet(np.ones(len(classes)), rows) + 0.3 * np.eye(len(classes))[y]
     if ties:
         predicted = np.round(predicted * 4) + 1
-    return Truth("classification", y, classes), predicted / predicted.sum(axis=1, keepdims=True)
+    return GroundTruth("classification", y, classes), predicted / predicted.sum(axis=1, keepdims=True)
 
 
 def one_against_others(score: Callable[..., float]) -> Callable[..., float]:
@@ -74,8 +74,8 @@ CASES = [
 ]
 
 
-def estimate(name: str, truth: Truth, predicted: FloatArray) -> Estimate:
-    metric = built_in(name, truth.task)
+def estimate(name: str, truth: GroundTruth, predicted: FloatArray) -> Estimate:
+    metric = built_in_metric(name, truth.task)
     assert metric is not None
     return metric.estimate(truth, predicted, None)
 
@@ -171,7 +171,7 @@ def test_the_order_of_rows_does_not_matter(name: str, kind: str, seed: int, ties
 @given(seed=seeds, order=st.permutations(range(3)))
 def test_the_order_of_three_classes_does_not_matter(name: str, seed: int, order: list[int]) -> None:
     truth, predicted = case(MANY, seed=seed)
-    renamed = Truth(truth.task, np.argsort(order)[truth.y], tuple(truth.classes[label] for label in order))
+    renamed = GroundTruth(truth.task, np.argsort(order)[truth.y], tuple(truth.classes[label] for label in order))
     result, reordered = estimate(name, truth, predicted), estimate(name, renamed, predicted[:, order])
 
     assert reordered.value == pytest.approx(result.value)
@@ -183,7 +183,7 @@ def test_the_order_of_three_classes_does_not_matter(name: str, seed: int, order:
 def test_a_loss_has_the_scale_of_the_target(name: str, power: int, seed: int, scale: float) -> None:
     truth, predicted = case(VALUES, seed=seed)
     result = estimate(name, truth, predicted)
-    scaled = estimate(name, Truth(truth.task, truth.y * scale), predicted * scale)
+    scaled = estimate(name, GroundTruth(truth.task, truth.y * scale), predicted * scale)
     assert result.influence is not None
 
     assert scaled.value == pytest.approx(result.value * scale**power)
@@ -191,7 +191,7 @@ def test_a_loss_has_the_scale_of_the_target(name: str, power: int, seed: int, sc
 
 
 @pytest.mark.parametrize("metric", [estimates.roc_auc, estimates.average_precision])
-def test_a_rank_metric_depends_on_ranks_only(metric: Callable[[Truth, FloatArray], Estimate]) -> None:
+def test_a_rank_metric_depends_on_ranks_only(metric: Callable[[GroundTruth, FloatArray], Estimate]) -> None:
     truth, predicted = case(BINARY, seed=4)
     cubed = np.column_stack([1 - predicted[:, 1] ** 3, predicted[:, 1] ** 3])
 
@@ -201,7 +201,7 @@ def test_a_rank_metric_depends_on_ranks_only(metric: Callable[[Truth, FloatArray
 @pytest.mark.parametrize("y", [0, 1])
 def test_roc_auc_of_a_single_class_is_undefined(y: int) -> None:
     truth, predicted = case(BINARY)
-    result = estimates.roc_auc(Truth("classification", np.full(ROWS, y), truth.classes), predicted)
+    result = estimates.roc_auc(GroundTruth("classification", np.full(ROWS, y), truth.classes), predicted)
 
     assert np.isnan(result.value)
     assert result.influence is None
@@ -209,7 +209,7 @@ def test_roc_auc_of_a_single_class_is_undefined(y: int) -> None:
 
 def test_roc_auc_of_one_positive_row_has_no_standard_error() -> None:
     _, predicted = case(BINARY)
-    result = estimates.roc_auc(Truth("classification", np.arange(ROWS) == 3, ("no", "yes")), predicted)
+    result = estimates.roc_auc(GroundTruth("classification", np.arange(ROWS) == 3, ("no", "yes")), predicted)
 
     assert np.isfinite(result.value)
     assert result.influence is None
@@ -221,7 +221,7 @@ def test_a_class_with_one_row_keeps_the_standard_error_of_others() -> None:
     y = truth.y.copy()
     y[0] = 2
     result = estimates.roc_auc(
-        Truth("classification", y, ("no", "yes", "maybe")), np.column_stack([predicted, np.zeros(ROWS)])
+        GroundTruth("classification", y, ("no", "yes", "maybe")), np.column_stack([predicted, np.zeros(ROWS)])
     )
     expected = np.mean([reference.roc_auc_score(y == label, predicted[:, label]) for label in (0, 1)])
 
@@ -232,7 +232,7 @@ def test_a_class_with_one_row_keeps_the_standard_error_of_others() -> None:
 def test_an_absent_class_is_left_out_of_the_mean() -> None:
     truth, predicted = case(MANY, seed=6)
     y = np.where(truth.y == 2, 0, truth.y)
-    result = estimates.roc_auc(Truth("classification", y, truth.classes), predicted)
+    result = estimates.roc_auc(GroundTruth("classification", y, truth.classes), predicted)
 
     assert result.value == pytest.approx(
         np.mean([reference.roc_auc_score(y == label, predicted[:, label]) for label in (0, 1)])
@@ -240,7 +240,7 @@ def test_an_absent_class_is_left_out_of_the_mean() -> None:
 
 
 def test_average_precision_and_f1_without_positives_are_undefined() -> None:
-    truth = Truth("classification", np.zeros(4, dtype=np.int64), ("no", "yes"))
+    truth = GroundTruth("classification", np.zeros(4, dtype=np.int64), ("no", "yes"))
     predicted = np.tile([0.9, 0.1], (4, 1))
 
     assert np.isnan(estimates.average_precision(truth, predicted).value)
@@ -269,8 +269,8 @@ def test_only_a_mean_gives_back_the_row_losses() -> None:
 
 
 def test_ground_truth_gives_labels_and_subsets() -> None:
-    truth = Truth("classification", np.array([1, 0, 1]), ("no", "yes"))
+    truth = GroundTruth("classification", np.array([1, 0, 1]), ("no", "yes"))
 
     assert truth.labels.tolist() == ["yes", "no", "yes"]
     assert truth.take(np.array([True, True, False])).labels.tolist() == ["yes", "no"]
-    assert Truth("regression", np.array([1.5])).labels.tolist() == [1.5]
+    assert GroundTruth("regression", np.array([1.5])).labels.tolist() == [1.5]

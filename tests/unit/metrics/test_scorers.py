@@ -12,9 +12,9 @@ from sklearn.metrics import get_scorer_names
 from made_bouts import classification, grouped, regression
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
-from titlebout.metrics.catalogue import built_in
+from titlebout.metrics.catalogue import built_in_metric
 from titlebout.metrics.inference import from_replicates
-from titlebout.metrics.scorers import BLOCKS, blocked, find_metric
+from titlebout.metrics.scorers import BLOCKS, find_metric, jackknife
 
 BOUT = classification(600, noise={"challenger": 0.5, "champion": 1.5})
 TRUTH, PREDICTIONS = BOUT.truth, BOUT.predicted["challenger"]
@@ -118,7 +118,7 @@ def test_the_block_jackknife_approximates_the_closed_form_error(clusters: int | 
     if clusters:
         units = np.repeat(np.arange(clusters), rows // clusters)
         sample = grouped(sample, units)
-    closed, blocks = built_in("accuracy", "classification"), find_metric("recall_micro", "classification")
+    closed, blocks = built_in_metric("accuracy", "classification"), find_metric("recall_micro", "classification")
     assert closed is not None
     exact, result = (
         metric.gain(
@@ -143,7 +143,7 @@ def test_rows_of_one_entity_are_left_out_together() -> None:
         seen.append(at.tolist())
         return float(len(at))
 
-    blocked(value_of, 6, units)
+    jackknife(value_of, 6, units)
 
     assert seen == [[0, 1, 2, 3, 4, 5], [2, 3, 4, 5], [0, 1, 4, 5], [0, 1, 2, 3]]
 

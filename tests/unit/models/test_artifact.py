@@ -42,10 +42,10 @@ from titlebout.models import artifact as models_artifact
 NUMERIC = ["wind", "passengers"]
 
 
-def trained(frame: pd.DataFrame, task: str = "classification") -> models_artifact.Trained:
+def trained(frame: pd.DataFrame, task: str = "classification") -> models_artifact.TrainingData:
     hashes = np.arange(len(frame), dtype=np.uint64) * np.uint64(2**40)
-    return models_artifact.Trained(
-        models_artifact.inputs(frame, "late", ("waves",)), hashes, "late", task, "2024-04-19T22:00:00+00:00"
+    return models_artifact.TrainingData(
+        models_artifact.select_inputs(frame, "late", ("waves",)), hashes, "late", task, "2024-04-19T22:00:00+00:00"
     )
 
 
@@ -211,10 +211,10 @@ def test_golden_rows_preserve_every_kind_of_value(tmp_path: Path) -> None:
             "late": [0, 1, 0, 1],
         }
     )
-    X = models_artifact.inputs(frame, "late", ())
+    X = models_artifact.select_inputs(frame, "late", ())
     kinds = {name: column_kind(frame[name]) for name in X}
     golden_frame = pd.DataFrame(json.loads(json.dumps(models_artifact.to_records(X, kinds), allow_nan=False)))
-    rows = models_artifact.Trained(X, np.arange(4, dtype=np.uint64), "late", "classification", "")
+    rows = models_artifact.TrainingData(X, np.arange(4, dtype=np.uint64), "late", "classification", "")
     models_artifact.save_model(tmp_path / "model", DummyClassifier().fit(X, frame["late"]), rows, kinds, "ferries")
 
     pd.testing.assert_frame_equal(models_artifact.conform(golden_frame, kinds), X)
@@ -247,11 +247,11 @@ def test_a_row_without_a_required_column_is_refused(original: Path, frame: pd.Da
 def test_a_missing_column_in_data_drop_is_refused(frame: pd.DataFrame) -> None:
     """A renamed column with target leakage would otherwise become an input."""
     with pytest.raises(DataError, match="'minutes_late', which is not a column of the data"):
-        models_artifact.inputs(frame, "late", ("minutes_late",))
+        models_artifact.select_inputs(frame, "late", ("minutes_late",))
 
 
 def test_target_and_dropped_columns_are_not_inputs(frame: pd.DataFrame) -> None:
-    assert list(models_artifact.inputs(frame, "late", ("waves", "departure")).columns) == [
+    assert list(models_artifact.select_inputs(frame, "late", ("waves", "departure")).columns) == [
         "harbour",
         "wind",
         "passengers",

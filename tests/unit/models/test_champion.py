@@ -7,12 +7,12 @@ import yaml
 
 import sample
 from titlebout.core.errors import ConfigError, ConflictError
-from titlebout.models.champion import champion_here, champion_path, set_champion
-from titlebout.repository.dvc_files import Pointer
+from titlebout.models.champion import champion_in_work_tree, champion_path, set_champion
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
 
-MODEL = Pointer("0123456789abcdef0123456789abcdef.dir", 1234, 4)
-OTHER = Pointer("fedcba9876543210fedcba9876543210.dir", 99, 4)
+MODEL = DvcOutput("0123456789abcdef0123456789abcdef.dir", 1234, 4)
+OTHER = DvcOutput("fedcba9876543210fedcba9876543210.dir", 99, 4)
 
 
 META = {"reason": "first", "challenger_score": 0.4, "holdout": {"rows": 168}}
@@ -32,14 +32,14 @@ def champion_file(project: Project) -> Path:
 
 
 def test_a_new_project_has_no_champion(project: Project) -> None:
-    assert champion_here(project) is None
+    assert champion_in_work_tree(project) is None
 
 
 def test_the_champion_is_read_back_with_its_metadata(project: Project) -> None:
     champion = set_champion(project, MODEL, META, "")
 
-    assert champion_here(project) == champion
-    assert champion.pointer == MODEL
+    assert champion_in_work_tree(project) == champion
+    assert champion.output == MODEL
     assert champion.meta["challenger_score"] == 0.4
     assert champion.meta["holdout"]["rows"] == 168
 
@@ -63,10 +63,10 @@ def test_the_same_evaluation_writes_the_same_bytes(project: Project) -> None:
 
 
 @pytest.mark.parametrize("previous", [None, MODEL])
-def test_an_evaluation_against_another_champion_is_outdated(previous: Pointer | None, project: Project) -> None:
+def test_an_evaluation_against_another_champion_is_outdated(previous: DvcOutput | None, project: Project) -> None:
     set_champion(project, OTHER, META, "")
     before = champion_file(project).read_bytes()
-    third = Pointer("33.dir", 1, 1)
+    third = DvcOutput("33.dir", 1, 1)
 
     with pytest.raises(ConflictError, match="the champion has changed") as caught:
         set_champion(project, third, META, previous.md5 if previous else "")
@@ -85,7 +85,7 @@ def test_conflict_markers_in_champion_dvc_are_a_conflict(project: Project) -> No
     champion_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
 
     with pytest.raises(ConflictError):
-        champion_here(project)
+        champion_in_work_tree(project)
 
 
 @pytest.mark.parametrize("text", ["", "outs: []\n", "meta: {}\n", "outs:\n- path: champion\n"])
@@ -93,12 +93,12 @@ def test_an_invalid_champion_file_is_an_error_and_not_a_missing_champion(text: s
     champion_file(project).write_text(text)
 
     with pytest.raises(ConfigError):
-        champion_here(project)
+        champion_in_work_tree(project)
 
 
 def test_a_champion_file_without_metadata_is_valid(project: Project) -> None:
     champion_file(project).write_text("meta:\nouts:\n- md5: ab.dir\n  path: champion\n")
-    current = champion_here(project)
+    current = champion_in_work_tree(project)
 
     assert current is not None
-    assert (current.pointer.md5, current.meta) == ("ab.dir", {})
+    assert (current.output.md5, current.meta) == ("ab.dir", {})

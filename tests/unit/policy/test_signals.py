@@ -13,7 +13,7 @@ from titlebout.data.moment import Moment
 from titlebout.models.champion import Champion
 from titlebout.policy.rules import Attempt, Clock, Measured, Reading
 from titlebout.policy.signals import Holder, Situation, measure, refused
-from titlebout.repository.dvc_files import Pointer
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.settings.params import Params
 from titlebout.settings.settings import Settings
 
@@ -49,7 +49,7 @@ def rows(number: int, spread: float = 1.0) -> pd.DataFrame:
 
 
 def champion(**meta: Any) -> Champion:
-    return Champion(Pointer("c0ffee.dir", 1, 1), meta)
+    return Champion(DvcOutput("c0ffee.dir", 1, 1), meta)
 
 
 def holder(won_on: pd.DataFrame | None, *, fails: bool = False, **meta: Any) -> Holder:

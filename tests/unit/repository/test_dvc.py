@@ -12,7 +12,7 @@ from titlebout.core.errors import ConfigError, ConflictError, DiskError, ExitCod
 from titlebout.core.process import Completed
 from titlebout.core.results import write_json
 from titlebout.repository.dvc import STAGE_ERROR_FILE, Dvc, _explain, _stage_failure
-from titlebout.repository.dvc_files import Pointer, parse_yaml, pointer_of
+from titlebout.repository.dvc_files import DvcOutput, parse_dvc_file, parse_yaml
 from titlebout.repository.project import Project
 
 POINTER = "outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  size: 12\n  nfiles: 2\n  hash: md5\n  path: data\n"
@@ -21,8 +21,8 @@ MARKERS = "<<<<<<< ours\na: 1\n=======\na: 2\n>>>>>>> theirs\n"
 
 
 def test_a_dvc_file_is_parsed() -> None:
-    assert pointer_of(POINTER, "data.dvc") == Pointer("0123456789abcdef0123456789abcdef.dir", 12, 2)
-    assert pointer_of(POINTER, "data.dvc").short == "0123456789ab"
+    assert parse_dvc_file(POINTER, "data.dvc") == DvcOutput("0123456789abcdef0123456789abcdef.dir", 12, 2)
+    assert parse_dvc_file(POINTER, "data.dvc").short == "0123456789ab"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_dvc_file_is_parsed() -> None:
 )
 def test_a_dvc_file_must_track_one_folder(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        pointer_of(text, "data.dvc")
+        parse_dvc_file(text, "data.dvc")
 
     assert caught.value.where == "data.dvc"
     assert "from git" in str(caught.value.fix)
@@ -59,7 +59,7 @@ def test_any_text_is_a_yaml_mapping_or_a_titlebout_error(text: str) -> None:
 @pytest.mark.parametrize("text", [MARKERS, POINTER + MARKERS, POINTER + ">>>>>>> theirs\n"])
 def test_merge_conflict_markers_are_a_conflict(text: str) -> None:
     with pytest.raises(ConflictError, match="merge conflict") as caught:
-        pointer_of(text, "champion.dvc")
+        parse_dvc_file(text, "champion.dvc")
 
     assert caught.value.exit_code == 6
 
@@ -79,18 +79,18 @@ def lock(dvc: Dvc, text: str) -> Path:
 
 
 def test_the_challenger_is_read_from_the_lock_file(dvc: Dvc) -> None:
-    assert dvc.challenger_pointer() is None
+    assert dvc.challenger_output() is None
 
     lock(dvc, LOCK)
 
-    assert dvc.challenger_pointer() == Pointer("ab.dir", 3, 4)
+    assert dvc.challenger_output() == DvcOutput("ab.dir", 3, 4)
 
 
 @pytest.mark.parametrize("text", ["schema: '2.0'\nstages:\n  prepare:\n    cmd: x\n", "stages: {}\n"])
 def test_a_lock_file_without_the_train_stage_has_no_challenger(text: str, dvc: Dvc) -> None:
     lock(dvc, text)
 
-    assert dvc.challenger_pointer() is None
+    assert dvc.challenger_output() is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_malformed_lock_file_is_refused(text: str, dvc: Dvc) -> None:
     path = lock(dvc, text)
 
     with pytest.raises(ConfigError) as caught:
-        dvc.challenger_pointer()
+        dvc.challenger_output()
     assert caught.value.where == str(path)
 
 
@@ -115,7 +115,7 @@ def test_a_conflict_in_the_lock_file_is_found_before_any_stage_runs(dvc: Dvc) ->
 
 def test_without_data_dvc_no_data_is_tracked(dvc: Dvc) -> None:
     with pytest.raises(TitleboutError, match="no data is tracked") as caught:
-        dvc.data_pointer()
+        dvc.data_output()
 
     assert caught.value.exit_code is ExitCode.NOT_FOUND
 

@@ -94,7 +94,7 @@ def test_code_of_the_repository_is_imported_before_an_installed_copy(
     monkeypatch.syspath_prepend(str(installed.parent))
     project.build_model()
     before = list(sys.path)
-    project.import_code()
+    project.add_source_to_path()
 
     assert sys.path == before
     assert sys.path[0] == str(project.root / "src")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError
-from titlebout.scaffold.columns import read_roles
+from titlebout.scaffold.columns import infer_column_roles
 
 ROWS = 60
 
@@ -41,7 +41,7 @@ def write_table(folder: Path, frame: pd.DataFrame, ending: str = "csv") -> Path:
 
 
 def test_every_column_gets_a_role_and_a_note(tmp_path: Path) -> None:
-    frame, roles = read_roles(write_table(tmp_path, customers()), "churned")
+    frame, roles = infer_column_roles(write_table(tmp_path, customers()), "churned")
     assert roles.task == "classification"
     assert roles.time == "signup"
     assert roles.drop == ("customer_id", "row", "cancelled", "comment", "country")
@@ -56,21 +56,21 @@ def test_csv_and_parquet_give_the_same_roles(tmp_path: Path) -> None:
     typed = customers().assign(
         signup=lambda frame: pd.to_datetime(frame["signup"]), cancelled=lambda frame: pd.to_datetime(frame["cancelled"])
     )
-    _, by_csv = read_roles(write_table(tmp_path, typed), "churned")
-    _, by_parquet = read_roles(write_table(tmp_path, typed, "parquet"), "churned")
+    _, by_csv = infer_column_roles(write_table(tmp_path, typed), "churned")
+    _, by_parquet = infer_column_roles(write_table(tmp_path, typed, "parquet"), "churned")
     assert by_csv == by_parquet
 
 
 @pytest.mark.parametrize(("days", "expected"), [(365, 14), (30, 6), (5, 1)])
 def test_the_holdout_is_two_weeks_or_a_fifth_of_a_short_history(tmp_path: Path, days: int, expected: int) -> None:
     times = pd.date_range("2024-01-01", pd.Timestamp("2024-01-01") + pd.Timedelta(days=days), periods=ROWS)
-    _, roles = read_roles(write_table(tmp_path, customers().assign(signup=times)), "churned")
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), "churned")
     assert (roles.time, roles.holdout_days) == ("signup", expected)
 
 
 def test_one_day_of_history_gives_no_time_split(tmp_path: Path) -> None:
     times = pd.date_range("2024-01-01", periods=ROWS, freq="1min")
-    _, roles = read_roles(write_table(tmp_path, customers().assign(signup=times)), "churned")
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), "churned")
     assert roles.time == ""
     assert "signup" in roles.drop
     assert "chosen by their hash" in roles.notes[1]
@@ -82,13 +82,13 @@ def test_one_day_of_history_gives_no_time_split(tmp_path: Path) -> None:
 )
 def test_the_task_is_inferred_from_the_target(tmp_path: Path, target: str, task: str) -> None:
     frame = customers().assign(age=lambda frame: frame["age"] % 3)
-    assert read_roles(write_table(tmp_path, frame), target)[1].task == task
+    assert infer_column_roles(write_table(tmp_path, frame), target)[1].task == task
 
 
 def test_a_float_target_cannot_be_classified(tmp_path: Path) -> None:
     frame = customers().assign(churned=np.tile([0.5, 1.5], ROWS // 2))
-    assert read_roles(write_table(tmp_path, frame), "churned")[1].task == "regression"
-    assert read_roles(write_table(tmp_path, frame), "churned", "classification")[1].task == "classification"
+    assert infer_column_roles(write_table(tmp_path, frame), "churned")[1].task == "regression"
+    assert infer_column_roles(write_table(tmp_path, frame), "churned", "classification")[1].task == "classification"
 
 
 @pytest.mark.parametrize(
@@ -107,23 +107,23 @@ def test_an_unusable_table_is_refused(
     tmp_path: Path, change: dict[str, object], target: str, task: str | None, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        read_roles(write_table(tmp_path, customers().assign(**change)), target, task)
+        infer_column_roles(write_table(tmp_path, customers().assign(**change)), target, task)
 
 
 def test_a_time_column_cannot_be_the_target(tmp_path: Path) -> None:
     frame = customers().assign(signup=lambda frame: pd.to_datetime(frame["signup"]))
     with pytest.raises(ConfigError, match="is a time"):
-        read_roles(write_table(tmp_path, frame, "parquet"), "signup")
+        infer_column_roles(write_table(tmp_path, frame, "parquet"), "signup")
 
 
 def test_a_table_of_id_columns_has_no_features(tmp_path: Path) -> None:
     with pytest.raises(InconclusiveError, match="no features are left"):
-        read_roles(write_table(tmp_path, customers()[["customer_id", "country", "churned"]]), "churned")
+        infer_column_roles(write_table(tmp_path, customers()[["customer_id", "country", "churned"]]), "churned")
 
 
 def test_the_row_of_the_first_missing_label_is_reported(tmp_path: Path) -> None:
     frame = customers()
     frame.loc[7, "churned"] = None
     with pytest.raises(DataError) as caught:
-        read_roles(write_table(tmp_path, frame), "churned")
+        infer_column_roles(write_table(tmp_path, frame), "churned")
     assert caught.value.where == f"{tmp_path / 'table.csv'}, row 7"

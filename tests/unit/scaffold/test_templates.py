@@ -7,13 +7,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from titlebout.scaffold import templates as scaffold_templates
-from titlebout.scaffold.columns import Roles
+from titlebout.scaffold.columns import ColumnRoles
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
-def roles(*names: str, task: str = "classification", time: str = "") -> Roles:
-    return Roles(
+def roles(*names: str, task: str = "classification", time: str = "") -> ColumnRoles:
+    return ColumnRoles(
         task=task, target="y", time=time, drop=(), numeric=names, categorical=names[:1], holdout_days=7, notes=()
     )
 

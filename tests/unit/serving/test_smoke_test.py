@@ -10,7 +10,7 @@ import pytest
 
 from titlebout.core.errors import UnsafeError
 from titlebout.models.artifact import Model
-from titlebout.serving.smoke_test import SINGLE_ROWS, Replay, replay
+from titlebout.serving.smoke_test import SINGLE_ROWS, SmokeTestResult, run_smoke_test
 
 COLUMNS = [{"name": "a", "kind": "number", "nullable": True}, {"name": "b", "kind": "integer", "nullable": False}]
 ROWS = [{"a": None if i % 3 else i / 2, "b": i} for i in range(1, 41)]
@@ -92,13 +92,15 @@ def client(service: Callable[[list[Body]], tuple[int, Body]], batch_sizes: list[
 
 def test_a_service_that_reproduces_the_golden_rows_passes(model: Model) -> None:
     batch_sizes: list[int] = []
-    assert replay(client(correct, batch_sizes), model) == Replay(rows=40, max_difference=0.0, refused=3)
+    assert run_smoke_test(client(correct, batch_sizes), model) == SmokeTestResult(
+        rows=40, max_difference=0.0, refused=3
+    )
     assert batch_sizes[0] == 40
     assert 10 < batch_sizes[1:].count(1) - 3 <= SINGLE_ROWS
 
 
 def test_rounding_differences_are_tolerated(model: Model) -> None:
-    assert 0 < replay(client(rounded), model).max_difference < 1e-4
+    assert 0 < run_smoke_test(client(rounded), model).max_difference < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -116,9 +118,9 @@ def test_a_service_with_other_predictions_fails(
     model: Model, service: Callable[[list[Body]], tuple[int, Body]], message: str
 ) -> None:
     with pytest.raises(UnsafeError, match=message):
-        replay(client(service), model)
+        run_smoke_test(client(service), model)
 
 
 def test_without_required_columns_there_is_one_malformed_row_fewer(model: Model, tmp_path: Path) -> None:
     columns = [column | {"nullable": True} for column in COLUMNS]
-    assert replay(client(correct), Model(None, {"columns": columns, "sha256": "0" * 64}, tmp_path)).refused == 2
+    assert run_smoke_test(client(correct), Model(None, {"columns": columns, "sha256": "0" * 64}, tmp_path)).refused == 2

@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 
 from titlebout.core.errors import InconclusiveError
 from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
-from titlebout.training.window import Window, choose
+from titlebout.training.window import Window, select_window
 
 DAYS = 210
 
@@ -42,24 +42,24 @@ def test_without_candidates_nothing_is_fitted() -> None:
     def fail(train_rows: pd.DataFrame, test_rows: pd.DataFrame) -> Any:
         raise AssertionError
 
-    assert choose(rows_with_change(), params(), fail) == Window(0, ())
+    assert select_window(rows_with_change(), params(), fail) == Window(0, ())
 
 
 def test_without_a_change_all_rows_are_almost_always_used() -> None:
-    chosen = [choose(rows_with_change(seed=seed), params(182, 84, 42), losses).days for seed in range(20)]
+    chosen = [select_window(rows_with_change(seed=seed), params(182, 84, 42), losses).days for seed in range(20)]
 
     assert chosen.count(0) >= 16
 
 
 @pytest.mark.parametrize(("ago", "expected"), [(65, 42), (100, 84)])
 def test_rows_before_a_change_are_left_out(ago: int, expected: int) -> None:
-    chosen = [choose(rows_with_change(ago, seed=seed), params(182, 84, 42), losses).days for seed in range(5)]
+    chosen = [select_window(rows_with_change(ago, seed=seed), params(182, 84, 42), losses).days for seed in range(5)]
 
     assert set(chosen) == {expected}
 
 
 def test_the_longest_window_within_one_standard_error_is_chosen() -> None:
-    window = choose(rows_with_change(100, seed=3), params(42, 182, 84), losses)
+    window = select_window(rows_with_change(100, seed=3), params(42, 182, 84), losses)
 
     best = min(candidate["loss"] for candidate in window.tried)
     assert [candidate["days"] for candidate in window.tried] == [0, 182, 84, 42]
@@ -70,7 +70,7 @@ def test_the_longest_window_within_one_standard_error_is_chosen() -> None:
 
 
 def test_a_candidate_that_equals_all_rows_is_skipped() -> None:
-    window = choose(rows_with_change(), params(10_000, 196, 42), losses)
+    window = select_window(rows_with_change(), params(10_000, 196, 42), losses)
 
     assert [candidate["days"] for candidate in window.tried] == [0, 42]
 
@@ -82,15 +82,16 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out() -> None:
         return losses(train_rows, test_rows)
 
     assert [
-        candidate["days"] for candidate in choose(rows_with_change(65), params(84, 42), losses_of_long_windows).tried
+        candidate["days"]
+        for candidate in select_window(rows_with_change(65), params(84, 42), losses_of_long_windows).tried
     ] == [0, 84]
 
 
 def test_with_too_few_rows_to_compare_all_are_used() -> None:
     few_rows = rows_with_change(65, per_day=2)
 
-    assert choose(few_rows, params(42), losses) == Window(0, ())
-    assert choose(few_rows, params(42, window_test_days=15), losses).tried
+    assert select_window(few_rows, params(42), losses) == Window(0, ())
+    assert select_window(few_rows, params(42, window_test_days=15), losses).tried
 
 
 def test_the_window_ends_at_the_newest_row_whatever_the_order() -> None:
@@ -100,4 +101,7 @@ def test_the_window_ends_at_the_newest_row_whatever_the_order() -> None:
 
     assert len(in_window) == 7 * 20
     assert in_window["when"].min() == pd.Timestamp("2024-07-22", tz="UTC")
-    assert choose(rows, params(84, 42), losses).days == choose(rows_with_change(), params(84, 42), losses).days
+    assert (
+        select_window(rows, params(84, 42), losses).days
+        == select_window(rows_with_change(), params(84, 42), losses).days
+    )

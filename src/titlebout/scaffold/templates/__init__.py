@@ -9,7 +9,7 @@ import tomlkit
 
 from titlebout.core.yaml_text import to_yaml
 from titlebout.repository.project import Project
-from titlebout.scaffold.columns import Roles
+from titlebout.scaffold.columns import ColumnRoles
 from titlebout.settings.addresses import SETTINGS_FILE
 from titlebout.settings.params import PARAMS_FILE
 
@@ -20,7 +20,7 @@ _TESTS = ("conftest.py", "test_features.py", "test_model.py")
 _HERE = Path(__file__).parent
 
 
-def files(project: Project, name: str, package: str, roles: Roles) -> dict[str, str]:
+def render_team_files(project: Project, name: str, package: str, roles: ColumnRoles) -> dict[str, str]:
     """Return the content of every file that depends on the table.
 
     Parameters
@@ -29,7 +29,7 @@ def files(project: Project, name: str, package: str, roles: Roles) -> dict[str, 
         A generated repository with the flights example.
     name, package : str
         Name of the pipeline, and import name of the team's code.
-    roles : Roles
+    roles : ColumnRoles
         Roles of the columns of the table.
 
     Returns
@@ -58,7 +58,7 @@ def _settings(text: str, name: str, package: str) -> str:
     return tomlkit.dumps(document)
 
 
-def _params(package: str, roles: Roles) -> str:
+def _params(package: str, roles: ColumnRoles) -> str:
     by_time = {"by": "time", "holdout_days": roles.holdout_days}
     document = {
         "data": {"task": roles.task, "target": roles.target, "time": roles.time, "drop": list(roles.drop)},
@@ -73,7 +73,7 @@ def _params(package: str, roles: Roles) -> str:
     return header + to_yaml(document)
 
 
-def _code(name: str, package: str, roles: Roles) -> dict[str, str]:
+def _code(name: str, package: str, roles: ColumnRoles) -> dict[str, str]:
     """Return a first version of the team's package and its tests."""
     regression = roles.task == "regression"
     substitutions = {
@@ -91,8 +91,8 @@ def _code(name: str, package: str, roles: Roles) -> dict[str, str]:
     targets = {f"src/{package}": _PACKAGE, "tests": _TESTS}
     return {
         f"{folder}/{file}": Template((_HERE / f"{file}.txt").read_text(encoding="utf-8")).substitute(substitutions)
-        for folder, files in targets.items()
-        for file in files
+        for folder, render_team_files in targets.items()
+        for file in render_team_files
     }
 
 
