@@ -71,6 +71,7 @@ def packaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / "scratch").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder / "scratch"))
+        patch.setattr(serving_package, "BUILDERS", ("no-builder",))  # test_image.py builds an image
         result = serving_package.package_folder(project, project.model_dir, image=True)
     yield Packaged(project, result, folder / "scratch")
     sys.path[:] = path

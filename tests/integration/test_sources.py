@@ -441,7 +441,7 @@ def test_labels_can_have_their_own_source_and_come_late(
 
     measured = drift_measure.measure(project)
     assert (measured.new_rows, measured.arrival.ready, measured.arrival.waiting) == (300, 0, 300)
-    assert {column["name"] for column in measured.columns}.isdisjoint({"late", "id"})
+    assert {column.name for column in measured.columns}.isdisjoint({"late", "id"})
     with pytest.raises(InconclusiveError, match="0 new rows are too few") as caught:
         retraining_retrain.retrain(project, Why("manual"))
     assert "300 wait for their labels" in str(caught.value.why)
@@ -500,7 +500,7 @@ def test_late_rows_are_added_and_counted(root: Path) -> None:
     project = Project.find(root)
 
     counts = drift_measure.measure(project).arrival
-    assert (counts["read"], counts["new"], counts["late"], counts["repeated"], counts["too_late"]) == (
+    assert (counts.read, counts.new, counts.late, counts.repeated, counts.too_late) == (
         425,
         360,
         60,
@@ -509,7 +509,7 @@ def test_late_rows_are_added_and_counted(root: Path) -> None:
     )
     result = retraining_retrain.retrain(project, Why("manual"))
     assert (result.new_rows, result.arrival.late, result.arrival.too_late) == (360, 60, 5)
-    assert counts["watermark"] == sample.crossings()["departure"].max().isoformat()
+    assert counts.watermark == sample.crossings()["departure"].max().isoformat()
 
 
 # --- the doctor
@@ -518,8 +518,8 @@ def test_late_rows_are_added_and_counted(root: Path) -> None:
 def test_the_doctor_checks_sources_without_the_network(root: Path, database: sqlite3.Connection) -> None:
     def current_data_finding(current: str, **sources: Any) -> tuple[bool, str]:
         configure(root, current, **sources)
-        (finding,) = (finding for finding in doctor(root).findings if finding["name"] == "current data")
-        return finding["ok"], finding["what"]
+        (finding,) = (finding for finding in doctor(root).findings if finding.name == "current data")
+        return finding.ok, finding.what
 
     assert current_data_finding("s3://bucket/log") == (True, "s3://bucket/log, not contacted")
     assert current_data_finding("sqlite:///store/log.db") == (True, "sqlite:///store/log.db, not contacted")

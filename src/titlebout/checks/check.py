@@ -90,7 +90,7 @@ class CheckResult(StepResult):
             ]
         hidden = len(self.failures) - SHOWN_FAILURES
         if hidden > 0:
-            lines.append(f"{format_number(hidden)} more are in the JSON self.")
+            lines.append(f"{format_number(hidden)} more are in the JSON result.")
         return "\n".join(lines).rstrip() + "\n"
 
 
