@@ -103,7 +103,7 @@ def test_one_that_wins_is_one_pull_request_and_closes_the_issue(weeks: Weeks) ->
     decision = body.index("<details><summary>The decision and every signal</summary>")
     assert body.index("### Gate: promote") < decision < body.index("### Decision: retrain")
     assert body.index("<details><summary>Drift: what differs, and since when</summary>") < body.index(
-        "### Drift: found"
+        "### Drift: detected"
     )
     assert weeks.issues("closed") == ["Retraining flights-delay: the champion keeps its title"]
     status = weeks.github.repository.statuses[-1]

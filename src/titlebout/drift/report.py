@@ -214,7 +214,7 @@ def share_drifted(reference: pd.DataFrame, current: pd.DataFrame) -> float:
 def _compared(result: DriftResult) -> str:
     arrived = result.arrival
     counts = describe_counts(arrived) if arrived and arrived.new is not None else ""
-    if result.window is None or result.reference is None:
+    if not result.rows or result.window is None or result.reference is None:
         return f"{counts or f'{format_number(result.new_rows)} rows arrived'}."
     compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference.rows, result.reference)}."
     return f"{compared} {counts}." if counts else compared

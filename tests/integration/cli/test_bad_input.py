@@ -46,7 +46,7 @@ def test_a_missing_git_identity(root: Path, no_identity: None, command: Command)
     (finding,) = [finding for finding in said.document["findings"] if finding["name"] == "identity"]
 
     assert (said.code, finding["ok"]) == (2, False)
-    assert "does not know who you are" in finding["what"]
+    assert "has no author identity" in finding["what"]
     assert "git config user.email" in finding["fix"]
 
 
@@ -79,7 +79,7 @@ def test_a_clone_that_is_too_shallow(
 
 
 def test_a_base_that_does_not_exist(refused: Refused) -> None:
-    assert "no revision nowhere" in refused(5, "evaluate", "--base", "nowhere")["what"]
+    assert "revision nowhere does not exist" in refused(5, "evaluate", "--base", "nowhere")["what"]
 
 
 def test_a_detached_head_is_a_place_like_any_other(root: Path, refused: Refused) -> None:
