@@ -5,7 +5,7 @@ from pathlib import Path
 
 from titlebout.core import process
 
-TEST = "core/test_process.py::test_an_interrupt_ends_all_descendants"
+TEST = "core/test_process.py::test_an_interrupt_terminates_all_descendants"
 
 
 def test_interrupts_reach_the_tests_of_a_background_run() -> None:

@@ -100,7 +100,10 @@ def test_an_import_in_a_shared_fixture_is_taken_off_once(run: Run, pytester: pyt
     run(text).assert_outcomes(failed=1)
 
 
-def test_a_property_gets_time_for_its_examples(run: Run) -> None:
+def test_a_property_gets_time_for_its_examples(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        budget.PROFILES, "fast", 1
+    )  # far more than the budget, so that what hypothesis itself uses does not matter
     text = (
         "from hypothesis import given, settings, strategies as st\n"
         "@given(st.integers())\n@settings(max_examples=30, deadline=None)\ndef test_it(number): burn(0.4 / 30)"
