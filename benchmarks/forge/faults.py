@@ -29,8 +29,8 @@ def table(cases: Iterable[Case]) -> dict[str, Any]:
     counted = {"cases": 0, "run_again": 0, "most_calls": 0, "most_calls_at": ""}
     for case in cases:
         played = run_case(case)
-        if played.wrong:
-            sys.exit(f"{case}: {played.wrong}")
+        if played.problems:
+            sys.exit(f"{case}: {played.problems}")
         counted["cases"] += 1
         counted["run_again"] += len(played.calls) > 1
         if max(played.calls) > counted["most_calls"]:
