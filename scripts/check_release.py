@@ -1,6 +1,6 @@
 """Check that a tag, the version in pyproject.toml and the newest heading of CHANGELOG.md name the same release.
 
-Run with ``python scripts/check_release.py v1.2.3``; it needs nothing but Python. The release workflow runs it first.
+Run with ``python scripts/check_release.py v1.2.3``; it needs only Python. The release workflow runs it first.
 """
 
 import re
@@ -14,7 +14,7 @@ HEADING = re.compile(r"^## \[([^\]]+)\](?: - (\d{4}-\d{2}-\d{2}))?$", re.MULTILI
 
 
 def problems(tag: str, pyproject: str, changelog: str) -> list[str]:
-    """Return what contradicts the release of a tag; an empty list when nothing does.
+    """Return the inconsistencies of a release; an empty list if it is consistent.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Hooks of MkDocs: the pages of the site are the files that the forge shows, with links that work in both places.
+"""Hooks of MkDocs that build the site from the Markdown files of the repository, with links that work on both.
 
-In a file a link is relative, as the forge wants it. On the site a link to a page stays relative, and a link to anything else
-in the repository leads to the forge.
+In a file, links are relative, as GitHub requires. On the site, a link to a page stays relative, and a link to any other
+file of the repository becomes a URL on GitHub.
 """
 
 import posixpath
@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-# Pages that stand at the top of the repository, because the forge looks for them there, and where the site has them.
+# Pages at the top of the repository, where GitHub expects them: file to page of the site.
 TOP_PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
 CODE = re.compile(r"(^ *```.*?^ *```|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
@@ -23,19 +23,19 @@ log = get_plugin_logger(__name__)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages that stand at the top of the repository.
+    """Add the pages at the top of the repository.
 
     Parameters
     ----------
     files : Files
-        What MkDocs found in ``docs/``.
+        Files in ``docs/``.
     config : MkDocsConfig
         The configuration of the site.
 
     Returns
     -------
     Files
-        The same, with more pages.
+        The files with the added pages.
     """
     for name, page in TOP_PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / name)))
@@ -43,12 +43,12 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - MkDocs passes it by name
-    """Return a page with the links of the site.
+    """Convert the links of a page for the site.
 
     Parameters
     ----------
     markdown : str
-        The page with the links of the forge.
+        Text of the page, with relative links.
     page : Page
         The page.
     config : MkDocsConfig
@@ -59,7 +59,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     Returns
     -------
     str
-        The page, changed in its links alone.
+        Text of the page, with the links of the site.
     """
     at_top = {path: name for name, path in TOP_PAGES.items()}
     source = at_top.get(page.file.src_uri, f"docs/{page.file.src_uri}")
@@ -69,21 +69,21 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def site_link(source: str, link: str, forge: str) -> str:
-    """Return where a link of a file leads to on the site.
+    """Convert a link of a file for the site.
 
     Parameters
     ----------
     source : str
-        The file with the link, from the top of the repository.
+        Path of the file with the link, relative to the repository.
     link : str
-        The link as the file has it.
+        Link in the file.
     forge : str
-        The address of the repository.
+        URL of the repository.
 
     Returns
     -------
     str
-        The same link, or one relative to the page, or one to the forge. A missing file is a warning, which ends a strict build.
+        A relative link to a page, or a URL of the repository. A missing file is a warning, which fails a strict build.
     """
     name, mark, anchor = link.partition("#")
     if not name or re.match(r"[a-z]+:", link):
@@ -93,13 +93,13 @@ def site_link(source: str, link: str, forge: str) -> str:
     if page:
         return posixpath.relpath(page, posixpath.dirname(_page(source)) or ".") + mark + anchor
     if not (ROOT / target).exists():
-        log.warning("%s: the link to %s leads nowhere", source, link)
+        log.warning("%s: the target of the link %s does not exist", source, link)
     kind = "tree" if (ROOT / target).is_dir() else "blob"
     return f"{forge}/{kind}/main/{target}{mark}{anchor}"
 
 
 def _page(name: str) -> str:
-    """Return the place of a file on the site, or nothing for a file that the site does not have."""
+    """Return the page of a file on the site, or an empty string if the site does not have it."""
     if name.startswith("docs/") and (ROOT / name).is_file():
         return name.removeprefix("docs/")
     return TOP_PAGES.get(name, "")

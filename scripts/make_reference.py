@@ -1,8 +1,7 @@
-"""Write the reference pages from the program itself: its help, settings, Actions, workflows and results.
+"""Generate the reference pages from the help texts, settings, Actions, workflows and results.
 
-Run with ``python scripts/make_reference.py`` in the locked environment; with ``--check`` it writes nothing and fails when
-a page is not what it would write. A page keeps its own text; only what stands between the marks
-``<!-- generated: NAME -->`` and ``<!-- end of NAME -->`` is replaced.
+Run with ``python scripts/make_reference.py`` in the locked environment; with ``--check`` it writes nothing and fails if a
+page is out of date. Only text between the marks ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->`` is replaced.
 """
 
 import argparse
@@ -56,12 +55,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def commands() -> dict[str, click.Command]:
-    """Return the commands that people see, in the order of the help."""
+    """Return the commands that the help lists, in its order."""
     return {name: command for name, command in cli.commands.items() if not command.hidden}
 
 
 def command_help() -> str:
-    """Return what ``--help`` of every command says."""
+    """Return the ``--help`` text of every command."""
     pages = [_help(cli, "titlebout"), *(_help(command, f"titlebout {name}") for name, command in commands().items())]
     return "\n\n".join(pages)
 
@@ -143,7 +142,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def actions() -> str:
-    """Return inputs, outputs and the rights of every Action."""
+    """Return the inputs, outputs and permissions of every Action."""
     return "\n\n".join(_action(path) for path in sorted(ACTIONS.glob("*/action.yml")))
 
 
@@ -154,22 +153,22 @@ def _action(path: Path) -> str:
         for key, given in action["inputs"].items()
     ]
     outputs = [(f"`{key}`", given["description"]) for key, given in action["outputs"].items()]
-    rights = [(f"`{workflow}`, job `{job}`", said) for workflow, job, said in _users(name)]
+    uses = [(f"`{workflow}`, job `{job}`", permissions) for workflow, job, permissions in _uses(name)]
     parts = [
         f"## {name}",
         action["description"],
         table(["input", "default", "meaning"], inputs),
         table(["output", "meaning"], outputs),
-        table(["used in", "with the permissions"], rights),
+        table(["used in", "with the permissions"], uses),
     ]
     return "\n\n".join(parts)
 
 
-def _users(action: str) -> Iterator[tuple[str, str, str]]:
+def _uses(action: str) -> Iterator[tuple[str, str, str]]:
     for path in sorted(WORKFLOWS.glob("*.yml")):
         for job, given in _load(path)["jobs"].items():
             if any(step.get("uses", "") == f"./.github/actions/{action}" for step in given.get("steps", [])):
-                yield path.name, job, ", ".join(f"`{right}: {level}`" for right, level in given["permissions"].items())
+                yield path.name, job, ", ".join(f"`{scope}: {level}`" for scope, level in given["permissions"].items())
 
 
 def workflows() -> str:
@@ -186,7 +185,7 @@ def _workflow(path: Path) -> str:
             f"`{job}`",
             "<br>".join(_steps(given)),
             "<br>".join(
-                f"`{right}: {level}`: {reasons[f'{right}: {level}']}" for right, level in given["permissions"].items()
+                f"`{scope}: {level}`: {reasons[f'{scope}: {level}']}" for scope, level in given["permissions"].items()
             ),
             given.get("timeout-minutes", "of the called workflow"),
         )
@@ -201,8 +200,8 @@ def _triggers(on: Mapping[str, Any]) -> str:
     def detail(given: Any) -> str:
         if isinstance(given, list):
             return ", ".join(f"`{entry['cron']}`" for entry in given)
-        told = {key: value if isinstance(value, list) else list(value) for key, value in (given or {}).items()}
-        return "; ".join(f"{key}: {', '.join(f'`{value}`' for value in values)}" for key, values in told.items())
+        filters = {key: value if isinstance(value, list) else list(value) for key, value in (given or {}).items()}
+        return "; ".join(f"{key}: {', '.join(f'`{value}`' for value in values)}" for key, values in filters.items())
 
     return table(["trigger", "only"], [(f"`{name}`", detail(given)) for name, given in on.items()])
 
@@ -215,7 +214,7 @@ def _steps(job: Mapping[str, Any]) -> list[str]:
 
 
 def results() -> str:
-    """Return every field of the result of every command, with what its docstring says."""
+    """Return every field of the result of every command, with its description in the docstring."""
     order = list(commands())
     kinds = sorted(result_types(), key=lambda kind: (order.index(_command(kind)), step_of(kind)))
     described: set[type[Record]] = set()
@@ -243,13 +242,13 @@ def result_types() -> list[type[StepResult]]:
 
 
 def _result(kind: type[StepResult], described: set[type[Record]]) -> str:
-    """Return what there is to know about a result, and about those of its records that no result before it has."""
+    """Return the reference of a result, and of its records that are not described above."""
     step = step_of(kind)
     has_action = (ACTIONS / step / "action.yml").is_file()
     outputs = ", ".join(f"`{name}`" for name in kind.output_fields) if has_action else ""
     place = f"`reports/{step}.json`" if kind.written else "Only with `--json`: this command writes no file"
-    told = f"{place}. Outputs of its Action: {outputs}." if outputs else f"{place}."
-    parts = [f"## {step}", f"{_first_line(kind)} {told}", _fields(kind)]
+    location = f"{place}. Outputs of its Action: {outputs}." if outputs else f"{place}."
+    parts = [f"## {step}", f"{_first_line(kind)} {location}", _fields(kind)]
     for inner in dict.fromkeys(_records(kind)):
         if inner not in described:
             described.add(inner)
@@ -258,7 +257,7 @@ def _result(kind: type[StepResult], described: set[type[Record]]) -> str:
 
 
 def _records(kind: type[Record]) -> Iterator[type[Record]]:
-    """Yield the records that a result is made of; another command's result has a section of its own."""
+    """Yield the nested records of a result, without results of other commands, which have their own sections."""
     for field in kind.model_fields.values():
         for part in _parts(field.annotation):
             if isinstance(part, type) and issubclass(part, Record) and not issubclass(part, StepResult):
@@ -273,19 +272,21 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def _fields(kind: type[Record]) -> str:
-    """Return a table of the fields of a record, without those that every result has.
+    """Return a table of the fields of a record, without the common fields of all results.
 
     Raises
     ------
     LookupError
-        If the docstring leaves one out.
+        If a field is missing from the docstring.
     """
-    said = attributes(kind)
+    documented = attributes(kind)
     names = kind.model_fields.keys() - StepResult.model_fields.keys()
-    left_out = names - {name for entry, *_ in said for name in entry}
-    if left_out:
-        raise LookupError(f"the docstring of {kind.__name__} says nothing about {', '.join(sorted(left_out))}")
-    rows = [(", ".join(f"`{name}`" for name in entry), _json_types(types), meaning) for entry, types, meaning in said]
+    missing = names - {name for entry, *_ in documented for name in entry}
+    if missing:
+        raise LookupError(f"the docstring of {kind.__name__} does not describe {', '.join(sorted(missing))}")
+    rows = [
+        (", ".join(f"`{name}`" for name in entry), _json_types(types), meaning) for entry, types, meaning in documented
+    ]
     return table(["field", "type", "meaning"], rows)
 
 
@@ -297,7 +298,7 @@ def attributes(kind: type) -> list[tuple[list[str], str, str]]:
 
 
 def _json_types(types: str) -> str:
-    """Say a Python type in the words of JSON."""
+    """Translate a Python type into JSON terms."""
     if types.startswith("{"):
         return ", ".join(f"`{value}`" for value in types.strip("{}").split(", "))
     return re.sub(r"\w+", lambda word: JSON_TYPES.get(word[0], word[0]), types)
@@ -309,7 +310,7 @@ def _plain(docstring: str) -> str:
 
 
 def error_types() -> str:
-    """Return the types of error that the ``--json`` output names."""
+    """Return a table of the values of ``type`` in a ``--json`` error."""
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.TitleboutError)]
     rows = [
         (f"`{kind.__name__}`", str(int(kind.exit_code)), _first_line(kind))
@@ -339,7 +340,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def fill(text: str) -> str:
-    """Return a page with its generated parts made anew."""
+    """Return a page with its generated parts replaced."""
 
     def part(found: re.Match[str]) -> str:
         return f"<!-- generated: {found[1]} -->\n\n{PARTS[found[1]]()}\n\n<!-- end of {found[1]} -->"
@@ -348,22 +349,22 @@ def fill(text: str) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Return what every generated file shall hold."""
-    made = {path: fill(path.read_text(encoding="utf-8")) for path in sorted(REFERENCE.glob("*.md"))}
-    return made | {SCHEMA: json.dumps(settings_schema(), indent=2) + "\n"}
+    """Return the expected content of every generated file."""
+    generated = {path: fill(path.read_text(encoding="utf-8")) for path in sorted(REFERENCE.glob("*.md"))}
+    return generated | {SCHEMA: json.dumps(settings_schema(), indent=2) + "\n"}
 
 
 def main() -> None:
-    """Write the pages, or say which ones are stale."""
+    """Write the pages, or with ``--check`` list those that are out of date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a page is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
     check = parser.parse_args().check
     stale = {
         path: text for path, text in pages().items() if not path.is_file() or path.read_text(encoding="utf-8") != text
     }
     if check and stale:
         names = ", ".join(path.relative_to(ROOT).as_posix() for path in stale)
-        sys.exit(f"stale: {names}; run `python scripts/make_reference.py`")
+        sys.exit(f"out of date: {names}; run `python scripts/make_reference.py`")
     for path, text in stale.items():
         path.write_text(text, encoding="utf-8", newline="\n")
 

@@ -1,12 +1,12 @@
-"""Make the flights sample: a quarter of 2013's flights from New York with the weather of their scheduled hour.
+"""Generate the flights sample: a quarter of 2013's flights from New York with the weather of their scheduled hour.
 
-Run with ``python scripts/make_sample.py data`` in the locked environment (which has the data package); the files are
-the same byte for byte every time. ``--share 1`` writes all rows.
+Run with ``python scripts/make_sample.py data`` in the locked environment (which has the data package); the files
+are identical in every run. ``--share 1`` writes all rows.
 
-Left out, because nobody knows them when a flight is scheduled: dep_time, dep_delay, arr_time, arr_delay (the target
+Left out, because they are unknown when a flight is scheduled: dep_time, dep_delay, arr_time, arr_delay (the target
 is made from it), air_time, and tailnum (assigned later). Left out as redundant: year, month, day, hour, minute
-(all in time_hour and sched_dep_time), flight (an identity), dewp (follows from temp and humid), wind_gust (80 %
-missing). The observed weather of the scheduled hour stands for the forecast. Flights that never arrived
+(all in time_hour and sched_dep_time), flight (an identifier), dewp (follows from temp and humid), wind_gust (80 %
+missing). The observed weather of the scheduled hour replaces a forecast. Flights that never arrived
 (cancelled, diverted) have no arrival delay and are not in the data.
 """
 
@@ -45,7 +45,7 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def sample(frame: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Keep a share of the rows by a hash of what names a flight, so that the choice never depends on a random state."""
+    """Keep a share of the rows by a hash of the id columns, so that the selection does not depend on a random state."""
     key = frame[["time_hour", "carrier", "flight", "origin", "dest"]].astype(str).agg("|".join, axis=1)
     return frame[pd.util.hash_array(key.to_numpy(dtype=object)) < share * 2**64]
 

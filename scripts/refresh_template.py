@@ -1,7 +1,7 @@
-"""Train the template's example and put what that leaves into the template, so that a generated repository starts with a champion.
+"""Train the flights example and copy the champion into the template, so that generated repositories start with it.
 
-Run with ``python scripts/refresh_template.py`` in the locked environment, after every change of what the example's
-model depends on: its code, parameters, data, suite, or requirements.lock. A test says when it is due.
+Run with ``python scripts/refresh_template.py`` in the locked environment, after a change of the code, the parameters,
+the data or the suite of the example, or of requirements.lock. A test fails when it is necessary.
 """
 
 import shutil
@@ -20,14 +20,14 @@ OBJECTS = Path("dvc-remote") / "files" / "md5"
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
 
 
 def train_champion(project: Path) -> None:
-    """Forget what was trained before, train, and let the challenger take the vacant title."""
+    """Remove earlier results, then train, evaluate and promote a first champion."""
     run(["dvc", "pull", "data.dvc"], cwd=project)
     for path in (*(PIPELINE / name for name in RESULTS), OBJECTS):
         remove(project / path)
@@ -39,7 +39,7 @@ def train_champion(project: Path) -> None:
 
 
 def copy_results(project: Path) -> None:
-    """Copy results and the model's objects; the data's objects stay links to the framework's own."""
+    """Copy the results and the objects of the model; the objects of the data remain links into this repository."""
     for name in RESULTS:
         source, target = project / PIPELINE / name, TEMPLATE / PIPELINE / name
         remove(target)
@@ -54,7 +54,7 @@ def copy_results(project: Path) -> None:
 
 
 def main() -> None:
-    """Generate the example, train it and bring the results back."""
+    """Generate the example, train it and copy the results into the template."""
     with tempfile.TemporaryDirectory(prefix="titlebout-example-") as folder:
         project = Path(new(Request(None, Path(folder))).path)
         train_champion(project)

@@ -17,7 +17,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.decision import decide
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.inference import Difference
 from titlebout.metrics.scorers import find_metric
 
@@ -40,9 +40,11 @@ def agreement(seed: int, rows: tuple[int, ...] = AGREEMENT_ROWS, times: int = AG
             rng = np.random.default_rng([seed, 5, n, at])
             same = widths = themselves = 0.0
             for _ in range(times):
-                bout = _bout(rng, n, name)
-                gain = _closed(bout, name)
-                (lower, upper), again = (np.quantile(_draws(rng, bout, name), [ALPHA, 1 - ALPHA]) for _ in range(2))
+                predictions = _bout(rng, n, name)
+                gain = _closed(predictions, name)
+                (lower, upper), again = (
+                    np.quantile(_draws(rng, predictions, name), [ALPHA, 1 - ALPHA]) for _ in range(2)
+                )
                 same += _verdict(gain.lower(ALPHA), gain.upper(ALPHA)) == _verdict(lower, upper)
                 themselves += _verdict(lower, upper) == _verdict(*again)
                 widths += 2 * gain.half_width(ALPHA) / float(upper - lower)
@@ -57,12 +59,12 @@ def times(seed: int, timed: Mapping[int, int] = TIMED, rounds: int = ROUNDS) -> 
     for n, draws in timed.items():
         rng = np.random.default_rng([seed, 6, n])
         for name, kinds in BOOTSTRAPPED.items():
-            bout = _bout(rng, n, name)
+            predictions = _bout(rng, n, name)
             for kind in kinds:
                 pairs = [
                     (
-                        _seconds(partial(_closed, bout, name), CALLS),
-                        _seconds(partial(_resampled, rng, bout, name, draws, kind)),
+                        _seconds(partial(_closed, predictions, name), CALLS),
+                        _seconds(partial(_resampled, rng, predictions, name, draws, kind)),
                     )
                     for _ in range(rounds)
                 ]
@@ -77,11 +79,11 @@ def times(seed: int, timed: Mapping[int, int] = TIMED, rounds: int = ROUNDS) -> 
 
 def whole(seed: int, n: int, settings: Any, rounds: int = ROUNDS) -> Row:
     """Return the time of a whole decision against one ROC AUC and one log loss of scikit-learn per model."""
-    bout = worlds.classification(np.random.default_rng([seed, 7]), n)
-    y, given = bout.truth.y, [bout.predicted[who][:, 1] for who in ("challenger", "champion")]
+    predictions = worlds.classification(np.random.default_rng([seed, 7]), n)
+    y, given = predictions.truth.y, [predictions.predicted[who][:, 1] for who in ("challenger", "champion")]
     pairs = [
         (
-            _seconds(lambda: decide(bout, settings, "change")),
+            _seconds(lambda: decide(predictions, settings, "change")),
             _seconds(lambda: [(roc_auc_score(y, p), log_loss(y, p)) for p in given]),
         )
         for _ in range(rounds)
@@ -90,36 +92,42 @@ def whole(seed: int, n: int, settings: Any, rounds: int = ROUNDS) -> Row:
     return {"n": n, "slices": 8, "decide_s": ours, "scikit_learn_s": theirs, "ratio": median(a / b for a, b in pairs)}
 
 
-def _bout(rng: np.random.Generator, n: int, name: str) -> Bout:
+def _bout(rng: np.random.Generator, n: int, name: str) -> HoldoutPredictions:
     of = worlds.absolute_error if name == "mae" else worlds.log_loss
     share = float(rng.uniform(-1.5, 1.5)) * worlds.MARGIN
     pair = worlds.worse(share, of) if share > 0 else worlds.better(-share, of)
     return (worlds.regression if name == "mae" else worlds.classification)(rng, n, pair)
 
 
-def _closed(bout: Bout, name: str) -> Difference:
-    metric = find_metric(name, bout.truth.task)
-    one, other = (metric.estimate(bout.truth, bout.predicted[who], None) for who in ("challenger", "champion"))
+def _closed(predictions: HoldoutPredictions, name: str) -> Difference:
+    metric = find_metric(name, predictions.truth.task)
+    one, other = (
+        metric.estimate(predictions.truth, predictions.predicted[who], None) for who in ("challenger", "champion")
+    )
     gain = metric.gain(one, other)
     assert gain is not None
     return gain
 
 
-def _draws(rng: np.random.Generator, bout: Bout, name: str) -> FloatArray:
-    return _resampled(rng, bout, name, DRAWS, "fast" if name == "roc_auc" else "mean")
+def _draws(rng: np.random.Generator, predictions: HoldoutPredictions, name: str) -> FloatArray:
+    return _resampled(rng, predictions, name, DRAWS, "fast" if name == "roc_auc" else "mean")
 
 
-def _resampled(rng: np.random.Generator, bout: Bout, name: str, draws: int, kind: str) -> FloatArray:
+def _resampled(
+    rng: np.random.Generator, predictions: HoldoutPredictions, name: str, draws: int, kind: str
+) -> FloatArray:
     if kind == "mean":
-        gains, n = _row_gains(bout, name), len(bout.truth.y)
+        gains, n = _row_gains(predictions, name), len(predictions.truth.y)
         return np.array([gains[rng.integers(0, n, n)].mean() for _ in range(draws)])
-    y, given = bout.truth.y, [bout.predicted[who][:, 1] for who in ("challenger", "champion")]
+    y, given = predictions.truth.y, [predictions.predicted[who][:, 1] for who in ("challenger", "champion")]
     return _plain_auc(rng, y, given, draws) if kind == "plain" else _fast_auc(rng, y, given, draws)
 
 
-def _row_gains(bout: Bout, name: str) -> FloatArray:
-    metric = find_metric(name, bout.truth.task)
-    one, other = (metric.estimate(bout.truth, bout.predicted[who], None) for who in ("challenger", "champion"))
+def _row_gains(predictions: HoldoutPredictions, name: str) -> FloatArray:
+    metric = find_metric(name, predictions.truth.task)
+    one, other = (
+        metric.estimate(predictions.truth, predictions.predicted[who], None) for who in ("challenger", "champion")
+    )
     sign = -1 if metric.better == "smaller" else 1
     return sign * (one.influence + one.value - other.influence - other.value)
 

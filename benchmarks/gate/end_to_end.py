@@ -19,7 +19,7 @@ from evidently import BinaryClassification, DataDefinition, Dataset, Report
 from evidently.metrics import Accuracy, LogLoss, RocAuc
 
 from titlebout.gate.decision import Decision, decide
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.catalogue import default_losses
 from titlebout.metrics.scorers import find_metric
 from titlebout.settings.gate import GateSettings, SlicesSettings
@@ -36,7 +36,7 @@ EVIDENTLY = {
 }
 
 Row = dict[str, Any]
-World = Callable[[np.random.Generator, int], Bout]
+World = Callable[[np.random.Generator, int], HoldoutPredictions]
 
 
 def two_classes(pair: worlds.Pair) -> World:
@@ -90,13 +90,13 @@ def _cell(rng: np.random.Generator, cell: tuple[str, int, int], world: World) ->
     ours: dict[str, Counter[str]] = {mode: Counter() for mode in MODES}
     others, failed = Counter[str](), Counter[str]()
     for _ in range(times):
-        bout = world(rng, n)
-        decided = {mode: decide(bout, SETTINGS, reason) for mode, reason in MODES.items()}
+        predictions = world(rng, n)
+        decided = {mode: decide(predictions, SETTINGS, reason) for mode, reason in MODES.items()}
         for mode, decision in decided.items():
             ours[mode][decision.verdict] += 1
         guards = _failed(decided["superior"])
         failed.update([*guards, *(["any guard"] if guards else [])])
-        others.update(rule for rule, promoted in rivals(bout).items() if promoted)
+        others.update(rule for rule, promoted in rivals(predictions).items() if promoted)
     return {
         "truth": truth,
         "n": n,
@@ -111,26 +111,29 @@ def _failed(decision: Decision) -> list[str]:
     return [guard.name for guard in decision.guards if guard.status == "failed"]
 
 
-def rivals(bout: Bout) -> dict[str, bool]:
+def rivals(predictions: HoldoutPredictions) -> dict[str, bool]:
     """Return which of the other rules promote."""
     champion, challenger = (
-        float(default_losses(bout.truth, bout.predicted[w]).mean()) for w in ("champion", "challenger")
+        float(default_losses(predictions.truth, predictions.predicted[w]).mean()) for w in ("champion", "challenger")
     )
     gain = (champion - challenger) / champion
     return {
         "naive": gain > 0,
         "gain": gain >= worlds.MARGIN,
         "tolerance": gain >= -worlds.MARGIN,
-        "evidently": _within(bout),
+        "evidently": _within(predictions),
     }
 
 
-def _within(bout: Bout) -> bool:
+def _within(predictions: HoldoutPredictions) -> bool:
     """Return what Evidently's default tests say, computed here: a report takes it a quarter of a second."""
-    names, share = EVIDENTLY[bout.truth.task]
+    names, share = EVIDENTLY[predictions.truth.task]
     for name in names:
-        metric = find_metric(name, bout.truth.task)
-        new, old = (metric.estimate(bout.truth, bout.predicted[who], None).value for who in ("challenger", "champion"))
+        metric = find_metric(name, predictions.truth.task)
+        new, old = (
+            metric.estimate(predictions.truth, predictions.predicted[who], None).value
+            for who in ("challenger", "champion")
+        )
         if abs(new - old) > share * abs(old):
             return False
     return True
@@ -141,18 +144,20 @@ def evidently_agrees(seed: int, times: int = EVIDENTLY_TIMES) -> Row:
     rng, agreed, passed = np.random.default_rng([seed, 4]), 0, 0
     for _ in range(times):
         pair = worlds.worse(float(rng.uniform(0.0, 0.25)))
-        bout = worlds.classification(rng, EVIDENTLY_ROWS, pair)
-        said = _evidently(bout)
-        agreed += said == _within(bout)
+        predictions = worlds.classification(rng, EVIDENTLY_ROWS, pair)
+        said = _evidently(predictions)
+        agreed += said == _within(predictions)
         passed += said
     return {"repetitions": times, "n": EVIDENTLY_ROWS, "agreed": agreed / times, "passed": passed / times}
 
 
-def _evidently(bout: Bout) -> bool:
+def _evidently(predictions: HoldoutPredictions) -> bool:
     """Return whether a report of the real library passes all tests that it adds by itself."""
     known = DataDefinition(classification=[BinaryClassification(target="y", prediction_probas="p", pos_label=1)])
     new, old = (
-        Dataset.from_pandas(pd.DataFrame({"y": bout.truth.y, "p": bout.predicted[who][:, 1]}), data_definition=known)
+        Dataset.from_pandas(
+            pd.DataFrame({"y": predictions.truth.y, "p": predictions.predicted[who][:, 1]}), data_definition=known
+        )
         for who in ("challenger", "champion")
     )
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from titlebout.core.process import run
 from titlebout.data.holdout import split, target_values
 from titlebout.data.tables import read_table
 from titlebout.gate.decision import decide
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.catalogue import default_losses, encode_ground_truth
 from titlebout.models.artifact import predict, select_inputs
 from titlebout.repository.dvc import Dvc
@@ -79,8 +79,8 @@ def _verdicts(project: Project, year: list[pd.DataFrame], reason: str) -> Iterat
     for at in range(FIRST_MONTHS, len(year) - 1):
         seen = pd.concat(year[: at + 1], ignore_index=True)
         challenger, holdout, rate = _fit(project, seen)
-        bout = _bout(project, {"challenger": challenger, "champion": champion}, holdout, rate)
-        decision = decide(bout, SETTINGS, reason)
+        predictions = _bout(project, {"challenger": challenger, "champion": champion}, holdout, rate)
+        decision = decide(predictions, SETTINGS, reason)
         later = [_gain(champion, challenger, year[at + 1]), _gain(champion, challenger, pd.concat(year[at + 1 :]))]
         shown = decision.metrics[0].gain if decision.metrics else None
         gain = float("nan") if shown is None else shown
@@ -108,12 +108,12 @@ def _fit(project: Project, frame: pd.DataFrame) -> tuple[Fitted, pd.DataFrame, f
     return Fitted(project, estimator), frame[held], float(rows[project.params.data.target].mean())
 
 
-def _bout(project: Project, models: dict[str, Fitted], holdout: pd.DataFrame, rate: float) -> Bout:
+def _bout(project: Project, models: dict[str, Fitted], holdout: pd.DataFrame, rate: float) -> HoldoutPredictions:
     truth = encode_ground_truth("classification", target_values(holdout, project.params), (0, 1))
     predicted = {who: model.probabilities(holdout) for who, model in models.items()}
     predicted["dummy"] = np.tile([1 - rate, rate], (len(holdout), 1))
     columns = holdout[[*SETTINGS.slices.columns]].reset_index(drop=True)
-    return Bout(truth, predicted, columns)
+    return HoldoutPredictions(truth, predicted, columns)
 
 
 def _gain(champion: Fitted, challenger: Fitted, frame: pd.DataFrame) -> float:

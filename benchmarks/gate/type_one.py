@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import worlds
 
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.scorers import find_metric
 
 ALPHA = 0.05
@@ -22,7 +22,7 @@ REPETITIONS = {200: 4000, 500: 3000, 2000: 2000, 10_000: 1000, 100_000: 650}
 JACKKNIFED = 300  # a scorer of scikit-learn is asked a hundred times for each decision
 PER_ENTITY = 10
 
-Make = Callable[[np.random.Generator, int], Bout]
+Make = Callable[[np.random.Generator, int], HoldoutPredictions]
 Row = dict[str, Any]
 
 
@@ -67,9 +67,9 @@ def _equal(
     world, make, n, named = cell
     either = dict.fromkeys(metrics, 0)
     for _ in range(times):
-        bout = make(rng, n)
+        predictions = make(rng, n)
         for name in metrics:
-            gain = _gain(bout, name, named)
+            gain = _gain(predictions, name, named)
             either[name] += gain is not None and (gain.lower(ALPHA) > 0 or gain.upper(ALPHA) < 0)
     return [
         {"boundary": "equal", "world": world, "metric": name, "n": n, **_share(either[name] / times, times, 2)}
@@ -91,10 +91,12 @@ def _boundary(rng: np.random.Generator, n: int, times: int) -> list[Row]:
     return found
 
 
-def _gain(bout: Bout, name: str, named: bool, margin: float = 0.0) -> Any:
+def _gain(predictions: HoldoutPredictions, name: str, named: bool, margin: float = 0.0) -> Any:
     """Return the difference of the challenger from the champion, or from one that is worse by a share of its value."""
-    metric, units = find_metric(name, bout.truth.task), bout.entities if named else None
-    one, other = (metric.estimate(bout.truth, bout.predicted[who], units) for who in ("challenger", "champion"))
+    metric, units = find_metric(name, predictions.truth.task), predictions.entities if named else None
+    one, other = (
+        metric.estimate(predictions.truth, predictions.predicted[who], units) for who in ("challenger", "champion")
+    )
     return metric.gain(one, metric.worsened(other, margin, relative=True), units)
 
 

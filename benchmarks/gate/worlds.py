@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from titlebout.core.arrays import FloatArray, IntArray
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.estimates import GroundTruth
 
 BASE_RATE = 0.19
@@ -93,8 +93,8 @@ def broken(growth: float, gain: float = MARGIN) -> Pair:
     return Pair(noise_for(champion), OWN, in_slice)
 
 
-def classification(rng: np.random.Generator, n: int, pair: Pair = Pair(), entities: int = 0) -> Bout:
-    """Return a bout of two classes; rows of one of the `entities` share the models' noise, and half of them the class."""
+def classification(rng: np.random.Generator, n: int, pair: Pair = Pair(), entities: int = 0) -> HoldoutPredictions:
+    """Return holdout predictions of two classes; rows of one of the `entities` share the models' noise, and half of them the class."""
     y = (rng.random(n) < BASE_RATE).astype(np.int64)
     units = None if not entities else rng.permutation(np.arange(n) % entities)
     if units is not None:
@@ -108,11 +108,13 @@ def classification(rng: np.random.Generator, n: int, pair: Pair = Pair(), entiti
         "dummy": np.full(n, np.log(BASE_RATE / (1 - BASE_RATE))),
     }
     predicted = {who: _two(1 / (1 + np.exp(-given))) for who, given in odds.items()}
-    return Bout(GroundTruth("classification", y, (0, 1)), predicted, _slices(column), units)
+    return HoldoutPredictions(GroundTruth("classification", y, (0, 1)), predicted, _slices(column), units)
 
 
-def multiclass(rng: np.random.Generator, n: int, shares: Sequence[float] = (0.5, 0.3, 0.15, 0.05)) -> Bout:
-    """Return a bout of several classes and equal models: one signal for each class, the posterior by Bayes."""
+def multiclass(
+    rng: np.random.Generator, n: int, shares: Sequence[float] = (0.5, 0.3, 0.15, 0.05)
+) -> HoldoutPredictions:
+    """Return holdout predictions of several classes and equal models: one signal for each class, the posterior by Bayes."""
     k, prior = len(shares), np.asarray(shares)
     y = rng.choice(k, n, p=prior).astype(np.int64)
     seen = 1.5 * np.eye(k)[y] + rng.normal(size=(n, k))
@@ -123,11 +125,13 @@ def multiclass(rng: np.random.Generator, n: int, shares: Sequence[float] = (0.5,
         return raised / raised.sum(axis=1, keepdims=True)
 
     predicted = {"challenger": posterior(), "champion": posterior(), "dummy": np.tile(prior, (n, 1))}
-    return Bout(GroundTruth("classification", y, tuple(range(k))), predicted)
+    return HoldoutPredictions(GroundTruth("classification", y, tuple(range(k))), predicted)
 
 
-def regression(rng: np.random.Generator, n: int, pair: Pair = Pair(), entities: int = 0, heavy: bool = False) -> Bout:
-    """Return a bout about a number; `heavy`: Student errors (3 degrees of freedom) with a spread that varies by row."""
+def regression(
+    rng: np.random.Generator, n: int, pair: Pair = Pair(), entities: int = 0, heavy: bool = False
+) -> HoldoutPredictions:
+    """Return holdout predictions of a number; `heavy`: Student errors (3 degrees of freedom) with a spread that varies by row."""
     signal, spread = rng.normal(size=n), np.exp(0.8 * rng.normal(size=n)) if heavy else 1.0
     errors = rng.standard_t(3, size=n) if heavy else rng.normal(size=n)
     units = None if not entities else rng.permutation(np.arange(n) % entities)
@@ -136,7 +140,7 @@ def regression(rng: np.random.Generator, n: int, pair: Pair = Pair(), entities: 
         who: (signal + spread * _own(rng, own, n, units)) / (1 + own)
         for who, own in (("challenger", pair.challenger), ("champion", pair.champion))
     }
-    return Bout(
+    return HoldoutPredictions(
         GroundTruth("regression", y), {**predicted, "dummy": np.zeros(n)}, _slices(rng.choice(8, n, p=ZIPF)), units
     )
 

@@ -1,4 +1,4 @@
-"""What is claimed of the policy, and whether a run bears it out; a claim about means counts what chance does to them."""
+"""Claims about the retraining policy, checked against a run; claims about means allow for their standard error."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over worlds and seeds; its error is what other seeds of the same worlds would change, 0 with only one."""
+    """A mean over worlds and seeds; its standard error is over the seeds of the same worlds, 0 with only one."""
 
     value: float
     error: float
@@ -48,7 +48,7 @@ def less(rows: Sequence[Row], others: Sequence[Row], field: str = "regret") -> M
 
 
 def check(results: Mapping[str, Any]) -> list[Claim]:
-    """Return every claim that the results can tell about."""
+    """Return every claim that the results cover."""
     rows = results["years"]
     claims = [_truth(rows), *_cheap(rows), _quiet(rows), _bug(rows), _evidently(results["evidently"])]
     return [claim for claim in claims if claim]
@@ -56,8 +56,8 @@ def check(results: Mapping[str, Any]) -> list[Claim]:
 
 def _truth(rows: Sequence[Row]) -> Claim:
     worst = min((row for row in rows), key=lambda row: row["regret"])
-    said = "no strategy has a smaller loss than the true probabilities"
-    return Claim(said, f"{worst['regret']:.1f} ({worst['policy']}, {worst['world']})", worst["regret"] > 0)
+    claim = "no strategy has a smaller loss than the true probabilities"
+    return Claim(claim, f"{worst['regret']:.1f} ({worst['policy']}, {worst['world']})", worst["regret"] > 0)
 
 
 def _cheap(rows: Sequence[Row]) -> Iterable[Claim]:
@@ -67,27 +67,27 @@ def _cheap(rows: Sequence[Row]) -> Iterable[Claim]:
         theirs = of(rows, other)
         found, many = less(ours, theirs), mean(theirs, "pull_requests").value
         extra = f" by more than {bound}" if bound else ""
-        said = f"the mean regret of `titlebout` is not larger than that of `{other}`{extra}"
-        told = f"{found.value:+.1f} (± {found.error:.1f}), with {prs:.1f} pull requests a year instead of {many:.1f}"
-        yield Claim(said, told, found.value <= bound + ERRORS * found.error)
+        claim = f"the mean regret of `titlebout` is not larger than that of `{other}`{extra}"
+        figures = f"{found.value:+.1f} (± {found.error:.1f}), with {prs:.1f} pull requests a year instead of {many:.1f}"
+        yield Claim(claim, figures, found.value <= bound + ERRORS * found.error)
     most = min(mean(of(rows, other), "pull_requests").value for other in ("every", "any_drift"))
-    said = "`titlebout` opens at most two thirds as many pull requests as `every` and `any_drift`"
-    yield Claim(said, f"{prs:.1f} and {most:.1f}", 3 * prs <= 2 * most)
+    claim = "`titlebout` opens at most two thirds as many pull requests as `every` and `any_drift`"
+    yield Claim(claim, f"{prs:.1f} and {most:.1f}", 3 * prs <= 2 * most)
 
 
 def _quiet(rows: Sequence[Row]) -> Claim:
     found = of(rows, "titlebout", worlds=QUIET)
     worst = max(found, key=lambda row: row["attempts"])
-    said = "without a relevant change, `titlebout` makes at most 4 attempts a year"
-    return Claim(said, f"{worst['attempts']} ({worst['world']})", worst["attempts"] <= 4)
+    claim = "without a relevant change, `titlebout` makes at most 4 attempts a year"
+    return Claim(claim, f"{worst['attempts']} ({worst['world']})", worst["attempts"] <= 4)
 
 
 def _bug(rows: Sequence[Row]) -> Claim:
     ours, theirs = (mean(of(rows, policy, worlds=["data bug"])) for policy in ("titlebout", "every_ungated"))
-    said = "in the year of the data bug, the regret of `every_ungated` is at least twice that of `titlebout`"
-    return Claim(said, f"{theirs.value:.1f} against {ours.value:.1f}", theirs.value >= 2 * ours.value)
+    claim = "in the year of the data bug, the regret of `every_ungated` is at least twice that of `titlebout`"
+    return Claim(claim, f"{theirs.value:.1f} against {ours.value:.1f}", theirs.value >= 2 * ours.value)
 
 
 def _evidently(found: Row) -> Claim:
-    said = "Evidently's default tests, as computed here, agree with Evidently"
-    return Claim(said, f"{found['agreed']} of {found['samples']}", found["agreed"] == found["samples"])
+    claim = "Evidently's default tests, as computed here, agree with Evidently"
+    return Claim(claim, f"{found['agreed']} of {found['samples']}", found["agreed"] == found["samples"])

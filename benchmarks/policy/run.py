@@ -1,4 +1,4 @@
-"""Play ten synthetic years and a real one under six policies, and check what is claimed; exits with 1 when a claim does not hold.
+"""Simulate ten synthetic years and a real one under six strategies, and check the claims; exits with 1 if one fails.
 
 ``python benchmarks/policy/run.py`` takes twenty minutes of processor time, and writes ``results.json`` and ``tables.md`` beside
 this file, the tables into ``docs/explanation/when-to-retrain.md`` and the picture into ``docs/images``. ``--quick`` takes
@@ -19,7 +19,7 @@ sys.path.append(str(HERE.parent))  # of what the measurements have in common
 
 import claims  # noqa: E402
 import record  # noqa: E402
-import seasons  # noqa: E402
+import simulations  # noqa: E402
 import tables  # noqa: E402
 import worlds  # noqa: E402
 
@@ -33,17 +33,20 @@ ALL = tuple(world.name for world in worlds.WORLDS)
 
 @dataclass(frozen=True)
 class Size:
-    """How much is played.
+    """Size of the benchmark.
 
     Attributes
     ----------
     seeds : int
+        Number of seeds per world.
     worlds : tuple of str
+        Worlds to simulate.
     varied : tuple of str
-        Worlds in which titlebout plays without its parts, with the first seed.
+        Worlds in which variants of titlebout are simulated, with the first seed.
     evidently : int
-        Samples that Evidently itself is asked about.
+        Number of samples that are also computed by Evidently.
     flights : bool
+        Whether to include the real year of flights.
     """
 
     seeds: int
@@ -60,14 +63,14 @@ QUICK = Size(1, ("nothing", "abrupt concept", "data bug"), (), 3, False)
 def measure(size: Size, say: Callable[[str], None]) -> dict[str, Any]:
     """Return everything that was measured, as JSON values."""
     began = time.process_time()
-    evidently = seasons.evidently_agrees(7, size.evidently)
-    flights = seasons.flights(Project.find(ROOT)) if size.flights else []
+    evidently = simulations.evidently_agrees(7, size.evidently)
+    flights = simulations.flights(Project.find(ROOT)) if size.flights else []
     say(f"Evidently and flights: {(time.process_time() - began) / 60:.1f} minutes of processor time")
     rows: list[Mapping[str, Any]] = []
     for seed in range(size.seeds):
         for name in size.worlds:
-            parts = seasons.PARTS if seed == 0 and name in size.varied else ()
-            rows += seasons.year(name, seed, dict.fromkeys((*seasons.SETTINGS, *parts)))
+            parts = simulations.PARTS if seed == 0 and name in size.varied else ()
+            rows += simulations.year(name, seed, dict.fromkeys((*simulations.SETTINGS, *parts)))
             say(f"seed {seed}, {name}: {(time.process_time() - began) / 60:.1f} minutes of processor time so far")
     packages = {name: version(name) for name in ("numpy", "scikit-learn", "evidently")}
     about = {"seeds": size.seeds, "minutes": (time.process_time() - began) / 60, **packages}

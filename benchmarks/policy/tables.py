@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import seasons
+import simulations
 import worlds
 from claims import Claim, Row, less, mean, of
 
-from titlebout.backtest.simulation import CONTENDERS
+from titlebout.backtest.simulation import STRATEGIES
 
-POLICIES = [contender.name for contender in CONTENDERS]
+POLICIES = [strategy.name for strategy in STRATEGIES]
 OURS = POLICIES[-1]
 COLORS = dict(zip(POLICIES, ("#57606a", "#cf222e", "#9a6700", "#8250df", "#bf3989", "#0969da"), strict=True))
 
@@ -25,9 +25,9 @@ def page(results: Mapping[str, Any], claims: Sequence[Claim]) -> str:
         _regret(rows),
         _reasons(rows),
     ]
-    parts.append(_variants(rows, "Other settings", [one.name for one in seasons.SETTINGS]))
-    if of(rows, OURS, seasons.PARTS[0].name):
-        parts.append(_variants(rows, "Ablations", [one.name for one in seasons.PARTS]))
+    parts.append(_variants(rows, "Other settings", [variant.name for variant in simulations.SETTINGS]))
+    if of(rows, OURS, simulations.PARTS[0].name):
+        parts.append(_variants(rows, "Ablations", [variant.name for variant in simulations.PARTS]))
     parts += [_flights(results["flights"])] if results["flights"] else []
     return "\n\n".join(parts) + "\n"
 
@@ -44,9 +44,10 @@ def _claims(claims: Sequence[Claim]) -> str:
 
 def _regret(rows: Sequence[Row]) -> str:
     names = _worlds(rows)
-    told = {world.name: world.told for world in worlds.WORLDS}
+    descriptions = {world.name: world.description for world in worlds.WORLDS}
     lines = [
-        (f"{name}: {told[name]}", *(_cell(of(rows, policy, worlds=[name])) for policy in POLICIES)) for name in names
+        (f"{name}: {descriptions[name]}", *(_cell(of(rows, policy, worlds=[name])) for policy in POLICIES))
+        for name in names
     ]
     lines.append((f"**mean of {len(names)}**", *(_cell(of(rows, policy)) for policy in POLICIES)))
     lines.append(("standard error of the mean", *(f"{mean(of(rows, policy)).error:.1f}" for policy in POLICIES)))
@@ -82,9 +83,9 @@ def _of(counted: Mapping[str, int], reason: str, verdicts: Iterable[str]) -> lis
     return [counted.get(f"{reason}: {verdict}", 0) for verdict in verdicts]
 
 
-def _variants(rows: Sequence[Row], title: str, names: Sequence[str]) -> str:
-    played = set.intersection(*({(one["world"], one["seed"]) for one in of(rows, OURS, name)} for name in names))
-    same = [row for row in rows if (row["world"], row["seed"]) in played]
+def _variants(rows: Sequence[Row], heading: str, names: Sequence[str]) -> str:
+    simulated = set.intersection(*({(row["world"], row["seed"]) for row in of(rows, OURS, name)} for name in names))
+    same = [row for row in rows if (row["world"], row["seed"]) in simulated]
     columns = _worlds(same)
     lines = [
         (
@@ -94,8 +95,8 @@ def _variants(rows: Sequence[Row], title: str, names: Sequence[str]) -> str:
         )
         for variant in ("", *names)
     ]
-    seeds = len({seed for _, seed in played})
-    return f"### {title}\n\n{seeds} seed{'s' * (seeds > 1)}.\n\n{_table(['', *columns, 'mean'], lines)}"
+    seeds = len({seed for _, seed in simulated})
+    return f"### {heading}\n\n{seeds} seed{'s' * (seeds > 1)}.\n\n{_table(['', *columns, 'mean'], lines)}"
 
 
 def _flights(rows: Sequence[Row]) -> str:

@@ -1,8 +1,8 @@
-"""Ten years of which the truth is known: what arrives week by week, and the loss of a model that knows it all.
+"""Ten synthetic years with known true probabilities: weekly rows, and the loss of the true model.
 
-Every world begins with half a year of history. Six of twelve columns say something about the label, the other
-six nothing. The loss that nobody can do without, of the true probabilities on the same labels, is kept beside every week, so that
-regret is exact up to the chance of the labels, which all policies share.
+Every world begins with half a year of history. Six of twelve columns carry information about the label, the others none.
+Every week comes with the Bayes loss, that of the true probabilities on the same labels, so that regret is exact up to
+the sampling noise of the labels, which all strategies share.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.backtest.simulation import Arrived
+from titlebout.backtest.simulation import PeriodData
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,21 +37,22 @@ class World:
 
     Attributes
     ----------
-    name, told : str
+    name, description : str
+        As in the tables.
     mean : callable
         Means of the columns, shape (12,), otherwise 0; their variance is 1, and they are independent.
     turned : callable
-        How much of the other concept is true, from 0 to 1.
+        Share of the changed concept, from 0 to 1.
     season : callable
         Size of the seasonal part of the concept.
     tilt : callable
-        Factor on the odds of the label; the columns move with it, given the label they stay as they were.
+        Factor on the odds of the label; the distribution of the columns given the label does not change.
     bug : bool
         For three weeks x0 arrives as 0 and x2 a hundred times too large. The labels are right.
     """
 
     name: str
-    told: str
+    description: str
     mean: Callable[[int], FloatArray] = lambda _: np.zeros(12)
     turned: Callable[[int], float] = lambda _: 0.0
     season: Callable[[int], float] = lambda _: 0.0
@@ -94,7 +95,7 @@ WORLDS = (
 
 
 def log_odds(world: World, week: int, x: FloatArray) -> FloatArray:
-    """Return the true log odds of the label in rows of shape (n, 12), as they are, not as a bug shows them."""
+    """Return the true log odds of the label for rows of shape (n, 12), before a data bug changes the columns."""
     turned = world.turned(week)
     weights = (1 - turned) * WEIGHTS + turned * OTHER + world.season(week) * SEASONAL
     found: FloatArray = INTERCEPT + x @ weights + INTERACTION * x[:, 0] * x[:, 1] + np.log(world.tilt(week))
@@ -103,14 +104,14 @@ def log_odds(world: World, week: int, x: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Week:
-    """The rows of a week, and the mean log loss of who knows the truth; NaN where a bug hides what is true."""
+    """The rows of a week, and the Bayes loss (mean log loss of the true probabilities); NaN during the data bug."""
 
     rows: pd.DataFrame
     bayes: float
 
 
 def draw(world: World, week: int, seed: int, rows: int = ROWS) -> Week:
-    """Draw a week; no two worlds or seeds share their chance."""
+    """Draw a week; every world and seed has its own random stream."""
     random = np.random.default_rng([seed, week + HISTORY, *world.name.encode()])
     tilt, many = world.tilt(week), 8 * rows
     x = random.normal(size=(many, 12)) + world.mean(week)
@@ -128,18 +129,20 @@ def draw(world: World, week: int, seed: int, rows: int = ROWS) -> Week:
 
 @dataclass(frozen=True)
 class Year:
-    """What a policy lives through.
+    """Data of one world for a simulation.
 
     Attributes
     ----------
     start : DataFrame of shape (13_000, 14)
-    periods : tuple of Arrived
+        Rows of the history.
+    periods : tuple of PeriodData
+        One per week.
     bayes : tuple of float
-        By period; see :class:`Week`.
+        Bayes loss by period; see :class:`Week`.
     """
 
     start: pd.DataFrame
-    periods: tuple[Arrived, ...]
+    periods: tuple[PeriodData, ...]
     bayes: tuple[float, ...]
 
 
@@ -147,15 +150,17 @@ def year(world: World, seed: int) -> Year:
     """Draw the history and the year of a world."""
     start = pd.concat([draw(world, week, seed).rows for week in range(-HISTORY, 0)], ignore_index=True)
     weeks = [draw(world, week, seed) for week in range(WEEKS)]
-    arrived = [Arrived(f"week {number + 1}", week.rows, refusal(start, week.rows)) for number, week in enumerate(weeks)]
+    arrived = [
+        PeriodData(f"week {number + 1}", week.rows, refusal(start, week.rows)) for number, week in enumerate(weeks)
+    ]
     return Year(start, tuple(arrived), tuple(week.bayes for week in weeks))
 
 
 def refusal(known: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Say what a suite with critical ranges has against a week, empty when nothing.
+    """Return why a suite with critical ranges refuses a week; empty when it does not.
 
-    More than 1 % of a column are farther from its mean than 5 sd, or a column has become constant. Such ranges are what a team
-    writes down; those that the scaffolded suite begins with only warn.
+    More than 1 % of a column are farther from its mean than 5 sd, or a column has become constant. A team
+    sets such ranges as critical; in the scaffolded suite they only warn.
     """
     for name in COLUMNS:
         mean, sd = float(known[name].mean()), float(known[name].std())

@@ -1,4 +1,4 @@
-"""What is missing here, and how to fix it; looks only at this machine and never at a network."""
+"""Diagnosis of the machine and the repository: what is missing, and how to fix it. Nothing here uses the network."""
 
 import json
 import platform
@@ -20,22 +20,23 @@ from titlebout.repository.dvc_files import DvcOutput, remote_url
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
-LARGEST_REMOTE = 100_000_000  # bytes; what a clone should not have to download
+MAX_REMOTE_BYTES = 100_000_000  # every clone downloads the in-tree remote
 WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")
 
 
 class Finding(Record):
-    """What one check found.
+    """Outcome of one check.
 
     Attributes
     ----------
     name : str
+        Name of the check.
     ok, required : bool
-        What is required and not ok makes the command fail; the rest is advice.
+        Whether the check passed, and whether the command fails if it did not; other findings are advice.
     what : str
         What was found.
     fix : str
-        What to do about it; empty when it is ok.
+        What to do about it; empty if `ok`.
     """
 
     name: str
@@ -46,11 +47,12 @@ class Finding(Record):
 
 
 class DoctorResult(StepResult):
-    """The findings, in the order in which to fix them.
+    """Result of `titlebout doctor`.
 
     Attributes
     ----------
     findings : tuple of Finding
+        In the order in which to fix them.
     """
 
     step: Literal["doctor"] = "doctor"
@@ -58,28 +60,29 @@ class DoctorResult(StepResult):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the command."""
         return ExitCode.OK if self.passed else ExitCode.USAGE
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown."""
-        rows = [(f.name, _state(f), code(f.what)) for f in self.findings]
-        fixes = [f"- {f.name}: {f.fix}" for f in self.findings if f.fix]
+        """Return the report as Markdown."""
+        rows = [(finding.name, _state(finding), code(finding.what)) for finding in self.findings]
+        fixes = [f"- {finding.name}: {finding.fix}" for finding in self.findings if finding.fix]
         return "\n".join(["### Doctor", "", table(["check", "state", "found"], rows), *fixes]).rstrip() + "\n"
 
 
 def doctor(start: Path) -> DoctorResult:
-    """Look at the machine and at the repository that `start` lies in; never fails, whatever it finds.
+    """Check the machine and the repository; problems are findings, never exceptions.
 
     Parameters
     ----------
     start : Path
+        A folder of the repository.
     """
-    findings = (*_look(_MACHINE, start), *_look_at_project(start))
-    broken = [finding for finding in findings if not finding.ok and finding.required]
+    findings = (*_run_checks(_MACHINE, start), *_check_project(start))
+    failed = [finding for finding in findings if not finding.ok and finding.required]
     advice = [finding for finding in findings if not finding.ok and not finding.required]
-    said = tuple(f"{finding.name}: {finding.what}" for finding in (*broken, *advice))
-    return DoctorResult(passed=not broken, reasons=said or ("everything is in place",), findings=findings)
+    problems = tuple(f"{finding.name}: {finding.what}" for finding in (*failed, *advice))
+    return DoctorResult(passed=not failed, reasons=problems or ("everything is in place",), findings=findings)
 
 
 def _state(finding: Finding) -> str:
@@ -88,25 +91,25 @@ def _state(finding: Finding) -> str:
     return "missing" if finding.required else "advice"
 
 
-def _look(checks: "tuple[_Check, ...]", subject: Any) -> Iterator[Finding]:
+def _run_checks(checks: "tuple[_Check, ...]", subject: Any) -> Iterator[Finding]:
     for name, required, check in checks:
         try:
             yield Finding(name=name, ok=True, required=required, what=check(subject))
         except TitleboutError as error:
             what = f"{error.what}: {error.why}" if error.why else error.what
             yield Finding(name=name, ok=False, required=required, what=what, fix=error.fix or "")
-        except Exception as error:  # noqa: BLE001 - a doctor that crashes helps nobody; the other checks go on
+        except Exception as error:  # noqa: BLE001 - an unexpected error is a finding; the other checks run
             yield Finding(name=name, ok=False, required=required, what=f"{type(error).__name__}: {error}")
 
 
-def _look_at_project(start: Path) -> Iterator[Finding]:
+def _check_project(start: Path) -> Iterator[Finding]:
     try:
         project = Project.find(start)
     except TitleboutError as error:
         yield Finding(name="settings", ok=False, required=True, what=error.what, fix=error.fix or "")
         return
     yield Finding(name="settings", ok=True, required=True, what=f"titlebout.toml of {project.settings.project.name}")
-    yield from _look(_PROJECT, project)
+    yield from _run_checks(_PROJECT, project)
 
 
 def _python(_start: Path) -> str:
@@ -117,13 +120,13 @@ def _uv(_start: Path) -> str:
     try:
         return process.run(["uv", "--version"]).stdout.strip()
     except NotFoundError as error:
-        raise ConfigError("uv is not installed, and bentos are built with it", fix="run `make setup`") from error
+        raise ConfigError("uv is not installed; `titlebout package` needs it", fix="run `make setup`") from error
 
 
 def _repository(start: Path) -> str:
     git = Git.find(start)
     if git.resolve("HEAD") is None:
-        raise ConfigError("nothing was committed yet", fix="run `git add -A && git commit -m 'First commit'`")
+        raise ConfigError("the repository has no commits yet", fix="run `git add -A && git commit -m 'First commit'`")
     return f"a git repository at {git.output('rev-parse', '--short', 'HEAD')}"
 
 
@@ -140,8 +143,8 @@ def _params(project: Project) -> str:
 def _suite(project: Project) -> str:
     if not project.suite_path.is_file():
         raise NotFoundError(
-            f"{project.settings.checks.suite} is not there",
-            fix="restore it from git, or name another under [checks] in titlebout.toml",
+            f"{project.settings.checks.suite} does not exist",
+            fix="restore it from git, or set checks.suite in titlebout.toml to another file",
         )
     expectations = read_json(project.suite_path).get("expectations", [])
     return f"{len(expectations)} expectations in {project.settings.checks.suite}"
@@ -150,21 +153,22 @@ def _suite(project: Project) -> str:
 def _lock(project: Project) -> str:
     path = project.root / "requirements.lock"
     if not path.is_file():
-        raise NotFoundError("requirements.lock is not there", fix="restore it from git, or run `make lock`")
-    locked: dict[str, set[str]] = {}  # one package may be locked in two versions, for two versions of Python
-    for name, wanted in re.findall(r"^([\w.-]+)==([^\s;\\]+)", path.read_text(encoding="utf-8"), re.MULTILINE):
-        locked.setdefault(name, set()).add(wanted)
-    other = [
-        f"{name} is {have}, locked is {' or '.join(sorted(wanted))}"
-        for name, wanted in locked.items()
-        if (have := _installed(name)) not in {*wanted, ""}
+        raise NotFoundError("requirements.lock does not exist", fix="restore it from git, or run `make lock`")
+    locked: dict[str, set[str]] = {}  # a package may be locked in two versions, for two versions of Python
+    for name, locked_version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+        locked.setdefault(name, set()).add(locked_version)
+    differing = [
+        f"{name} {installed} is installed, {' or '.join(sorted(versions))} is locked"
+        for name, versions in locked.items()
+        if (installed := _installed_version(name)) not in {*versions, ""}
     ]
-    if other:
-        raise ConfigError(f"{len(other)} packages differ from requirements.lock", why=other[0], fix="run `make setup`")
+    if differing:
+        what = f"{len(differing)} packages differ from requirements.lock"
+        raise ConfigError(what, why=differing[0], fix="run `make setup`")
     return f"{len(locked)} locked packages"
 
 
-def _installed(name: str) -> str:
+def _installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
@@ -172,60 +176,60 @@ def _installed(name: str) -> str:
 
 
 def _data(project: Project) -> str:
-    pointer = Dvc(project).data_output()
-    return f"{pointer.nfiles} files, {pointer.size / 1e6:.1f} MB, {_reach(project, pointer)}"
+    output = Dvc(project).data_output()
+    return f"{output.nfiles} files, {output.size / 1e6:.1f} MB, {_location(project, output)}"
 
 
 def _champion(project: Project) -> str:
     champion = champion_in_work_tree(project)
     if champion is None:
         raise NotFoundError(
-            "nobody holds the title yet", fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`"
+            "there is no champion yet", fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`"
         )
-    return f"{champion.output.short}, {_reach(project, champion.output)}"
+    return f"{champion.output.short}, {_location(project, champion.output)}"
 
 
 def _remote_size(project: Project) -> str:
     folder = project.root / "dvc-remote"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if size > LARGEST_REMOTE:
+    if size > MAX_REMOTE_BYTES:
         raise ConfigError(
-            f"dvc-remote/ holds {size / 1e6:.0f} MB, which every clone downloads",
+            f"dvc-remote/ has {size / 1e6:.0f} MB, which every clone downloads",
             fix="move to an object store: `dvc remote add storage s3://bucket/path`, `dvc push --remote storage`, "
             "`dvc remote default storage`, `git rm -r dvc-remote`",
         )
-    return f"dvc-remote/ holds {size / 1e6:.1f} MB"
+    return f"dvc-remote/ has {size / 1e6:.1f} MB"
 
 
 def _workflows(project: Project) -> str:
     folder = project.root / ".github" / "workflows"
     missing = [name for name in WORKFLOWS if not (folder / name).is_file()]
     if missing:
-        raise NotFoundError(f"{', '.join(missing)} not in .github/workflows", fix="restore them from git")
+        raise NotFoundError(f"{', '.join(missing)} missing from .github/workflows", fix="restore them from git")
     return f"{len(WORKFLOWS)} workflows"
 
 
-def _reach(project: Project, pointer: DvcOutput) -> str:
-    """Say where the objects of a folder are.
+def _location(project: Project, output: DvcOutput) -> str:
+    """Describe where the objects of a tracked folder are stored.
 
     Raises
     ------
     NotFoundError
-        If they should be on this machine and are not.
+        If the remote is a local folder, and an object is neither in it nor in the cache.
     """
     url = remote_url(project.root)
     if "://" in url:
-        return f"kept at {url}, which was not asked"
+        return f"stored at {url}, which was not checked"
     stores = [(project.root / ".dvc" / url).resolve(), project.root / ".dvc" / "cache"]
-    listing = _find_object(stores, pointer.md5)
+    listing = _find_object(stores, output.md5)
     entries = json.loads(listing.read_text(encoding="utf-8")) if listing else []
     missing = [entry["relpath"] for entry in entries if _find_object(stores, entry["md5"]) is None]
     if listing is None or missing:
         raise NotFoundError(
-            f"{missing[0] if missing else pointer.short} is neither in {stores[0].name}/ nor in the cache",
+            f"{missing[0] if missing else output.short} is neither in {stores[0].name}/ nor in the cache",
             fix="run `dvc push` on a machine that has it, and commit dvc-remote/",
         )
-    return "all here"
+    return "all on this machine"
 
 
 def _find_object(stores: list[Path], md5: str) -> Path | None:

@@ -145,7 +145,7 @@ def training(root: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("change", "code", "what"),
     [
-        (lambda frame: frame.assign(late=0), 3, "the training rows have one class only: 0"),
+        (lambda frame: frame.assign(late=0), 3, "the training rows have only one class: 0"),
         (lambda frame: frame.rename(columns={"late": "Late"}), 65, "target column 'late' is missing"),
         (lambda frame: frame.assign(late=frame["late"].where(frame["wind"] > 10)), 65, "missing values"),
         (lambda frame: frame.drop(columns="departure"), 65, "time column 'departure' is missing"),

@@ -9,7 +9,7 @@ import pytest
 
 from sample import Said
 from titlebout.cli.commands import cli
-from titlebout.cli.console import ANSWERS, step
+from titlebout.cli.console import REFUSALS, step
 from titlebout.cli.main import run
 from titlebout.core import errors
 from titlebout.core.errors import ExitCode, TitleboutError
@@ -179,7 +179,7 @@ def test_a_command_that_is_stopped_says_so(error: BaseException, code: int, what
     assert "Traceback" not in said.errors
 
 
-@pytest.mark.parametrize("code", [ExitCode.OK, *ANSWERS, ExitCode.INCONCLUSIVE])
+@pytest.mark.parametrize("code", [ExitCode.OK, *REFUSALS, ExitCode.INCONCLUSIVE])
 def test_an_answer_is_a_result_and_its_code(code: ExitCode, ending: Callable[..., Said]) -> None:
     said = ending(code)
 
@@ -192,7 +192,7 @@ def test_an_answer_is_a_result_and_its_code(code: ExitCode, ending: Callable[...
     }
 
 
-@pytest.mark.parametrize("code", [ExitCode.OK, *ANSWERS, ExitCode.INCONCLUSIVE])
+@pytest.mark.parametrize("code", [ExitCode.OK, *REFUSALS, ExitCode.INCONCLUSIVE])
 def test_no_fail_turns_a_no_into_zero_and_leaves_the_verdict(code: ExitCode, ending: Callable[..., Said]) -> None:
     said = ending(code, "--no-fail")
 

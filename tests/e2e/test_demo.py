@@ -90,5 +90,5 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     said = process.run([sys.executable, "-m", "demo", "--json", "--output-dir", str(tmp_path)], cwd=HOME, check=False)
 
     assert said.returncode == 6
-    assert json.loads(said.stdout)["error"]["what"] == "the output folder holds something else"
+    assert json.loads(said.stdout)["error"]["what"] == "the output folder contains other files"
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -87,7 +87,7 @@ def test_a_challenger_that_loses_is_one_issue(weeks: Weeks) -> None:
 
     assert lost.passed, lost.failure
     assert lost.outputs["check"]["reason"] == "drift"
-    assert weeks.issues("open") == ["Retraining flights-delay: the champion keeps its title"]
+    assert weeks.issues("open") == ["Retraining flights-delay: the challenger was not promoted"]
     (issue,) = weeks.github.repository.issues
     assert "### Gate: keep" in issue["body"]
     assert "| 2013-03-21 | drift | lost |" in issue["body"]
@@ -100,12 +100,10 @@ def test_one_that_wins_is_one_pull_request_and_closes_the_issue(weeks: Weeks) ->
     assert won.passed, won.failure
     (pull,) = weeks.github.repository.pulls
     body = pull["body"]
-    decision = body.index("<details><summary>The decision and every signal</summary>")
+    decision = body.index("<details><summary>Decision and triggers</summary>")
     assert body.index("### Gate: promote") < decision < body.index("### Decision: retrain")
-    assert body.index("<details><summary>Drift: what differs, and since when</summary>") < body.index(
-        "### Drift: detected"
-    )
-    assert weeks.issues("closed") == ["Retraining flights-delay: the champion keeps its title"]
+    assert body.index("<details><summary>Drift report</summary>") < body.index("### Drift: detected")
+    assert weeks.issues("closed") == ["Retraining flights-delay: the challenger was not promoted"]
     status = weeks.github.repository.statuses[-1]
     assert (status["sha"], status["state"]) == (weeks.heads[-1], "success")
 
@@ -131,7 +129,7 @@ def test_a_broken_batch_is_one_issue_and_never_trained_on(weeks: Weeks) -> None:
 
     for _ in range(2):
         refused = weeks.tonight()
-        assert refused.jobs == {"check": "failure", "tell": "success"}, refused.failure
+        assert refused.jobs == {"check": "failure", "report": "success"}, refused.failure
 
     assert weeks.issues("open") == ["Data for flights-delay was refused"]
     (told,) = (issue for issue in weeks.github.repository.issues if issue["state"] == "open")

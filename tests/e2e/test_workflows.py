@@ -88,7 +88,7 @@ def test_data_that_is_refused_stops_before_drift_is_even_measured(example: Path,
     pd.read_parquet(path).rename(columns={"temp": "temperature"}).to_parquet(path, index=False)
     sample.commit(example, "A batch with another column")
     ran = run(example, "drift.yml", "schedule", github)
-    assert ran.jobs == {"check": "failure", "tell": "success"}, ran.failure
+    assert ran.jobs == {"check": "failure", "report": "success"}, ran.failure
     assert ran.outputs["check"]["action"] == "stop"
     assert any("temperature" in summary for summary in ran.summaries)
     assert "### Drift" not in "".join(ran.summaries)

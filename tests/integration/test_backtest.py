@@ -1,4 +1,4 @@
-"""A backtest of the sample repository: its files, its codes, and that it decides what the loop itself decides."""
+"""Backtest of the sample repository: its files, exit codes, and the same decisions as in production."""
 
 import json
 import re
@@ -29,15 +29,15 @@ SIX = ["--every", "4d", "--start", "0.5"]
 
 @pytest.fixture(scope="module")
 def played(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
-    """The repository after a backtest with all policies, what it said, and its progress; not to be changed."""
+    """The repository after a backtest of all strategies, its result, and its progress; read-only."""
     root = sample.copy(repository, tmp_path_factory.mktemp("played") / sample.NAME)
-    said = process.run(["titlebout", "backtest", *SIX, "--json"], cwd=root)
-    return root, json.loads(said.stdout), said.stderr
+    output = process.run(["titlebout", "backtest", *SIX, "--json"], cwd=root)
+    return root, json.loads(output.stdout), output.stderr
 
 
 @pytest.fixture(scope="module")
 def crowned(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository with a champion, whose policy listens to few labels; not to be changed."""
+    """The repository with a champion and a policy that needs few labels; read-only."""
     root = sample.copy(calm, tmp_path_factory.mktemp("crowned") / sample.NAME)
     sample.edit(root / "titlebout.toml", "[retrain]", "[policy]\ndecay_min_rows = 30\n\n[retrain]")
     sample.commit(root, "Listen to few labels")
@@ -66,19 +66,19 @@ def policy(document: dict[str, Any], name: str) -> Any:
     return next(one for one in document["policies"] if one["name"] == name)
 
 
-def test_all_policies_play_the_same_periods(played: tuple[Path, dict[str, Any], str]) -> None:
+def test_all_strategies_have_the_same_periods(played: tuple[Path, dict[str, Any], str]) -> None:
     _, document, _ = played
     periods = [period["name"] for period in document["periods"]]
 
     assert [one["name"] for one in document["policies"]] == list(STRATEGY_NAMES)
     assert len(periods) == 6
     assert [period["rows"] for period in document["periods"]] == [48] * 6
-    assert all([turn["name"] for turn in one["outcomes"]] == periods for one in document["policies"])
+    assert all([outcome["name"] for outcome in one["outcomes"]] == periods for one in document["policies"])
     assert document["start_rows"] == sample.ROWS - 6 * 48
     assert (document["step"], document["passed"], document["loss"]) == ("backtest", True, "log_loss")
 
 
-def test_every_policy_starts_with_the_same_model_and_costs_what_it_attempts(
+def test_every_strategy_starts_with_the_same_model(
     played: tuple[Path, dict[str, Any], str],
 ) -> None:
     _, document, _ = played
@@ -87,11 +87,11 @@ def test_every_policy_starts_with_the_same_model_and_costs_what_it_attempts(
     assert [policy(document, name)["attempts"] for name in ("never", "every_ungated", "every")] == [0, 6, 6]
     for one in document["policies"]:
         assert (one["seconds"] > 0) == (one["attempts"] > 0)
-        assert one["mean_loss"] == pytest.approx(np.mean([turn["loss"] for turn in one["outcomes"]]))
-        assert one["worst_loss"] == max(turn["loss"] for turn in one["outcomes"])
+        assert one["mean_loss"] == pytest.approx(np.mean([outcome["loss"] for outcome in one["outcomes"]]))
+        assert one["worst_loss"] == max(outcome["loss"] for outcome in one["outcomes"])
 
 
-def test_the_result_is_written_read_again_and_drawn(played: tuple[Path, dict[str, Any], str]) -> None:
+def test_the_result_and_the_page_are_written(played: tuple[Path, dict[str, Any], str]) -> None:
     root, document, _ = played
 
     assert json.loads((root / "reports" / "backtest.json").read_text("utf-8")) == document
@@ -102,7 +102,7 @@ def test_the_result_is_written_read_again_and_drawn(played: tuple[Path, dict[str
     assert set(re.findall(r'(?:href|src)="(.)', page)) == {"#"}
 
 
-def test_progress_is_told_on_standard_error(played: tuple[Path, dict[str, Any], str]) -> None:
+def test_progress_is_printed_on_standard_error(played: tuple[Path, dict[str, Any], str]) -> None:
     _, _, errors = played
 
     for name in STRATEGY_NAMES:
@@ -112,7 +112,7 @@ def test_progress_is_told_on_standard_error(played: tuple[Path, dict[str, Any], 
 @pytest.mark.parametrize(
     ("arriving", "reason"), [(stormy, "perf_decay"), (windy, "drift"), (calm, "")], ids=["stormy", "windy", "calm"]
 )
-def test_the_season_decides_and_ends_as_the_real_loop_does(
+def test_a_simulation_decides_and_ends_as_production_does(
     crowned: Path,
     tmp_path: Path,
     command: Command,
@@ -131,14 +131,18 @@ def test_the_season_decides_and_ends_as_the_real_loop_does(
     periods, known = [("May", fresh), ("June", fresh)], read_tables(root, "data")
     result = backtest_backtest.compare(Project.find(root), known, periods, Plan(policies=("titlebout",)), print)
 
-    turn = result.policies[1].outcomes[0]
-    assert (turn.decision, turn.reason, turn.detail) == (decided["action"], decided["reason"], decided["reasons"][0])
-    assert turn.reason == reason
-    if turn.decision == "attempt":
-        assert turn.verdict == command("retrain", "--reason", turn.reason, "--no-fail").document["verdict"]
+    outcome = result.policies[1].outcomes[0]
+    assert (outcome.decision, outcome.reason, outcome.detail) == (
+        decided["action"],
+        decided["reason"],
+        decided["reasons"][0],
+    )
+    assert outcome.reason == reason
+    if outcome.decision == "attempt":
+        assert outcome.verdict == command("retrain", "--reason", outcome.reason, "--no-fail").document["verdict"]
 
 
-def test_what_arrived_is_part_of_the_past_when_asked_for(root: Path, command: Command) -> None:
+def test_current_data_is_included_on_request(root: Path, command: Command) -> None:
     arrive(root, sample.crossings(60, start="2024-04-20", seed=5))
     rows = {}
     for flags in ([], ["--current"]):
@@ -148,32 +152,32 @@ def test_what_arrived_is_part_of_the_past_when_asked_for(root: Path, command: Co
     assert rows == {0: sample.ROWS, 1: sample.ROWS + 60}
 
 
-def test_rows_that_wait_for_their_label_are_left_out(root: Path, command: Command) -> None:
+def test_rows_without_a_label_are_left_out(root: Path, command: Command) -> None:
     waiting = sample.crossings(60, start="2024-04-20", seed=5).assign(late=lambda frame: frame["late"].astype("float"))
     waiting.loc[waiting.index[40:], "late"] = np.nan
     arrive(root, waiting)
 
-    said = command("backtest", *SIX, "--current", "--policy", "never")
-    assert "40 rows that arrived are part of the past" in said.errors
+    output = command("backtest", *SIX, "--current", "--policy", "never")
+    assert "40 rows of the current data are included" in output.errors
 
 
-def test_what_arrived_without_labels_is_left_out_and_said_so(root: Path, command: Command) -> None:
+def test_current_data_without_a_label_column_is_left_out(root: Path, command: Command) -> None:
     arrive(root, sample.crossings(60, start="2024-04-20").drop(columns="late"))
 
-    said = command("backtest", *SIX, "--current", "--policy", "never")
-    assert said.code == ExitCode.OK
-    assert "what arrived is left out" in said.errors
+    output = command("backtest", *SIX, "--current", "--policy", "never")
+    assert output.code == ExitCode.OK
+    assert "the current data is left out" in output.errors
 
 
-def test_only_the_policies_that_were_picked_play_beside_never(root: Path, command: Command) -> None:
-    said = command("backtest", *SIX, "--policy", "every", "--label-delay", "1")
+def test_only_the_chosen_strategies_and_never_are_simulated(root: Path, command: Command) -> None:
+    output = command("backtest", *SIX, "--policy", "every", "--label-delay", "1")
 
-    assert [one["name"] for one in said.document["policies"]] == ["never", "every"]
-    assert policy(said.document, "every")["outcomes"][0]["decision"] == "wait"
-    assert said.document["label_delay"] == 1
+    assert [one["name"] for one in output.document["policies"]] == ["never", "every"]
+    assert policy(output.document, "every")["outcomes"][0]["decision"] == "wait"
+    assert output.document["label_delay"] == 1
 
 
-def test_a_period_that_the_check_refuses_is_named_and_stops_the_checked(root: Path) -> None:
+def test_a_refused_period_is_reported_and_stops_checked_strategies(root: Path) -> None:
     project, frame = Project.find(root), read_tables(root, "data")
     torn = frame.iloc[400:450].assign(wind=np.nan)
     periods = [("one", frame.iloc[350:400]), ("two", torn), ("three", frame.iloc[450:500])]
@@ -184,15 +188,18 @@ def test_a_period_that_the_check_refuses_is_named_and_stops_the_checked(root: Pa
 
     assert ["wind" in period.refused for period in result.periods] == [False, True, False]
     _, ungated, every = result.policies
-    assert [turn.decision for turn in every.outcomes] == ["attempt", "stop", "attempt"]
-    assert [turn.decision for turn in ungated.outcomes] == ["attempt"] * 3
+    assert [outcome.decision for outcome in every.outcomes] == ["attempt", "stop", "attempt"]
+    assert [outcome.decision for outcome in ungated.outcomes] == ["attempt"] * 3
 
 
 def test_a_column_that_stops_arriving_is_refused_without_a_rule(root: Path) -> None:
     project, frame = Project.find(root), read_tables(root, "data")
     start, silent = frame.iloc[:350], frame.iloc[350:400].assign(passengers=np.nan)
 
-    assert backtest_backtest._refused(project, start, "one", silent) == "column 'passengers': has no values any more"
+    assert (
+        backtest_backtest._refused(project, start, "one", silent)
+        == "column 'passengers': has no values in the current data"
+    )
 
 
 def test_rows_without_a_time_are_cut_by_their_number(root: Path, command: Command) -> None:
@@ -203,10 +210,10 @@ def test_rows_without_a_time_are_cut_by_their_number(root: Path, command: Comman
     sample.edit(root / "src/ferries/features.py", 'crossings["departure"].dt.hour.astype("float64")', "0.0")
     sample.edit(root / "src/ferries/features.py", '.drop(columns="departure")', "")
 
-    said = command("backtest", "--every", "60", "--policy", "titlebout", "--policy", "every")
-    assert said.code == ExitCode.OK
-    assert [period["name"] for period in said.document["periods"]][-1] == "rows 541 to 600"
-    assert policy(said.document, "every")["attempts"] == 7
+    output = command("backtest", "--every", "60", "--policy", "titlebout", "--policy", "every")
+    assert output.code == ExitCode.OK
+    assert [period["name"] for period in output.document["periods"]][-1] == "rows 541 to 600"
+    assert policy(output.document, "every")["attempts"] == 7
     assert command("backtest", "--every", "4d").code == ExitCode.USAGE
 
 
@@ -218,15 +225,15 @@ def test_rows_without_a_time_are_cut_by_their_number(root: Path, command: Comman
         (["--every", "a month"], ExitCode.USAGE),
     ],
 )
-def test_what_cannot_be_played_says_why(root: Path, command: Command, arguments: list[str], code: ExitCode) -> None:
-    said = command("backtest", *arguments)
+def test_an_invalid_backtest_reports_a_fix(root: Path, command: Command, arguments: list[str], code: ExitCode) -> None:
+    output = command("backtest", *arguments)
 
-    assert said.code == code
-    assert said.error["fix"]
+    assert output.code == code
+    assert output.error["fix"]
     assert not (root / "reports" / "backtest.json").exists()
 
 
-def test_without_data_there_is_no_past(root: Path, command: Command) -> None:
+def test_a_backtest_needs_data(root: Path, command: Command) -> None:
     for path in (root / "data").iterdir():
         path.unlink()
     (root / "data.dvc").unlink()
@@ -234,20 +241,20 @@ def test_without_data_there_is_no_past(root: Path, command: Command) -> None:
     assert command("backtest").code == ExitCode.NOT_FOUND
 
 
-def test_without_labels_there_is_nothing_to_score(root: Path, command: Command) -> None:
+def test_a_backtest_needs_labels(root: Path, command: Command) -> None:
     path = next((root / "data").glob("*.parquet"))
     pd.read_parquet(path).drop(columns="late").to_parquet(path, index=False)
     sample.dvc(root, "add", "--quiet", "data")
 
-    said = command("backtest")
-    assert (said.code, said.error["what"]) == (ExitCode.MALFORMED, "target column 'late' is missing")
+    output = command("backtest")
+    assert (output.code, output.error["what"]) == (ExitCode.MALFORMED, "target column 'late' is missing")
 
 
-def test_the_teams_own_failing_code_is_told_as_theirs(root: Path, command: Command) -> None:
+def test_errors_in_the_projects_code_are_reported_as_such(root: Path, command: Command) -> None:
     sample.edit(root / "src/ferries/features.py", "return crossings", "return crossings.nonsense")
 
-    said = command("backtest", *SIX)
-    assert (said.code, Path(said.error["where"].partition(":")[0]).name) == (ExitCode.USAGE, "features.py")
+    output = command("backtest", *SIX)
+    assert (output.code, Path(output.error["where"].partition(":")[0]).name) == (ExitCode.USAGE, "features.py")
 
 
 def awkward(rows: int, moved: float, seed: int) -> pd.DataFrame:
@@ -266,7 +273,7 @@ def awkward(rows: int, moved: float, seed: int) -> pd.DataFrame:
     )
 
 
-def test_evidentlys_defaults_count_what_moved_whatever_the_columns_hold() -> None:
+def test_evidentlys_defaults_handle_every_kind_of_column() -> None:
     quiet, moved = (share_drifted(awkward(2000, 0, 0), awkward(500, by, 1)) for by in (0.0, 2.0))
 
     assert (quiet, moved) == (0.0, pytest.approx(2 / 5))  # times, and columns without values, are not compared

@@ -37,17 +37,17 @@ def results(gate: Mapping[str, ModuleType]) -> dict[str, Any]:
     return measured
 
 
-def losses(bout: Any) -> dict[str, Any]:
-    rows = np.arange(len(bout.truth.y))
-    return {who: -np.log(given[rows, bout.truth.y]) for who, given in bout.predicted.items()}
+def losses(predictions: Any) -> dict[str, Any]:
+    rows = np.arange(len(predictions.truth.y))
+    return {who: -np.log(given[rows, predictions.truth.y]) for who, given in predictions.predicted.items()}
 
 
 @pytest.mark.nightly
 def test_a_large_sample_shows_the_truth_that_the_worlds_state(gate: Mapping[str, ModuleType]) -> None:
     worlds = gate["worlds"]
     pair = worlds.broken(0.5)
-    bout = worlds.classification(np.random.default_rng(1), 400_000, pair)
-    cost, in_slice = losses(bout), (bout.columns["slice"] == "b").to_numpy()
+    predictions = worlds.classification(np.random.default_rng(1), 400_000, pair)
+    cost, in_slice = losses(predictions), (predictions.columns["slice"] == "b").to_numpy()
     worse = losses(worlds.classification(np.random.default_rng(2), 400_000, worlds.worse()))
     values = worlds.regression(np.random.default_rng(3), 400_000, worlds.worse(of=worlds.absolute_error))
     errors = {who: np.abs(values.truth.y - given).mean() for who, given in values.predicted.items()}

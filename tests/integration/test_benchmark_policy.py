@@ -17,7 +17,7 @@ from titlebout.checks.check import check_table
 from titlebout.metrics.catalogue import row_losses
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "policy"
-MODULES = ("worlds", "team", "seasons", "record", "claims", "tables", "run")
+MODULES = ("worlds", "workload", "simulations", "record", "claims", "tables", "run")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_nobody_loses_less_than_who_knows_the_truth(policy: Mapping[str, ModuleT
     worlds, world = policy["worlds"], named(policy["worlds"], name)
     learned, asked = (worlds.draw(world, week, 3, 20_000) for week in (30, 31))
 
-    model = policy["team"].Team().fit(learned.rows)
+    model = policy["workload"].Workload().fit(learned.rows)
     y = asked.rows[worlds.TARGET].to_numpy().astype(object)
     lost = row_losses("classification", y, model.predict(asked.rows), model.classes).mean()
 
@@ -124,7 +124,7 @@ def test_only_the_bug_is_refused_as_by_a_suite_with_ranges(policy: Mapping[str, 
 
 
 def test_the_default_of_evidently_is_the_one_of_the_library(policy: Mapping[str, ModuleType]) -> None:
-    assert policy["seasons"].evidently_agrees(1, 3)["agreed"] == 3
+    assert policy["simulations"].evidently_agrees(1, 3)["agreed"] == 3
 
 
 @pytest.mark.nightly

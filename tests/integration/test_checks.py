@@ -140,7 +140,7 @@ def test_no_rows_never_pass(suite: Path, frame: pd.DataFrame) -> None:
     assert not result.passed
     assert result.skipped > 0
     assert "row count is 0, expected at least 1" in " ".join(result.reasons)
-    assert "there are no rows" in result.reasons[-1]
+    assert "the table has no rows" in result.reasons[-1]
 
 
 def test_no_rows_fail_a_suite_that_does_not_ask_for_any(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_an_answer_that_vanishes_is_no_pass(suite: Path, monkeypatch: pytest.Mon
 
     validate = checks_check._validate
     monkeypatch.setattr(checks_check, "_validate", forgetful)
-    with pytest.raises(TitleboutError, match="answered 24 of 25"):
+    with pytest.raises(TitleboutError, match="returned 24 results for 25"):
         check_table(ferries(), suite, "incoming")
 
 
@@ -257,7 +257,7 @@ def test_labels_may_come_later(suite: Path) -> None:
     assert checked(frame, suite).verdict == "schema_skew"
     result = checked(frame, suite, late_target="late")
     assert (result.verdict, result.skipped) == ("passed", 3)
-    assert result.reasons[-1] == "3 expectations were skipped: 'late' has not arrived yet"
+    assert result.reasons[-1] == "3 expectations were skipped: column 'late' is not in the data yet"
     assert checked(ferries(), suite, late_target="late").skipped == 0
 
 

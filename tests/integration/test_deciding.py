@@ -1,4 +1,4 @@
-"""The decision on real data, with a real champion and a real log: what it measures, and what it starts."""
+"""`decide` on real data, with a real champion and attempt log."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ from titlebout.data.tables import read_tables
 from titlebout.models.champion import champion_in_work_tree
 from titlebout.models.loading import load_project_model
 from titlebout.policy import attempts
-from titlebout.policy.performance import decay, rows_won_on, welch
+from titlebout.policy.measurements import decayed_at
+from titlebout.policy.performance import decay, promotion_holdout, welch
 from titlebout.policy.rules import Attempt
-from titlebout.policy.signals import decayed_at
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -80,26 +80,26 @@ def looked(command: Command) -> None:
 
 
 def decided(command: Command, *options: str) -> Any:
-    said = command("decide", *options)
-    document = said.document
-    assert said.code == (ExitCode.DATA_REFUSED if document["action"] == "stop" else ExitCode.OK)
+    output = command("decide", *options)
+    document = output.document
+    assert output.code == (ExitCode.DATA_REFUSED if document["action"] == "stop" else ExitCode.OK)
     assert sorted(signal["name"] for signal in document["signals"]) == sorted(["data", "renewal", *REASONS])
     assert json.loads(Path("reports/decide.json").read_text("utf-8")) == document
     assert Path("reports/decide.md").read_text("utf-8").startswith("### Decision: ")
     return document
 
 
-def holder(root: Path) -> str:
+def champion_hash(root: Path) -> str:
     champion = champion_in_work_tree(Project.find(root))
     assert champion is not None
     return champion.output.md5
 
 
-def signal(document: Any, name: str) -> Any:
-    return next(one for one in document["signals"] if one["name"] == name)
+def trigger(document: Any, name: str) -> Any:
+    return next(entry for entry in document["signals"] if entry["name"] == name)
 
 
-def test_a_loss_that_has_grown_starts_an_attempt_that_says_so(here: Path, command: Command) -> None:
+def test_performance_decay_starts_an_attempt(here: Path, command: Command) -> None:
     arrive(here, stormy(crossings()))
     looked(command)
 
@@ -108,7 +108,7 @@ def test_a_loss_that_has_grown_starts_an_attempt_that_says_so(here: Path, comman
     assert (document["action"], document["reason"]) == ("attempt", "perf_decay")
     assert document["note"].startswith("log loss 0.")
     assert document["note"].endswith("on 336 new labels")
-    assert signal(document, "perf_decay")["value"] > 4
+    assert trigger(document, "perf_decay")["value"] > 4
     assert document["new_rows"] == 620
     assert document["at"] == "2024-06-10T14:00:00+00:00"
 
@@ -121,32 +121,34 @@ def test_the_loss_is_compared_with_that_of_its_promotion(here: Path, command: Co
     assert f"log loss {before:.3g} →" in decided(command)["note"]
 
 
-def test_an_open_proposal_is_tried_again_on_newer_data(here: Path, command: Command, github: GithubServer) -> None:
+def test_an_open_pull_request_is_renewed_on_newer_data(here: Path, command: Command, github: GithubServer) -> None:
     arrive(here, crossings())
     looked(command)
-    held = holder(here)
+    held = champion_hash(here)
     won = Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
-    attempts.write_down(Git(here), "ferries", won)
+    attempts.append_attempt(Git(here), "ferries", won)
     pull = github.repository.add_pull("retrain/ferries", "main", body="<!-- titlebout: evidence abc123 -->\nIt won.")
 
     shown = decided(command, "--forge", "github")
     assert (shown["action"], shown["reason"]) == ("attempt", "age")
-    assert shown["note"] == "the open proposal shows data up to 2024-06-09"
+    assert shown["note"] == "the open pull request is based on data up to 2024-06-09"
 
-    attempts.write_down(
+    attempts.append_attempt(
         Git(here), "ferries", Attempt(Moment.parse("2024-06-10T14:00:00+00:00"), "age", "lost", held, "def456")
     )
-    assert signal(decided(command, "--forge", "github"), "renewal")["detail"].startswith("a later attempt did not win")
+    assert trigger(decided(command, "--forge", "github"), "renewal")["detail"].startswith(
+        "a later attempt was unsuccessful"
+    )
 
     github.repository.close_pull(pull["number"])
-    assert signal(decided(command, "--forge", "github"), "renewal")["detail"] == "no proposal is open"
+    assert trigger(decided(command, "--forge", "github"), "renewal")["detail"] == "no open retrain pull request"
 
 
-def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, command: Command) -> None:
+def test_without_a_forge_an_unmerged_branch_is_the_proposal(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
-    held = holder(here)
-    attempts.write_down(
+    held = champion_hash(here)
+    attempts.append_attempt(
         Git(here), "ferries", Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
     )
     sample.git(here, "checkout", "--quiet", "-b", "retrain/ferries")
@@ -160,23 +162,21 @@ def test_without_a_forge_a_branch_that_is_not_merged_is_a_proposal(here: Path, c
     )
     assert merged is None, "who holds the title is not proposed any more"
     sample.git(here, "branch", "--quiet", "-D", "retrain/ferries")
-    assert signal(decided(command), "renewal")["detail"] == "no proposal is open"
+    assert trigger(decided(command), "renewal")["detail"] == "no open retrain pull request"
 
 
-def test_refused_data_is_told_in_one_issue_that_people_may_close(
-    here: Path, command: Command, github: GithubServer
-) -> None:
+def test_refused_data_opens_one_issue_that_stays_closed(here: Path, command: Command, github: GithubServer) -> None:
     arrive(here, crossings().assign(wind="strong <b>@team</b>"))
     looked(command)
     assert decided(command, "--forge", "github")["action"] == "stop"
-    reports = (here / "reports").rename(here / "handed")
+    reports = (here / "reports").rename(here / "from-another-job")
     tell = ("decide", "--from-reports", str(reports), "--forge", "github")
 
-    said = command(*tell)
-    assert (said.code, said.document["reasons"][1]) == (ExitCode.DATA_REFUSED, "issue 1 was created")
+    output = command(*tell)
+    assert (output.code, output.document["reasons"][1]) == (ExitCode.DATA_REFUSED, "issue 1 was created")
     (issue,) = github.repository.issues
     assert issue["title"] == "Data for ferries was refused"
-    assert said.document["url"] == issue["html_url"]
+    assert output.document["url"] == issue["html_url"]
     assert "'wind'" in issue["body"]
     assert "<b>" not in issue["body"]
 
@@ -186,18 +186,18 @@ def test_refused_data_is_told_in_one_issue_that_people_may_close(
     assert issue["state"] == "closed"
 
 
-def test_a_decision_to_go_on_is_told_to_nobody(here: Path, command: Command, github: GithubServer) -> None:
+def test_other_decisions_are_not_published(here: Path, command: Command, github: GithubServer) -> None:
     arrive(here, crossings())
     looked(command)
     decided(command)
 
-    said = command("decide", "--from-reports", str(here / "reports"), "--forge", "github")
+    output = command("decide", "--from-reports", str(here / "reports"), "--forge", "github")
 
-    assert (said.code, said.document["action"]) == (ExitCode.OK, "nothing")
+    assert (output.code, output.document["action"]) == (ExitCode.OK, "nothing")
     assert github.calls == []
 
 
-def test_reports_are_told_to_a_forge_only(here: Path, command: Command) -> None:
+def test_from_reports_needs_a_forge(here: Path, command: Command) -> None:
     assert command("decide", "--from-reports", "reports").code == ExitCode.USAGE
 
 
@@ -208,10 +208,10 @@ def test_quiet_data_starts_nothing(here: Path, command: Command) -> None:
     document = decided(command)
 
     assert (document["action"], document["reason"], document["note"]) == ("nothing", "", "")
-    assert abs(signal(document, "perf_decay")["value"]) < 2.33
-    assert signal(document, "age")["value"] == pytest.approx(7.4, abs=0.05)
-    assert signal(document, "age")["distance"] < 0
-    assert document["log_problem"] == "no attempt was written down yet"
+    assert abs(trigger(document, "perf_decay")["value"]) < 2.33
+    assert trigger(document, "age")["value"] == pytest.approx(7.4, abs=0.05)
+    assert trigger(document, "age")["distance"] < 0
+    assert document["log_problem"] == "there is no attempt log yet"
 
 
 def test_nothing_has_arrived_yet(here: Path, command: Command) -> None:
@@ -220,7 +220,7 @@ def test_nothing_has_arrived_yet(here: Path, command: Command) -> None:
     document = decided(command)
 
     assert (document["action"], document["new_rows"], document["at"]) == ("nothing", 0, END)
-    assert signal(document, "drift")["detail"] == "nothing has arrived yet"
+    assert trigger(document, "drift")["detail"] == "no current data has arrived yet"
 
 
 def test_drift_of_a_column_that_hardly_matters_to_the_champion_starts_nothing(here: Path, command: Command) -> None:
@@ -233,7 +233,7 @@ def test_drift_of_a_column_that_hardly_matters_to_the_champion_starts_nothing(he
     document = decided(command)
 
     assert statuses["passengers"] == "drift"
-    assert (document["action"], signal(document, "drift")["value"]) == ("nothing", 0)
+    assert (document["action"], trigger(document, "drift")["value"]) == ("nothing", 0)
 
 
 def test_drift_without_labels_waits_for_them(here: Path, command: Command) -> None:
@@ -243,8 +243,8 @@ def test_drift_without_labels_waits_for_them(here: Path, command: Command) -> No
     document = decided(command)
 
     assert document["action"] == "wait"
-    assert document["reasons"] == ["drift: but 0 new rows have a label, 50 are wanted"]
-    assert signal(document, "perf_decay")["value"] is None
+    assert document["reasons"] == ["drift, but too few rows: 0 new labeled rows, at least 50 are needed"]
+    assert trigger(document, "perf_decay")["value"] is None
 
 
 def test_drift_starts_an_attempt_once_per_cool_down(here: Path, command: Command) -> None:
@@ -253,17 +253,17 @@ def test_drift_starts_an_attempt_once_per_cool_down(here: Path, command: Command
     first = decided(command)
     assert (first["action"], first["reason"], first["note"]) == ("attempt", "drift", "in champion's prediction, wind")
     tried = Attempt(Moment.parse(first["at"]), "drift", "lost", first["champion"], "abc")
-    attempts.write_down(Git(here), "ferries", tried)
+    attempts.append_attempt(Git(here), "ferries", tried)
 
     second = decided(command)
 
     assert second["action"] == "wait"
     assert second["attempts"] == 1
-    assert signal(second, "drift")["until"] == "2024-06-06T22:00:00+00:00"
-    assert "again from 2024-06-06 on" in Path("reports/decide.md").read_text("utf-8")
+    assert trigger(second, "drift")["until"] == "2024-06-06T22:00:00+00:00"
+    assert "cool-down until 2024-06-06 after the attempt of" in Path("reports/decide.md").read_text("utf-8")
 
 
-def test_what_another_clone_tried_is_known_through_origin(here: Path, command: Command, tmp_path: Path) -> None:
+def test_attempts_of_another_clone_are_read_from_origin(here: Path, command: Command, tmp_path: Path) -> None:
     arrive(here, windy(crossings(240)))
     looked(command)
     first = decided(command)
@@ -271,15 +271,17 @@ def test_what_another_clone_tried_is_known_through_origin(here: Path, command: C
     sample.git(tmp_path, "clone", "--quiet", "origin.git", "other")
     sample.git(here, "remote", "add", "origin", str(tmp_path / "origin.git"))
     other = Git(tmp_path / "other")
-    attempts.write_down(other, "ferries", Attempt(Moment.parse(first["at"]), "drift", "lost", first["champion"], "abc"))
+    attempts.append_attempt(
+        other, "ferries", Attempt(Moment.parse(first["at"]), "drift", "lost", first["champion"], "abc")
+    )
     assert decided(command)["action"] == "attempt"
 
-    attempts.hand_in(other, "ferries", attempts.log_ref("ferries"))
+    attempts.push_attempts(other, "ferries", attempts.log_ref("ferries"))
 
     assert decided(command)["action"] == "wait"
 
 
-def test_a_person_need_not_wait(here: Path, command: Command) -> None:
+def test_a_manual_request_has_no_cool_down(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
 
@@ -288,7 +290,7 @@ def test_a_person_need_not_wait(here: Path, command: Command) -> None:
     assert (document["action"], document["reason"]) == ("attempt", "manual")
 
 
-def test_the_calendar_is_a_reason_where_the_policy_says_so(here: Path, command: Command) -> None:
+def test_the_schedule_trigger_depends_on_the_policy(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
     assert decided(command, "--schedule")["action"] == "nothing"
@@ -300,7 +302,7 @@ def test_the_calendar_is_a_reason_where_the_policy_says_so(here: Path, command: 
     assert (document["action"], document["reason"]) == ("attempt", "schedule")
 
 
-def test_refused_data_stops_the_loop_and_leaves_a_record(here: Path, command: Command) -> None:
+def test_refused_data_stops_the_loop_and_is_recorded(here: Path, command: Command) -> None:
     arrive(here, stormy(crossings()).rename(columns={"wind": "breeze"}))
     looked(command)
 
@@ -308,11 +310,11 @@ def test_refused_data_stops_the_loop_and_leaves_a_record(here: Path, command: Co
 
     assert (document["action"], document["passed"]) == ("stop", False)
     assert "the data is refused: " in document["reasons"][0]
-    assert signal(document, "data")["fired"]
+    assert trigger(document, "data")["fired"]
     assert command("decide", "--no-fail").code == ExitCode.OK
 
 
-def test_other_columns_stop_the_loop_even_if_the_suite_allows_them(here: Path, command: Command) -> None:
+def test_changed_columns_stop_the_loop_even_if_the_suite_passes(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
     report = here / "reports" / "drift.json"
@@ -322,22 +324,22 @@ def test_other_columns_stop_the_loop_even_if_the_suite_allows_them(here: Path, c
     assert decided(command)["action"] == "stop"
 
 
-def test_a_step_that_was_not_run_is_told(here: Path, command: Command) -> None:
-    said = command("decide")
-    assert (said.code, said.error["what"]) == (ExitCode.NOT_FOUND, "check-data.json is not there")
+def test_a_step_that_was_not_run_is_an_error(here: Path, command: Command) -> None:
+    output = command("decide")
+    assert (output.code, output.error["what"]) == (ExitCode.NOT_FOUND, "check-data.json does not exist")
 
     command("check-data", "--on", "current")
-    said = command("decide")
-    assert (said.code, said.error["what"]) == (ExitCode.NOT_FOUND, "drift.json is not there")
+    output = command("decide")
+    assert (output.code, output.error["what"]) == (ExitCode.NOT_FOUND, "drift.json does not exist")
 
 
-def test_a_check_of_the_tracked_data_is_no_check_of_what_arrived(here: Path, command: Command) -> None:
+def test_a_check_of_the_tracked_data_is_a_conflict(here: Path, command: Command) -> None:
     command("check-data", "--on", "tracked")
 
-    said = command("decide")
+    output = command("decide")
 
-    assert said.code == ExitCode.CONFLICT
-    assert "--on current" in said.error["fix"]
+    assert output.code == ExitCode.CONFLICT
+    assert "--on current" in output.error["fix"]
 
 
 def change_champion(root: Path, **meta: Any) -> None:
@@ -347,7 +349,7 @@ def change_champion(root: Path, **meta: Any) -> None:
     sample.commit(root, "Another story of the champion")
 
 
-def test_rows_it_did_not_win_on_are_no_yardstick(here: Path, command: Command) -> None:
+def test_decay_needs_the_exact_promotion_holdout(here: Path, command: Command) -> None:
     held = yaml.safe_load((here / CHAMPION).read_text("utf-8"))["meta"]["holdout"]
     change_champion(here, holdout=held | {"fingerprint": "0" * 64})
     arrive(here, stormy(crossings()))
@@ -355,11 +357,11 @@ def test_rows_it_did_not_win_on_are_no_yardstick(here: Path, command: Command) -
 
     document = decided(command)
 
-    assert signal(document, "perf_decay")["value"] is None
-    assert "not in the tracked data any more" in signal(document, "perf_decay")["detail"]
+    assert trigger(document, "perf_decay")["value"] is None
+    assert "not in the tracked data any more" in trigger(document, "perf_decay")["detail"]
 
 
-def test_a_champion_that_cannot_be_asked_is_said_and_the_rest_counts(here: Path, command: Command) -> None:
+def test_a_failing_champion_leaves_the_other_triggers_measured(here: Path, command: Command) -> None:
     arrive(here, windy(stormy(crossings())))
     sample.edit(here / "src/ferries/features.py", "return crossings", "raise KeyError('hour')\n    return crossings")
     looked(command)
@@ -367,10 +369,10 @@ def test_a_champion_that_cannot_be_asked_is_said_and_the_rest_counts(here: Path,
     document = decided(command)
 
     assert (document["action"], document["reason"]) == ("attempt", "drift")
-    assert "cannot be asked" in signal(document, "perf_decay")["detail"]
+    assert "cannot predict the new rows" in trigger(document, "perf_decay")["detail"]
 
 
-def test_a_champion_that_won_after_a_decay_is_followed_up(here: Path, command: Command) -> None:
+def test_a_promotion_after_decay_is_followed_up(here: Path, command: Command) -> None:
     change_champion(here, reason="perf_decay")
     change_champion(here, reason="follow_up")
     arrive(here, crossings())
@@ -379,10 +381,10 @@ def test_a_champion_that_won_after_a_decay_is_followed_up(here: Path, command: C
     document = decided(command)
 
     assert (document["action"], document["reason"]) == ("attempt", "follow_up")
-    assert signal(document, "follow_up")["threshold"] == 4
+    assert trigger(document, "follow_up")["threshold"] == 4
 
 
-def test_follow_ups_count_from_where_the_data_stood_at_the_attempt(here: Path) -> None:
+def test_follow_ups_count_from_the_data_time_of_the_attempt(here: Path) -> None:
     champion = champion_in_work_tree(Project.find(here))
     won = Attempt(Moment.parse("2024-05-17T22:00:00+00:00"), "perf_decay", "won")
 
@@ -397,7 +399,7 @@ def test_a_champion_for_another_reason_ends_the_follow_ups(here: Path, command: 
     arrive(here, crossings())
     looked(command)
 
-    assert signal(decided(command), "follow_up")["value"] is None
+    assert trigger(decided(command), "follow_up")["value"] is None
 
 
 def test_without_a_champion_drift_alone_decides(here: Path, command: Command) -> None:
@@ -408,10 +410,10 @@ def test_without_a_champion_drift_alone_decides(here: Path, command: Command) ->
     document = decided(command)
 
     assert (document["action"], document["reason"], document["champion"]) == ("attempt", "drift", "")
-    assert signal(document, "perf_decay")["detail"] == "nobody holds the title"
+    assert trigger(document, "perf_decay")["detail"] == "there is no champion"
 
 
-def test_names_from_the_data_do_nothing_in_the_report(here: Path, command: Command) -> None:
+def test_names_from_the_data_are_escaped_in_the_report(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
     report = here / "reports" / "drift.json"
@@ -426,23 +428,23 @@ def test_names_from_the_data_do_nothing_in_the_report(here: Path, command: Comma
     assert "@all" not in shown
 
 
-def test_the_same_data_and_memory_give_the_same_record(here: Path, command: Command) -> None:
+def test_the_same_data_and_attempts_give_the_same_record(here: Path, command: Command) -> None:
     arrive(here, stormy(crossings()))
     looked(command)
 
     assert decided(command) == decided(command)
 
 
-def test_a_result_is_read_back_and_shown(here: Path) -> None:
-    result = DecideResult(passed=True, reasons=("no signal asks for a retraining",), action="nothing", at=Moment(12000))
+def test_a_result_is_read_back_and_rendered(here: Path) -> None:
+    result = DecideResult(passed=True, reasons=("no trigger fires",), action="nothing", at=Moment(12000))
 
     again = parse_result(to_json(result.model_dump()), DecideResult, "here")
 
     assert again == result
-    assert "The data stands at 12,000 rows." in again.to_markdown()
+    assert "Data time: 12,000 rows." in again.to_markdown()
 
 
-def test_the_z_of_two_samples_is_welchs() -> None:
+def test_the_z_score_is_welchs_t() -> None:
     random = np.random.default_rng(0)
     before, now = random.exponential(1, 400), random.exponential(1.3, 300)
     assert welch(before, now) == pytest.approx(ttest_ind(now, before, equal_var=False).statistic)
@@ -450,15 +452,15 @@ def test_the_z_of_two_samples_is_welchs() -> None:
     assert welch(np.ones(5), np.full(5, 2.0)) > 1e6
 
 
-def test_a_quiet_world_hardly_ever_looks_like_decay(here: Path) -> None:
-    """Twelve looks at new quiet data; the threshold of 2.33 lets one in a hundred pass."""
+def test_unchanged_data_rarely_looks_like_decay(here: Path) -> None:
+    """Twelve batches without change; the threshold of 2.33 has a false alarm rate of 1 %."""
     project = Project.find(here)
     fired = 0
     Dvc(project).pull_data()
     known, champion = read_tables(here, "data"), champion_in_work_tree(project)
     model = load_project_model(project, Dvc(project).pull_model("champion"))
     assert champion is not None
-    won_on = rows_won_on(project, champion, model, known)
+    won_on = promotion_holdout(project, champion, model, known)
     for seed in range(100, 112):
         rows = select_new_rows(
             sample.crossings(400, start="2024-04-20", seed=seed), known, NewRowsRule("departure", "late")

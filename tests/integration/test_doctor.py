@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import sample
-from titlebout.doctor import LARGEST_REMOTE, doctor
+from titlebout.doctor import MAX_REMOTE_BYTES, doctor
 from titlebout.repository.git import Git
 
 ADVICE_OF_THE_SAMPLE = {"lock", "champion", "workflows", "current data"}
@@ -82,15 +82,15 @@ def test_an_object_in_neither_remote_nor_cache_is_missing(root: Path) -> None:
     assert "dvc push" in found(root)["data"].fix
 
 
-def test_a_remote_elsewhere_is_named_and_not_asked(root: Path) -> None:
+def test_a_remote_elsewhere_is_named_and_not_checked(root: Path) -> None:
     sample.edit(root / ".dvc" / "config", "url = ../dvc-remote", "url = s3://bucket/path")
     assert found(root)["data"].ok
-    assert "s3://bucket/path, which was not asked" in found(root)["data"].what
+    assert "s3://bucket/path, which was not checked" in found(root)["data"].what
 
 
 def test_an_in_tree_remote_too_large_for_git_has_advice(root: Path) -> None:
     with (root / "dvc-remote" / "large").open("wb") as file:
-        file.truncate(LARGEST_REMOTE + 1)
+        file.truncate(MAX_REMOTE_BYTES + 1)
     assert doctor(root).passed
     assert "dvc push --remote storage" in found(root)["remote size"].fix
 
@@ -98,12 +98,14 @@ def test_an_in_tree_remote_too_large_for_git_has_advice(root: Path) -> None:
 def test_the_lock_is_compared_with_what_is_installed(root: Path) -> None:
     from importlib.metadata import version
 
-    have = version("click")
-    (root / "requirements.lock").write_text(f"click=={have} \\\n    --hash=sha256:00\nnot-installed==1.0\n")
+    installed = version("click")
+    (root / "requirements.lock").write_text(f"click=={installed} \\\n    --hash=sha256:00\nnot-installed==1.0\n")
     assert found(root)["lock"].ok
     (root / "requirements.lock").write_text("click==0.0.1 ; python_version < '3'\n")
-    assert found(root)["lock"].what == (f"1 packages differ from requirements.lock: click is {have}, locked is 0.0.1")
-    (root / "requirements.lock").write_text(f"click==0.0.1 ; python_version < '3'\nclick=={have}\n")
+    assert found(root)["lock"].what == (
+        f"1 packages differ from requirements.lock: click {installed} is installed, 0.0.1 is locked"
+    )
+    (root / "requirements.lock").write_text(f"click==0.0.1 ; python_version < '3'\nclick=={installed}\n")
     assert found(root)["lock"].ok
 
 

@@ -19,7 +19,7 @@ from titlebout.core.errors import ConfigError, DataError, InconclusiveError
 from titlebout.core.results import parse_result, to_json
 from titlebout.drift import measure as drift_measure
 from titlebout.drift.alignment import Pair
-from titlebout.drift.importance import Outlook
+from titlebout.drift.importance import ChampionContext
 from titlebout.drift.measure import drift
 from titlebout.drift.report import DriftResult, TimeRange, _has_values, write_reports
 from titlebout.repository.project import Project
@@ -161,17 +161,17 @@ def test_a_column_that_the_champion_hardly_looks_at_does_not_decide(
     reference: pd.DataFrame, current: pd.DataFrame
 ) -> None:
     moved = current.assign(price=current["price"] + 5)
-    heavy, light = Outlook({"price": 0.4, "items": 0.6}), Outlook({"price": 0.001, "items": 0.999})
+    heavy, light = ChampionContext({"price": 0.4, "items": 0.6}), ChampionContext({"price": 0.001, "items": 0.999})
     verdicts = [drift(reference, moved, SETTINGS, "when", "returned", one) for one in (heavy, light)]
     assert [one.verdict for one in verdicts] == ["drift", "suspect"]
     assert [one.columns[0].status for one in verdicts] == ["drift", "drift"]
     assert [one.columns[0].decides for one in verdicts] == [True, False]
-    assert "hardly matters" in verdicts[1].reasons[0]
+    assert "importance for the champion is too low" in verdicts[1].reasons[0]
     assert "0.1 %" in verdicts[1].to_markdown()
     every = SETTINGS.model_copy(update={"min_importance": 0.0})
     assert drift(reference, moved, every, "when", "returned", light).verdict == "drift"
     labels = current.assign(returned=1)
-    assert drift(reference, labels, SETTINGS, "when", "returned", Outlook({"price": 1.0})).verdict == "drift"
+    assert drift(reference, labels, SETTINGS, "when", "returned", ChampionContext({"price": 1.0})).verdict == "drift"
 
 
 def test_rows_of_one_customer_are_compared_once(reference: pd.DataFrame, current: pd.DataFrame) -> None:
@@ -343,7 +343,7 @@ def test_the_report_shows_columns_without_their_markup(
     nasty = "</script><script>alert(1)</script>"
     old = reference.assign(**{nasty: reference["country"]})
     new = current.assign(**{nasty: np.where(current.index % 2, "<img src=x onerror=alert(2)>", "no")})
-    result, columns = drift_measure._examine(old, new, SETTINGS, "when", "returned")
+    result, columns = drift_measure._measure(old, new, SETTINGS, "when", "returned")
     result = write_reports(tmp_path, result, columns)
     html = (tmp_path / "drift.html").read_text(encoding="utf-8")
     assert result.report_error == ""
@@ -362,7 +362,7 @@ def test_the_report_is_drawn_for_awkward_columns(
     extra = {"void": np.nan, "late": [f"{i}" for i in range(480)], "gap": np.where(current.index % 2, np.inf, 1.5)}
     new = HARMLESS[case](current).assign(**extra)
     old = reference.assign(void=np.nan, late=[f"{i}" for i in range(1000)], gap=np.arange(1000) / 7)
-    result, columns = drift_measure._examine(old, new, SETTINGS, "when", "returned")
+    result, columns = drift_measure._measure(old, new, SETTINGS, "when", "returned")
     assert write_reports(tmp_path, result, columns).report_error == ""
     assert (tmp_path / "drift.html").stat().st_size > 1_000_000
     assert "void" not in {c.name for c in columns if _has_values(c)}
@@ -371,18 +371,18 @@ def test_the_report_is_drawn_for_awkward_columns(
 def test_a_report_that_fails_does_not_cost_the_decision(
     reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path
 ) -> None:
-    result, columns = drift_measure._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
+    result, columns = drift_measure._measure(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     (tmp_path / "occupied").write_text("", encoding="utf-8")
     failed = write_reports(tmp_path / "occupied", result, columns)
     assert failed.verdict == "drift"
     assert failed.columns == result.columns
     assert failed.report_error.startswith("DiskError: ")
-    assert "drawings are incomplete" in failed.to_markdown()
+    assert "HTML report are incomplete" in failed.to_markdown()
 
 
 def test_plots_are_the_same_bytes_every_time(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
     current = current.assign(price=current["price"] + 5, country="$x$ <b> 航空")
-    result, columns = drift_measure._examine(reference, current, SETTINGS, "when", "returned")
+    result, columns = drift_measure._measure(reference, current, SETTINGS, "when", "returned")
     first, second = (drawn(tmp_path / name, result, columns) for name in "ab")
     assert [path.name for path in first] == ["drift-01.svg", "drift-02.svg"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
@@ -393,9 +393,9 @@ def test_plots_are_the_same_bytes_every_time(reference: pd.DataFrame, current: p
 
 
 def test_drawings_of_an_earlier_run_are_removed(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
-    result, columns = drift_measure._examine(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
+    result, columns = drift_measure._measure(reference, current.assign(price=20.0), SETTINGS, "when", "returned")
     assert len(drawn(tmp_path, result, columns)) == 1
-    result, columns = drift_measure._examine(reference, current.head(5), SETTINGS, "when", "returned")
+    result, columns = drift_measure._measure(reference, current.head(5), SETTINGS, "when", "returned")
     write_reports(tmp_path, result, columns)
     assert list(tmp_path.iterdir()) == []
 
@@ -411,7 +411,7 @@ def test_the_table_names_only_what_differs(reference: pd.DataFrame, current: pd.
 
 def test_levels_of_few_rows_are_not_told(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
     names = current["country"].where(current.index % 2 == 0, [f"person {i}" for i in range(480)])
-    result, columns = drift_measure._examine(reference, current.assign(country=names), SETTINGS, "when", "returned")
+    result, columns = drift_measure._measure(reference, current.assign(country=names), SETTINGS, "when", "returned")
     assert statuses(result)["country"] == "drift"
     (plot,) = drawn(tmp_path, result, columns)
     assert "person" not in to_json(result.model_dump()) + result.to_markdown() + plot.read_text(encoding="utf-8")
@@ -470,9 +470,9 @@ def test_nothing_arrived_is_no_error(root: Path) -> None:
     (root / "incoming").mkdir()
     result = drift_measure.measure(Project.find(root))
 
-    assert (result.verdict, result.reasons) == ("insufficient_data", ("nothing has arrived yet",))
-    assert "nothing has arrived yet" in result.to_markdown()
-    assert check_data(Project.find(root), "current").reasons == ("nothing has arrived yet",)
+    assert (result.verdict, result.reasons) == ("insufficient_data", ("no current data has arrived yet",))
+    assert "no current data has arrived yet" in result.to_markdown()
+    assert check_data(Project.find(root), "current").reasons == ("no current data has arrived yet",)
 
 
 def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:
@@ -483,5 +483,5 @@ def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:
     (root / "incoming").mkdir()
     sample.crossings(300, start="2024-05-01", seed=8).to_parquet(root / "incoming" / "new.parquet", index=False)
 
-    with pytest.raises(InconclusiveError, match="none of the tracked rows"):
+    with pytest.raises(InconclusiveError, match="no row that the champion was trained on"):
         drift_measure.measure(Project.find(root))

@@ -126,7 +126,7 @@ def test_a_title_for_anything_but_the_challenger_is_refused(
     said = command("evaluate", "--only-promotions")
 
     assert said.code == 7
-    assert said.error["what"] == "champion.dvc asks to promote a model that dvc.lock did not train"
+    assert said.error["what"] == "champion.dvc names a model other than the challenger in dvc.lock"
 
 
 def test_a_branch_that_is_behind_asks_for_no_promotion(
@@ -247,7 +247,7 @@ def test_an_anchor_that_is_gone_promotes_nothing(
     said = command("evaluate", "--reason=drift")
 
     assert (said.code, said.document["verdict"]) == (3, "inconclusive")
-    assert said.document["reasons"][0].startswith(f"anchor: the anchor {weak[:12]} cannot be asked")
+    assert said.document["reasons"][0].startswith(f"anchor: the anchor {weak[:12]} cannot be loaded")
     again = ("evaluate", "--from-predictions", "reports/evaluate/predictions.parquet")
     assert command(*again).document == said.document
     assert command(*again, "--reason=change").document["verdict"] == "promote", "better needs no anchor"
@@ -265,7 +265,7 @@ def test_challengers_on_one_holdout_are_counted_until_it_is_used_up(
     sample.edit(root / "titlebout.toml", "tighten_after = 1", "refuse_after = 1")
     said = command("evaluate")
     assert (said.code, said.document["verdict"]) == (3, "inconclusive")
-    assert "this holdout is used up: 2 challengers met on it" in said.document["reasons"][0]
+    assert "the holdout is used up: 2 challengers were evaluated on it" in said.document["reasons"][0]
 
 
 # --- decided again
@@ -366,7 +366,7 @@ def test_a_model_whose_answer_depends_on_the_other_rows_keeps_the_champion(
     said = command("evaluate")
 
     assert (said.code, said.document["verdict"]) == (11, "keep")
-    assert "same answers: its answers change with the size of the batch" in said.document["reasons"]
+    assert "same answers: predictions depend on batch size" in said.document["reasons"]
 
 
 def test_a_slice_that_is_no_column_is_a_mistake_of_the_settings(at: Callable[[str], Path], command: Command) -> None:
@@ -399,7 +399,7 @@ def test_a_champion_that_needs_another_column_cannot_be_met(at: Callable[[str], 
     said = command("evaluate")
 
     assert said.code == 3
-    assert said.error["what"] == "the champion cannot be asked: missing columns: passengers"
+    assert said.error["what"] == "the champion cannot predict the holdout: missing columns: passengers"
 
 
 def test_a_champion_that_has_seen_what_came_after_the_holdout_cannot_be_met(
@@ -411,7 +411,7 @@ def test_a_champion_that_has_seen_what_came_after_the_holdout_cannot_be_met(
     said = command("evaluate")
 
     assert said.code == 3
-    assert said.error["what"] == "the champion has seen rows from after the holdout began"
+    assert said.error["what"] == "the champion was trained on rows from after the start of the holdout"
 
 
 def test_a_champion_of_another_task_cannot_be_met(at: Callable[[str], Path], command: Command) -> None:
@@ -424,7 +424,7 @@ def test_a_champion_of_another_task_cannot_be_met(at: Callable[[str], Path], com
     assert command("train").code == 0
     said = command("evaluate")
 
-    assert (said.code, said.error["what"]) == (3, "the champion solves another task")
+    assert (said.code, said.error["what"]) == (3, "the champion was trained for another task")
     assert "it predicts 'late' (classification)" in said.error["why"]
 
 

@@ -21,7 +21,7 @@ from titlebout.data.current import read_current
 from titlebout.data.database import Query, read_rows
 from titlebout.drift import measure as drift_measure
 from titlebout.retraining import retrain as retraining_retrain
-from titlebout.retraining.reason import Why
+from titlebout.retraining.reason import AttemptReason
 from titlebout.settings.addresses import address
 
 BINARIES = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
@@ -115,7 +115,7 @@ def test_the_whole_loop_runs_on_a_database(root: Path, connection: "psycopg.Conn
     assert checked.passed
     assert checked.rows == measured.arrival.read < 500, "rows that cannot be new are not queried"
     assert (measured.arrival.new, measured.arrival.late) == (360, 60)
-    result = retraining_retrain.retrain(project, Why("manual"))
+    result = retraining_retrain.retrain(project, AttemptReason("manual"))
     assert (result.new_rows, result.arrival.ready) == (360, 360)
 
 

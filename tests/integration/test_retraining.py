@@ -1,4 +1,4 @@
-"""A retraining attempt with the real tools: what it commits, what it never touches, and how it is proposed."""
+"""A retraining attempt with the real tools: its commit, its limits, and its pull request or issue."""
 
 import json
 import threading
@@ -39,8 +39,8 @@ from titlebout.retraining import bundle as retraining_bundle
 from titlebout.retraining import propose as retraining_propose
 from titlebout.retraining import retrain as retraining_retrain
 from titlebout.retraining import retrain_commit
-from titlebout.retraining.bundle import Handed
-from titlebout.retraining.reason import Why
+from titlebout.retraining.bundle import BundleContents
+from titlebout.retraining.reason import AttemptReason
 
 BRANCH, LOG = "retrain/ferries", "refs/titlebout/log/ferries"
 
@@ -50,22 +50,26 @@ def origin_of(project: Project) -> Path:
 
 
 def logs_at_origin(project: Project) -> list[tuple[str, str]]:
-    """Return reason and outcome of what the log at origin holds."""
-    return [(one.reason, one.outcome) for one in policy_attempts.read(Git(origin_of(project)), LOG).attempts]
+    """Return reason and outcome of the attempts in the log at origin."""
+    return [
+        (attempt.reason, attempt.outcome) for attempt in policy_attempts.read(Git(origin_of(project)), LOG).attempts
+    ]
 
 
 def propose(project: Project, forge: Forge, bundle: Path | None = None) -> retraining_retrain.RetrainResult:
-    """Propose what a bundle holds, else the local branch."""
+    """Propose a bundle, or else the local branch."""
     git = Git(project.root)
     if bundle is None:
-        return retraining_propose.propose(project, forge, Handed(git.resolve(f"refs/heads/{BRANCH}") or "", LOG), git)
+        return retraining_propose.propose(
+            project, forge, BundleContents(git.resolve(f"refs/heads/{BRANCH}") or "", LOG), git
+        )
     return retraining_propose.propose(
         project, forge, retraining_bundle.unpack(project, git, bundle), git, "https://forge.example/run/7"
     )
 
 
 def stormy(rows: int, start: str = "2024-04-21", seed: int = 1) -> pd.DataFrame:
-    """Crossings of a season in which nearly twice as many are late: a champion of the calm season is too hopeful."""
+    """Crossings with nearly twice as many late ones, so that the champion underestimates the rate."""
     frame = sample.crossings(rows, start=start, seed=seed)
     late = frame["late"] | (np.random.default_rng(seed).random(rows) < 0.6)
     return frame.assign(late=late.astype(np.int64))
@@ -78,7 +82,7 @@ def arrive(root: Path, frame: pd.DataFrame, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, retraining_retrain.RetrainResult]:
-    """A repository after an attempt that was promoted, and what it said; not to be changed."""
+    """A repository after a successful attempt, and its result; read-only."""
     folder = tmp_path_factory.mktemp("attempted")
     origin = folder / "origin.git"
     process.run(["git", "clone", "--quiet", "--bare", str(calm), str(origin)])
@@ -88,7 +92,9 @@ def attempted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (root / "notes.txt").write_text("not committed yet\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        result = retraining_retrain.retrain(Project.find(root), Why("drift"), root / "build" / "retrain.bundle")
+        result = retraining_retrain.retrain(
+            Project.find(root), AttemptReason("drift"), root / "build" / "retrain.bundle"
+        )
     return root, result
 
 
@@ -171,15 +177,15 @@ def test_the_commit_message_is_the_pull_requests_text(attempted: tuple[Path, ret
     assert "620 new rows" in result.body
 
 
-def test_an_attempt_is_written_down_with_how_it_ended(attempted: tuple[Path, retraining_retrain.RetrainResult]) -> None:
+def test_an_attempt_is_logged_with_its_outcome(attempted: tuple[Path, retraining_retrain.RetrainResult]) -> None:
     root, result = attempted
     champion = champion_at(Project.find(root), Git(root), "main")
     assert champion is not None
 
-    memory = policy_attempts.read(Git(root), LOG)
+    history = policy_attempts.read(Git(root), LOG)
 
     key = retrain_commit.trailer(Git(root).message(result.commit), retrain_commit.INPUTS_TRAILER)
-    assert memory.attempts == (
+    assert history.attempts == (
         Attempt(Moment.parse("2024-06-11T14:00:00+00:00"), "drift", "won", champion.output.md5, key or ""),
     )
 
@@ -187,13 +193,13 @@ def test_an_attempt_is_written_down_with_how_it_ended(attempted: tuple[Path, ret
 def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
     after: Project, attempted: tuple[Path, retraining_retrain.RetrainResult]
 ) -> None:
-    said: list[str] = []
+    output: list[str] = []
 
-    again = retraining_retrain.retrain(after, Why("drift"), on_line=said.append)
+    again = retraining_retrain.retrain(after, AttemptReason("drift"), on_line=output.append)
 
     assert (again.operation, again.commit) == ("unchanged", attempted[1].commit)
     assert (again.title, again.body) == (attempted[1].title, attempted[1].body)
-    assert said == []
+    assert output == []
     assert len(policy_attempts.read(Git(after.root), LOG).attempts) == 1
 
 
@@ -202,14 +208,14 @@ def test_more_data_refreshes_the_one_branch(
 ) -> None:
     arrive(after.root, stormy(60, start="2024-06-12", seed=2), "2024-06")
 
-    again = retraining_retrain.retrain(after, Why("drift"))
+    again = retraining_retrain.retrain(after, AttemptReason("drift"))
 
     assert again.operation == "committed"
     assert again.commit != attempted[1].commit
     assert Git(after.root).commits_between("main", BRANCH) == (again.commit,)
 
 
-def test_the_evidence_of_an_attempt_outlives_its_worktree(
+def test_the_reports_of_an_attempt_are_kept(
     attempted: tuple[Path, retraining_retrain.RetrainResult],
 ) -> None:
     root, result = attempted
@@ -224,7 +230,7 @@ def test_the_evidence_of_an_attempt_outlives_its_worktree(
 
 
 @pytest.mark.parametrize(("touched", "reason"), [(None, "drift"), ("README.md", "change")])
-def test_a_branch_with_changed_data_only_is_judged_by_its_reason(
+def test_a_branch_with_changed_data_only_keeps_its_rule(
     touched: str | None, reason: str, after: Project, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Said]
 ) -> None:
     monkeypatch.chdir(after.root)
@@ -232,13 +238,13 @@ def test_a_branch_with_changed_data_only_is_judged_by_its_reason(
     if touched:
         (after.root / touched).write_text("news\n", encoding="utf-8")
         sample.commit(after.root, "A change in between")
-    said = command("evaluate", "--base", "main", "--only-promotions").document
+    output = command("evaluate", "--base", "main", "--only-promotions").document
 
-    assert (said["verdict"], said["promotion_requested"]) == ("promote", True)
-    assert (said["reason"], said["rule"]) == (reason, "non-inferior-and-ahead" if touched is None else "superior")
+    assert (output["verdict"], output["promotion_requested"]) == ("promote", True)
+    assert (output["reason"], output["rule"]) == (reason, "non-inferior-and-ahead" if touched is None else "superior")
 
 
-def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> None:
+def test_a_branch_with_other_commits_is_not_overwritten(after: Project) -> None:
     sample.git(after.root, "checkout", "--quiet", BRANCH)
     (after.root / "README.md").write_text("my improvement\n", encoding="utf-8")
     sample.git(after.root, "add", "README.md")
@@ -246,8 +252,8 @@ def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> No
     mine = sample.git(after.root, "rev-parse", "HEAD")
     sample.git(after.root, "checkout", "--quiet", "main")
 
-    with pytest.raises(ConflictError, match="somebody else committed"):
-        retraining_retrain.retrain(after, Why("drift"))
+    with pytest.raises(ConflictError, match="commits that titlebout did not make"):
+        retraining_retrain.retrain(after, AttemptReason("drift"))
 
     assert Git(after.root).resolve(BRANCH) == mine
 
@@ -255,7 +261,7 @@ def test_a_branch_with_somebody_elses_commit_is_left_alone(after: Project) -> No
 def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) -> None:
     arrive(calm_project.root, sample.crossings(240, start="2024-04-21", seed=5), "2024-05")
 
-    result = retraining_retrain.retrain(calm_project, Why("schedule"))
+    result = retraining_retrain.retrain(calm_project, AttemptReason("schedule"))
 
     assert result.verdict in {"keep", "inconclusive"}
     assert (result.operation, result.commit, result.passed) == ("none", "", False)
@@ -272,7 +278,7 @@ def test_an_attempt_is_dated_by_its_newest_row_even_without_a_label(
     rows = sample.crossings(300, start="2024-04-21", seed=5)
     arrive(calm_project.root, rows.assign(late=rows["late"].astype("float64").where(rows.index < 240)), "2024-05")
 
-    result = retraining_retrain.retrain(calm_project, Why("schedule"))
+    result = retraining_retrain.retrain(calm_project, AttemptReason("schedule"))
 
     (written,) = policy_attempts.read(Git(calm_project.root), LOG).attempts
     assert str(written.at) == rows["departure"].max().isoformat()
@@ -284,9 +290,9 @@ def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.
 
     code = run(["retrain", "--json"])
 
-    said = json.loads(capsys.readouterr().out)
+    output = json.loads(capsys.readouterr().out)
     assert code == ExitCode.DATA_REFUSED
-    assert (said["verdict"], said["operation"], said["evaluation"]) == ("data_refused", "none", None)
+    assert (output["verdict"], output["operation"], output["evaluation"]) == ("data_refused", "none", None)
     assert Git(calm_project.root).resolve(BRANCH) is None
     assert [written.outcome for written in policy_attempts.read(Git(calm_project.root), LOG).attempts] == ["refused"]
 
@@ -307,12 +313,12 @@ def test_an_attempt_without_a_commit_is_pushed_and_reported(
     assert code == ExitCode.DATA_REFUSED
     assert logs_at_origin(calm_project) == [("age", "refused")]
     (issue,) = github.repository.issues
-    assert issue["title"] == "Retraining ferries: the data was refused"
+    assert issue["title"] == "Retraining ferries: the data check failed"
     assert "Column 'late'" in issue["body"]
     assert json.loads(capsys.readouterr().out)["url"] == issue["html_url"]
 
 
-def test_a_forge_that_cannot_be_asked_is_said_before_anything_is_trained(calm_project: Project) -> None:
+def test_a_missing_forge_configuration_fails_before_training(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(200), "2024-05")
 
     assert run(["retrain", "--forge", "github", "--json"]) == ExitCode.USAGE
@@ -320,21 +326,19 @@ def test_a_forge_that_cannot_be_asked_is_said_before_anything_is_trained(calm_pr
 
 
 class Closed(BaseHTTPRequestHandler):
-    """A private repository: it writes down who asks, and lets nobody in."""
+    """A private repository that records the credentials and denies access."""
 
-    asked: ClassVar[list[str]] = []
+    credentials: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        self.asked.append(self.headers.get("Authorization", ""))
+        self.credentials.append(self.headers.get("Authorization", ""))
         self.send_error(HTTPStatus.FORBIDDEN)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-def test_the_branch_of_a_private_repository_is_asked_for_with_the_token(
-    calm_project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_private_repository_is_read_with_the_token(calm_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Closed) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -347,17 +351,17 @@ def test_the_branch_of_a_private_repository_is_asked_for_with_the_token(
 
     assert code == ExitCode.PERMISSION
     expected = b64encode(b"x-access-token:secret-token").decode()
-    assert set(Closed.asked) == {f"Basic {expected}"}
+    assert set(Closed.credentials) == {f"Basic {expected}"}
 
 
-def test_too_few_new_rows_are_said_before_anything_is_trained(calm_project: Project) -> None:
+def test_too_few_new_rows_fail_before_training(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(49), "2024-05")
 
     with pytest.raises(InconclusiveError, match="49 new rows are too few"):
-        retraining_retrain.retrain(calm_project, Why("drift"))
+        retraining_retrain.retrain(calm_project, AttemptReason("drift"))
 
     assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
-    assert policy_attempts.read(Git(calm_project.root), LOG).attempts == (), "what was never trained was never tried"
+    assert policy_attempts.read(Git(calm_project.root), LOG).attempts == (), "no attempt is logged without training"
 
 
 def test_late_rows_of_a_period_that_is_tracked_overwrite_nothing(calm_project: Project) -> None:
@@ -375,26 +379,24 @@ def test_late_rows_of_a_period_that_is_tracked_overwrite_nothing(calm_project: P
 def test_rows_without_labels_wait(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(200).drop(columns="late"), "2024-05")
 
-    with pytest.raises(InconclusiveError, match="has no late"):
-        retraining_retrain.retrain(calm_project, Why("drift"))
+    with pytest.raises(InconclusiveError, match="has no column late"):
+        retraining_retrain.retrain(calm_project, AttemptReason("drift"))
 
 
-def test_a_failing_stage_passes_on_its_words_and_leaves_nothing(calm_project: Project) -> None:
+def test_a_failing_stage_reports_its_error_and_leaves_nothing(calm_project: Project) -> None:
     sample.edit(calm_project.root / "src/ferries/model.py", "return make_pipeline", "return None and make_pipeline")
     sample.commit(calm_project.root, "Break the model")
     arrive(calm_project.root, stormy(200), "2024-05")
 
     with pytest.raises(TitleboutError, match="has no fit and predict") as raised:
-        retraining_retrain.retrain(calm_project, Why("drift"))
+        retraining_retrain.retrain(calm_project, AttemptReason("drift"))
 
     assert raised.value.exit_code == ExitCode.USAGE
     assert len(sample.git(calm_project.root, "worktree", "list").splitlines()) == 1
     assert Git(calm_project.root).resolve(BRANCH) is None
 
 
-def test_a_bundle_is_proposed_as_one_pull_request_and_refreshed_not_repeated(
-    after: Project, forge: Forge, github: GithubServer
-) -> None:
+def test_a_bundle_is_proposed_as_a_single_pull_request(after: Project, forge: Forge, github: GithubServer) -> None:
     sample.git(after.root, "branch", "-D", BRANCH)
     bundle = after.root / "build" / "retrain.bundle"
 
@@ -443,7 +445,7 @@ def test_new_evidence_is_proposed_after_the_old_was_declined(
 ) -> None:
     github.repository.close_pull(propose(after, forge).number or 0)
     arrive(after.root, stormy(60, start="2024-06-12", seed=2), "2024-06")
-    assert retraining_retrain.retrain(after, Why("drift")).operation == "committed"
+    assert retraining_retrain.retrain(after, AttemptReason("drift")).operation == "committed"
 
     again = propose(after, forge)
 
@@ -451,48 +453,48 @@ def test_new_evidence_is_proposed_after_the_old_was_declined(
     assert [pull["state"] for pull in github.repository.pulls] == ["closed", "open"]
 
 
-def test_a_decline_is_remembered_when_main_moves_on_elsewhere(
-    after: Project, forge: Forge, github: GithubServer
-) -> None:
+def test_a_decline_still_holds_after_unrelated_commits(after: Project, forge: Forge, github: GithubServer) -> None:
     github.repository.close_pull(propose(after, forge).number or 0)
     (after.root / "README.md").write_text("news\n", encoding="utf-8")
     sample.git(after.root, "add", "README.md")
     sample.git(after.root, "commit", "--quiet", "-m", "News on main")
     sample.git(after.root, "push", "--quiet", "origin", "main")
-    assert retraining_retrain.retrain(after, Why("drift")).operation == "committed"
+    assert retraining_retrain.retrain(after, AttemptReason("drift")).operation == "committed"
 
     assert propose(after, forge).operation == "declined"
     assert len(github.repository.pulls) == 1
 
 
-def lost(project: Project, *attempts: Attempt, title: str = "Retraining ferries: the champion keeps its title") -> Path:
-    """Write the bundle of a job whose challenger did not win, and forget what it was made of."""
+def unsuccessful(
+    project: Project, *attempts: Attempt, title: str = "Retraining ferries: the challenger was not promoted"
+) -> Path:
+    """Write the bundle of an unsuccessful attempt, and delete the local log."""
     git, bundle = Git(project.root), project.root / "build" / "lost.bundle"
     git.run("update-ref", "-d", LOG)
     for attempt in attempts:
-        policy_attempts.write_down(git, "ferries", attempt)
+        policy_attempts.append_attempt(git, "ferries", attempt)
     retraining_bundle.pack(
-        project, git, bundle, git.output("rev-parse", "main"), Handed("", LOG, title, "### Gate: keep\n")
+        project, git, bundle, git.output("rev-parse", "main"), BundleContents("", LOG, title, "### Gate: keep\n")
     )
     git.run("update-ref", "-d", LOG)
     return bundle
 
 
-def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
+def test_an_unsuccessful_attempt_opens_one_issue_and_no_pull_request(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     sample.git(after.root, "branch", "-D", BRANCH)
-    bundle = lost(
+    bundle = unsuccessful(
         after,
         Attempt(Moment.parse("2024-06-15"), "drift", "won"),
         Attempt(Moment.parse("2024-06-18"), "schedule", "lost"),
     )
 
     first = propose(after, forge, bundle)
-    asked = len(github.calls)
+    calls = len(github.calls)
     second = propose(after, forge, bundle)
 
-    assert len(github.calls) == asked, "what was told is not told again"
+    assert len(github.calls) == calls, "an attempt is published once"
     assert (first.passed, first.operation, first.verdict, first.reason) == (True, "none", "keep", "schedule")
     assert (second.passed, second.operation, second.verdict) == (True, "none", "")
     assert "nothing new" in second.to_markdown()
@@ -501,46 +503,49 @@ def test_an_attempt_that_lost_becomes_one_issue_and_no_pull_request(
     state = httpx.get(f"{github.url}/_stand-in/state").json()
     assert state["pulls"] == []
     (issue,) = state["issues"]
-    assert (issue["title"], issue["state"]) == ("Retraining ferries: the champion keeps its title", "open")
+    assert (issue["title"], issue["state"]) == ("Retraining ferries: the challenger was not promoted", "open")
     assert issue["body"].startswith("<!-- titlebout: retrain ferries -->\n### Gate: keep")
     assert issue["body"].index("| 2024-06-18 | schedule | lost |") < issue["body"].index("| 2024-06-15 | drift | won |")
-    assert "[Run and reports](https://forge.example/run/7)" in issue["body"]
+    assert "[Workflow run and reports](https://forge.example/run/7)" in issue["body"]
     assert issue["html_url"] == first.url
 
 
-def test_a_lost_attempt_refreshes_the_issue_and_a_won_one_closes_it(
+def test_an_unsuccessful_attempt_updates_the_issue_and_a_promotion_closes_it(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     proposal_of_a_win = Git(after.root).resolve(f"refs/heads/{BRANCH}")
-    propose(after, forge, lost(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost")))
+    propose(after, forge, unsuccessful(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost")))
     propose(
         after,
         forge,
-        lost(
-            after, Attempt(Moment.parse("2024-06-08"), "drift", "inconclusive"), title="Retraining ferries: no verdict"
+        unsuccessful(
+            after,
+            Attempt(Moment.parse("2024-06-08"), "drift", "inconclusive"),
+            title="Retraining ferries: the evaluation was inconclusive",
         ),
     )
 
     (issue,) = github.repository.issues
-    assert (issue["title"], issue["state"]) == ("Retraining ferries: no verdict", "open")
+    assert (issue["title"], issue["state"]) == ("Retraining ferries: the evaluation was inconclusive", "open")
     assert "| 2024-06-08 | drift | inconclusive |" in issue["body"]
-    assert "| 2024-06-01 | drift | lost |" in issue["body"], "what origin knows is told, too"
+    assert "| 2024-06-01 | drift | lost |" in issue["body"], "attempts in the log at origin are listed too"
 
-    retraining_propose.propose(after, forge, Handed(proposal_of_a_win or "", LOG), Git(after.root))
-    assert [one["state"] for one in github.repository.issues] == ["closed"]
+    retraining_propose.propose(after, forge, BundleContents(proposal_of_a_win or "", LOG), Git(after.root))
+    assert [issue["state"] for issue in github.repository.issues] == ["closed"]
 
 
-def test_a_proposal_that_newer_data_contradicts_is_withdrawn(
+def test_a_later_unsuccessful_attempt_marks_the_pull_request_outdated(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     won = propose(after, forge)
-    propose(after, forge, lost(after, Attempt(Moment.parse("2024-07-01"), "drift", "lost")))
+    propose(after, forge, unsuccessful(after, Attempt(Moment.parse("2024-07-01"), "drift", "lost")))
 
     (pull,) = github.repository.pulls
     (issue,) = github.repository.issues
     assert pull["state"] == "open"
     assert (
-        "> [!WARNING]\n> On data up to 2024-07-01 a challenger was tried again and did not win (lost): " in pull["body"]
+        "> [!WARNING]\n> A later attempt, on data up to 2024-07-01, did not produce a challenger that passes the gate (lost): "
+        in pull["body"]
     )
     assert issue["html_url"] in pull["body"]
     assert pull["body"].endswith(won.body)
@@ -552,10 +557,10 @@ def test_a_proposal_that_newer_data_contradicts_is_withdrawn(
     assert github.repository.statuses[-1]["state"] == "success"
 
 
-def test_what_was_not_told_is_told_by_the_next_run(
+def test_an_unpublished_attempt_is_published_by_the_next_run(
     after: Project, forge: Forge, github: GithubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle = lost(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost"))
+    bundle = unsuccessful(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost"))
     with monkeypatch.context() as patch:
         patch.setattr(forge, "ensure_issue", _gone_for_now)
         with pytest.raises(TemporaryError):
@@ -584,7 +589,7 @@ def _gone_for_now(*_: object) -> None:
         (None, False),
     ],
 )
-def test_only_what_led_to_this_attempt_is_shown_as_its_evidence(
+def test_only_the_decision_behind_an_attempt_is_its_evidence(
     calm_project: Project, decided: dict[str, Any] | None, shown: bool
 ) -> None:
     calm_project.reports.mkdir(exist_ok=True)
@@ -598,27 +603,27 @@ def test_only_what_led_to_this_attempt_is_shown_as_its_evidence(
 
     assert bool(found) == shown
     assert ("### Decision: retrain" in found) == shown
-    assert "Drift" not in found, "there is no report of it"
+    assert "Drift" not in found, "there is no drift report"
 
 
 def test_a_forge_without_issues_stops_neither_the_log_nor_the_proposal(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     github.faults = [Fault(refusal(410, "Issues are disabled for this repo"), path="/issues$", times=9)]
-    tried = propose(after, forge, lost(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost")))
+    tried = propose(after, forge, unsuccessful(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost")))
 
-    assert "no issue could be had" in tried.reasons[0]
+    assert "the issue could not be opened or updated" in tried.reasons[0]
     assert logs_at_origin(after) == [("drift", "lost")]
     assert propose(after, forge).operation == "created"
 
 
-def test_a_log_that_was_tampered_with_reaches_origin_without_what_is_no_attempt(after: Project, forge: Forge) -> None:
+def test_invalid_lines_of_a_log_never_reach_origin(after: Project, forge: Forge) -> None:
     git = Git(after.root)
     good = policy_attempts._line(Attempt(Moment.parse("2024-06-11"), "age", "lost"))
     commit = git.commit_file(policy_attempts.FILE, f'{good}\n{{"at": "$(touch x)"}}\n', "Tampered", None)
     git.run("update-ref", LOG, commit)
     bundle = after.root / "build" / "tampered.bundle"
-    retraining_bundle.pack(after, git, bundle, git.output("rev-parse", "main"), Handed("", LOG))
+    retraining_bundle.pack(after, git, bundle, git.output("rev-parse", "main"), BundleContents("", LOG))
 
     propose(after, forge, bundle)
 
@@ -633,14 +638,14 @@ def test_a_commit_that_touches_code_is_refused_before_it_is_pushed(after: Projec
     sample.git(after.root, "commit", "--quiet", "--amend", "--no-edit", "--all")
     sample.git(after.root, "checkout", "--quiet", "main")
 
-    with pytest.raises(UnsafeError, match=r"touches 'src/ferries/model.py'"):
+    with pytest.raises(UnsafeError, match=r"changes 'src/ferries/model.py'"):
         propose(after, forge)
 
     assert Git(after.root).remote_branch(BRANCH) is None
 
 
 def amend(project: Project) -> None:
-    """Put what lies in the work tree into the retrain commit, as a training job that was taken over could."""
+    """Add the work tree to the retrain commit, as a compromised training job could."""
     sample.git(project.root, "add", "--all", "--force", "pipelines")
     sample.git(project.root, "commit", "--quiet", "--amend", "--no-edit")
     sample.git(project.root, "checkout", "--quiet", "main")
@@ -665,11 +670,11 @@ def test_a_commit_that_would_write_elsewhere_is_refused(after: Project, forge: F
     assert Git(after.root).remote_branch(BRANCH) is None
 
 
-def test_a_base_that_moved_since_the_attempt_is_a_conflict(after: Project, forge: Forge) -> None:
+def test_a_base_with_new_commits_is_a_conflict(after: Project, forge: Forge) -> None:
     (after.root / "README.md").write_text("news\n", encoding="utf-8")
     sample.git(after.root, "add", "README.md")
     sample.git(after.root, "commit", "--quiet", "-m", "News on main")
     sample.git(after.root, "push", "--quiet", "origin", "main")
 
-    with pytest.raises(ConflictError, match="the base branch moved"):
+    with pytest.raises(ConflictError, match="the base branch has new commits"):
         propose(after, forge)

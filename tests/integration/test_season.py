@@ -1,4 +1,4 @@
-"""A season: what each policy attempts, what it may know when it does, and that the shipped rules decide."""
+"""Simulation: attempts of each strategy, no use of future data, and decisions by the production rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,20 +10,19 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from titlebout.backtest import simulation as backtest_simulation
-from titlebout.backtest import strategies as backtest_strategies
-from titlebout.backtest.simulation import Arrived, PeriodOutcome, Season, play
-from titlebout.backtest.strategies import CONTENDERS, Contender, Standing
+from titlebout.backtest.simulation import PeriodData, PeriodOutcome, SimulationResult, simulate
+from titlebout.backtest.strategies import STRATEGIES, Observation, Strategy
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.names import STRATEGY_NAMES
 from titlebout.policy import rules as policy_rules
-from titlebout.policy.rules import Decision, Measured
+from titlebout.policy.rules import Decision, Measurements
 from titlebout.settings.params import Params
 from titlebout.settings.settings import Settings
 
 NAMES = list(STRATEGY_NAMES)
 WEEK, WEEKS = 210, 8  # rows of a week, and weeks that arrive
-BY = {contender.name: contender for contender in CONTENDERS}
+BY = {strategy.name: strategy for strategy in STRATEGIES}
 PARAMS = Params.model_validate(
     {
         "data": {"task": "classification", "target": "y", "time": "at"},
@@ -57,7 +56,7 @@ class Logistic:
 
 @dataclass
 class Made:
-    """A team whose drift is a shift of x; it remembers everything that it was shown."""
+    """A workload whose drift is a shift of x; it records all rows that it receives."""
 
     params: Params = PARAMS
     settings: Settings = SETTINGS
@@ -72,11 +71,11 @@ class Made:
         window = rows[rows["at"] > rows["at"].max() - pd.Timedelta(days=self.days)]
         return Logistic(LogisticRegression().fit(window[["x"]], window["y"]), rows)
 
-    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: object, /) -> tuple[str, ...]:
+    def drifted_columns(self, reference: pd.DataFrame, current: pd.DataFrame, champion: object, /) -> tuple[str, ...]:
         assert isinstance(champion, Logistic)
-        return ("x",) if self.shifted(reference, current) else ()
+        return ("x",) if self.drifted_share(reference, current) else ()
 
-    def shifted(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
+    def drifted_share(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
         self.shown += [reference, current]
         return 0.5 * (abs(current["x"].mean() - reference["x"].mean()) > 0.5)
 
@@ -96,73 +95,71 @@ START = weeks(6)
 
 def arriving(
     slope: Callable[[int], float] = lambda _: 2.0, shift: Callable[[int], float] = lambda _: 0.0, number: int = WEEKS
-) -> list[Arrived]:
-    return [Arrived(f"week {at}", weeks(1, 6 + at, slope=slope(at), shift=shift(at))) for at in range(number)]
+) -> list[PeriodData]:
+    return [PeriodData(f"week {at}", weeks(1, 6 + at, slope=slope(at), shift=shift(at))) for at in range(number)]
 
 
 CALM = arriving()
-TURNED = arriving(slope=lambda at: 2.0 if at < 3 else -2.0)  # the world turns around with the fourth week
+TURNED = arriving(slope=lambda at: 2.0 if at < 3 else -2.0)  # the world outcomes around with the fourth week
 SHIFTED = arriving(shift=lambda at: 0.0 if at < 3 else 3.0)
 
 
-def timeless(season: Season) -> tuple[PeriodOutcome, ...]:
-    return tuple(turn.replace(seconds=0.0) for turn in season.outcomes)
+def timeless(simulation: SimulationResult) -> tuple[PeriodOutcome, ...]:
+    return tuple(outcome.replace(seconds=0.0) for outcome in simulation.outcomes)
 
 
-def decisions(season: Season) -> list[str]:
-    return [turn.decision for turn in season.outcomes]
+def decisions(simulation: SimulationResult) -> list[str]:
+    return [outcome.decision for outcome in simulation.outcomes]
 
 
-def refused(periods: list[Arrived], at: int) -> list[Arrived]:
+def refused(periods: list[PeriodData], at: int) -> list[PeriodData]:
     return [replace(one, refused="3 columns are missing") if n == at else one for n, one in enumerate(periods)]
 
 
-def test_the_contenders_stand_in_the_order_in_which_they_are_shown() -> None:
-    assert [contender.name for contender in CONTENDERS] == NAMES
-    assert [contender.name for contender in CONTENDERS if not (contender.gated and contender.checked)] == [
-        "every_ungated"
-    ]
+def test_the_strategies_have_a_fixed_order() -> None:
+    assert [strategy.name for strategy in STRATEGIES] == NAMES
+    assert [strategy.name for strategy in STRATEGIES if not (strategy.gated and strategy.checked)] == ["every_ungated"]
 
 
-def test_never_attempts_nothing_and_serves_the_first_model_for_ever() -> None:
-    team = Made()
-    found = play(START, TURNED, BY["never"], team)
+def test_never_keeps_the_first_model() -> None:
+    workload = Made()
+    found = simulate(START, TURNED, BY["never"], workload)
 
-    assert (found.attempts, found.pull_requests, found.seconds, len(team.fitted_on)) == (0, 0, 0.0, 1)
+    assert (found.attempts, found.pull_requests, found.seconds, len(workload.fitted_on)) == (0, 0, 0.0, 1)
     assert found.outcomes[-1].loss > 2 * found.outcomes[0].loss
 
 
 @pytest.mark.parametrize("name", ["every", "every_ungated"])
 def test_every_attempts_each_period(name: str) -> None:
-    found = play(START, CALM, BY[name], Made())
+    found = simulate(START, CALM, BY[name], Made())
 
     assert decisions(found) == ["attempt"] * WEEKS
-    assert found.seconds == sum(turn.seconds for turn in found.outcomes) > 0
+    assert found.seconds == sum(outcome.seconds for outcome in found.outcomes) > 0
 
 
 def test_without_a_gate_every_attempt_replaces_the_model() -> None:
-    ungated, gated = (play(START, CALM, BY[name], Made()) for name in ("every_ungated", "every"))
+    ungated, gated = (simulate(START, CALM, BY[name], Made()) for name in ("every_ungated", "every"))
 
     assert ungated.pull_requests == ungated.attempts == WEEKS
     assert gated.pull_requests < gated.attempts
-    assert {turn.verdict for turn in gated.outcomes} <= {"promote", "keep", "inconclusive"}
+    assert {outcome.verdict for outcome in gated.outcomes} <= {"promote", "keep", "inconclusive"}
 
 
 def test_the_mean_loss_counts_rows_not_periods() -> None:
     short = replace(TURNED[4], rows=TURNED[4].rows.head(30))
-    found = play(START, [CALM[0], short], BY["never"], Made())
+    found = simulate(START, [CALM[0], short], BY["never"], Made())
 
     first, second = found.outcomes
     assert found.mean_loss == pytest.approx((first.loss * WEEK + second.loss * 30) / (WEEK + 30))
 
 
-def test_a_winner_serves_from_the_next_period_on() -> None:
-    team = Made()
-    found, fixed = play(START, TURNED, BY["every_ungated"], team), play(START, TURNED, BY["never"], Made())
+def test_a_promoted_model_is_in_service_from_the_next_period() -> None:
+    workload = Made()
+    found, fixed = simulate(START, TURNED, BY["every_ungated"], workload), simulate(START, TURNED, BY["never"], Made())
 
     assert found.outcomes[0].loss == fixed.outcomes[0].loss  # though its attempt came in this period
     y, x = TURNED[1].rows["y"], TURNED[1].rows
-    answers = LogisticRegression().fit(team.fitted_on[1][["x"]], team.fitted_on[1]["y"]).predict_proba(x[["x"]])
+    answers = LogisticRegression().fit(workload.fitted_on[1][["x"]], workload.fitted_on[1]["y"]).predict_proba(x[["x"]])
     assert found.outcomes[1].loss == pytest.approx(-np.log(answers[np.arange(WEEK), y]).mean())
 
 
@@ -177,117 +174,122 @@ FUTURES = [
 @pytest.mark.parametrize(("name", "delay"), FUTURES)
 def test_no_row_of_the_future_is_ever_used(name: str, delay: int) -> None:
     poison = {n: replace(one, rows=one.rows.assign(x=1e3, y=1 - one.rows["y"])) for n, one in enumerate(TURNED)}
-    found = play(START, TURNED, BY[name], Made(), label_delay=delay)
+    found = simulate(START, TURNED, BY[name], Made(), label_delay=delay)
 
     for at in (2, 5):
         spoilt = [one if n <= at else poison[n] for n, one in enumerate(TURNED)]
-        assert timeless(play(START, spoilt, BY[name], Made(), label_delay=delay))[: at + 1] == timeless(found)[: at + 1]
+        assert (
+            timeless(simulate(START, spoilt, BY[name], Made(), label_delay=delay))[: at + 1]
+            == timeless(found)[: at + 1]
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_label_is_unknown_until_its_delay_is_over(name: str) -> None:
-    def spoilt(since: int) -> list[Arrived]:
+    def spoilt(since: int) -> list[PeriodData]:
         turned = [replace(one, rows=one.rows.assign(y=1 - one.rows["y"])) for one in TURNED]
         return [*TURNED[:since], *turned[since:]]
 
-    team, other = Made(), Made()
-    found = play(START, TURNED, BY[name], team, label_delay=2)
-    again = play(START, spoilt(4), BY[name], other, label_delay=2)
+    workload, other = Made(), Made()
+    found = simulate(START, TURNED, BY[name], workload, label_delay=2)
+    again = simulate(START, spoilt(4), BY[name], other, label_delay=2)
 
-    known = [(turn.decision, turn.reason, turn.verdict, turn.detail) for turn in found.outcomes[:6]]
-    assert [(turn.decision, turn.reason, turn.verdict, turn.detail) for turn in again.outcomes[:6]] == known
+    known = [(outcome.decision, outcome.reason, outcome.verdict, outcome.detail) for outcome in found.outcomes[:6]]
+    assert [
+        (outcome.decision, outcome.reason, outcome.verdict, outcome.detail) for outcome in again.outcomes[:6]
+    ] == known
     newest = TURNED[WEEKS - 3].rows["at"].max()
-    assert all(rows["at"].max() <= newest for rows in team.fitted_on)
-    assert all("y" not in current for current in team.shown[1::2])
+    assert all(rows["at"].max() <= newest for rows in workload.fitted_on)
+    assert all("y" not in current for current in workload.shown[1::2])
 
 
-def test_labels_that_come_late_do_not_shorten_a_cool_down() -> None:
+def test_late_labels_do_not_shorten_a_cool_down() -> None:
     shifted = arriving(shift=lambda at: 0.0 if at < 3 else 3.0, number=16)
-    found = play(START, shifted, BY["titlebout"], Made(), label_delay=4)
+    found = simulate(START, shifted, BY["titlebout"], Made(), label_delay=4)
 
-    tried = [at for at, turn in enumerate(found.outcomes) if turn.reason == "drift"]
+    tried = [at for at, outcome in enumerate(found.outcomes) if outcome.reason == "drift"]
     assert len(tried) > 1
     assert min(np.diff(tried)) >= SETTINGS.policy.cool_down_periods
 
 
-def test_labels_that_come_late_are_learned_from_late() -> None:
-    found = play(START, CALM, BY["every"], Made(), label_delay=2)
+def test_late_labels_are_used_late() -> None:
+    found = simulate(START, CALM, BY["every"], Made(), label_delay=2)
 
     assert decisions(found) == ["wait", "wait", *["attempt"] * (WEEKS - 2)]
 
 
-def test_a_challenger_is_never_trained_on_the_rows_that_decide() -> None:
-    team = Made()
-    play(START, CALM, BY["every"], team)
+def test_a_challenger_is_never_trained_on_its_holdout() -> None:
+    workload = Made()
+    simulate(START, CALM, BY["every"], workload)
 
-    for at, rows in enumerate(team.fitted_on[1:]):
+    for at, rows in enumerate(workload.fitted_on[1:]):
         newest = CALM[at].rows["at"].max()
         assert rows["at"].max() <= newest - pd.Timedelta(days=10)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "every_ungated"])
-def test_a_refused_batch_stops_a_checked_contender_and_is_never_learned_from(name: str) -> None:
-    team, periods = Made(), refused(SHIFTED, 4)
-    found = play(START, periods, BY[name], team)
+def test_a_refused_batch_is_never_used_by_checked_strategies(name: str) -> None:
+    workload, periods = Made(), refused(SHIFTED, 4)
+    found = simulate(START, periods, BY[name], workload)
 
     assert found.outcomes[4].decision == "stop"
     assert found.outcomes[4].detail == "the data is refused: 3 columns are missing"
     batch = set(periods[4].rows["at"])
-    assert all(batch.isdisjoint(rows["at"]) for rows in (*team.fitted_on, *team.shown))
-    assert [turn.decision for turn in found.outcomes if turn.name != "week 4"].count("stop") == 0
+    assert all(batch.isdisjoint(rows["at"]) for rows in (*workload.fitted_on, *workload.shown))
+    assert [outcome.decision for outcome in found.outcomes if outcome.name != "week 4"].count("stop") == 0
 
 
-def test_who_checks_nothing_learns_from_what_would_be_refused() -> None:
-    team, periods = Made(), refused(SHIFTED, 4)
-    found = play(START, periods, BY["every_ungated"], team)
+def test_strategies_without_a_check_use_refused_data() -> None:
+    workload, periods = Made(), refused(SHIFTED, 4)
+    found = simulate(START, periods, BY["every_ungated"], workload)
 
     assert found.attempts == WEEKS
-    assert set(periods[4].rows["at"]) <= set(team.fitted_on[-1]["at"])
+    assert set(periods[4].rows["at"]) <= set(workload.fitted_on[-1]["at"])
 
 
-def test_drift_by_the_defaults_attempts_only_when_something_moved() -> None:
+def test_any_drift_attempts_only_after_a_shift() -> None:
     for name in ("any_drift", "drift_share"):
-        calm, moved = (play(START, periods, BY[name], Made()) for periods in (CALM, SHIFTED))
+        calm, moved = (simulate(START, periods, BY[name], Made()) for periods in (CALM, SHIFTED))
 
         assert calm.attempts == 0
-        assert [turn.decision for turn in moved.outcomes[:4]] == ["nothing"] * 3 + ["attempt"]
+        assert [outcome.decision for outcome in moved.outcomes[:4]] == ["nothing"] * 3 + ["attempt"]
         assert moved.outcomes[3].reason == "drift"
         assert moved.outcomes[3].detail == "50% of the columns drifted"
 
 
-def test_half_of_the_columns_is_less_often_reached_than_one() -> None:
-    team = Made()
-    team.shifted = lambda reference, current: 0.49  # type: ignore[method-assign]
+def test_drift_share_attempts_less_often_than_any_drift() -> None:
+    workload = Made()
+    workload.drifted_share = lambda reference, current: 0.49  # type: ignore[method-assign]
 
-    assert play(START, CALM[:3], BY["any_drift"], team).attempts == 3
-    assert play(START, CALM[:3], BY["drift_share"], team).attempts == 0
+    assert simulate(START, CALM[:3], BY["any_drift"], workload).attempts == 3
+    assert simulate(START, CALM[:3], BY["drift_share"], workload).attempts == 0
 
 
-def test_titlebout_rests_in_calm_weeks_and_answers_a_turn_of_the_world() -> None:
-    calm, turned = (play(START, periods, BY["titlebout"], Made(days=14)) for periods in (CALM, TURNED))
+def test_titlebout_attempts_only_after_a_change_of_concept() -> None:
+    calm, turned = (simulate(START, periods, BY["titlebout"], Made(days=14)) for periods in (CALM, TURNED))
 
     assert calm.attempts == 0
-    first = next(turn for turn in turned.outcomes if turn.decision == "attempt")
+    first = next(outcome for outcome in turned.outcomes if outcome.decision == "attempt")
     assert (first.name, first.reason) == ("week 3", "perf_decay")
-    won = [turn.name for turn in turned.outcomes if turn.verdict == "promote"]
+    won = [outcome.name for outcome in turned.outcomes if outcome.verdict == "promote"]
     assert won == ["week 7"]  # the first challenger had seen nothing of the new world; then came the cool-down
 
 
-def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Measured, Decision]] = []
-    shipped = policy_rules.decide
+def test_titlebout_decides_by_the_production_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    decisions_made: list[tuple[Measurements, Decision]] = []
+    production = policy_rules.decide
 
-    def noted(measured: Measured, *others: Any) -> Decision:
-        asked.append((measured, shipped(measured, *others)))
-        return asked[-1][1]
+    def recorded(measured: Measurements, *others: Any) -> Decision:
+        decisions_made.append((measured, production(measured, *others)))
+        return decisions_made[-1][1]
 
-    monkeypatch.setattr(backtest_strategies, "decide", noted)
-    found = play(START, TURNED, BY["titlebout"], Made())
+    monkeypatch.setattr(policy_rules, "decide", recorded)
+    found = simulate(START, TURNED, BY["titlebout"], Made())
 
-    assert [(decision.action, decision.reason, decision.sentence) for _, decision in asked] == [
-        (turn.decision, turn.reason, turn.detail) for turn in found.outcomes
+    assert [(decision.action, decision.reason, decision.sentence) for _, decision in decisions_made] == [
+        (outcome.decision, outcome.reason, outcome.detail) for outcome in found.outcomes
     ]
-    (first, _), (fourth, _) = asked[0], asked[3]
+    (first, _), (fourth, _) = decisions_made[0], decisions_made[3]
     assert (first.new_rows, first.champion, first.drift.value) == (WEEK, "0", 0.0)
     assert str(first.won_at) == START["at"].max().isoformat()
     assert fourth.decay.value is not None
@@ -297,37 +299,37 @@ def test_titlebout_decides_what_the_shipped_policy_decides(monkeypatch: pytest.M
 def test_a_follow_up_comes_after_a_promotion_for_decay() -> None:
     settings = SETTINGS.model_copy(update={"policy": SETTINGS.policy.model_copy(update={"follow_up_periods": (2,)})})
     periods = arriving(slope=lambda at: 2.0 if at < 1 else -2.0, number=12)
-    found = play(START, periods, BY["titlebout"], Made(settings=settings, days=14))
+    found = simulate(START, periods, BY["titlebout"], Made(settings=settings, days=14))
 
-    won = next(at for at, turn in enumerate(found.outcomes) if turn.verdict == "promote")
+    won = next(at for at, outcome in enumerate(found.outcomes) if outcome.verdict == "promote")
     assert found.outcomes[won].reason == "perf_decay"
-    assert [turn.reason for turn in found.outcomes[won + 1 : won + 3]] == ["", "follow_up"]
-    never = play(START, periods, BY["never"], Made())
+    assert [outcome.reason for outcome in found.outcomes[won + 1 : won + 3]] == ["", "follow_up"]
+    never = simulate(START, periods, BY["never"], Made())
     assert found.outcomes[won + 1].loss < never.outcomes[won + 1].loss / 2
 
 
-def test_attempts_that_were_refused_are_remembered_by_the_cool_down() -> None:
+def test_unsuccessful_attempts_start_a_cool_down() -> None:
     settings = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_rows": 10**6})})
-    found = play(START, SHIFTED, BY["titlebout"], Made(settings=settings))
+    found = simulate(START, SHIFTED, BY["titlebout"], Made(settings=settings))
 
-    tried = [turn for turn in found.outcomes if turn.decision == "attempt" and turn.reason == "drift"]
-    assert [turn.name for turn in tried] == ["week 3", "week 7"]
-    assert {turn.verdict for turn in tried} == {"inconclusive"}
+    tried = [outcome for outcome in found.outcomes if outcome.decision == "attempt" and outcome.reason == "drift"]
+    assert [outcome.name for outcome in tried] == ["week 3", "week 7"]
+    assert {outcome.verdict for outcome in tried} == {"inconclusive"}
     assert found.pull_requests == 0
 
 
-def test_the_rule_of_the_gate_is_that_of_the_reason() -> None:
+def test_the_reason_selects_the_rule_of_the_gate() -> None:
     rules: list[tuple[str, int]] = []
-    shipped = backtest_simulation.gate_decision.decide
+    production = backtest_simulation.gate_decision.decide
 
-    def noted(bout: Any, settings: Any, reason: str, uses: int) -> Any:
+    def recorded(bout: Any, settings: Any, reason: str, uses: int) -> Any:
         rules.append((reason, uses))
-        return shipped(bout, settings, reason, uses)
+        return production(bout, settings, reason, uses)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backtest_simulation.gate_decision, "decide", noted)
-        play(START, SHIFTED, BY["every"], Made())
-        play(START, SHIFTED, BY["any_drift"], Made())
+        patch.setattr(backtest_simulation.gate_decision, "decide", recorded)
+        simulate(START, SHIFTED, BY["every"], Made())
+        simulate(START, SHIFTED, BY["any_drift"], Made())
 
     assert [reason for reason, _ in rules] == ["schedule"] * WEEKS + ["drift"] * (len(rules) - WEEKS)
     assert {uses for _, uses in rules} == {1}  # the holdout moves on with every week
@@ -340,26 +342,26 @@ def test_a_challenger_that_cannot_be_fitted_leaves_the_champion_in_service() -> 
                 raise InconclusiveError("no")
             return super().fit(rows)
 
-    found = play(START, CALM, BY["every"], Tired())
+    found = simulate(START, CALM, BY["every"], Tired())
 
     assert found.outcomes[-1].verdict == "inconclusive"
     assert found.outcomes[-1].decision == "attempt"
 
 
-def test_the_same_season_twice_is_the_same() -> None:
+def test_a_simulation_is_deterministic() -> None:
     for name in NAMES:
-        first, second = (play(START, TURNED, BY[name], Made(), label_delay=1) for _ in range(2))
+        first, second = (simulate(START, TURNED, BY[name], Made(), label_delay=1) for _ in range(2))
         assert timeless(first) == timeless(second)
 
 
-def test_a_policy_of_ones_own_can_play_too() -> None:
-    def when_asked(standing: Standing) -> Decision:
+def test_a_custom_strategy_can_be_simulated() -> None:
+    def when_asked(observation: Observation) -> Decision:
         return (
             Decision("attempt", "because", (), "manual")
-            if len(standing.labelled) > 3 * WEEK
+            if len(observation.labeled) > 3 * WEEK
             else Decision("nothing", "not yet", ())
         )
 
-    found = play(START, CALM, Contender("own", "Mine.", when_asked), Made())
+    found = simulate(START, CALM, Strategy("own", "Mine.", when_asked), Made())
 
-    assert [turn.reason for turn in found.outcomes][:4] == ["", "", "", "manual"]
+    assert [outcome.reason for outcome in found.outcomes][:4] == ["", "", "", "manual"]

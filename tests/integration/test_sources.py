@@ -38,7 +38,7 @@ from titlebout.doctor import doctor
 from titlebout.drift import measure as drift_measure
 from titlebout.repository.project import Project
 from titlebout.retraining import retrain as retraining_retrain
-from titlebout.retraining.reason import Why
+from titlebout.retraining.reason import AttemptReason
 from titlebout.settings.addresses import address
 
 BUCKET = "acme-data"
@@ -87,10 +87,10 @@ def test_logs_without_a_complete_line_mean_no_current_data(root: Path) -> None:
     (root / "incoming" / "b.jsonl").write_bytes(b"")
     project = Project.find(root)
 
-    assert check_data(project, "current").reasons == ("nothing has arrived yet",)
+    assert check_data(project, "current").reasons == ("no current data has arrived yet",)
     assert drift_measure.measure(project).arrival.unfinished == 1
-    with pytest.raises(InconclusiveError, match="nothing has arrived yet"):
-        retraining_retrain.retrain(project, Why("manual"))
+    with pytest.raises(InconclusiveError, match="no current data has arrived yet"):
+        retraining_retrain.retrain(project, AttemptReason("manual"))
 
 
 def test_an_incomplete_line_in_tracked_data_is_refused(root: Path, tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_an_empty_database_table_means_no_current_data(root: Path, database: sql
     database.commit()
 
     assert drift_measure.measure(configure(root, "sqlite:///store/log.db", query="crossings")).reasons == (
-        "nothing has arrived yet",
+        "no current data has arrived yet",
     )
 
 
@@ -443,7 +443,7 @@ def test_labels_can_have_their_own_source_and_come_late(
     assert (measured.new_rows, measured.arrival.ready, measured.arrival.waiting) == (300, 0, 300)
     assert {column.name for column in measured.columns}.isdisjoint({"late", "id"})
     with pytest.raises(InconclusiveError, match="0 new rows are too few") as caught:
-        retraining_retrain.retrain(project, Why("manual"))
+        retraining_retrain.retrain(project, AttemptReason("manual"))
     assert "300 wait for their labels" in str(caught.value.why)
 
     first_labels = with_ids[["id", "late"]].iloc[:200]
@@ -453,10 +453,10 @@ def test_labels_can_have_their_own_source_and_come_late(
     )
     checked, measured = check_data(project, "current"), drift_measure.measure(project)
     assert checked.passed
-    assert "1 labels are of rows that are not there" in checked.reasons[-1]
+    assert "1 labels were ignored: they match no row" in checked.reasons[-1]
     assert (measured.arrival.ready, measured.arrival.waiting, measured.arrival.unknown_labels) == (200, 100, 1)
 
-    result = retraining_retrain.retrain(project, Why("manual"))
+    result = retraining_retrain.retrain(project, AttemptReason("manual"))
     assert result.new_rows == 200
     assert result.arrival.waiting == 100
     assert "300 new (" in result.to_markdown()
@@ -507,7 +507,7 @@ def test_late_rows_are_added_and_counted(root: Path) -> None:
         60,
         5,
     )
-    result = retraining_retrain.retrain(project, Why("manual"))
+    result = retraining_retrain.retrain(project, AttemptReason("manual"))
     assert (result.new_rows, result.arrival.late, result.arrival.too_late) == (360, 60, 5)
     assert counts.watermark == sample.crossings()["departure"].max().isoformat()
 

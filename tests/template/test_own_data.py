@@ -190,7 +190,7 @@ def test_a_repository_adopts_a_table_only_once(project: Path, table: Path, tmp_p
     assert document["roles"]["categorical"] == ["town", "expensive"]
     second = titlebout("adopt", "--data", table, "--target", "expensive", cwd=clone)
     assert second.returncode == 6
-    assert "is not here any more" in second.stderr
+    assert "was already replaced" in second.stderr
 
 
 def test_adopting_never_overwrites_uncommitted_work(project: Path, table: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_adopting_never_overwrites_uncommitted_work(project: Path, table: Path, 
     before = files_of(clone)
     completed = titlebout("adopt", "--data", table, "--target", "price", cwd=clone)
     assert completed.returncode == 2
-    assert "not committed" in completed.stderr
+    assert "uncommitted changes" in completed.stderr
     assert files_of(clone) == before
 
 

@@ -25,12 +25,12 @@ TRIGGERS = {
 }
 READS = {"contents": "read"}
 LOOKS = {"contents": "read", "pull-requests": "read"}
-TELLS = {"contents": "read", "issues": "write"}
+REPORTS = {"contents": "read", "issues": "write"}
 PROPOSES = {"contents": "write", "pull-requests": "write", "statuses": "write", "issues": "write"}
 PUBLISHES = {"id-token": "write", "attestations": "write"}
 PERMISSIONS = {
     "ci.yml": {"code": READS, "model": READS},
-    "drift.yml": {"check": LOOKS, "tell": TELLS, "retrain": PROPOSES},
+    "drift.yml": {"check": LOOKS, "report": REPORTS, "retrain": PROPOSES},
     "retrain.yml": {"train": READS, "propose": PROPOSES},
     "deliver.yml": {"package": READS},
     "root/ci.yml": {"lint": READS, "test": READS, "nightly": READS, "green": {}},
@@ -144,8 +144,8 @@ def test_a_token_that_can_write_reaches_one_step_that_trains_nothing(name: str) 
     assert "secrets." not in WORKFLOWS[name].read_text("utf-8")
     holders = [job for job, given in jobs(name).items() if "github.token" in str(given)]
     writers = [job for job in holders if "write" in jobs(name)[job]["permissions"].values()]
-    assert holders == {"retrain.yml": ["train", "propose"], "drift.yml": ["check", "tell"]}.get(name, [])
-    assert writers == {"retrain.yml": ["propose"], "drift.yml": ["tell"]}.get(name, [])
+    assert holders == {"retrain.yml": ["train", "propose"], "drift.yml": ["check", "report"]}.get(name, [])
+    assert writers == {"retrain.yml": ["propose"], "drift.yml": ["report"]}.get(name, [])
     given = [step["with"] for job in writers for step in jobs(name)[job]["steps"] if "token" in step.get("with", {})]
     assert all("from-bundle" in inputs or "from-reports" in inputs for inputs in given)
     assert len(given) == len(writers)

@@ -87,7 +87,7 @@ def test_a_stale_page_is_found_and_named(
 
     with pytest.raises(
         SystemExit,
-        match=r"stale: docs/reference/configuration\.md, docs/reference/results\.md, docs/reference/titlebout\.schema",
+        match=r"out of date: docs/reference/configuration\.md, docs/reference/results\.md, docs/reference/titlebout\.schema",
     ):
         make_reference.main()
 

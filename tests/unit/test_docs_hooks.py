@@ -47,7 +47,7 @@ def test_a_link_to_a_missing_file_is_a_warning(caplog: pytest.LogCaptureFixture)
 
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "docs/README.md: the link to ../nothing.md leads nowhere" in record.getMessage()
+    assert "docs/README.md: the target of the link ../nothing.md does not exist" in record.getMessage()
 
 
 @pytest.mark.parametrize("code", ["`[a](b.md)`", "```md\n[a](b.md)\n```", "    ```md\n    [a](b.md)\n    ```"])

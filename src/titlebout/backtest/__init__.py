@@ -1,1 +1,1 @@
-"""A team's past data under several retraining strategies."""
+"""Backtest: a project's past data under several retraining strategies."""

@@ -1,7 +1,8 @@
-"""The backtest: a team's own past, played again under several policies, before its loop is switched on.
+"""Backtest: simulate several retraining policies on a project's past data.
 
-The data is cut into periods. Every policy starts with the same model, is shown one period after the other, and is scored on
-each by the model that it has in service then. What decides is what decides in the loop (:mod:`titlebout.backtest.simulation`).
+The data is cut into periods. Every strategy starts with the same model and receives one period after the other; its loss in
+a period is that of the model in service then. Decisions are made by the code that production uses
+(:mod:`titlebout.backtest.simulation`).
 """
 
 import re
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout.backtest.report import BacktestResult, Period, page, summaries, supported
-from titlebout.backtest.simulation import CONTENDERS, Arrived, Fits, play
+from titlebout.backtest.simulation import STRATEGIES, FitCache, PeriodData, simulate
 from titlebout.checks.check import check_table
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError, InconclusiveError
@@ -37,9 +38,9 @@ from titlebout.settings.settings import Settings
 from titlebout.training.train import choose_window, fit_estimator
 
 PAGE = "backtest.html"
-BASE = "never"  # what all others are measured against, so it always plays
-FEWEST = 3  # periods: with less there is no error to speak of
-WANTED, MOST = 6, 26  # periods, where their length is not asked for
+BASE = "never"  # baseline of all differences, so it is always simulated
+FEWEST = 3  # periods; a standard error over fewer means little
+DEFAULT_LEAST, DEFAULT_MOST = 6, 26  # periods, when their length is not given
 
 _SECOND = 1_000_000_000  # nanoseconds
 _UNITS = {"h": 3600, "d": DAY, "w": 7 * DAY}
@@ -47,21 +48,21 @@ _UNITS = {"h": 3600, "d": DAY, "w": 7 * DAY}
 
 @dataclass(frozen=True)
 class Plan:
-    """How to play the past.
+    """Options of a backtest.
 
     Attributes
     ----------
     every : str
-        Length of a period: ``12h``, ``28d``, ``4w``, or a number of rows; empty: the policy's own period, or longer or
-        shorter so that there are 6 to 26.
+        Length of a period: ``12h``, ``28d``, ``4w``, or a number of rows. Empty: the period of the retraining policy,
+        adjusted so that there are 6 to 26 periods.
     start : float
-        Share of the data, by time or by rows, that is known before the first period.
+        Share of the data, by time or by rows, known before the first period.
     current : bool
-        Whether what arrived, and has its label, is part of the past too.
+        Whether to include labeled rows of the current data.
     policies : sequence of str
-        Who plays beside ``never``; empty: all.
+        Strategies to simulate besides ``never``; empty: all.
     label_delay : int
-        How many periods later labels become known.
+        Number of periods after which labels become known.
     """
 
     every: str = ""
@@ -71,14 +72,15 @@ class Plan:
     label_delay: int = 0
 
 
-def backtest(project: Project, plan: Plan, say: Progress) -> BacktestResult:
-    """Play a project's past under several policies, and draw ``reports/backtest.html``.
+def backtest(project: Project, plan: Plan, on_line: Progress) -> BacktestResult:
+    """Simulate several retraining policies on a project's past data, and write ``reports/backtest.html``.
 
     Parameters
     ----------
     project : Project
     plan : Plan
-    say : callable
+        Periods, strategies and label delay.
+    on_line : callable
         Called with each line of progress.
 
     Raises
@@ -88,79 +90,82 @@ def backtest(project: Project, plan: Plan, say: Progress) -> BacktestResult:
     DataError
         If a file cannot be read, or tracked rows have no label.
     ConfigError
-        If the length of a period cannot be used, or the team's own code fails.
+        If the length of a period is invalid, or the project's own code fails.
     InconclusiveError
         If there are too few periods, or too few rows before them to train on.
     """
-    frame = _past(project, plan, say)
+    frame = _past_rows(project, plan, on_line)
     start, periods = cut(frame, project.params.data.time, plan, project.settings)
-    result = compare(project, start, periods, plan, say)
+    result = compare(project, start, periods, plan, on_line)
     write_text_atomically(project.reports / PAGE, page(result))
     return result
 
 
 def compare(
-    project: Project, start: pd.DataFrame, periods: Sequence[tuple[str, pd.DataFrame]], plan: Plan, say: Progress
+    project: Project, start: pd.DataFrame, periods: Sequence[tuple[str, pd.DataFrame]], plan: Plan, on_line: Progress
 ) -> BacktestResult:
-    """Let the policies of a plan play the same periods; raises what :func:`backtest` raises.
+    """Simulate the strategies of a plan on the same periods; raises the errors of :func:`backtest`.
 
     Parameters
     ----------
     project : Project
     start : DataFrame
-        Labelled rows that are known before the first period.
+        Labeled rows known before the first period.
     periods : sequence of (str, DataFrame)
-        Their names and labelled rows, in order of time.
+        Their names and labeled rows, in order of time.
     plan : Plan
-        Who plays, and how late labels are.
-    say : callable
+        Strategies and label delay.
+    on_line : callable
+        Called with each line of progress.
     """
-    project.add_source_to_path()  # a metric may be the team's own
-    say(f"checking {len(periods)} periods ...")
-    arriving = [Arrived(name, rows, _refused(project, start, name, rows)) for name, rows in periods]
-    team, fits = _ProjectTeam(project), Fits()
-    wanted = {BASE, *(plan.policies or (one.name for one in CONTENDERS))}
-    played = []
-    for contender in (one for one in CONTENDERS if one.name in wanted):
-        season = play(start, arriving, contender, team, label_delay=plan.label_delay, fits=fits)
-        played.append((contender, season))
-        say(f"    {contender.name}: attempts {season.attempts}, mean loss {season.mean_loss:.4f}")
-    found = summaries(played)
+    project.add_source_to_path()  # the primary metric may be defined in the project's code
+    on_line(f"checking {len(periods)} periods ...")
+    data = [PeriodData(name, rows, _refused(project, start, name, rows)) for name, rows in periods]
+    workload, fits = _ProjectWorkload(project), FitCache()
+    chosen = {BASE, *(plan.policies or (strategy.name for strategy in STRATEGIES))}
+    simulations = []
+    for strategy in (known for known in STRATEGIES if known.name in chosen):
+        simulation = simulate(start, data, strategy, workload, label_delay=plan.label_delay, fit_cache=fits)
+        simulations.append((strategy, simulation))
+        on_line(f"    {strategy.name}: attempts {simulation.attempts}, mean loss {simulation.mean_loss:.4f}")
+    policies = summaries(simulations)
     return BacktestResult(
         passed=True,
-        reasons=supported(found, PRIMARY[project.params.data.task]),
+        reasons=supported(policies, PRIMARY[project.params.data.task]),
         loss=PRIMARY[project.params.data.task],
         start_rows=len(start),
         label_delay=plan.label_delay,
-        periods=tuple(Period(name=one.name, rows=len(one.rows), refused=one.refused) for one in arriving),
-        policies=found,
+        periods=tuple(Period(name=period.name, rows=len(period.rows), refused=period.refused) for period in data),
+        policies=policies,
     )
 
 
 def cut(
     frame: pd.DataFrame, time: str, plan: Plan, settings: Settings
 ) -> tuple[pd.DataFrame, list[tuple[str, pd.DataFrame]]]:
-    """Cut a table into what is known at the start and periods of one length, the last of which ends with the newest row.
+    """Cut a table into start rows and periods of equal length, the last of which ends with the newest row.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
     time : str
-        Time column; empty: rows count as having come in the order they are in.
+        Time column; empty: rows are taken in their order in the table.
     plan : Plan
+        Length of a period and share of the start rows.
     settings : Settings
-        Its policy says how long a period is where the plan does not.
+        Its policy has the default length of a period.
 
     Returns
     -------
     start : DataFrame
+        Rows before the first period.
     periods : list of (str, DataFrame)
-        Without periods that have no row.
+        Names and rows, without empty periods.
 
     Raises
     ------
     ConfigError
-        If the length of a period cannot be used.
+        If the length of a period is invalid.
     InconclusiveError
         If there are fewer than 3 periods.
     """
@@ -168,25 +173,25 @@ def cut(
     frame, at = _in_order(frame, time, by_time)
     unit = settings.policy.period_days * DAY * _SECOND if by_time else settings.retrain.min_new_rows
     end = int(at[-1]) + 1
-    played = int((end - int(at[0])) * (1 - plan.start))
-    length = length or _usual(played, unit)
-    count = played // length
+    span = int((end - int(at[0])) * (1 - plan.start))
+    length = length or _default_length(span, unit)
+    count = span // length
     ago = (end - 1 - at) // length
     rows = [(back, frame[ago == back]) for back in range(count - 1, -1, -1)]
-    periods = [(_named(end - (back + 1) * length, length, by_time), part) for back, part in rows if len(part)]
+    periods = [(_period_name(end - (back + 1) * length, length, by_time), part) for back, part in rows if len(part)]
     if len(periods) < FEWEST:
         raise InconclusiveError(
-            f"{len(periods)} periods are too few to compare policies on; {FEWEST} are the least",
+            f"{len(periods)} periods are too few to compare policies; at least {FEWEST} are needed",
             where="the tracked data",
-            why=f"it has {len(frame):,} rows, and {plan.start:.0%} of it is kept as the start",
+            why=f"it has {len(frame):,} rows, and {plan.start:.0%} of it is used for the first model",
             fix="choose shorter periods (--every) or a smaller start (--start), or wait for more data",
         )
     return frame[ago >= count], periods
 
 
 @dataclass(frozen=True)
-class _InMemory:
-    """A model that was fitted here and is on no disk."""
+class _FittedModel:
+    """A fitted model that is not saved to disk."""
 
     project: Project
     estimator: Any
@@ -208,13 +213,13 @@ class _InMemory:
         return row_hashes(self.rows)
 
     def predict(self, frame: pd.DataFrame, /) -> FloatArray:
-        with self.project.team_code("asking the model"):
+        with self.project.team_code("predicting with the model"):
             return predict(self.estimator, conform(frame, self.kinds), self.project.params.data.task)
 
 
 @dataclass(frozen=True)
-class _ProjectTeam:
-    """The project's own code and configuration, as a season asks for them."""
+class _ProjectWorkload:
+    """The project's own code and configuration, as a simulation uses them."""
 
     project: Project
 
@@ -229,92 +234,101 @@ class _ProjectTeam:
     def fit(self, rows: pd.DataFrame, /) -> Predictor:
         used = choose_window(self.project, rows).of(rows, self.params.data.time)
         estimator, X = fit_estimator(self.project, used)
-        return _InMemory(self.project, estimator, X, used)
+        return _FittedModel(self.project, estimator, X, used)
 
-    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor, /) -> tuple[str, ...]:
-        assert isinstance(champion, _InMemory)
-        seen, outlook = drift_measure.outlook_of(champion, reference, self.params, self.settings.drift.min_rows)
+    def drifted_columns(
+        self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor, /
+    ) -> tuple[str, ...]:
+        assert isinstance(champion, _FittedModel)
+        past, outlook = drift_measure.build_champion_context(
+            champion, reference, self.params, self.settings.drift.min_rows
+        )
         roles = self.params.data
         return drift_measure.drift(
-            seen, current, drift_measure.settings_of(self.project), roles.time, roles.target, outlook
+            past, current, drift_measure.comparison_settings(self.project), roles.time, roles.target, outlook
         ).decisive
 
-    def shifted(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
-        apart = [self.params.data.time, *self.params.data.drop, *self.settings.drift.ignore]
-        return share_drifted(*(side.drop(columns=apart, errors="ignore") for side in (reference, current)))
+    def drifted_share(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
+        excluded = [self.params.data.time, *self.params.data.drop, *self.settings.drift.ignore]
+        return share_drifted(*(side.drop(columns=excluded, errors="ignore") for side in (reference, current)))
 
 
-def _past(project: Project, plan: Plan, say: Progress) -> pd.DataFrame:
-    """Return the tracked rows and, if asked for, those that arrived since and have their label."""
+def _past_rows(project: Project, plan: Plan, on_line: Progress) -> pd.DataFrame:
+    """Return the tracked rows and, if requested, the labeled rows of the current data."""
     Dvc(project).pull_data()
     known = read_labeled_rows(project)
     if not plan.current:
         return known
     rows, target = read_new_rows(project, known).rows, project.params.data.target
     if set(known.columns) - set(rows.columns):
-        say("what arrived is left out: it has not all columns of the tracked data")
+        on_line("the current data is left out: it lacks columns of the tracked data")
         return known
     fresh = rows.loc[rows[target].notna(), list(known.columns)]
-    say(f"{len(fresh):,} rows that arrived are part of the past")
+    on_line(f"{len(fresh):,} rows of the current data are included")
     return pd.concat([known, fresh], ignore_index=True) if len(fresh) else known
 
 
 def _refused(project: Project, start: pd.DataFrame, name: str, rows: pd.DataFrame) -> str:
-    """Return why the loop would refuse a batch, for its values or its columns; empty when it would not."""
+    """Return why a batch would be refused, because of its values or columns; empty when it would not be."""
     checked = check_table(rows, project.suite_path, name)
     if not checked.passed:
         return checked.reasons[0]
     roles = project.params.data
     return next(
-        iter(drift_measure.unlike(start, rows, drift_measure.settings_of(project), roles.time, roles.target)), ""
+        iter(
+            drift_measure.schema_differences(
+                start, rows, drift_measure.comparison_settings(project), roles.time, roles.target
+            )
+        ),
+        "",
     )
 
 
 def _length(every: str, time: str) -> tuple[int, bool]:
-    """Return the length of a period in nanoseconds or rows, 0 when none was asked for, and whether it is one of time.
+    """Return the length of a period in nanoseconds or rows, 0 when it is not given, and whether it is a length of time.
 
     Raises
     ------
     ConfigError
-        If it is not a length, or one of time where rows have none.
+        If it is not a valid length, or a length of time when rows have no time.
     """
     if not every:
         return 0, bool(time)
-    found = re.fullmatch(r"([1-9]\d*)([hdw]?)", every)
-    if found is None:
+    match = re.fullmatch(r"([1-9]\d*)([hdw]?)", every)
+    if match is None:
         raise ConfigError(
-            f"{every!r} is not a length of a period",
+            f"{every!r} is not a valid length of a period",
             where="--every",
-            fix="write hours, days or weeks (12h, 28d, 4w), or a number of rows (500)",
+            fix="use hours, days or weeks (12h, 28d, 4w), or a number of rows (500)",
         )
-    number, unit = int(found[1]), found[2]
+    number, unit = int(match[1]), match[2]
     if unit and not time:
         raise ConfigError(
-            "periods of time are asked for, but rows have no time",
+            "periods of time need a time column, but none is configured",
             where="params.yaml: data.time",
-            fix="give --every a number of rows, or name the time column",
+            fix="set data.time, or give --every a number of rows",
         )
     return number * (_UNITS[unit] * _SECOND if unit else 1), bool(unit)
 
 
 def _in_order(frame: pd.DataFrame, time: str, by_time: bool) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
-    """Return the rows in order of time, and where each stands: in nanoseconds since 1970, or in rows since the first."""
-    places: npt.NDArray[np.int64] = np.arange(len(frame))
+    """Return the rows in order of time, and the position of each: nanoseconds since 1970, or the row number."""
+    positions: npt.NDArray[np.int64] = np.arange(len(frame))
     if not time:
-        return frame, places
+        return frame, positions
     stamps = timestamps(frame, time).to_numpy(dtype="datetime64[ns]").astype(np.int64)
     order = np.argsort(stamps, kind="stable")
-    return frame.iloc[order], stamps[order] if by_time else places
+    return frame.iloc[order], stamps[order] if by_time else positions
 
 
-def _usual(played: int, unit: int) -> int:
-    """Return the length of a period where none was asked for: the policy's own, unless that makes too few or too many."""
-    count = played // unit
-    return max(played // WANTED, 1) if count < WANTED else unit * -(-count // MOST)
+def _default_length(span: int, unit: int) -> int:
+    """Return the default length of a period: that of the policy, adjusted if it gives too few or too many periods."""
+    count = span // unit
+    return max(span // DEFAULT_LEAST, 1) if count < DEFAULT_LEAST else unit * -(-count // DEFAULT_MOST)
 
 
-def _named(begin: int, length: int, by_time: bool) -> str:
-    """Name a period by its first day, or by its rows."""
+def _period_name(begin: int, length: int, by_time: bool) -> str:
+    """Return a period's name: its first day, or its range of rows."""
     if not by_time:
         return f"rows {begin + 1:,} to {begin + length:,}"
     first = pd.Timestamp(begin, tz="UTC")

@@ -1,17 +1,17 @@
-"""What a backtest found: a line per policy, what the evidence supports, and the HTML page with the plots."""
+"""Report of a backtest: a row per strategy, conclusions, and the HTML page with the plots."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from titlebout.backtest.simulation import UNGATED, Contender, PeriodOutcome, Season
+from titlebout.backtest.simulation import UNGATED, PeriodOutcome, SimulationResult, Strategy
 from titlebout.core import html
 from titlebout.core.figures import Line, line_plot
 from titlebout.core.markdown import Markdown, code, escape, format_score, table
 from titlebout.core.results import Record, StepResult
 
-LEVEL = 0.05  # of the two-sided intervals by which policies are told apart
+LEVEL = 0.05  # of the two-sided confidence intervals of differences between strategies
 SHOWN_NAMES = 8  # on an axis
 SHOWN_REFUSED = 3  # periods
 
@@ -23,7 +23,7 @@ _COLORS = {
     "drift_share": "#57606a",
     "titlebout": "#0969da",
 }
-_WORDS = {"promote": "won", "keep": "lost", "inconclusive": "inconclusive", UNGATED: "replaced"}
+_VERDICTS = {"promote": "won", "keep": "lost", "inconclusive": "inconclusive", UNGATED: "replaced"}
 
 
 class Period(Record):
@@ -32,11 +32,11 @@ class Period(Record):
     Attributes
     ----------
     name : str
-        Its first day, or its rows.
+        Its first day, or its range of rows.
     rows : int
-        How many arrived.
+        Number of its rows.
     refused : str
-        Why the data check refuses it; empty when it does not.
+        Why the data check fails; empty when it passes.
     """
 
     name: str
@@ -44,27 +44,27 @@ class Period(Record):
     refused: str = ""
 
 
-class Policy(Record):
-    """What a policy did, and what it cost.
+class StrategySummary(Record):
+    """Decisions of a strategy, its losses and its cost.
 
     Attributes
     ----------
     name, description : str
-        Its name, and what it does.
+        Name and description of the strategy.
     attempts, pull_requests : int
-        Challengers trained, and bouts won; without a gate, models replaced.
+        Number of challengers trained and promoted; without a gate, of models trained and replaced.
     mean_loss : float
-        Over all rows that arrived.
+        Mean over the rows of all periods.
     difference : float
-        Mean loss less that of `never`; below 0: better.
+        Mean loss minus that of `never`; negative when better.
     se : float or None
-        Standard error of this paired difference over the periods; None when there is one only.
+        Standard error of this paired difference over the periods; None when there is only one period.
     worst_period, worst_loss : str, float
-        The period with the largest loss, and that.
+        The period with the largest loss, and this loss.
     seconds : float
-        Of fitting all challengers.
+        Total time to fit the challengers.
     outcomes : tuple of PeriodOutcome
-        One per period.
+        One outcome per period.
     """
 
     name: str
@@ -81,22 +81,22 @@ class Policy(Record):
 
 
 class BacktestResult(StepResult):
-    """What policies would have done with a team's past.
+    """Outcomes of several strategies on a project's past data.
 
     Attributes
     ----------
     reasons : tuple of str
-        What the evidence supports.
+        Conclusions from the comparison.
     loss : {"log_loss", "mae"}
-        What is averaged over rows.
+        Loss that is averaged over rows.
     start_rows : int
-        Rows that were known before the first period.
+        Number of rows known before the first period.
     label_delay : int
-        How many periods later labels became known.
+        Number of periods after which labels became known.
     periods : tuple of Period
         In order of time.
-    policies : tuple of Policy
-        ``never``, what all are measured against, first.
+    policies : tuple of StrategySummary
+        ``never``, the baseline, comes first.
     """
 
     written: ClassVar[bool] = True
@@ -107,19 +107,19 @@ class BacktestResult(StepResult):
     start_rows: int
     label_delay: int
     periods: tuple[Period, ...]
-    policies: tuple[Policy, ...]
+    policies: tuple[StrategySummary, ...]
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown: a line per policy, and what the evidence supports."""
+        """Return the report as Markdown: a row per strategy, and the conclusions."""
         first, last = self.periods[0].name, self.periods[-1].name
-        after = f", labels {self.label_delay} periods late" if self.label_delay else ""
-        what = f"{len(self.periods)} periods, {first} to {last}, after a start of {self.start_rows:,} rows{after}."
+        delay = f", labels {self.label_delay} periods late" if self.label_delay else ""
+        scope = f"{len(self.periods)} periods, {first} to {last}, after a start of {self.start_rows:,} rows{delay}."
         refused = [f"{period.name} ({period.refused})" for period in self.periods if period.refused]
         headers, rows = overview(self)
         lines = [
             "### Backtest",
             "",
-            escape(what),
+            escape(scope),
             "",
             table(headers, [(code(name), *others) for name, *others in rows]),
         ]
@@ -130,41 +130,42 @@ class BacktestResult(StepResult):
         return "\n".join(lines) + "\n"
 
 
-def summaries(played: Sequence[tuple[Contender, Season]]) -> tuple[Policy, ...]:
-    """Return a summary of every season; the first is what the others are measured against."""
-    _, base = played[0]
-    return tuple(_summary(contender, season, base) for contender, season in played)
+def summaries(simulations: Sequence[tuple[Strategy, SimulationResult]]) -> tuple[StrategySummary, ...]:
+    """Return a summary of every simulation; the first is the baseline of the others."""
+    _, base = simulations[0]
+    return tuple(_summary(strategy, simulation, base) for strategy, simulation in simulations)
 
 
-def _summary(contender: Contender, season: Season, base: Season) -> Policy:
-    worst = max(season.outcomes, key=lambda turn: turn.loss)
-    difference, se = paired(season.outcomes, base.outcomes)
-    return Policy(
-        name=contender.name,
-        description=contender.told,
-        attempts=season.attempts,
-        pull_requests=season.pull_requests,
-        mean_loss=season.mean_loss,
+def _summary(strategy: Strategy, simulation: SimulationResult, base: SimulationResult) -> StrategySummary:
+    worst = max(simulation.outcomes, key=lambda outcome: outcome.loss)
+    difference, se = paired(simulation.outcomes, base.outcomes)
+    return StrategySummary(
+        name=strategy.name,
+        description=strategy.description,
+        attempts=simulation.attempts,
+        pull_requests=simulation.pull_requests,
+        mean_loss=simulation.mean_loss,
         difference=difference,
         se=se,
         worst_period=worst.name,
         worst_loss=worst.loss,
-        seconds=season.seconds,
-        outcomes=season.outcomes,
+        seconds=simulation.seconds,
+        outcomes=simulation.outcomes,
     )
 
 
 def paired(one: Sequence[PeriodOutcome], other: Sequence[PeriodOutcome]) -> tuple[float, float | None]:
-    """Return how much more one policy loses than another on the same periods, weighted by rows, and its standard error.
+    """Return the mean difference in loss between two strategies, weighted by rows, and its standard error.
 
-    Of one period there is no standard error.
+    Periods are weighted by their rows, and the variance is that of a weighted mean. A single period has no standard
+    error.
 
     Parameters
     ----------
     one, other : sequence of PeriodOutcome
-        Of the same periods, which count as independent of each other, whatever they have in common.
+        Outcomes of the same periods, which are treated as independent.
     """
-    rows = np.array([turn.rows for turn in one], dtype=np.float64)
+    rows = np.array([outcome.rows for outcome in one], dtype=np.float64)
     more = np.array([mine.loss - theirs.loss for mine, theirs in zip(one, other, strict=True)])
     mean = float(np.average(more, weights=rows))
     if len(rows) < 2:
@@ -173,71 +174,74 @@ def paired(one: Sequence[PeriodOutcome], other: Sequence[PeriodOutcome]) -> tupl
     return mean, float(np.sqrt(spread * len(rows) / (len(rows) - 1)))
 
 
-def supported(policies: Sequence[Policy], loss: str) -> tuple[str, ...]:
-    """Return what the evidence supports, in sentences: whom it tells apart from the best, and who of the others did least.
+def supported(policies: Sequence[StrategySummary], loss: str) -> tuple[str, ...]:
+    """Return conclusions: the best strategy, those that are significantly worse, and the cheapest of the others.
 
     Parameters
     ----------
-    policies : sequence of Policy
+    policies : sequence of StrategySummary
     loss : str
         Name of the loss.
     """
-    best = min(policies, key=lambda one: one.mean_loss)
-    near = [one for one in policies if not _worse(one, best)]
-    worse = [_margin(one, best) for one in policies if one not in near]
-    others = [repr(one.name) for one in near if one is not best]
+    best = min(policies, key=lambda strategy: strategy.mean_loss)
+    near = [strategy for strategy in policies if not _worse(strategy, best)]
+    worse = [_margin(strategy, best) for strategy in policies if strategy not in near]
+    others = [repr(strategy.name) for strategy in near if strategy is not best]
     periods = f"{len(best.outcomes)} period{'s' if len(best.outcomes) > 1 else ''}"
-    cheapest = min(near, key=lambda one: (one.attempts, one.pull_requests))
-    first = f"the smallest mean {loss.replace('_', ' ')}, {best.mean_loss:.4f}, is that of {best.name!r}"
+    cheapest = min(near, key=lambda strategy: (strategy.attempts, strategy.pull_requests))
+    first = f"{best.name!r} has the smallest mean {loss.replace('_', ' ')}, {best.mean_loss:.4f}"
     if worse:
-        first += f"; shown worse over {periods}: {', '.join(worse)}"
-        first += f"; not told apart from it: {', '.join(others)}" if others else ""
+        first += f"; significantly worse over {periods}: {', '.join(worse)}"
+        first += f"; not significantly different: {', '.join(others)}" if others else ""
     elif others:
-        last = max(policies, key=lambda one: one.mean_loss)
-        first += f", but {periods} cannot tell the policies apart: even {_margin(last, best)} may be chance"
-    least = f"of those that are not shown worse, {cheapest.name!r} took the fewest attempts: {cheapest.attempts}"
-    return first, least, "this is one past: a policy that did well in it need not do well in the next"
+        last = max(policies, key=lambda strategy: strategy.mean_loss)
+        first += f", but no difference is significant over {periods}: the largest is that of {_margin(last, best)}"
+    least = (
+        f"of the policies that are not significantly worse, {cheapest.name!r} made the fewest attempts: "
+        f"{cheapest.attempts}"
+    )
+    return first, least, "this is one history; the ranking can differ on future data"
 
 
-def _worse(one: Policy, best: Policy) -> bool:
-    more, half = _interval(one, best)
+def _worse(strategy: StrategySummary, best: StrategySummary) -> bool:
+    more, half = _interval(strategy, best)
     return more > half
 
 
-def _margin(one: Policy, best: Policy) -> str:
-    more, half = _interval(one, best)
-    certain = f"give or take {half:.4f}" if np.isfinite(half) else "nobody knows how certain"
-    return f"{one.name!r} ({more:.4f} more, {certain})"
+def _margin(strategy: StrategySummary, best: StrategySummary) -> str:
+    more, half = _interval(strategy, best)
+    uncertainty = f"95% interval ± {half:.4f}" if np.isfinite(half) else "standard error unknown"
+    return f"{strategy.name!r} (+{more:.4f}, {uncertainty})"
 
 
-def _interval(one: Policy, best: Policy) -> tuple[float, float]:
-    """Return how much more a policy loses than the best, and half the width of the interval of that."""
+def _interval(strategy: StrategySummary, best: StrategySummary) -> tuple[float, float]:
+    """Return the difference in loss to the best strategy, and the half-width of its confidence interval."""
     from scipy.stats import t
 
-    more, se = paired(one.outcomes, best.outcomes)
+    more, se = paired(strategy.outcomes, best.outcomes)
     if se is None:
         return more, float("inf")
-    return more, float(t.ppf(1 - LEVEL / 2, len(one.outcomes) - 1)) * se
+    return more, float(t.ppf(1 - LEVEL / 2, len(strategy.outcomes) - 1)) * se
 
 
 def overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:
-    """Return the table of the policies: its headers, and a row for each."""
+    """Return the headers and rows of the table of strategies."""
     headers = ["policy", "attempts", "pull requests", f"mean {result.loss.replace('_', ' ')}"]
     headers += ["vs never (± se)", "worst period", "fitting, s"]
     rows: list[list[object]] = [
         [
-            *(one.name, one.attempts, one.pull_requests, format_score(one.mean_loss)),
-            Markdown("-" if one is result.policies[0] else f"{one.difference:+.4f}{_error(one)}"),
-            f"{one.worst_period}: {one.worst_loss:.4f}",
-            Markdown(f"{one.seconds:.1f}"),
+            *(strategy.name, strategy.attempts, strategy.pull_requests, format_score(strategy.mean_loss)),
+            Markdown("-" if strategy is result.policies[0] else f"{strategy.difference:+.4f}{_error(strategy)}"),
+            f"{strategy.worst_period}: {strategy.worst_loss:.4f}",
+            Markdown(f"{strategy.seconds:.1f}"),
         ]
-        for one in result.policies
+        for strategy in result.policies
     ]
     return headers, rows
 
 
-def _error(one: Policy) -> str:
-    return "" if one.se is None else f" ± {one.se:.4f}"
+def _error(strategy: StrategySummary) -> str:
+    return "" if strategy.se is None else f" ± {strategy.se:.4f}"
 
 
 def _sentence(text: str) -> str:
@@ -245,74 +249,80 @@ def _sentence(text: str) -> str:
 
 
 def page(result: BacktestResult) -> str:
-    """Return the HTML page: the policies as a table, their losses over time, what they saved, and every period."""
+    """Return the HTML page: the table of strategies, their losses over time, the savings, and every period."""
     headers, rows = overview(result)
     loss = result.loss.replace("_", " ")
     names = _ticks([period.name for period in result.periods])
     lines = [
-        Line(one.name, [turn.loss for turn in one.outcomes], _COLORS[one.name], _style(one)) for one in result.policies
+        Line(strategy.name, [outcome.loss for outcome in strategy.outcomes], _COLORS[strategy.name], _style(strategy))
+        for strategy in result.policies
     ]
     saved = [
-        Line(one.name, list(_saved(one, result.policies[0])), _COLORS[one.name], _style(one)) for one in result.policies
+        Line(strategy.name, list(_saved(strategy, result.policies[0])), _COLORS[strategy.name], _style(strategy))
+        for strategy in result.policies
     ]
     return html.page(
         "Backtest: when to retrain",
-        f"{len(result.periods)} periods of the past, played again under {len(result.policies)} policies.",
+        f"{len(result.periods)} periods of past data, simulated under {len(result.policies)} policies.",
         html.Paragraph(" ".join(map(_sentence, result.reasons))),
         html.table(headers, [[str(cell) for cell in row] for row in rows]),
         html.Figure(
             line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.policies)),
-            "Each point scores the model that was in service when the period's rows arrived, before it was trained on any of them.",
+            "Each point is the loss of the model in service when the period's rows arrived, before any training on them.",
         ),
         html.Figure(
-            line_plot(names, saved, f"{loss} saved against never, so far", _marks(result.policies)),
-            "Mean over all rows up to each period: where a line ends is its difference to never in the table.",
+            line_plot(names, saved, f"cumulative {loss} saved, compared with never", _marks(result.policies)),
+            "Mean over all rows up to each period. The last point is the difference from never in the table, with its sign reversed.",
         ),
         html.table(
-            ["policy", "what it does"],
-            [[one.name, one.description] for one in result.policies],
+            ["policy", "description"],
+            [[strategy.name, strategy.description] for strategy in result.policies],
             ["" for _ in result.policies],
         ),
         html.table(*_every_period(result)),
     )
 
 
-def _style(one: Policy) -> str:
-    return "-" if one.name == "titlebout" else "--"
+def _style(strategy: StrategySummary) -> str:
+    return "-" if strategy.name == "titlebout" else "--"
 
 
-def _marks(policies: Sequence[Policy]) -> dict[str, list[tuple[int, int]]]:
-    """Return where challengers went into service, and where they were trained in vain."""
-    at = [(line, place, turn) for line, one in enumerate(policies) for place, turn in enumerate(one.outcomes)]
+def _marks(policies: Sequence[StrategySummary]) -> dict[str, list[tuple[int, int]]]:
+    """Return the points at which challengers were put into service, and those at which they were not."""
+    at = [
+        (line, place, outcome)
+        for line, strategy in enumerate(policies)
+        for place, outcome in enumerate(strategy.outcomes)
+    ]
     served = {"promote", UNGATED}
     return {
-        "won, or replaced": [(line, place) for line, place, turn in at if turn.verdict in served],
-        "lost": [(line, place) for line, place, turn in at if turn.verdict and turn.verdict not in served],
+        "won, or replaced": [(line, place) for line, place, outcome in at if outcome.verdict in served],
+        "lost": [(line, place) for line, place, outcome in at if outcome.verdict and outcome.verdict not in served],
     }
 
 
-def _saved(one: Policy, base: Policy) -> Iterator[float]:
-    """Yield, period by period, how much less a policy lost than the base, as a mean over all rows so far."""
-    rows = np.cumsum([turn.rows for turn in one.outcomes])
+def _saved(strategy: StrategySummary, base: StrategySummary) -> Iterator[float]:
+    """Yield, for every period, the loss saved compared with the baseline, as a mean over all rows so far."""
+    rows = np.cumsum([outcome.rows for outcome in strategy.outcomes])
     less = np.cumsum(
-        [(theirs.loss - mine.loss) * mine.rows for mine, theirs in zip(one.outcomes, base.outcomes, strict=True)]
+        [(theirs.loss - mine.loss) * mine.rows for mine, theirs in zip(strategy.outcomes, base.outcomes, strict=True)]
     )
     yield from (less / rows).tolist()
 
 
 def _ticks(names: Sequence[str]) -> list[str]:
-    """Return the labels of an axis: not so many that they overlap."""
+    """Return the labels of an axis, with some left empty so that they do not overlap."""
     step = -(-len(names) // SHOWN_NAMES)
     return [name if at % step == 0 else "" for at, name in enumerate(names)]
 
 
 def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], list[str]]:
-    headers = ["period", "rows", *(one.name for one in result.policies), "data check"]
+    headers = ["period", "rows", *(strategy.name for strategy in result.policies), "data check"]
     rows = [
         [
             period.name,
             f"{period.rows:,}",
-            *(_cell(one, one.outcomes[at]) for one in result.policies),
+            *(_cell(strategy, strategy.outcomes[at]) for strategy in result.policies),
             f"refused: {period.refused}" if period.refused else "passed",
         ]
         for at, period in enumerate(result.periods)
@@ -320,10 +330,10 @@ def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], l
     return headers, rows, ["data_refused" if period.refused else "" for period in result.periods]
 
 
-def _cell(one: Policy, turn: PeriodOutcome) -> str:
-    """Return a period's loss and what was done in it, with the reason where a policy has more than one."""
-    if turn.decision == "nothing":
-        return f"{turn.loss:.4f}"
-    reasons = {other.reason for other in one.outcomes if other.reason}
-    why = f" ({turn.reason.replace('_', ' ')})" if turn.reason and len(reasons) > 1 else ""
-    return f"{turn.loss:.4f} {_WORDS.get(turn.verdict, turn.decision)}{why}"
+def _cell(strategy: StrategySummary, outcome: PeriodOutcome) -> str:
+    """Return a period's loss and decision, with the reason if the strategy had more than strategy."""
+    if outcome.decision == "nothing":
+        return f"{outcome.loss:.4f}"
+    reasons = {other.reason for other in strategy.outcomes if other.reason}
+    reason = f" ({outcome.reason.replace('_', ' ')})" if outcome.reason and len(reasons) > 1 else ""
+    return f"{outcome.loss:.4f} {_VERDICTS.get(outcome.verdict, outcome.decision)}{reason}"

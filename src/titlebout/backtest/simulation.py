@@ -1,7 +1,8 @@
-"""A season: one policy plays through periods of data, and every model in service is scored on what arrives next.
+"""Simulation: one strategy over periods of data; the model in service is scored on the rows of each period.
 
-Pure: tables go in, turns come out; no file is read and the only clock times the fits. What decides here is what decides in
-the loop: :mod:`titlebout.policy.rules`, :mod:`titlebout.gate.decision`, :mod:`titlebout.policy.performance` and :mod:`titlebout.data.holdout`.
+Pure: from tables to outcomes; no file is read, and the clock is used only to time the fits. Decisions are made by the code
+that production uses: :mod:`titlebout.policy.rules`, :mod:`titlebout.gate.decision`, :mod:`titlebout.policy.performance` and
+:mod:`titlebout.data.holdout`.
 """
 
 from collections import Counter
@@ -12,39 +13,52 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from titlebout.backtest.strategies import CONTENDERS, Contender, Standing, Team, Title
+from titlebout.backtest.strategies import STRATEGIES, Deployment, Observation, Strategy, Workload
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.results import Record
 from titlebout.data.holdout import Split, require_no_overlap, split
 from titlebout.data.moment import moment_of
 from titlebout.gate import decision as gate_decision
-from titlebout.gate.candidates import bout_of
+from titlebout.gate.candidates import combine_predictions
 from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Predictor
+from titlebout.policy.measurements import refused
 from titlebout.policy.performance import losses
 from titlebout.policy.rules import OUTCOMES, Attempt, Decision, decide
-from titlebout.policy.signals import refused
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.settings.settings import Settings
 
-__all__ = ["CONTENDERS", "Arrived", "Contender", "PeriodOutcome", "Predictor", "Season", "Standing", "Team", "play"]
+__all__ = [
+    "STRATEGIES",
+    "Observation",
+    "PeriodData",
+    "PeriodOutcome",
+    "Predictor",
+    "SimulationResult",
+    "Strategy",
+    "Workload",
+    "simulate",
+]
 
-Fits = dict[bytes, tuple[Predictor, float]]  # by the hashes of the training rows: the model, and its seconds
+FitCache = dict[
+    bytes, tuple[Predictor, float]
+]  # key: hashes of the training rows; value: the model, and the seconds of its fit
 
-UNGATED = "ungated"  # verdict on a challenger that nobody asked the gate about
+UNGATED = "ungated"  # verdict of a strategy without a gate
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """What arrives in one period.
+class PeriodData:
+    """Data of one period.
 
     Attributes
     ----------
     name : str
+        First day of the period, or its range of rows.
     rows : DataFrame of shape (n_rows, n_columns)
-        At least one, with labels; a policy is shown these later.
+        At least one row, with labels; a strategy sees the labels only after their delay.
     refused : str
-        Why the data check refuses it; empty when it passes.
+        Why the data check fails; empty when it passes.
     """
 
     name: str
@@ -58,21 +72,21 @@ class PeriodOutcome(Record):
     Attributes
     ----------
     name : str
-        Of the period.
+        Name of the period.
     rows : int
-        How many arrived in it.
+        Number of its rows.
     loss : float
-        Mean over the rows (log loss, or absolute error) of the model that was in service when they arrived.
+        Mean log loss or absolute error, over these rows, of the model in service when they period.
     decision : {"nothing", "wait", "stop", "attempt"}
         Wait: an attempt would be too early. Stop: the data is refused.
     reason : str
-        Of the attempt; empty otherwise.
+        Reason for the attempt; empty without one.
     verdict : {"promote", "keep", "inconclusive", "ungated", ""}
-        Of the gate; empty without an attempt.
+        Verdict of the gate; empty without an attempt.
     seconds : float
-        What fitting the challenger took.
+        Time to fit the challenger.
     detail : str
-        Why it was decided so, for people.
+        Explanation of the decision.
     """
 
     name: str
@@ -86,102 +100,113 @@ class PeriodOutcome(Record):
 
 
 @dataclass(frozen=True)
-class Season:
-    """All periods under one policy."""
+class SimulationResult:
+    """Outcomes of all periods under one strategy."""
 
-    contender: str
+    strategy: str
     outcomes: tuple[PeriodOutcome, ...]
 
     @property
     def attempts(self) -> int:
-        """How many challengers were trained."""
-        return sum(turn.decision == "attempt" for turn in self.outcomes)
+        """Number of challengers trained."""
+        return sum(outcome.decision == "attempt" for outcome in self.outcomes)
 
     @property
     def pull_requests(self) -> int:
-        """How many bouts were won; without a gate, how often the model was replaced."""
-        return sum(turn.verdict in {"promote", UNGATED} for turn in self.outcomes)
+        """Number of challengers promoted; without a gate, number of models replaced."""
+        return sum(outcome.verdict in {"promote", UNGATED} for outcome in self.outcomes)
 
     @property
     def mean_loss(self) -> float:
-        """Mean over all rows that arrived."""
-        return float(np.average([turn.loss for turn in self.outcomes], weights=[turn.rows for turn in self.outcomes]))
+        """Mean over the rows of all periods."""
+        return float(
+            np.average([outcome.loss for outcome in self.outcomes], weights=[outcome.rows for outcome in self.outcomes])
+        )
 
     @property
     def seconds(self) -> float:
-        """What fitting all challengers took; the first model, which all policies share, not counted."""
-        return sum(turn.seconds for turn in self.outcomes)
+        """Total time to fit the challengers, without the first model, which all strategies share."""
+        return sum(outcome.seconds for outcome in self.outcomes)
 
 
-def play(
+def simulate(
     start: pd.DataFrame,
-    periods: Sequence[Arrived],
-    contender: Contender,
-    team: Team,
+    periods: Sequence[PeriodData],
+    strategy: Strategy,
+    workload: Workload,
     *,
     label_delay: int = 0,
-    fits: Fits | None = None,
-) -> Season:
-    """Let one policy live through periods of data.
+    fit_cache: FitCache | None = None,
+) -> SimulationResult:
+    """Simulate one strategy over periods of data.
 
-    The first model is fitted on `start` and needs no bout. A model serves from the period after the one in which it
-    won. The same arguments give the same turns, but for the seconds.
+    The first model is fitted on `start` and put into service without an evaluation. A promoted model is in service
+    from the next period on. The same arguments give the same outcomes, except for the seconds.
 
     Parameters
     ----------
     start : DataFrame of shape (n_rows, n_columns)
-        Rows that are known before the first period.
-    periods : sequence of Arrived
+        Labeled rows known before the first period.
+    periods : sequence of PeriodData
         In order of time.
-    contender : Contender
-    team : Team
+    strategy : Strategy
+        The strategy to simulate.
+    workload : Workload
+        The project's code and configuration.
     label_delay : int
-        So many periods after its own a batch's labels become known; 0: at once.
-    fits : dict, optional
-        Shared by the seasons of one team: what was fitted on the same rows is not fitted again, and costs what it cost.
+        Number of periods after which the labels of a batch become known; 0: immediately.
+    fit_cache : dict, optional
+        Shared by the simulations of one workload, so that nothing is fitted twice on the same rows; the recorded
+        seconds of a fit count in each of them.
 
     Raises
     ------
     InconclusiveError
-        If no model can be fitted on `start`.
+        If a model cannot be fitted on `start`.
     """
-    run = _Run(team, contender, label_delay, [(-label_delay, start)], {} if fits is None else fits)
-    known = run.rows(0, 1)
-    divided = split(known, team.params)
-    run.crown(run.fit(known, divided)[0], divided, {"reason": "first", "rule": "first"})
-    return Season(contender.name, tuple(run.turn(at, arrived) for at, arrived in enumerate(periods)))
+    simulation = _Simulation(
+        workload, strategy, label_delay, [(-label_delay, start)], {} if fit_cache is None else fit_cache
+    )
+    labeled_rows = simulation.rows(0, 1)
+    holdout_split = split(labeled_rows, workload.params)
+    simulation.deploy(
+        simulation.fit(labeled_rows, holdout_split)[0], holdout_split, {"reason": "first", "rule": "first"}
+    )
+    return SimulationResult(
+        strategy.name, tuple(simulation.run_period(at, period) for at, period in enumerate(periods))
+    )
 
 
 @dataclass
-class _Run:
-    """A season while it is played.
+class _Simulation:
+    """State of a simulation.
 
-    ``batches`` are the rows that count, each with the period it came in, ``tried`` is how many of them were known at the
-    last attempt, and ``met`` counts the challengers by the fingerprint of their holdout.
+    ``batches`` are the accepted rows with the number of their period, ``attempted_batches`` counts those that had labels
+    at the last attempt, and ``evaluations`` counts the evaluations by the fingerprint of their holdout.
     """
 
-    team: Team
-    contender: Contender
+    workload: Workload
+    strategy: Strategy
     delay: int
     batches: list[tuple[int, pd.DataFrame]]
-    fits: Fits
-    titles: list[Title] = field(default_factory=list)
-    memory: list[Attempt] = field(default_factory=list)
-    met: Counter[str] = field(default_factory=Counter)
-    tried: int = 1
+    fit_cache: FitCache
+    deployments: list[Deployment] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    evaluations: Counter[str] = field(default_factory=Counter)
+    attempted_batches: int = 1
 
-    def turn(self, at: int, arrived: Arrived) -> PeriodOutcome:
-        """Score the model in service, then decide and, if it is worth it, attempt."""
-        loss = float(losses(self.titles[0].model, arrived.rows, self.team.params).mean())
-        if arrived.refused and self.contender.checked:
-            decision = _stopped(arrived.refused, self.team.settings)
+    def run_period(self, at: int, period: PeriodData) -> PeriodOutcome:
+        """Score the model in service, then decide and, if so decided, attempt a retraining."""
+        loss = float(losses(self.deployments[0].model, period.rows, self.workload.params).mean())
+        if period.refused and self.strategy.checked:
+            decision = _stopped(period.refused, self.workload.settings)
         else:
-            self.batches.append((at, arrived.rows))
-            decision = self.contender.trigger(self.standing(at))
+            self.batches.append((at, period.rows))
+            decision = self.strategy.decide(self.observe(at))
         verdict, seconds = self.attempt(at, decision.reason) if decision.action == "attempt" else ("", 0.0)
         return PeriodOutcome(
-            name=arrived.name,
-            rows=len(arrived.rows),
+            name=period.name,
+            rows=len(period.rows),
             loss=loss,
             decision=decision.action,
             reason=decision.reason,
@@ -190,91 +215,98 @@ class _Run:
             detail=decision.sentence,
         )
 
-    def standing(self, at: int) -> Standing:
-        """Return what is known now."""
-        title, labelled = self.titles[0], self.labelled(at)
-        waiting = [self.team.params.data.target] if self.delay else []
-        fresh = self.rows(title.batches, len(self.batches)).drop(columns=waiting)
-        return Standing(
-            team=self.team,
-            titles=tuple(self.titles),
-            memory=tuple(self.memory),
-            known=self.rows(0, title.batches),
-            fresh=fresh,
-            labelled=self.rows(title.batches, labelled),
+    def observe(self, at: int) -> Observation:
+        """Return what the strategy knows in this period."""
+        deployment, labeled = self.deployments[0], self.labeled(at)
+        waiting = [self.workload.params.data.target] if self.delay else []
+        new = self.rows(deployment.batches, len(self.batches)).drop(columns=waiting)
+        return Observation(
+            workload=self.workload,
+            deployments=tuple(self.deployments),
+            attempts=tuple(self.attempts),
+            tracked=self.rows(0, deployment.batches),
+            new=new,
+            labeled=self.rows(deployment.batches, labeled),
             batch=self.batches[-1][1].drop(columns=waiting),
-            news=labelled > self.tried,
+            new_labels=labeled > self.attempted_batches,
         )
 
     def attempt(self, at: int, reason: str) -> tuple[str, float]:
-        """Fit a challenger on all that is known, let it meet the champion, and remember how it ended."""
-        title, self.tried = self.titles[0], self.labelled(at)
-        known = self.rows(0, self.tried)
-        divided = split(known, self.team.params)
+        """Fit a challenger on all labeled rows, evaluate it, and record the outcome."""
+        deployment, self.attempted_batches = self.deployments[0], self.labeled(at)
+        labeled_rows = self.rows(0, self.attempted_batches)
+        holdout_split = split(labeled_rows, self.workload.params)
         try:
-            model, seconds = self.fit(known, divided)
+            model, seconds = self.fit(labeled_rows, holdout_split)
         except InconclusiveError:
             verdict, seconds = "inconclusive", 0.0
         else:
-            verdict, rule = self.judge(model, known, divided, reason) if self.contender.gated else (UNGATED, UNGATED)
+            verdict, rule = (
+                self.evaluate(model, labeled_rows, holdout_split, reason) if self.strategy.gated else (UNGATED, UNGATED)
+            )
             if verdict in {"promote", UNGATED}:
-                self.crown(model, divided, {"reason": reason, "rule": rule})
-        seen = self.rows(0, len(self.batches))  # those that wait for their label, too: the data stands where they are
-        stands = moment_of(seen, seen.iloc[:0], self.team.params.data.time)
+                self.deploy(model, holdout_split, {"reason": reason, "rule": rule})
+        # Rows without a label yet count for the data time, as they do in `titlebout retrain`.
+        arrived = self.rows(0, len(self.batches))
+        data_time = moment_of(arrived, arrived.iloc[:0], self.workload.params.data.time)
         outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
-        self.memory.append(Attempt(stands, reason, outcome, title.champion.output.md5))
+        self.attempts.append(Attempt(data_time, reason, outcome, deployment.champion.output.md5))
         return verdict, seconds
 
-    def fit(self, known: pd.DataFrame, divided: Split) -> tuple[Predictor, float]:
-        """Return a model fitted on the rows that are not held out, and the seconds that took."""
-        key = divided.hashes[~divided.holdout].tobytes()
-        if key not in self.fits:
-            begun = perf_counter()
-            self.fits[key] = self.team.fit(known[~divided.holdout]), perf_counter() - begun
-        return self.fits[key]
+    def fit(self, labeled_rows: pd.DataFrame, holdout_split: Split) -> tuple[Predictor, float]:
+        """Return a model fitted on the training rows, and the seconds of the fit."""
+        key = holdout_split.hashes[~holdout_split.holdout].tobytes()
+        if key not in self.fit_cache:
+            began = perf_counter()
+            self.fit_cache[key] = self.workload.fit(labeled_rows[~holdout_split.holdout]), perf_counter() - began
+        return self.fit_cache[key]
 
-    def judge(self, challenger: Predictor, known: pd.DataFrame, divided: Split, reason: str) -> tuple[str, str]:
-        """Return the gate's verdict on a challenger, and the rule it had to meet."""
-        held, settings = known[divided.holdout], self.team.settings.gate
-        models = {"challenger": challenger, "champion": self.titles[0].model}
-        anchor = next(title for title in self.titles if title.champion.was_superior)
-        for who, title in (("champion", self.titles[0]), ("anchor", anchor)):
-            trained = title.split.hashes[~title.split.holdout]
-            require_no_overlap(divided.hashes[divided.holdout], trained, who)
-        if settings.anchor and anchor is not self.titles[0]:
+    def evaluate(
+        self, challenger: Predictor, labeled_rows: pd.DataFrame, holdout_split: Split, reason: str
+    ) -> tuple[str, str]:
+        """Return the gate's verdict on a challenger, and the rule that was applied."""
+        holdout, settings = labeled_rows[holdout_split.holdout], self.workload.settings.gate
+        models = {"challenger": challenger, "champion": self.deployments[0].model}
+        anchor = next(deployment for deployment in self.deployments if deployment.champion.was_superior)
+        for name, deployment in (("champion", self.deployments[0]), ("anchor", anchor)):
+            trained = deployment.split.hashes[~deployment.split.holdout]
+            require_no_overlap(holdout_split.hashes[holdout_split.holdout], trained, name)
+        if settings.anchor and anchor is not self.deployments[0]:
             models["anchor"] = anchor.model
-        given = {who: (model.predict(held), model.classes) for who, model in models.items()}
-        self.met[divided.fingerprint] += 1
-        bout = bout_of(known, divided, given, self.team.params, settings)
-        decision = gate_decision.decide(bout, settings, reason, self.met[divided.fingerprint])
+        predictions = {name: (model.predict(holdout), model.classes) for name, model in models.items()}
+        self.evaluations[holdout_split.fingerprint] += 1
+        evaluation = combine_predictions(labeled_rows, holdout_split, predictions, self.workload.params, settings)
+        decision = gate_decision.decide(evaluation, settings, reason, self.evaluations[holdout_split.fingerprint])
         return decision.verdict, decision.rule
 
-    def crown(self, model: Predictor, divided: Split, won: dict[str, str]) -> None:
-        """Put a model into service, from the next period on."""
-        champion = Champion(DvcOutput(str(len(self.titles)), 0, 1), {**won, "holdout": _recorded(divided)})
-        self.titles.insert(0, Title(model, champion, divided, self.tried))
+    def deploy(self, model: Predictor, holdout_split: Split, promotion: dict[str, str]) -> None:
+        """Put a model into service from the next period on."""
+        champion = Champion(
+            DvcOutput(str(len(self.deployments)), 0, 1), {**promotion, "holdout": _recorded(holdout_split)}
+        )
+        self.deployments.insert(0, Deployment(model, champion, holdout_split, self.attempted_batches))
 
-    def labelled(self, at: int) -> int:
-        """Return how many batches have their labels; they are the first ones."""
+    def labeled(self, at: int) -> int:
+        """Return the number of batches with labels; they are the first ones."""
         return sum(came <= at - self.delay for came, _ in self.batches)
 
     def rows(self, first: int, last: int) -> pd.DataFrame:
-        """Return the rows of some batches, numbered anew."""
+        """Return the rows of a range of batches with a new index."""
         chosen = [rows for _, rows in self.batches[first:last]]
         return pd.concat(chosen, ignore_index=True) if chosen else self.batches[0][1].head(0)
 
 
 def _stopped(reason: str, settings: Settings) -> Decision:
-    """Return what the loop decides on data that its check refuses: nothing else is looked at."""
+    """Return the decision on refused data; no other measurement is made."""
     measured, clock = refused(reason)
     return decide(measured, (), settings.policy, settings.retrain.min_new_rows, clock)
 
 
-def _recorded(divided: Split) -> dict[str, object]:
-    """Return what a promotion records of the holdout."""
+def _recorded(holdout_split: Split) -> dict[str, object]:
+    """Return the holdout's metadata as a promotion records it."""
     return {
-        "rows": int(divided.holdout.sum()),
-        "fingerprint": divided.fingerprint,
-        "start": divided.start,
-        "end": divided.end,
+        "rows": int(holdout_split.holdout.sum()),
+        "fingerprint": holdout_split.fingerprint,
+        "start": holdout_split.start,
+        "end": holdout_split.end,
     }

@@ -1,4 +1,4 @@
-"""When to retrain: the policies that are compared, each a trigger that knows what the loop would know at that moment."""
+"""Strategies of a backtest: retraining policies, each of which decides from what is known at that time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,18 @@ import pandas as pd
 from titlebout.data.holdout import Split
 from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Predictor
-from titlebout.policy.rules import Attempt, Decision, decide
-from titlebout.policy.signals import Holder, Situation, drifted_in, measure
+from titlebout.policy import rules
+from titlebout.policy.measurements import DecisionInputs, LoadedChampion, drift_measurement, measure
+from titlebout.policy.rules import Attempt, Decision
 from titlebout.settings.params import Params
 from titlebout.settings.settings import Settings
 
-HALF = 0.5  # of the columns: from that share on Evidently calls a table drifted
+HALF = 0.5  # share of drifted columns from which Evidently's DataDriftPreset reports dataset drift
+_ANY = 1e-9  # any share above 0
 
 
-class Team(Protocol):
-    """A team's own code and configuration."""
+class Workload(Protocol):
+    """A project's code and configuration, as a simulation uses them."""
 
     @property
     def params(self) -> Params:
@@ -29,43 +31,47 @@ class Team(Protocol):
         """Policy and gate."""
 
     def fit(self, rows: pd.DataFrame, /) -> Predictor:
-        """Fit a challenger on training rows, with the training window that suits them.
+        """Select the training window and fit a challenger on it.
 
         Raises
         ------
         InconclusiveError
-            If they have one class only.
+            If the rows have one class only.
         """
 
-    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor, /) -> tuple[str, ...]:
-        """Return the columns that drifted by titlebout's rule and matter to the champion.
+    def drifted_columns(
+        self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor, /
+    ) -> tuple[str, ...]:
+        """Return the drifted columns that matter to the champion, by titlebout's drift rule.
 
         Parameters
         ----------
         reference : DataFrame
-            The rows that were known when the champion won; its holdout is among them.
+            Rows known when the champion was promoted, its holdout included.
         current : DataFrame
-            All rows that arrived since; without the target while labels are waited for.
+            Rows that arrived since; without the target if labels are delayed.
         champion : Predictor
+            Determines the importance of the columns.
         """
 
-    def shifted(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
-        """Return the share of columns that drifted by Evidently's defaults; `current` is the newest period."""
+    def drifted_share(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
+        """Return the share of drifted columns in the newest period, `current`, by Evidently's defaults."""
 
 
 @dataclass(frozen=True)
-class Title:
-    """A model that went into service.
+class Deployment:
+    """A model that was put into service.
 
     Attributes
     ----------
     model : Predictor
+        The fitted model.
     champion : Champion
-        What the loop records of a winner, under a number instead of a content hash.
+        Metadata as recorded by a promotion, with a sequence number instead of a content hash.
     split : Split
-        Which of the rows that were known then were held out.
+        Training and holdout rows among those known at that time.
     batches : int
-        How many batches these rows are.
+        Number of batches that were known.
     """
 
     model: Predictor
@@ -75,133 +81,140 @@ class Title:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What a policy knows when it is asked.
+class Observation:
+    """What a strategy knows when it decides.
 
     Attributes
     ----------
-    team : Team
-    titles : sequence of Title
-        Models that have served, the newest first.
-    memory : sequence of Attempt
-    known : DataFrame
-        The rows that were known when the newest title was won, its holdout among them.
-    fresh : DataFrame
-        Rows that arrived since the newest title; without the target while labels are waited for.
-    labelled : DataFrame
-        Those of them whose label is known.
+    workload : Workload
+        The project's code and configuration.
+    deployments : sequence of Deployment
+        Models that have been in service, the newest first.
+    attempts : sequence of Attempt
+        Earlier attempts, the oldest first.
+    tracked : DataFrame
+        Rows known at the newest deployment, its holdout included.
+    new : DataFrame
+        Rows that arrived since; without the target if labels are delayed.
+    labeled : DataFrame
+        New rows that have their label.
     batch : DataFrame
-        Rows of this period, as in `fresh`.
-    news : bool
-        Whether labels became known since the last attempt.
+        Rows of this period, with the columns of `new`.
+    new_labels : bool
+        Whether labels have arrived since the last attempt.
     """
 
-    team: Team
-    titles: Sequence[Title]
-    memory: Sequence[Attempt]
-    known: pd.DataFrame
-    fresh: pd.DataFrame
-    labelled: pd.DataFrame
+    workload: Workload
+    deployments: Sequence[Deployment]
+    attempts: Sequence[Attempt]
+    tracked: pd.DataFrame
+    new: pd.DataFrame
+    labeled: pd.DataFrame
     batch: pd.DataFrame
-    news: bool
+    new_labels: bool
 
     @property
-    def title(self) -> Title:
+    def deployment(self) -> Deployment:
         """The model in service."""
-        return self.titles[0]
+        return self.deployments[0]
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A policy.
+class Strategy:
+    """A retraining policy in a backtest.
 
     Attributes
     ----------
     name : str
-    told : str
-        One sentence for people.
-    trigger : callable
-        From a `Standing` to a `Decision`: whether to attempt a retraining, and for which reason.
+        As in ``--policy`` and in results.
+    description : str
+        One sentence for the report.
+    decide : callable
+        From an `Observation` to a `Decision`: whether to attempt a retraining, and for which reason.
     gated : bool
-        Whether a challenger has to win a bout; if not, it goes into service as it is.
+        Whether a challenger must pass the gate; if not, it is put into service without an evaluation.
     checked : bool
-        Whether what the data check refuses is left out, and the loop stops for that period.
+        Whether periods that fail the data check are left out, without an attempt.
     """
 
     name: str
-    told: str
-    trigger: Callable[[Standing], Decision]
+    description: str
+    decide: Callable[[Observation], Decision]
     gated: bool = True
     checked: bool = True
 
 
-def _never(_: Standing) -> Decision:
+def _never(_: Observation) -> Decision:
     return Decision("nothing", "this policy never retrains", ())
 
 
-def _every(standing: Standing) -> Decision:
-    return _wanted(standing, "schedule", "a period is over")
+def _every(observation: Observation) -> Decision:
+    return _attempt(observation, "schedule", "end of a period")
 
 
-def _from_share(least: float) -> Callable[[Standing], Decision]:
-    """Return a trigger that asks Evidently, and attempts from some share of drifted columns on; 0: from one column on."""
+def _from_share(threshold: float) -> Callable[[Observation], Decision]:
+    """Return a strategy that attempts when Evidently's share of drifted columns reaches a threshold; 0: any column."""
 
-    def trigger(standing: Standing) -> Decision:
-        share = standing.team.shifted(standing.known, standing.batch)
-        told = f"{share:.0%} of the columns drifted"
-        return _wanted(standing, "drift", told) if share >= max(least, 1e-9) else Decision("nothing", told, ())
+    def decide(observation: Observation) -> Decision:
+        share = observation.workload.drifted_share(observation.tracked, observation.batch)
+        detail = f"{share:.0%} of the columns drifted"
+        drifted = share >= max(threshold, _ANY)
+        return _attempt(observation, "drift", detail) if drifted else Decision("nothing", detail, ())
 
-    return trigger
-
-
-def _wanted(standing: Standing, reason: str, told: str) -> Decision:
-    """Attempt, unless there is nothing to learn that the last attempt did not know."""
-    if not standing.news:
-        return Decision("wait", f"{told}, but no label arrived since the last attempt", ())
-    return Decision("attempt", told, (), reason, told)
+    return decide
 
 
-def _titlebout(standing: Standing) -> Decision:
+def _attempt(observation: Observation, reason: str, detail: str) -> Decision:
+    """Decide on an attempt, unless no label has arrived since the last one: it would train on the same rows again."""
+    if not observation.new_labels:
+        return Decision("wait", f"{detail}, but no label arrived since the last attempt", ())
+    return Decision("attempt", detail, (), reason, detail)
+
+
+def _titlebout(observation: Observation) -> Decision:
     """Decide as ``titlebout decide`` does in a scheduled run."""
-    team, title = standing.team, standing.title
-    settings = team.settings
-    drifted = team.drifted(standing.known, standing.fresh, title.model)
-    held = title.split.holdout
-    situation = Situation(
-        known=standing.known,
-        fresh=standing.fresh,
-        labelled=standing.labelled,
-        drift=drifted_in(drifted),
-        holder=Holder(title.champion, title.model, standing.known[held], int((~held).sum())),
-        champions=[served.champion for served in standing.titles],
-        attempts=standing.memory,
-        asked=frozenset({"schedule"}),
+    workload, deployment = observation.workload, observation.deployment
+    settings, holdout = workload.settings, deployment.split.holdout
+    drifted = workload.drifted_columns(observation.tracked, observation.new, deployment.model)
+    inputs = DecisionInputs(
+        tracked=observation.tracked,
+        new=observation.new,
+        labeled=observation.labeled,
+        drift=drift_measurement(drifted),
+        loaded=LoadedChampion(
+            deployment.champion, deployment.model, observation.tracked[holdout], int((~holdout).sum())
+        ),
+        champions=[earlier.champion for earlier in observation.deployments],
+        attempts=observation.attempts,
+        requested=frozenset({"schedule"}),
     )
-    measured, clock = measure(situation, team.params, settings)
-    return decide(measured, standing.memory, settings.policy, settings.retrain.min_new_rows, clock)
+    measured, clock = measure(inputs, workload.params, settings)
+    return rules.decide(measured, observation.attempts, settings.policy, settings.retrain.min_new_rows, clock)
 
 
-CONTENDERS = (
-    Contender("never", "The first model serves for ever.", _never),
-    Contender(
+STRATEGIES = (
+    Strategy("never", "Never retrains: the first model stays in service.", _never),
+    Strategy(
         "every_ungated",
-        "A new model every period, put into service as it is: no data check, no gate.",
+        "Retrains every period and puts every model into service, without data check or gate.",
         _every,
         gated=False,
         checked=False,
     ),
-    Contender("every", "A challenger every period, through data check and gate.", _every),
-    Contender(
+    Strategy("every", "Trains a challenger every period, with data check and gate.", _every),
+    Strategy(
         "any_drift",
-        "A challenger when any column drifted by Evidently's defaults, through check and gate.",
+        "Trains a challenger when any column drifts by Evidently's defaults, with data check and gate.",
         _from_share(0),
     ),
-    Contender(
+    Strategy(
         "drift_share",
-        "A challenger when half of the columns drifted by Evidently's defaults, through check and gate.",
+        "Trains a challenger when half of the columns drift by Evidently's defaults, with data check and gate.",
         _from_share(HALF),
     ),
-    Contender(
-        "titlebout", "What this repository's settings do: decay, drift, follow-ups, age, and the gate.", _titlebout
+    Strategy(
+        "titlebout",
+        "This repository's settings: decay, drift, follow-up and age triggers, with data check and gate.",
+        _titlebout,
     ),
 )

@@ -1,7 +1,8 @@
-"""Data checks: a Great Expectations suite that can never pass by accident.
+"""Data checks: evaluate a Great Expectations suite on a table, strictly.
 
-Great Expectations drops a misspelt expectation with a log line, passes what was not evaluated, and passes most rules on
-a table without rows. Here a suite is read strictly, every expectation has to have its answer, and no rows is a failure.
+Great Expectations drops a misspelled expectation with only a log line, counts unevaluated expectations as passed, and
+passes most expectations on a table without rows. Here an invalid suite is an error, every expectation must have a
+result, and an empty table fails.
 """
 
 import functools
@@ -22,35 +23,32 @@ from titlebout.core.errors import DataRefusedError, ExitCode, TitleboutError
 from titlebout.core.markdown import code, escape, format_number, table
 from titlebout.core.results import StepResult, write_result
 from titlebout.data.canonical import canonical, canonical_kwargs
-from titlebout.data.current import CurrentData, read_current, reads_database
+from titlebout.data.current import NO_NEW_DATA, CurrentData, read_current, reads_database
 from titlebout.data.tables import read_tables
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 
-ROW_EXAMPLES = 5
-SHOWN_FAILURES = 50
+ROW_EXAMPLES = 5  # row numbers per failure
+SHOWN_FAILURES = 50  # in the report; the JSON has all
 
 logger = logging.getLogger(__name__)
 
 
-NOTHING_ARRIVED = "nothing has arrived yet"
-
-
 class CheckResult(StepResult):
-    """What a suite says about a table.
+    """Result of `titlebout check-data`.
 
     Attributes
     ----------
     verdict : {"passed", "warning", "schema_skew", "value_skew"}
-        Warning: nothing critical. Schema skew: other columns or types.
+        Warning: no critical expectation failed. Schema skew: the columns or their types differ. Value skew: values differ.
     source : str
-        What was checked.
+        Folder or address of the checked data.
     rows, columns : int
-        Its shape.
+        Shape of the checked table.
     evaluated, skipped : int
-        Expectations that were answered, and those that could not be asked; `reasons` says why.
+        Number of expectations that were evaluated and that were skipped; `reasons` has the cause.
     failures : tuple of Failure
-        The worst first.
+        Failed expectations, the most severe first.
     """
 
     written: ClassVar[bool] = True
@@ -67,19 +65,19 @@ class CheckResult(StepResult):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the command."""
         return ExitCode.OK if self.passed else ExitCode.DATA_REFUSED
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown."""
-        head = {
+        """Return the report as Markdown."""
+        verdict_text = {
             "passed": "passed",
             "warning": "passed, with warnings",
-            "schema_skew": "refused, its columns or types are not the expected ones",
-            "value_skew": "refused, its values are not the expected ones",
+            "schema_skew": "refused, unexpected columns or types",
+            "value_skew": "refused, unexpected values",
         }[self.verdict]
         shape = f"{format_number(self.rows)} rows, {format_number(self.columns)} columns, {format_number(self.evaluated)} expectations"
-        lines = [f"### Data check: {head}", "", f"{code(self.source)}: {shape}.", ""]
+        lines = [f"### Data check: {verdict_text}", "", f"{code(self.source)}: {shape}.", ""]
         lines += [f"- {escape(reason)}" for reason in self.reasons]
         if self.failures:
             lines += [
@@ -90,25 +88,26 @@ class CheckResult(StepResult):
             ]
         hidden = len(self.failures) - SHOWN_FAILURES
         if hidden > 0:
-            lines.append(f"{format_number(hidden)} more are in the JSON result.")
+            lines.append(f"{format_number(hidden)} more failures are in the JSON result.")
         return "\n".join(lines).rstrip() + "\n"
 
 
 def check_data(project: Project, on: Literal["tracked", "current"]) -> CheckResult:
-    """Check the tracked data, or what arrived since.
+    """Check the tracked data or the current data.
 
     Parameters
     ----------
     project : Project
+        Its ``checks.suite`` is the suite, and its ``drift.current`` the source of current data.
     on : {"tracked", "current"}
-        Current data may lack the target: labels come later.
+        Which data to check. Current data may lack the target, because labels can arrive later.
 
     Raises
     ------
     ConfigError
         If the suite cannot be used.
     NotFoundError
-        If the data cannot be fetched.
+        If the data does not exist.
     DataError
         If a file cannot be read.
     """
@@ -119,17 +118,17 @@ def check_data(project: Project, on: Literal["tracked", "current"]) -> CheckResu
 
 
 def check_tracked(project: Project) -> CheckResult:
-    """Check the files in ``data/`` as they are."""
+    """Check the files in ``data/``, without downloading."""
     return check_table(read_tables(project.root, "data"), project.suite_path, "data")
 
 
 def check_stage(project: Project) -> None:
-    """Stage ``check-data``: check the tracked data, and keep the result in git.
+    """Run the stage ``check-data``: check the tracked data, and write the result where git tracks it.
 
     Raises
     ------
     DataRefusedError
-        If the data does not pass.
+        If a critical expectation failed.
     """
     result = check_tracked(project)
     write_result(project.stage_reports / "check-data.json", result)
@@ -140,133 +139,134 @@ def check_stage(project: Project) -> None:
 
 def _check_current(project: Project) -> CheckResult:
     source, target = project.settings.drift.current, project.params.data.target
-    current = _current(project)
+    current = _current_data(project)
     if current.frame.empty:
-        # A new repository waits for its first batch; a scheduled job is not red for that.
+        # A new repository has no current data yet; its scheduled workflow must not fail.
         return CheckResult(
-            passed=True, reasons=(NOTHING_ARRIVED,), verdict="passed", source=source, rows=0, columns=0, evaluated=0
+            passed=True, reasons=(NO_NEW_DATA,), verdict="passed", source=source, rows=0, columns=0, evaluated=0
         )
-    # Labels are checked when all are there, and once more before anything is trained on them.
-    late = target in current.frame and current.frame[target].isna().any()
-    frame = current.frame.drop(columns=target) if late else current.frame
+    # Labels are checked once all have arrived, and again before training.
+    incomplete = target in current.frame and current.frame[target].isna().any()
+    frame = current.frame.drop(columns=target) if incomplete else current.frame
     result = check_table(frame, project.suite_path, source, target)
-    return result.replace(reasons=(*result.reasons, *_left_out(current)))
+    return result.replace(reasons=(*result.reasons, *_ignored(current)))
 
 
-def _current(project: Project) -> CurrentData:
-    """Read what arrived; a database is asked only for what can be new."""
+def _current_data(project: Project) -> CurrentData:
+    """Read current data; a database is queried only for rows that may be new."""
     if not reads_database(project):
         return read_current(project)
     Dvc(project).pull_data()
     return read_current(project, read_tables(project.root, "data"))
 
 
-def _left_out(current: CurrentData) -> Iterator[str]:
+def _ignored(current: CurrentData) -> Iterator[str]:
     if current.unfinished:
-        yield f"the unfinished last line of {current.unfinished} files was left out"
+        yield f"the unfinished last line of {current.unfinished} files was ignored"
     if current.unknown_labels:
-        yield f"{current.unknown_labels} labels are of rows that are not there"
+        yield f"{current.unknown_labels} labels were ignored: they match no row"
 
 
 def check_table(frame: pd.DataFrame, suite: Path, source: str, late_target: str | None = None) -> CheckResult:
-    """Ask every expectation of a suite about a table.
+    """Evaluate every expectation of a suite on a table.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
+        The table.
     suite : Path
-        JSON file in Great Expectations' own format.
+        JSON file in the format of Great Expectations.
     source : str
-        Name of the table for the reader.
+        Name of the table in the report.
     late_target : str, optional
-        A column that may still be missing; expectations about it are skipped then, and counted.
+        A target column that may be missing; its expectations are then skipped and counted.
 
     Returns
     -------
     CheckResult
-        Passed when no critical expectation failed.
+        Passed if no critical expectation failed.
 
     Raises
     ------
     SuiteError
-        If an expectation has an unknown type or argument, or could never fail or never pass.
+        If an expectation has an unknown type or argument, or can never fail or never pass.
     """
-    known = [*_load_verified(suite), Expectation(type=ROW_COUNT, kwargs={"min_value": 1})]
+    suite_expectations = [*_load_verified(suite), Expectation(type=ROW_COUNT, kwargs={"min_value": 1})]
     absent = late_target if late_target not in frame.columns else None
-    asked = _to_ask(known, absent, has_rows=len(frame) > 0)
-    skipped = len(known) - len(asked)
+    applicable = _applicable(suite_expectations, absent, has_rows=len(frame) > 0)
+    skipped = len(suite_expectations) - len(applicable)
     distinct = frame.loc[:, ~frame.columns.duplicated()].reset_index(drop=True)
-    failures = findings(_ask(canonical(distinct), asked), frame)
-    said = verdict(failures)
+    failures = findings(_evaluate(canonical(distinct), applicable), frame)
+    overall = verdict(failures)
     return CheckResult(
-        passed=said in {"passed", "warning"},
-        reasons=(*reasons(failures, len(asked)), *_skipped_because(skipped, absent, len(frame))),
-        verdict=said,
+        passed=overall in {"passed", "warning"},
+        reasons=(*reasons(failures, len(applicable)), *_skip_reason(skipped, absent, len(frame))),
+        verdict=overall,
         source=source,
         rows=len(frame),
         columns=len(frame.columns),
-        evaluated=len(asked),
+        evaluated=len(applicable),
         skipped=skipped,
         failures=tuple(failures),
     )
 
 
 def _load_verified(path: Path) -> tuple[Expectation, ...]:
-    """Read a suite and let Great Expectations build every entry: what it would drop later, it refuses now.
+    """Read a suite and build every expectation with Great Expectations, which would otherwise drop invalid ones silently.
 
     Raises
     ------
     SuiteError
-        If it refuses one.
+        If an expectation is not valid.
     """
     expectations = load_suite(path)
-    _library()  # a failing import is not the suite's fault
+    _library()  # imported first: an import error is not an error of the suite
     for index, expectation in enumerate(expectations):
         try:
             _configuration(expectation, index)
-        except Exception as error:  # its registry, its validators and its pydantic each raise their own types
+        except Exception as error:  # its registry, validators and pydantic models raise different types
             raise SuiteError(path, index, expectation, " ".join(str(error).split())) from error
     return expectations
 
 
-def _to_ask(known: Iterable[Expectation], absent: str | None, *, has_rows: bool) -> list[Expectation]:
-    """Leave out what is about a column that is yet to come, and, without rows, everything but the table's shape."""
-    shape_only = (expectation for expectation in known if has_rows or expectation.about_table)
+def _applicable(expectations: Iterable[Expectation], absent: str | None, *, has_rows: bool) -> list[Expectation]:
+    """Return the expectations without those about an absent column and, for an empty table, those about rows."""
+    shape_only = (expectation for expectation in expectations if has_rows or expectation.about_table)
     if absent is None:
         return list(shape_only)
     return [kept for kept in (expectation.without(absent) for expectation in shape_only) if kept is not None]
 
 
-def _ask(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[ExpectationOutcome]:
-    """Evaluate every expectation on the few columns it needs, and in detail only where it failed.
+def _evaluate(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[ExpectationOutcome]:
+    """Evaluate every expectation on the columns that it needs, which is faster than on the whole table.
 
     Raises
     ------
     TitleboutError
-        If an answer is lacking.
+        If Great Expectations returned no result for an expectation.
     """
     parts: dict[tuple[str, ...] | None, list[int]] = defaultdict(list)
     for index, expectation in enumerate(expectations):
         whole = expectation.about_table or "row_condition" in expectation.kwargs  # a condition may name any column
         parts[None if whole else expectation.columns].append(index)
-    found: dict[int, Any] = {}
+    results: dict[int, Any] = {}
     for columns, indices in parts.items():
         part = frame if columns is None else frame[[name for name in columns if name in frame.columns]]
-        found |= _validate(part, {index: _configuration(expectations[index], index) for index in indices})
-    if len(found) != len(expectations) or not expectations:
+        results |= _validate(part, {index: _configuration(expectations[index], index) for index in indices})
+    if len(results) != len(expectations) or not expectations:
         raise TitleboutError(
-            f"Great Expectations answered {len(found)} of {len(expectations)} expectations",
-            why="an expectation without an answer must not count as passed",
-            fix="report this, with the suite",
+            f"Great Expectations returned {len(results)} results for {len(expectations)} expectations",
+            why="an expectation without a result must not count as passed",
+            fix="this is a bug in titlebout: please report it with the suite",
         )
     return [
-        ExpectationOutcome(expectation, bool(found[index].success), found[index].result or {})
+        ExpectationOutcome(expectation, bool(results[index].success), results[index].result or {})
         for index, expectation in enumerate(expectations)
     ]
 
 
 def _configuration(expectation: Expectation, index: int) -> Any:
-    """Build Great Expectations' own object, with the index in `meta`: its answers come back in another order."""
+    """Build the object of Great Expectations, with the index in `meta`, because results are returned in another order."""
     with _quiet():
         configuration = _library().ExpectationConfiguration(
             type=expectation.type,
@@ -278,30 +278,33 @@ def _configuration(expectation: Expectation, index: int) -> Any:
 
 
 def _validate(frame: pd.DataFrame, configurations: Mapping[int, Any]) -> dict[int, Any]:
-    """Run Great Expectations without a context: no project files, no fingerprint of the table, no progress bar."""
+    """Run Great Expectations without a data context, so that it writes no files and shows no progress bar.
+
+    Everything is evaluated as pass or fail first; only failed expectations are evaluated again in detail, which is slow.
+    """
     engine = _library().PandasExecutionEngine(batch_data_dict={"table": frame})
     validator = _library().Validator(execution_engine=engine, interactive_evaluation=False)
     validator.metrics_calculator.show_progress_bars = False
 
-    def run(wanted: Mapping[int, Any], how: dict[str, Any]) -> dict[int, Any]:
-        runtime = {"result_format": how}
+    def run(selected: Mapping[int, Any], result_format: dict[str, Any]) -> dict[int, Any]:
+        runtime = {"result_format": result_format}
         with _quiet():
-            results = validator.graph_validate(configurations=list(wanted.values()), runtime_configuration=runtime)
+            results = validator.graph_validate(configurations=list(selected.values()), runtime_configuration=runtime)
         return {result.expectation_config.meta["index"]: result for result in results}
 
-    found = run(configurations, {"result_format": "BOOLEAN_ONLY"})
-    failed = {index: configurations[index] for index, result in found.items() if not result.success}
+    validated = run(configurations, {"result_format": "BOOLEAN_ONLY"})
+    failed = {index: configurations[index] for index, result in validated.items() if not result.success}
     if failed:
-        found |= run(failed, {"result_format": "SUMMARY", "partial_unexpected_count": ROW_EXAMPLES})
+        validated |= run(failed, {"result_format": "SUMMARY", "partial_unexpected_count": ROW_EXAMPLES})
     for index in failed:
-        if not found[index].result:  # it may quote values, so it is for the eyes of who asks only
-            logger.debug("expectation %d ended in an exception: %s", index, found[index].exception_info)
-    return found
+        if not validated[index].result:  # the exception may quote values, so it appears only with --verbose
+            logger.debug("expectation %d ended in an exception: %s", index, validated[index].exception_info)
+    return validated
 
 
 @functools.cache
 def _library() -> SimpleNamespace:
-    """Import the parts of Great Expectations that are used."""
+    """Import the classes of Great Expectations in use; the import takes seconds."""
     with _quiet():
         from great_expectations.execution_engine import PandasExecutionEngine
         from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
@@ -315,23 +318,23 @@ def _library() -> SimpleNamespace:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Great Expectations' log lines and deprecations out of the output: what they tell is in the result."""
-    theirs = logging.getLogger("great_expectations")
-    level = theirs.level
-    theirs.setLevel(logging.CRITICAL)
+    """Suppress log messages and deprecation warnings of Great Expectations; their content is in the results."""
+    gx_logger = logging.getLogger("great_expectations")
+    level = gx_logger.level
+    gx_logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
-        theirs.setLevel(level)
+        gx_logger.setLevel(level)
 
 
-def _skipped_because(skipped: int, absent: str | None, rows: int) -> Iterator[str]:
+def _skip_reason(skipped: int, absent: str | None, rows: int) -> Iterator[str]:
     if rows == 0:
-        yield f"{skipped} expectations about columns were skipped: there are no rows"
+        yield f"{skipped} expectations about columns were skipped: the table has no rows"
     elif absent is not None:
-        yield f"{skipped} expectations were skipped: {absent!r} has not arrived yet"
+        yield f"{skipped} expectations were skipped: column {absent!r} is not in the data yet"
 
 
 def _row(failure: Failure) -> tuple[object, ...]:

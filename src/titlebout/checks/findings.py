@@ -74,12 +74,12 @@ class ExpectationOutcome:
     detail: Mapping[str, Any]
 
 
-def findings(answers: Iterable[ExpectationOutcome], frame: pd.DataFrame) -> list[Failure]:
+def findings(outcomes: Iterable[ExpectationOutcome], frame: pd.DataFrame) -> list[Failure]:
     """Return the problems of a table, most severe first.
 
     Parameters
     ----------
-    answers : iterable of ExpectationOutcome
+    outcomes : iterable of ExpectationOutcome
     frame : DataFrame of shape (n_rows, n_columns)
         The table with its original column names and dtypes.
     """
@@ -89,7 +89,7 @@ def findings(answers: Iterable[ExpectationOutcome], frame: pd.DataFrame) -> list
         _failure(column_set, "schema", name, "occurs more than once") for name in frame.columns[is_duplicate].unique()
     ]
     dtypes = frame.dtypes[~is_duplicate]
-    return _rank(duplicates + [failure for answer in answers for failure in _failures(answer, dtypes)])
+    return _rank(duplicates + [failure for outcome in outcomes for failure in _failures(outcome, dtypes)])
 
 
 def verdict(failures: Sequence[Failure]) -> Verdict:
@@ -113,29 +113,29 @@ def reasons(failures: Sequence[Failure], n_evaluated: int) -> Iterator[str]:
         yield f"and {len(critical) - SHOWN_REASONS} more"
 
 
-def _failures(answer: ExpectationOutcome, dtypes: Column) -> list[Failure]:
+def _failures(outcome: ExpectationOutcome, dtypes: Column) -> list[Failure]:
     """Return the findings of one outcome: none if the expectation holds, else at least one."""
-    expectation = answer.expectation
+    expectation = outcome.expectation
     missing = [name for name in expectation.columns if name not in dtypes.index]
     if missing:
         return [_failure(expectation, "schema", name, "is missing") for name in missing]
-    if answer.holds:
+    if outcome.holds:
         return []
     kind: Literal["schema", "value"] = "schema" if expectation.type in _SCHEMA_EXPECTATIONS else "value"
     column = expectation.kwargs.get("column")
     if kind == "schema" and column:
         message = f"has type {dtypes[column]}, {_expected(expectation)}"
-        return [_failure(expectation, kind, column, message).replace(**_counts(answer))]
-    whole = _failure(expectation, kind, column, _message(answer)).replace(**_counts(answer))
-    return _different_columns(answer) or [whole]
+        return [_failure(expectation, kind, column, message).replace(**_counts(outcome))]
+    whole = _failure(expectation, kind, column, _message(outcome)).replace(**_counts(outcome))
+    return _different_columns(outcome) or [whole]
 
 
-def _different_columns(answer: ExpectationOutcome) -> list[Failure]:
+def _different_columns(outcome: ExpectationOutcome) -> list[Failure]:
     """Return one finding per missing or unexpected column of a column set."""
-    details = answer.detail.get("details") if answer.expectation.type == COLUMN_SET else None
+    details = outcome.detail.get("details") if outcome.expectation.type == COLUMN_SET else None
     wrong = (details or {}).get("mismatched", {})
     return [
-        _failure(answer.expectation, "schema", name, message)
+        _failure(outcome.expectation, "schema", name, message)
         for key, message in (("missing", "is missing"), ("unexpected", "is not expected"))
         for name in wrong.get(key, ())
     ]
@@ -146,18 +146,18 @@ def _failure(expectation: Expectation, kind: Literal["schema", "value"], column:
     return Failure(kind=kind, severity=expectation.severity, type=expectation.type, column=name, message=message)
 
 
-def _counts(answer: ExpectationOutcome) -> dict[str, Any]:
-    percent = answer.detail.get("unexpected_percent")
+def _counts(outcome: ExpectationOutcome) -> dict[str, Any]:
+    percent = outcome.detail.get("unexpected_percent")
     return {
-        "unexpected_count": answer.detail.get("unexpected_count"),
+        "unexpected_count": outcome.detail.get("unexpected_count"),
         "unexpected_percent": None if percent is None else round(float(percent), 4),
-        "row_examples": [int(row) for row in answer.detail.get("partial_unexpected_index_list") or ()],
+        "row_examples": [int(row) for row in outcome.detail.get("partial_unexpected_index_list") or ()],
     }
 
 
-def _message(answer: ExpectationOutcome) -> str:
+def _message(outcome: ExpectationOutcome) -> str:
     """Return what was observed and what was expected, without values of single rows."""
-    expectation, detail = answer.expectation, answer.detail
+    expectation, detail = outcome.expectation, outcome.detail
     count, total = detail.get("unexpected_count"), detail.get("element_count", 0) - detail.get("missing_count", 0)
     if count is not None and total:
         share = f"{format_number(count)} of {format_number(total)} values ({format_number(100 * count / total)} %)"

@@ -1,6 +1,6 @@
-"""The command line: parse, call one library function, and hand its result to the console.
+"""Commands of the command line: each parses its options and calls one library function.
 
-Heavy libraries are imported inside the commands, so that ``--help`` costs no more than click itself.
+Heavy libraries are imported inside the commands, so that ``--help`` starts as fast as click itself.
 """
 
 import logging
@@ -24,39 +24,48 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group, context_settings={"auto_envvar_prefix": "TITLEBOUT", "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="titlebout")
-@click.option("-v", "--verbose", is_flag=True, help="Say what is done in detail, on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Log details to standard error.")
 def cli(verbose: bool) -> None:
     """CI/CD/CT for machine learning: every retrained model has to win the title from the one that serves.
+
+    The champion is the model in production; the challenger is the model that was trained last. Commands run in a
+    repository that `titlebout new` generated, and the workflows of that repository run the same commands.
 
     \b
     Example:
       titlebout new flights-delay && cd flights-delay
       titlebout train && titlebout evaluate
-    """  # noqa: D301 - \b is click's mark for a block that keeps its line ends
+    """  # noqa: D301 - \b marks a block whose line breaks click keeps
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
 
 
 @step(cli, "new", in_project=False)
 @click.argument("name", required=False)
 @click.option(
-    "--output-dir", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder to generate into."
+    "--output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    help="Parent folder of the new repository.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Your own CSV, parquet or JSONL file instead of the flights example.",
+    help="CSV, parquet or JSONL file to use instead of the flights example; needs --target.",
 )
 @click.option("--target", metavar="COLUMN", help="Column of --data to predict.")
 @click.option(
     "--task",
     type=click.Choice(["classification", "regression"]),
-    help="Kind of prediction; by default told by the target.",
+    help="Prediction task; by default inferred from the values of the target.",
 )
-@click.option("--no-input", is_flag=True, help="Ask nothing; take the defaults.")
+@click.option("--no-input", is_flag=True, help="Do not prompt; use the default answers.")
 def new_command(
     name: str | None, output_dir: Path, data: Path | None, target: str | None, task: str | None, no_input: bool
 ) -> "StepResult":
-    """Generate a repository that checks, trains, gates, packages and retrains.
+    """Generate a repository with a model pipeline and GitHub workflows.
+
+    NAME is the name of the project and of its folder. Without --data the repository has the flights example, with a
+    trained champion.
 
     \b
     Example:
@@ -70,16 +79,19 @@ def new_command(
 
 @step(cli, "adopt", in_project=False)
 @click.option(
-    "--data", required=True, type=click.Path(path_type=Path), help="CSV, parquet or JSONL file to start from."
+    "--data", required=True, type=click.Path(path_type=Path), help="CSV, parquet or JSONL file with your data."
 )
 @click.option("--target", required=True, metavar="COLUMN", help="Column to predict.")
 @click.option(
     "--task",
     type=click.Choice(["classification", "regression"]),
-    help="Kind of prediction; by default told by the target.",
+    help="Prediction task; by default inferred from the values of the target.",
 )
 def adopt_command(data: Path, target: str, task: str | None) -> "StepResult":
-    """Turn a generated repository over to your own data: columns, checks and a first model.
+    """Replace the flights example by your own data.
+
+    Run it in a generated repository. It writes the parameters, the expectation suite and the model code for the columns
+    of the file, and removes the files of the example; all changes have to be committed first.
 
     \b
     Example:
@@ -95,10 +107,12 @@ def adopt_command(data: Path, target: str, task: str | None) -> "StepResult":
     "--on",
     type=click.Choice(["tracked", "current"]),
     default="tracked",
-    help="The tracked data, or what arrived since.",
+    help="Check the data tracked by DVC, or the new data of drift.current.",
 )
 def check_data_command(pipeline: str | None, on: Literal["tracked", "current"]) -> "StepResult":
-    """Check data against the Great Expectations suite of the repository.
+    """Check data against the Great Expectations suite.
+
+    The suite is the file checks.suite of titlebout.toml. Exit code 10 means that an expectation with severity "critical" failed.
 
     \b
     Example:
@@ -111,7 +125,10 @@ def check_data_command(pipeline: str | None, on: Literal["tracked", "current"]) 
 
 @step(cli, "train")
 def train_command(pipeline: str | None) -> "StepResult":
-    """Run the DVC pipeline: check-data, prepare, train, evaluate; nothing runs when nothing changed.
+    """Run the DVC pipeline, which trains the challenger.
+
+    The stages are check-data, prepare, train and evaluate. Stages whose data, code and parameters have not changed are
+    skipped.
 
     \b
     Example:
@@ -126,18 +143,24 @@ def train_command(pipeline: str | None) -> "StepResult":
 @click.option(
     "--base",
     metavar="REVISION",
-    help="Whose champion counts; by default what the push or pull request changes, else the main branch of origin.",
+    help="Revision whose champion is compared; by default the base of the push or pull request, else origin/main.",
 )
-@click.option("--only-promotions", is_flag=True, help="Fail a lost bout only when this commit changes champion.dvc.")
 @click.option(
-    "--reason", help="Why the challenger was trained, which chooses the rule; by default what champion.dvc says."
+    "--only-promotions",
+    is_flag=True,
+    help="Fail only when this commit changes champion.dvc; exit 0 for any other negative verdict.",
+)
+@click.option(
+    "--reason", help="Reason for the training, a key of gate.rules; by default the one in champion.dvc, or change."
 )
 @click.option(
     "--from-predictions",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Decide again on the answers kept in this file; no model is asked.",
+    help="Decide again on the predictions saved in this file; no model is loaded.",
 )
-@click.option("--margin", help="With --from-predictions: another margin, a number or a share such as 2%.")
+@click.option(
+    "--margin", help="With --from-predictions: use this margin instead of gate.margin, a number or a share such as 2%."
+)
 def evaluate_command(
     pipeline: str | None,
     base: str | None,
@@ -146,7 +169,10 @@ def evaluate_command(
     from_predictions: Path | None,
     margin: str | None,
 ) -> "StepResult":
-    """Let the challenger meet the champion on the same holdout rows.
+    """Compare challenger and champion on the same holdout rows.
+
+    The verdict is promote, keep, inconclusive or unchanged. Exit code 11 means that the champion is kept, 3 that the
+    evidence is not sufficient for a decision.
 
     \b
     Example:
@@ -167,7 +193,10 @@ def evaluate_command(
 
 @step(cli, "promote")
 def promote_command(pipeline: str | None) -> "StepResult":
-    """Write the challenger that won into champion.dvc; merging that file to main gives it the title.
+    """Write the challenger into champion.dvc.
+
+    The last `titlebout evaluate` must have the verdict promote. The challenger becomes the champion when champion.dvc is
+    merged into the main branch.
 
     \b
     Example:
@@ -182,9 +211,11 @@ def promote_command(pipeline: str | None) -> "StepResult":
 @click.option(
     "--model", type=click.Choice(["champion", "challenger"]), default="champion", help="Which model to package."
 )
-@click.option("--image", is_flag=True, help="Also build the container image, with docker, podman or buildah.")
+@click.option("--image", is_flag=True, help="Also build a container image, with docker, podman or buildah.")
 def package_command(pipeline: str | None, model: str, image: bool) -> "StepResult":
-    """Package a model as a Bento and ask the running service for the golden rows.
+    """Package a model as a Bento and test the running service.
+
+    The test starts the service and compares its predictions for the golden rows with those stored beside the model.
 
     \b
     Example:
@@ -196,9 +227,13 @@ def package_command(pipeline: str | None, model: str, image: bool) -> "StepResul
 
 
 @step(cli, "drift")
-@click.option("--selftest", is_flag=True, help="Count the false alarms on the reference itself, where nothing drifts.")
+@click.option(
+    "--selftest", is_flag=True, help="Measure the false alarm rate on the reference data, where there is no drift."
+)
 def drift_command(pipeline: str | None, selftest: bool) -> "StepResult":
-    """Compare what arrived with what the champion was trained on.
+    """Compare new data with the training data of the champion.
+
+    Exit code 12 means that drift was found, or with --selftest that there are too many false alarms.
 
     \b
     Example:
@@ -213,25 +248,29 @@ def drift_command(pipeline: str | None, selftest: bool) -> "StepResult":
 
 
 @step(cli, "decide")
-@click.option("--manual", is_flag=True, help="Somebody asks for an attempt: no cool-down counts.")
-@click.option("--schedule", is_flag=True, help="The calendar started this run; see policy.schedule.")
-@click.option("--forge", type=FORGES, default="none", help="Ask there whether the pull request is still open.")
+@click.option("--manual", is_flag=True, help="A user requests a retraining: cool-downs are ignored.")
+@click.option("--schedule", is_flag=True, help="A schedule started this run; see policy.schedule.")
+@click.option(
+    "--forge", type=FORGES, default="none", help="Check on the forge whether the retrain pull request is still open."
+)
 @click.option(
     "--from-reports",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Decide nothing; have an issue at the forge if the data that another job reports on was refused.",
+    help="Do not decide: open an issue if data was refused in the reports of another job.",
 )
 def decide_command(
     pipeline: str | None, manual: bool, schedule: bool, forge: str, from_reports: Path | None
 ) -> "StepResult":
-    """Decide whether a retraining is worth an attempt, and for which reason.
+    """Decide by the retraining policy whether to retrain.
+
+    Reads the results of check-data and drift in reports/, and the thresholds of the table policy in titlebout.toml.
 
     \b
     Example:
       titlebout check-data --on current && titlebout drift --no-fail && titlebout decide
     """  # noqa: D301, DOC501 - this is the help text
     from titlebout.cli.run_context import authorized, connected
-    from titlebout.retraining.decide import decide, tell_decision
+    from titlebout.retraining.decide import decide, publish_decision
 
     if from_reports and forge != "github":
         raise click.UsageError("--from-reports needs --forge github")
@@ -239,7 +278,7 @@ def decide_command(
     asked = frozenset(name for name, given in (("manual", manual), ("schedule", schedule)) if given)
     at = connected() if forge == "github" else None
     if at is not None and from_reports:
-        return tell_decision(project, at, from_reports)
+        return publish_decision(project, at, from_reports)
     return decide(project, asked, authorized(project.root), at)
 
 
@@ -248,25 +287,32 @@ def decide_command(
     "--reason",
     type=click.Choice(REASONS),
     default="manual",
-    help="Why; it chooses what the challenger has to show, see gate.rules.",
+    help="Reason for the retraining; it selects the rule of the gate, see gate.rules.",
 )
-@click.option("--note", default="", help="More for the reviewer: which columns, whose request.")
+@click.option(
+    "--note", default="", help="Details for the reviewer of the pull request, for example the columns that drifted."
+)
 @click.option(
     "--forge",
     type=FORGES,
     default="none",
-    help="Stop at the local branch, or open a pull request (on GitHub, Gitea, Forgejo: where GITHUB_API_URL says).",
+    help="none: make a local branch only. github: open a pull request by the API at GITHUB_API_URL (also Gitea, Forgejo).",
 )
 @click.option(
     "--bundle", type=click.Path(path_type=Path, dir_okay=False), help="Also write the branch to this git bundle."
 )
 @click.option(
-    "--from-bundle", type=click.Path(path_type=Path, dir_okay=False), help="Train nothing; propose this bundle."
+    "--from-bundle",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Do not train: push the branch of this bundle and open its pull request.",
 )
 def retrain_command(
     pipeline: str | None, reason: str, note: str, forge: str, bundle: Path | None, from_bundle: Path | None
 ) -> "StepResult":
-    """Take in new data, train, let the gate decide, and prepare one pull request.
+    """Train a challenger on new data and propose its promotion.
+
+    Adds the new data, trains and evaluates. If the verdict is promote, the result is one commit on one branch, and with --forge github one pull
+    request.
 
     \b
     Example:
@@ -275,7 +321,7 @@ def retrain_command(
     """  # noqa: D301, DOC501 - this is the help text
     from titlebout.cli.run_context import authorized, connected, run_url
     from titlebout.retraining.propose import Destination, propose_bundle, retrain_and_propose
-    from titlebout.retraining.reason import Why
+    from titlebout.retraining.reason import AttemptReason
 
     if from_bundle and forge != "github":
         raise click.UsageError("--from-bundle needs --forge github")
@@ -284,7 +330,7 @@ def retrain_command(
     destination = Destination(connected(), run_url()) if forge == "github" else None
     if from_bundle and destination:
         return propose_bundle(project, from_bundle, git, destination)
-    return retrain_and_propose(project, Why(reason, note), bundle, progress, git, destination)
+    return retrain_and_propose(project, AttemptReason(reason, note), bundle, progress, git, destination)
 
 
 @step(cli, "backtest")
@@ -292,26 +338,31 @@ def retrain_command(
     "--every",
     metavar="LENGTH",
     default="",
-    help="Length of a period: 12h, 28d, 4w, or a number of rows; by default that of the policy, so that there are 6 to 26.",
+    help="Length of a period: 12h, 28d, 4w, or a number of rows; by default derived from the policy, for 6 to 26 periods.",
 )
 @click.option(
     "--start",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.3,
     show_default=True,
-    help="Share of the data that the first model is made from.",
+    help="Share of the data, oldest first, that trains the first model.",
 )
 @click.option(
-    "--policy", "policies", type=click.Choice(STRATEGY_NAMES), multiple=True, help="Who plays; by default all."
+    "--policy",
+    "policies",
+    type=click.Choice(STRATEGY_NAMES),
+    multiple=True,
+    help="Strategy to simulate, can be repeated; by default all.",
 )
-@click.option(
-    "--label-delay", type=click.IntRange(min=0), default=0, help="How many periods later labels become known."
-)
-@click.option("--current", is_flag=True, help="Also play what arrived and has its label.")
+@click.option("--label-delay", type=click.IntRange(min=0), default=0, help="Delay of the labels, in periods.")
+@click.option("--current", is_flag=True, help="Also use the new, labeled rows of drift.current.")
 def backtest_command(
     pipeline: str | None, every: str, start: float, policies: tuple[str, ...], label_delay: int, current: bool
 ) -> "StepResult":
-    """Play your own past under several policies side by side: what each attempts, gains and costs.
+    """Compare retraining strategies on your past data.
+
+    Each strategy is simulated period by period. The report has the number of trainings and of replaced models, the mean
+    loss and the cost of each.
 
     \b
     Example:
@@ -325,7 +376,9 @@ def backtest_command(
 
 @step(cli, "doctor", in_project=False)
 def doctor_command() -> "StepResult":
-    """Say what is missing here, and how to fix it.
+    """Report problems of this machine and repository, and how to fix them.
+
+    No network is used.
 
     \b
     Example:
@@ -339,7 +392,7 @@ def doctor_command() -> "StepResult":
 @cli.command("stage", hidden=True)
 @click.argument("name", type=click.Choice(["check-data", "prepare", "train", "evaluate"]))
 @click.option("--pipeline", metavar="NAME", required=True, help="Pipeline that the stage belongs to.")
-def stage_command(name: str, pipeline: str) -> None:  # noqa: D103 - called by DVC only
+def stage_command(name: str, pipeline: str) -> None:  # noqa: D103 - run by DVC only
     from titlebout.cli import stages
 
     stages.run(_project(pipeline), name)

@@ -1,4 +1,4 @@
-"""How every command reports: its result to files, to the workflow and to the terminal. The only module that prints."""
+"""Output of every command: result files, workflow outputs, and the terminal. The only module that prints."""
 
 import functools
 import sys
@@ -15,46 +15,48 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-ANSWERS = (ExitCode.DATA_REFUSED, ExitCode.CHALLENGER_LOST, ExitCode.DRIFT_FOUND)
+REFUSALS = (ExitCode.DATA_REFUSED, ExitCode.CHALLENGER_LOST, ExitCode.DRIFT_FOUND)
 
 
 class Group(click.Group):
-    """Commands in the order they are used in, not in alphabetical order."""
+    """Commands in the order in which they are defined, instead of alphabetical order."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the commands as they were defined."""
+        """Return the names of the commands in the order of their definition."""
         return list(self.commands)
 
 
 def step(
     group: click.Group, name: str, *, in_project: bool = True
 ) -> "Callable[[Callable[P, StepResult]], Callable[..., None]]":
-    """Make a function that returns a result into a command with the options that every step has."""
+    """Turn a function that returns a result into a command, with the options that all steps share."""
 
     def decorate(function: "Callable[P, StepResult]") -> Callable[..., None]:
         @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
         @click.option(
-            "--no-fail", is_flag=True, help="Exit 0 on a refusal (codes 10 to 12): the verdict is in the result."
+            "--no-fail",
+            is_flag=True,
+            help="Exit 0 on a negative verdict (exit codes 3 and 10 to 12); the verdict is in the result.",
         )
         @functools.wraps(function)
         def command(as_json: bool, no_fail: bool, *args: P.args, **kwargs: P.kwargs) -> None:
             result = function(*args, **kwargs)
-            _deliver(result, as_json)
-            refused = result.exit_code in {*ANSWERS, ExitCode.INCONCLUSIVE}
+            _write_output(result, as_json)
+            refused = result.exit_code in {*REFUSALS, ExitCode.INCONCLUSIVE}
             click.get_current_context().exit(int(ExitCode.OK if no_fail and refused else result.exit_code))
 
         wrapped: Callable[..., None] = command
         if in_project:
             wrapped = click.option(
-                "--pipeline", metavar="NAME", help="Pipeline to use; by default the one in titlebout.toml."
+                "--pipeline", metavar="NAME", help="Pipeline to use; by default project.pipeline in titlebout.toml."
             )(wrapped)
         return group.command(name)(wrapped)
 
     return decorate
 
 
-def say_error(error: TitleboutError, as_json: bool) -> None:
-    """Tell one failure: to people on standard error, to programs as JSON, to a workflow as an annotation."""
+def report_error(error: TitleboutError, as_json: bool) -> None:
+    """Report an error: as text on standard error, with --json on standard output, in a workflow as an annotation."""
     from titlebout.forge.actions import Ci, annotation, defang
 
     parts = [("where", error.where), ("why", error.why), ("fix", error.fix), ("state", error.state)]
@@ -67,8 +69,8 @@ def say_error(error: TitleboutError, as_json: bool) -> None:
         click.echo(annotation("error", f"{error.what}. {error.fix or ''}".strip(), title="titlebout"), err=True)
 
 
-def _deliver(result: "StepResult", as_json: bool) -> None:
-    """Write the result to its files, to the workflow and to the terminal."""
+def _write_output(result: "StepResult", as_json: bool) -> None:
+    """Write a result to its files, to the outputs and the summary of the workflow, and to the terminal."""
     from titlebout.core.results import write_result, write_text_atomically
     from titlebout.forge.actions import Ci, defang
     from titlebout.repository.project import Project
@@ -93,12 +95,12 @@ def _deliver(result: "StepResult", as_json: bool) -> None:
 def _json(document: Mapping[str, Any]) -> str:
     from titlebout.core.results import to_json
 
-    # A runner reads ##[...] anywhere in a line as a command; as an escape it is the same JSON.
+    # A GitHub runner executes ##[...] anywhere in a line as a command; escaped, the JSON is equivalent.
     return to_json(document).replace("##[", "\\u0023#[")
 
 
 def progress(line: str) -> None:
-    """Show one line of progress on standard error; it may come from a child process."""
+    """Print one line of progress to standard error; the line may be output of a child process."""
     from titlebout.forge.actions import defang
 
     click.echo(defang(line), err=True)

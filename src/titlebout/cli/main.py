@@ -1,4 +1,4 @@
-"""Every failure becomes one message and one exit code."""
+"""Entry point of the command line: every failure becomes one error message and one exit code."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from types import FrameType
 import click
 
 from titlebout.cli.commands import cli
-from titlebout.cli.console import say_error
+from titlebout.cli.console import report_error
 from titlebout.core.errors import (
     ConfigError,
     DiskError,
@@ -17,31 +17,32 @@ from titlebout.core.errors import (
     TitleboutError,
 )
 
-_AGAIN = "run the command again"
-_STOPPED = "child processes were ended; every file is as before or as after"
+_RERUN = "run the command again"
+_STOPPED = "child processes were stopped; no file was written in part"
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str], command: click.Command = cli, name: str = "titlebout") -> int:
-    """Run one command and return its exit code; never raises for what a user can meet.
+    """Run one command and return its exit code; every error is reported instead of raised.
 
     Parameters
     ----------
     arguments : list of str
-        What stands after ``titlebout`` on the command line.
+        Arguments after ``titlebout`` on the command line.
     command : click.Command
+        Command to run.
     name : str
-        What the help calls the program.
+        Name of the program in the help.
 
     Raises
     ------
     SystemExit
-        If the reader of the output is gone.
+        If standard output is a closed pipe.
     """
     as_json = "--json" in arguments
     try:
@@ -49,19 +50,19 @@ def run(arguments: list[str], command: click.Command = cli, name: str = "titlebo
     except click.ClickException as error:
         return _usage(error, as_json)
     except (click.Abort, KeyboardInterrupt):
-        failure: TitleboutError = InterruptionError("interrupted", fix=_AGAIN, state=_STOPPED)
+        failure: TitleboutError = InterruptionError("interrupted", fix=_RERUN, state=_STOPPED)
     except SystemExit as ended:
         if ended.code != ExitCode.TERMINATED:
             raise
-        failure = TerminationError("terminated", fix=_AGAIN, state=_STOPPED)
+        failure = TerminationError("terminated", fix=_RERUN, state=_STOPPED)
     except TitleboutError as error:
         failure = error
     except OSError as error:
         what, fix = f"cannot use a file: {error.strerror or error}", "free some space or check the permissions"
         failure = DiskError(what, where=error.filename, why=str(error), fix=fix)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug is told as one, with what to send us
+    except Exception as error:  # noqa: BLE001 - a bug is reported as a bug, with the traceback
         failure = _bug(error)
-    say_error(failure, as_json)
+    report_error(failure, as_json)
     return int(failure.exit_code)
 
 
@@ -75,7 +76,7 @@ def _bug(error: Exception) -> TitleboutError:
 
 def _usage(error: click.ClickException, as_json: bool) -> int:
     if as_json:
-        say_error(ConfigError(error.format_message(), fix="see `titlebout --help`"), as_json)
+        report_error(ConfigError(error.format_message(), fix="see `titlebout --help`"), as_json)
     else:
         error.show()
     return ExitCode.USAGE

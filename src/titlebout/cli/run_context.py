@@ -1,4 +1,4 @@
-"""What a command takes from the run that it is part of: who may be asked, with which token, and against what."""
+"""Context of the current workflow run, from environment variables: the forge, its token, and the base revision."""
 
 from pathlib import Path
 
@@ -8,31 +8,34 @@ from titlebout.repository.git import Git
 
 
 def connected() -> Forge:
-    """Return the forge that the environment names; see :meth:`titlebout.forge.client.Forge.connect`.
+    """Return the forge configured by the environment; see :meth:`titlebout.forge.client.Forge.connect`.
 
     Raises
     ------
     ConfigError
-        If its address or the repository's name is none.
+        If the address of its API or the name of the repository is missing or not valid.
     PermissionRefusedError
-        If there is no token.
+        If the token is missing.
     """
     ci = Ci.from_environ()
     return Forge.connect(ci.api_url, ci.repository, ci.token)
 
 
 def authorized(root: Path) -> Git:
-    """Return the repository around a folder, with the token of the environment if there is one."""
+    """Return the git repository that contains a folder, with the token of the environment if it is set."""
     ci = Ci.from_environ()
     return Git.authorized(Git.find(root).root, ci.server_url, ci.token)
 
 
 def run_url() -> str | None:
-    """Return the page of this workflow run."""
+    """Return the URL of this workflow run, or None outside of a workflow."""
     return Ci.from_environ().run_url
 
 
 def event_base() -> str | None:
-    """Return what the event measures against: after a push the main branch of origin is the pushed commit itself."""
+    """Return the base revision of the event: the base branch of a pull request, or the commit before a push.
+
+    After a push to main, origin/main is the pushed commit itself and cannot be the base.
+    """
     ci = Ci.from_environ()
     return f"origin/{ci.base_ref}" if ci.base_ref else ci.before

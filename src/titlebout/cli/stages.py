@@ -1,4 +1,4 @@
-"""The stages of the pipeline, as DVC runs them: ``titlebout stage NAME``."""
+"""Stages of the pipeline, run by DVC as ``titlebout stage NAME``."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,20 @@ from titlebout.training.train import fit, prepare, score
 
 
 def run(project: Project, name: str) -> None:
-    """Run one stage; why it failed is written down, because DVC, our parent process, replaces exit code and words.
+    """Run one stage.
+
+    An error is also written to a file, because DVC, the parent process, replaces the exit code and the message.
 
     Parameters
     ----------
     project : Project
+        The project and the pipeline of the stage.
     name : {"check-data", "prepare", "train", "evaluate"}
 
     Raises
     ------
     TitleboutError
-        If it fails, or the data is refused.
+        If the stage fails, or the data is refused.
     """
     stages: dict[str, Callable[[Project], object]] = {
         "check-data": check_stage,

@@ -197,5 +197,5 @@ _CLASSES = {kind.__name__: kind for kind in _KINDS}
 
 
 def error_class(code: int) -> type[TitleboutError]:
-    """Return the class of errors that end with an exit code; :class:`TitleboutError` where there is none."""
+    """Return the class of errors that end with an exit code; :class:`TitleboutError` for any other code."""
     return next((kind for kind in _KINDS if kind.exit_code == code), TitleboutError)

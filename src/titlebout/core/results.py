@@ -1,7 +1,7 @@
-"""What a step hands over: one versioned JSON document, written whole or not at all.
+"""Results of the steps: versioned JSON documents, written atomically.
 
-Steps talk through these files and never import each other, so that every step is a command,
-a DVC stage and a step of an Action without glue.
+Steps exchange data through these files and do not import each other, so that each step can run as a command, as a DVC
+stage and as a step of an Action.
 """
 
 import json
@@ -30,23 +30,23 @@ class Record(BaseModel):
 
 
 class StepResult(Record):
-    """What every step says: did it pass, and why.
+    """Fields that the results of all steps share.
 
     Attributes
     ----------
     schema_version : int
-        Form of the document.
+        Version of the format of the document.
     step : str
         Name of the command; the file is ``reports/<step>.json``.
     passed : bool
-        True when the workflow may go on.
+        True if the workflow can continue.
     reasons : tuple of str
-        Sentences for people, the most important first.
+        Sentences for the reader, the most important first.
     """
 
-    # Whether the command leaves the result in reports/, as JSON and as Markdown.
+    # Whether the command writes the result to reports/, as JSON and as Markdown.
     written: ClassVar[bool] = False
-    # Outputs of the command's Action, each with the field or property that it shows.
+    # Outputs of the Action of the command: output name to field or property.
     output_fields: ClassVar[Mapping[str, str]] = {}
 
     # Whether the report is laid out for a terminal instead of being Markdown.
@@ -59,27 +59,27 @@ class StepResult(Record):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the command."""
         return ExitCode.OK
 
     @property
     def report(self) -> str:
-        """Where the Markdown is, relative to the repository."""
+        """Path of the Markdown report, relative to the repository."""
         return f"reports/{self.step}.md"
 
     @property
     def outputs(self) -> dict[str, object]:
-        """What a workflow reads."""
+        """Values of the outputs of the Action."""
         values = {name: getattr(self, field) for name, field in self.output_fields.items()}
         return {name: "" if value is None else value for name, value in values.items()}
 
     def to_markdown(self) -> str:
-        """Return the report for people: the job summary, ``reports/<step>.md``, the terminal.
+        """Return the report as Markdown, for the job summary, ``reports/<step>.md`` and the terminal.
 
         Raises
         ------
         NotImplementedError
-            If the class has none.
+            If the class does not define a report.
         """
         raise NotImplementedError
 
@@ -88,43 +88,45 @@ Result = TypeVar("Result", bound=StepResult)
 
 
 def read_result(path: Path, kind: type[Result]) -> Result:
-    """Read the result that another step left.
+    """Read the result of another step.
 
     Parameters
     ----------
     path : Path
+        JSON file.
     kind : type
         Class of the result.
 
     Raises
     ------
     NotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
-        If it is not a result of this class: of another step or version, or with a field missing, unknown or malformed.
+        If it has the result of another step or version, or a field is missing, unknown or malformed.
     """
     return parse_result(_read(path), kind, str(path))
 
 
 def parse_result(text: str, kind: type[Result], where: str) -> Result:
-    """Return the result that a JSON document holds; nothing is converted, so that the text "no" is never true.
+    """Parse the result in a JSON document. Types are strict: the text "no" is not converted to a boolean.
 
     Parameters
     ----------
     text : str
+        The JSON document.
     kind : type
         Class of the result.
     where : str
-        Where the document is from, for the message.
+        Source of the document, for the error message.
 
     Raises
     ------
     DataError
-        If it is not a result of this class.
+        If it is not a valid result of this class.
     """
     try:
         result = kind.model_validate_json(text, strict=True)
-        problem = _unnamed(result)
+        problem = _missing_header_field(result)
     except ValidationError as error:
         problem = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
     if problem is None:
@@ -138,8 +140,8 @@ def parse_result(text: str, kind: type[Result], where: str) -> Result:
     )
 
 
-def _unnamed(result: StepResult) -> tuple[str, str] | None:
-    """Return which field names the document and is missing, though it has a default for those that are made here."""
+def _missing_header_field(result: StepResult) -> tuple[str, str] | None:
+    """Return the problem if `step` or `schema_version` is missing; pydantic does not report it, because they have defaults."""
     missing = {"step", "schema_version"} - result.model_fields_set
     return (min(missing), "Field required") if missing else None
 
@@ -150,7 +152,7 @@ def write_result(path: Path, result: StepResult) -> Path:
 
 
 def write_text_atomically(path: Path, text: str) -> Path:
-    """Write ``text`` to ``path`` so that a reader sees the old or the new content, never a part.
+    """Write ``text`` to ``path`` so that a reader sees either the old or the new content.
 
     Raises
     ------
@@ -193,7 +195,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     NotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
         If it is not a JSON object.
     """
@@ -212,25 +214,27 @@ def _read(path: Path) -> str:
     Raises
     ------
     NotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
         If it is not text.
     """
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise NotFoundError(f"{path.name} is not there", where=str(path), fix="run the step that writes it") from error
+        raise NotFoundError(
+            f"{path.name} does not exist", where=str(path), fix="run the step that writes it"
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} is not valid JSON", where=str(path), why=str(error), fix=RESTORE) from error
 
 
 def _plain(value: object) -> object:
-    """Turn what the field's libraries return (numpy scalars, timestamps, paths) into JSON values.
+    """Convert numpy scalars, timestamps and paths to JSON values.
 
     Raises
     ------
     TypeError
-        If it is none of these.
+        If the value has another type.
     """
     if hasattr(value, "item"):
         return value.item()

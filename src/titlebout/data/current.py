@@ -18,6 +18,7 @@ from titlebout.repository.project import Project
 from titlebout.settings.addresses import Address, address
 
 CURRENT, LABELS = "drift.current", "sources.labels"
+NO_NEW_DATA = "no current data has arrived yet"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Curre
     Returns
     -------
     CurrentData
-        Without rows if there are none yet.
+        Empty if no data has arrived yet.
 
     Raises
     ------

@@ -115,7 +115,7 @@ def moment_of(tracked: pd.DataFrame, new_rows: pd.DataFrame, time: str) -> Momen
     tracked, new_rows : DataFrame
         The tracked rows, and the rows after them; at least one of the tables must have a row.
     time : str
-        Time column; empty if there is none.
+        Time column; empty if the data has no time column.
     """
     if not time:
         return Moment(len(tracked) + len(new_rows))

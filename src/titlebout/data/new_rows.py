@@ -159,7 +159,7 @@ def join_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: NewRowsRule) 
     Returns
     -------
     frame : DataFrame of shape (n_rows, n_columns) or (n_rows, n_columns + 1)
-        Has the target; missing where there is no label yet.
+        Has the target; missing in rows without a label.
     unknown : int
         Number of labels without a matching row.
 

@@ -1,1 +1,1 @@
-"""Reference data against current data."""
+"""Drift: compare current data with the data the champion was trained on."""

@@ -1,6 +1,6 @@
-"""Two tables, side by side: which columns can be compared, and each of them coded as the distances want it.
+"""Align reference and current data: find the columns that can be compared, and encode them for the distances.
 
-Kinds are decided by the reference alone, so that how a column is compared never changes with what arrives.
+The kind of a column is inferred from the reference alone, so that new data never changes how a column is compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ Role = Literal["input", "target", "prediction"]
 
 _FEW_LEVELS, _FEW_CLASSES = 2, 20
 _CERTAIN = 1e-6
-# Kinds that a column of a kind may arrive as; whether its values fit is for `conform` to say.
+# Kinds in which current data may have a column of a given kind; `conform` decides whether the values fit.
 _ARRIVES_AS = {
     "number": {"number", "integer", "boolean"},
     "integer": {"number", "integer", "boolean"},
@@ -31,14 +31,14 @@ _ARRIVES_AS = {
 
 
 class ColumnProblem(Record):
-    """A column that cannot be compared: no distance means anything for it.
+    """A column that cannot be compared.
 
     Attributes
     ----------
     name, kind : str
         Column, and its kind in the reference.
     status : {"repeated", "missing", "new", "retyped", "empty"}
-        Retyped: has values of another kind than in the reference. Empty: has no values any more.
+        Retyped: its values are of another kind than in the reference. Empty: it has no values in the current data.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ColumnProblem(Record):
 
 @dataclass(frozen=True)
 class Pair:
-    """One column on both sides, coded as the distances want it.
+    """One column of reference and current data, encoded for the distances.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Pair:
     method : {"number", "level"}
     reference, current : ndarray of shape (n_reference,) and (n_current,), dtype float64
     labels : tuple of str
-        What the codes of levels stand for; empty for numbers.
+        Level of each code; empty for numbers.
     """
 
     name: str
@@ -71,13 +71,13 @@ class Pair:
 
 
 def one_per_group(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
-    """Return one row of every group, drawn with a fixed seed, in the order in which they came.
+    """Return one row of every group, drawn with a fixed seed, in the original order.
 
     Parameters
     ----------
     frame : DataFrame
     group : sequence of str
-        Columns whose values together name the group; a row that lacks one of them stands for itself.
+        Columns that together identify the group; a row with a missing value in one of them is its own group.
     """
     drawn = np.random.default_rng(0).permutation(len(frame))
     keys = frame[list(group)].iloc[drawn]
@@ -86,17 +86,19 @@ def one_per_group(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
     return rows
 
 
-def structure(reference: pd.DataFrame, current: pd.DataFrame, time: str, target: str | None) -> Iterator[ColumnProblem]:
+def schema_problems(
+    reference: pd.DataFrame, current: pd.DataFrame, time: str, target: str | None
+) -> Iterator[ColumnProblem]:
     """Yield the columns that cannot be compared.
 
     Parameters
     ----------
     reference, current : DataFrame
-        Without the columns that are ignored.
+        Without ignored columns.
     time : str
-        Time column, of kind datetime even where a file has it as text; may be empty.
+        Time column, of kind datetime even if a file stores it as text; may be empty.
     target : str, optional
-        Column that `current` may lack.
+        Column that may be missing in `current`.
     """
     for side in (current, reference):
         for name in side.columns[side.columns.duplicated()].unique():
@@ -123,7 +125,7 @@ def kinds_of(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def pairs(reference: pd.DataFrame, current: pd.DataFrame, names: Sequence[str], target: str | None) -> Iterator[Pair]:
-    """Yield the columns to compare; how is decided by the reference alone, so that it never changes with what arrives."""
+    """Yield the columns to compare, encoded by their kind in the reference."""
     kinds = kinds_of(reference[list(names)])
     for name, kind in kinds.items():
         old, new = _as_kind(reference[name], kind), _as_kind(current[name], kind)
@@ -136,7 +138,7 @@ def pairs(reference: pd.DataFrame, current: pd.DataFrame, names: Sequence[str], 
 
 
 def _column_status(reference: Column, current: Column, kind: str) -> str:
-    """Return ``empty`` when values stopped arriving, ``retyped`` when they are of another kind, else an empty text."""
+    """Return ``empty`` if the current column has no values, ``retyped`` if its kind changed, else an empty string."""
     if current.isna().all():
         by_chance = float(reference.isna().mean()) ** len(current)
         return "empty" if by_chance < _CERTAIN else ""
@@ -152,7 +154,7 @@ def _column_status(reference: Column, current: Column, kind: str) -> str:
 
 
 def _as_kind(column: Column, kind: str) -> Column:
-    """Return values of a kind, as `conform` does, but keep what it refuses: infinite numbers, lists in cells."""
+    """Convert values to a kind as `conform` does, but keep values that it rejects: infinite numbers, lists in cells."""
     plain = _plain(column.to_frame("column"))
     if kind in {"number", "integer"}:
         return plain.iloc[:, 0].astype("float64")
@@ -162,14 +164,14 @@ def _as_kind(column: Column, kind: str) -> Column:
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with few dtypes; differences of times as seconds."""
+    """Return a frame with few dtypes; time differences become seconds."""
     plain = canonical(frame)
     spans = plain.select_dtypes("timedelta").columns
     return plain.assign(**{name: plain[name].dt.total_seconds() for name in spans}) if len(spans) else plain
 
 
 def levels(name: str, kind: str, role: Role, old: Column, new: Column) -> Pair:
-    """Code the levels of both sides of a column, in the order in which they occur."""
+    """Encode the levels of a column on both sides, in order of first occurrence."""
     codes, labels = pd.factorize(pd.concat([old, new], ignore_index=True))
     values = np.where(codes < 0, np.nan, codes.astype(np.float64))
     named = {0.0: "False", 1.0: "True"} if kind == "boolean" else {}

@@ -1,7 +1,7 @@
-"""How far two samples of a column are apart: a distance with a unit, its p-value, and what is usual for the column.
+"""Distance between two samples of a column: effect size, p-value, and the column's natural variation.
 
-A p-value alone calls every difference significant once there are rows enough, and a distance alone calls every small
-sample different. Drift takes both, and a distance larger than between the column's own past windows.
+With many rows a p-value alone makes every difference significant, and with few rows an effect size alone makes every
+sample different. Drift requires both, and an effect larger than between past windows of the same column.
 """
 
 from dataclasses import dataclass
@@ -17,36 +17,36 @@ Kind = Literal["number", "level"]
 Values: TypeAlias = npt.NDArray[np.float64]
 Counts: TypeAlias = npt.NDArray[np.int64]
 
-SAMPLE = 20_000  # rows per side; more would cost time and only make smaller differences significant
-LEAST_WINDOWS, MOST_WINDOWS = 8, 16
-USUAL_SDS = 4
-LEAST_BLOCKS, MOST_BLOCKS = 16, 64
+SAMPLE = 20_000  # rows per side; more rows cost time and only make smaller differences significant
+MIN_WINDOWS, MAX_WINDOWS = 8, 16
+VARIATION_SDS = 4
+MIN_BLOCKS, MAX_BLOCKS = 16, 64
 
-_MOST_LEVELS = 50
+_MAX_LEVELS = 50
 _BLOCK_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-_SORTED = 3  # times; blocks four times as long that differ so much more are sorted rows, not rows that come in groups
-_LEAST_EXPECTED = 5  # rows of a level in the smaller sample, the usual condition for chi-square
+_SORTED_FACTOR = 3  # ratio of dispersions with blocks four times as long; above it rows are sorted, not clustered
+_MIN_EXPECTED = 5  # expected rows of a level in the smaller sample, the usual condition of the chi-square test
 _IQR_OF_NORMAL = 1.349
-_LARGEST, _SMALLEST_SCALE = 1e150, 1e-150  # their squares are still floats
+_MAX_VALUE, _MIN_SCALE = 1e150, 1e-150  # their squares are still floats
 _NEGLIGIBLE = 1e-12
 _GRID = 2_000  # values of the reference at which its windows are compared
-_MOST_EFFECT = 1e6  # sds; beyond it a number tells no more
+_MAX_EFFECT = 1e6  # standard deviations; larger effects are cut off
 
 
 @dataclass(frozen=True)
 class Distance:
-    """What separates two samples of one column.
+    """Difference between two samples of one column.
 
     Attributes
     ----------
     effect : float
         Wasserstein distance in robust standard deviations of the reference, or Jensen-Shannon distance (nats).
     p : float
-        Probability of such a difference without drift, for independent rows (Kolmogorov-Smirnov, chi-square).
+        p-value of the difference (Kolmogorov-Smirnov or chi-square), corrected for clustered rows.
     null_delta : float
         Share of missing values in current minus share in reference.
     null_p : float
-        Probability of such a difference of the shares without drift.
+        p-value of that difference of shares.
     """
 
     effect: float
@@ -56,27 +56,31 @@ class Distance:
 
 
 @dataclass(frozen=True)
-class Usual:
-    """The largest effect and difference of null shares (absolute) that the reference shows within itself."""
+class NaturalVariation:
+    """Upper limits of the effect and of the change of missing values (absolute) within the reference."""
 
     effect: float = 0.0
     null_delta: float = 0.0
 
 
 @dataclass(frozen=True)
-class Clumping:
-    """How many rows of a column tell as much as one independent row (its design effect), for values and for gaps."""
+class DesignEffect:
+    """Design effect of a column, for values and for gaps: how many clustered rows are worth one independent row."""
 
     values: float = 1.0
     gaps: float = 1.0
 
-    def at_least(self, other: "Clumping") -> "Clumping":
-        """Return the larger of both."""
-        return Clumping(max(self.values, other.values), max(self.gaps, other.gaps))
+    def at_least(self, other: "DesignEffect") -> "DesignEffect":
+        """Return the element-wise maximum."""
+        return DesignEffect(max(self.values, other.values), max(self.gaps, other.gaps))
 
 
 def distance(
-    kind: Kind, reference: Values, current: Values, old: Clumping = Clumping(), new: Clumping = Clumping()
+    kind: Kind,
+    reference: Values,
+    current: Values,
+    old: DesignEffect = DesignEffect(),
+    new: DesignEffect = DesignEffect(),
 ) -> Distance:
     """Compare two samples of a column.
 
@@ -85,8 +89,8 @@ def distance(
     kind : {"number", "level"}
     reference, current : ndarray of shape (n_reference,) and (n_current,), n >= 1, dtype float64
         Numbers or codes of levels; NaN and infinite values count as missing.
-    old, new : Clumping
-        Of `reference` and of `current`; by default rows are independent.
+    old, new : DesignEffect
+        Design effects of `reference` and of `current`; by default rows are independent.
     """
     past, now = _present(reference), _present(current)
     gaps = np.array([[len(past), len(reference) - len(past)], [len(now), len(current) - len(now)]])
@@ -94,19 +98,23 @@ def distance(
     null_p = _independence(gaps, (old.gaps, new.gaps))
     if len(past) == 0 or len(now) == 0:
         return Distance(0.0, 1.0, null_delta, null_p)
-    clumps = (old.values, new.values)
-    p = _kolmogorov_smirnov(past, now, clumps) if kind == "number" else _independence(_level_counts(past, now), clumps)
+    design_effects = (old.values, new.values)
+    p = (
+        _kolmogorov_smirnov(past, now, design_effects)
+        if kind == "number"
+        else _independence(_level_counts(past, now), design_effects)
+    )
     return Distance(effect(kind, reference, current), p, null_delta, null_p)
 
 
 def effect(kind: Kind, reference: Values, current: Values) -> float:
-    """Return only the distance of :func:`distance`; 0 when a side has no values."""
+    """Return only the effect of :func:`distance`; 0 if one side has no values."""
     old, new = _present(reference), _present(current)
     if len(old) == 0 or len(new) == 0:
         return 0.0
     if kind == "level":
         return _jensen_shannon(_level_counts(old, new))
-    return min(_wasserstein(old, new) / robust_scale(old), _MOST_EFFECT)
+    return min(_wasserstein(old, new) / robust_scale(old), _MAX_EFFECT)
 
 
 def null_share(values: Values) -> float:
@@ -115,56 +123,57 @@ def null_share(values: Values) -> float:
 
 
 def robust_scale(values: Values) -> float:
-    """Return the standard deviation or, if smaller, the one that the interquartile range suggests: outliers inflate the first."""
+    """Return the smaller of the standard deviation, which outliers inflate, and its estimate from the quartiles."""
     low, high = np.quantile(values, [0.25, 0.75])
     sd = float(np.std(values))
     scale = min(sd, float(high - low) / _IQR_OF_NORMAL) if high > low else sd or 1.0
-    return max(scale, _SMALLEST_SCALE)
+    return max(scale, _MIN_SCALE)
 
 
-def usual(kind: Kind, reference: Values, length: int) -> Usual:
-    """Return how far windows of a reference are from the rest of it: mean and four standard deviations.
+def natural_variation(kind: Kind, reference: Values, length: int) -> NaturalVariation:
+    """Return how far windows of the reference are from the rest of it: mean plus four standard deviations.
 
-    This is what seasons, bursts and rows that come in groups do to a column without drift.
+    This is the effect of seasons, bursts and clustered rows on a column without drift.
 
     Parameters
     ----------
     kind : {"number", "level"}
     reference : ndarray of shape (n_reference,), dtype float64
-        In order of time, all of it.
+        The whole reference in order of time.
     length : int
-        Rows of the sample that will be compared with the reference.
+        Number of rows of the sample to compare with the reference.
 
     Returns
     -------
-    Usual
-        Zeros when the reference has fewer than eight such windows.
+    NaturalVariation
+        Zeros if the reference has fewer than eight windows of this length.
     """
     count = len(reference) // length
-    if count < LEAST_WINDOWS:
-        return Usual()
-    starts = evenly_spaced(count, MOST_WINDOWS) * length
+    if count < MIN_WINDOWS:
+        return NaturalVariation()
+    starts = evenly_spaced(count, MAX_WINDOWS) * length
     windows = [reference[start : start + length] for start in starts]
-    rest = len(reference) / (len(reference) - length)  # the rest differs from a window by that much more than all
+    rest = len(reference) / (len(reference) - length)  # converts a distance from the whole into one from the rest
     gaps = [abs(null_share(window) - null_share(reference)) * rest for window in windows]
     found = np.column_stack([_effects_within(kind, reference, windows, rest), gaps])
-    limits = found.mean(axis=0) + USUAL_SDS * found.std(axis=0, ddof=1)
-    return Usual(*limits.tolist())
+    limits = found.mean(axis=0) + VARIATION_SDS * found.std(axis=0, ddof=1)
+    return NaturalVariation(*limits.tolist())
 
 
-def clumping(kind: Kind, values: Values, blocks: int, *, in_time: bool = True) -> Clumping:
-    """Return how much more blocks of consecutive rows differ than blocks of independent rows would (variances).
+def design_effect(kind: Kind, values: Values, blocks: int, *, in_time: bool = True) -> DesignEffect:
+    """Return the variance between blocks of consecutive rows relative to that of independent rows.
 
-    Rows that come in groups, or depend on what happened before, tell less than as many independent ones.
+    Clustered or autocorrelated rows carry less information than the same number of independent rows.
 
     Parameters
     ----------
     kind : {"number", "level"}
     values : ndarray of shape (n_rows,), dtype float64
-        In the order in which they came.
+        In order of arrival.
     blocks : int
+        Number of blocks.
     in_time : bool
-        False when nothing says that the order is one of time: then rows that are sorted count as independent.
+        False if the order may not be one of time; then sorted rows count as independent.
     """
     present = values[np.isfinite(values)]
     gaps = np.isfinite(values).astype(np.int64)
@@ -173,21 +182,21 @@ def clumping(kind: Kind, values: Values, blocks: int, *, in_time: bool = True) -
     else:
         bins = present.astype(np.int64)
     ordered = kind == "number"
-    return Clumping(_excess(bins, blocks, ordered, in_time), _excess(gaps, blocks, False, in_time))
+    return DesignEffect(_variance_ratio(bins, blocks, ordered, in_time), _variance_ratio(gaps, blocks, False, in_time))
 
 
 def _present(values: Values) -> Values:
-    return np.clip(values[np.isfinite(values)], -_LARGEST, _LARGEST)
+    return np.clip(values[np.isfinite(values)], -_MAX_VALUE, _MAX_VALUE)
 
 
-def _excess(bins: Counts, blocks: int, ordered: bool, in_time: bool) -> float:
-    """Return the variance between blocks over the one of independent rows; 1 when that could be chance."""
+def _variance_ratio(bins: Counts, blocks: int, ordered: bool, in_time: bool) -> float:
+    """Return the variance between blocks relative to independent rows; 1 if it could be chance."""
     found = _dispersion(bins, blocks, ordered)
     if found <= 1 + 2 / np.sqrt(blocks - 1):
         return 1.0
     if in_time:
         return found
-    return 1.0 if _dispersion(bins, blocks // 4, ordered) > _SORTED * found else found
+    return 1.0 if _dispersion(bins, blocks // 4, ordered) > _SORTED_FACTOR * found else found
 
 
 def _dispersion(bins: Counts, blocks: int, ordered: bool) -> float:
@@ -205,34 +214,34 @@ def _dispersion(bins: Counts, blocks: int, ordered: bool) -> float:
 
 
 def _effects_within(kind: Kind, reference: Values, windows: list[Values], rest: float) -> list[float]:
-    """Return the effect of every window against the rest of the reference, by counting on one grid for all."""
+    """Return the effect of every window against the rest of the reference, computed on one common grid."""
     every = _present(reference)
     if len(every) == 0:
         return [0.0] * len(windows)
     if kind == "level":
         total = np.bincount(every.astype(np.int64))
         counts = [np.bincount(_present(window).astype(np.int64), minlength=len(total)) for window in windows]
-        return [_jensen_shannon(_common(np.array([total - one, one]))) if one.any() else 0.0 for one in counts]
+        return [_jensen_shannon(_merge_rare(np.array([total - one, one]))) if one.any() else 0.0 for one in counts]
     grid = np.unique(np.sort(every)[evenly_spaced(len(every), _GRID)])
     share = _shares_below(grid, every)
     steps = np.diff(grid) / robust_scale(every)
     found = [np.abs(_shares_below(grid, _present(window)) - share) for window in windows]
-    return [min(float(gaps[:-1] @ steps) * rest, _MOST_EFFECT) for gaps in found]
+    return [min(float(gaps[:-1] @ steps) * rest, _MAX_EFFECT) for gaps in found]
 
 
 def _shares_below(grid: Values, values: Values) -> Values:
-    """Return the empirical distribution function at every point of a grid; zeros without values."""
+    """Return the empirical distribution function on a grid; zeros without values."""
     position = np.minimum(np.searchsorted(grid, values), len(grid) - 1)
     shares: Values = np.cumsum(np.bincount(position, minlength=len(grid))) / max(len(values), 1)
     return shares
 
 
-def _kolmogorov_smirnov(old: Values, new: Values, clumps: tuple[float, float]) -> float:
-    """Return the p-value from the limiting distribution: good from a hundred rows on, and defined for one."""
+def _kolmogorov_smirnov(old: Values, new: Values, design_effects: tuple[float, float]) -> float:
+    """Return the p-value from the limiting distribution, which is accurate from about a hundred rows."""
     from scipy.special import kolmogorov
 
     _, gaps = _distribution_gaps(old, new)
-    variance = clumps[0] / len(old) + clumps[1] / len(new)
+    variance = design_effects[0] / len(old) + design_effects[1] / len(new)
     return float(kolmogorov(gaps.max() / np.sqrt(variance)))
 
 
@@ -243,7 +252,7 @@ def _wasserstein(old: Values, new: Values) -> float:
 
 
 def _distribution_gaps(old: Values, new: Values) -> tuple[Values, Values]:
-    """Return all values in order, and the difference of the empirical distribution functions at each."""
+    """Return all values sorted, and the absolute difference of the distribution functions at each."""
     old, new = np.sort(old), np.sort(new)
     grid = np.sort(np.concatenate([old, new]), kind="stable")
     shares = [np.searchsorted(side, grid, side="right") / len(side) for side in (old, new)]
@@ -259,17 +268,17 @@ def _level_counts(old: Values, new: Values) -> Counts:
         See :func:`_common`.
     """
     size = int(max(old.max(), new.max())) + 1
-    return _common(np.array([np.bincount(codes.astype(np.int64), minlength=size) for codes in (old, new)]))
+    return _merge_rare(np.array([np.bincount(codes.astype(np.int64), minlength=size) for codes in (old, new)]))
 
 
-def _common(counts: Counts) -> Counts:
-    """Keep the counts of frequent levels, and put all others together in the last column.
+def _merge_rare(counts: Counts) -> Counts:
+    """Keep the counts of frequent levels, and merge all others into the last column.
 
-    What is frequent is decided on both samples together, so that the choice favours neither.
+    Both samples together decide which levels are frequent, so that the choice favors neither.
     """
     both, rows = counts.sum(axis=0), counts.sum(axis=1)
-    frequent = both * rows.min() / rows.sum() >= _LEAST_EXPECTED
-    frequent[np.argsort(-both, kind="stable")[_MOST_LEVELS:]] = False
+    frequent = both * rows.min() / rows.sum() >= _MIN_EXPECTED
+    frequent[np.argsort(-both, kind="stable")[_MAX_LEVELS:]] = False
     return np.column_stack([counts[:, frequent], counts[:, ~frequent].sum(axis=1)])
 
 
@@ -280,19 +289,19 @@ def _jensen_shannon(counts: Counts) -> float:
     return float(np.sqrt(max(0.0, (shares * np.log(ratios)).sum() / 2)))
 
 
-def _independence(counts: Counts, clumps: tuple[float, float]) -> float:
-    """Return the p-value of two rows of counts coming from the same distribution.
+def _independence(counts: Counts, design_effects: tuple[float, float]) -> float:
+    """Return the p-value of the hypothesis that two rows of counts come from the same distribution.
 
-    Chi-square on as many rows as are worth independent ones, with its condition kept: too rare a last column is tested
-    exactly and on its own, which is what finds a handful of rows with a level that was never seen.
+    Chi-square test on effective sample sizes (counts divided by the design effect). Columns with too small an expected
+    count are tested separately with Fisher's exact test, which detects a few rows with a new level.
     """
     from scipy.stats import fisher_exact
 
-    worth = counts[:, counts.any(axis=0)] / np.array(clumps)[:, np.newaxis]
+    worth = counts[:, counts.any(axis=0)] / np.array(design_effects)[:, np.newaxis]
     if worth.shape[1] < 2:
         return 1.0
     expected = worth.sum(axis=0) * worth.sum(axis=1).min() / worth.sum()
-    rare = expected < _LEAST_EXPECTED
+    rare = expected < _MIN_EXPECTED
     if not rare.any():
         return _chi_square(worth)
     split = np.column_stack([worth[:, rare].sum(axis=1), worth[:, ~rare].sum(axis=1)])

@@ -1,4 +1,4 @@
-"""Columns that changed together: a classifier that tells reference and current rows apart sees what no single column shows."""
+"""Classifier two-sample test: detects joint changes of the columns that no single column shows."""
 
 from collections.abc import Sequence
 
@@ -6,26 +6,26 @@ import numpy as np
 
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair
-from titlebout.drift.distances import LEAST_BLOCKS, Values, clumping
-from titlebout.drift.rule import CONFIRMING, ColumnDrift, ColumnSummary
+from titlebout.drift.distances import MIN_BLOCKS, Values, design_effect
+from titlebout.drift.rule import CONFIRMATION_LEVEL, ColumnDrift, ColumnSummary
 
 ROWS = 2_000  # per side
-LEAST_AUC, LEAST_Z = 0.55, 3.0
+MIN_AUC, MIN_Z = 0.55, 3.0
 NAME = "all columns together"
 
 _FOLDS = 3
 
 
-def tell_apart(columns: Sequence[Pair]) -> ColumnDrift:
+def two_sample_classifier(columns: Sequence[Pair]) -> ColumnDrift:
     """Return a record like those of :func:`titlebout.drift.rule.compare`, for the joint distribution of the inputs.
 
-    Its effect is the AUC of a gradient boosting between reference and current rows, on rows it was not fitted to: 0.5
-    when nothing tells them apart.
+    The effect is the cross-validated AUC of gradient boosting that separates current from reference rows; 0.5 means that
+    they are indistinguishable.
 
     Parameters
     ----------
     columns : sequence of Pair
-        Rows in the order in which they came.
+        Rows in order of arrival.
     """
     from scipy.stats import norm
 
@@ -33,8 +33,8 @@ def tell_apart(columns: Sequence[Pair]) -> ColumnDrift:
     old, new = (np.column_stack([getattr(one, side) for one in inputs]) for side in ("reference", "current"))
     half = len(new) // 2
     (auc, z), *halves = (_separation(old, part) for part in (new, new[:half], new[half:]))
-    differs = auc >= LEAST_AUC and z >= LEAST_Z
-    confirmed = all(part >= LEAST_AUC and norm.sf(sure) <= CONFIRMING for part, sure in halves)
+    differs = auc >= MIN_AUC and z >= MIN_Z
+    confirmed = all(part >= MIN_AUC and norm.sf(sure) <= CONFIRMATION_LEVEL for part, sure in halves)
     p = float(norm.sf(z))
     return ColumnDrift(
         name=NAME,
@@ -43,7 +43,7 @@ def tell_apart(columns: Sequence[Pair]) -> ColumnDrift:
         status="drift" if differs and confirmed else "suspect" if differs else "stable",
         method="AUC of a classifier",
         effect=auc,
-        threshold=LEAST_AUC,
+        threshold=MIN_AUC,
         p=p,
         q=p,
         null_delta=0.0,
@@ -62,13 +62,15 @@ def _separation(old: Values, new: Values) -> tuple[float, float]:
     sides = np.concatenate([np.zeros(len(old)), np.ones(len(new))])
     scores = _scores(np.where(np.isfinite(rows := np.concatenate([old, new])), rows, np.nan), sides)
     auc = float(roc_auc_score(sides, scores))
-    # 1 / 12 is the variance of a rank among equals; rows that come in groups are worth less than as many others.
-    worth = [clumping("number", scores[sides == side], LEAST_BLOCKS).values / (sides == side).sum() for side in (0, 1)]
+    # Variance of the AUC under the null hypothesis: 1 / 12 is the variance of a uniform rank. Clustered rows count less.
+    worth = [
+        design_effect("number", scores[sides == side], MIN_BLOCKS).values / (sides == side).sum() for side in (0, 1)
+    ]
     return auc, float((auc - 0.5) / np.sqrt(sum(worth) / 12))
 
 
 def _scores(rows: Values, sides: Values) -> Values:
-    """Return the logit of being current for every row, by a model that has seen neither it nor its neighbours."""
+    """Return the out-of-fold logit of being a current row; folds are blocks, so neighbors of a row are held out too."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     scores = np.empty(len(rows))

@@ -1,4 +1,4 @@
-"""Drift on trial: the rule is run on the reference itself, where nothing drifts, and its false alarms are counted."""
+"""``titlebout drift --selftest``: measure the false alarm rate of the drift rule on the reference, which has no drift."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from titlebout.data.columns import timestamps
 from titlebout.data.sampling import evenly_spaced
 from titlebout.data.tables import read_tables
 from titlebout.drift.alignment import Pair, one_per_group, pairs
-from titlebout.drift.measure import look_out, settings_of
+from titlebout.drift.measure import comparison_settings, load_champion_context
 from titlebout.drift.rule import compare
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
@@ -24,7 +24,7 @@ from titlebout.settings.drift import DriftSettings
 
 RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
 PROMISES = {"random rows": 0.01, "consecutive rows": 0.10}
-MOST_ROWS = 10_000  # of the reference; more would take minutes and say the same
+MAX_ROWS = 10_000  # of the reference; more rows take minutes and give the same rates
 
 _SHARE = 4  # the window is at most this part of the reference
 
@@ -32,19 +32,19 @@ Positions = npt.NDArray[np.int64]
 
 
 class Trial(Record):
-    """False alarms of one way to choose the windows.
+    """False alarms for one way of drawing windows.
 
     Attributes
     ----------
     windows : {"random rows", "consecutive rows"}
     runs, alarms : int
-        How many windows were compared, and in how many a column drifted.
+        Number of windows compared, and number of those with a drifted column.
     rate, low, high : float
-        Share of alarms, with its exact 95 % interval.
+        False alarm rate with its exact 95 % confidence interval.
     promise : float
-        Largest rate that is promised.
+        Largest promised rate.
     kept : bool
-        False when the rate is above the promise by more than chance.
+        False if the rate is significantly above the promise.
     """
 
     windows: str
@@ -58,20 +58,20 @@ class Trial(Record):
 
 
 class SelftestResult(StepResult):
-    """How often the rule of ``titlebout drift`` says *drift* where there is none.
+    """False alarm rate of the rule of ``titlebout drift``.
 
     Attributes
     ----------
     passed : bool
-        True when no rate is above its promise by more than chance.
+        True if no rate is significantly above its promise.
     verdict : {"kept", "broken"}
-        The promise.
+        Whether the promised rates are kept.
     rows, window : int
-        Rows of the reference, and of each window that was taken out of it and compared with the rest.
+        Number of rows of the reference, and of each window that is compared with the rest of it.
     trials : tuple of Trial
-        One per way to choose the windows.
+        One per way of drawing windows.
     alarms : dict of str to int
-        Columns that drifted in some run, and in how many.
+        Columns with false alarms, and the number of windows in which they drifted.
     """
 
     written: ClassVar[bool] = True
@@ -86,11 +86,11 @@ class SelftestResult(StepResult):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         return ExitCode.OK if self.passed else ExitCode.DRIFT_FOUND
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown: the rates beside their promises, and the columns that gave alarms."""
+        """Return the report as Markdown: rates, promises, and the columns with false alarms."""
         headers = ["windows", "runs", "alarms", "rate", "95 % interval", "promise"]
         rows = [
             (
@@ -104,12 +104,12 @@ class SelftestResult(StepResult):
         lines += [f"Windows of {format_number(self.window)} out of {format_number(self.rows)} reference rows.", ""]
         lines += [table(headers, rows)]
         if self.alarms:
-            told = ", ".join(f"{code(name)} ({times})" for name, times in list(self.alarms.items())[:10])
-            lines += [f"Columns that gave alarms, and how often: {told}"]
+            message = ", ".join(f"{code(name)} ({times})" for name, times in list(self.alarms.items())[:10])
+            lines += [f"Columns with false alarms, and their number: {message}"]
         if not self.passed:
             lines += [
                 "",
-                "Name the column that identifies an entity in `drift.entity`, or columns that change by season in `drift.ignore`.",
+                "Set `drift.entity` to the column that identifies an entity, or add seasonal columns to `drift.ignore`.",
             ]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -124,45 +124,45 @@ def selftest(project: Project) -> SelftestResult:
     Raises
     ------
     InconclusiveError
-        If the reference is too short to take windows out of it.
+        If the reference has too few rows.
     NotFoundError
         If the data cannot be fetched.
     """
     Dvc(project).pull_data()
-    reference, _ = look_out(project, read_tables(project.root, "data"))
+    reference, _ = load_champion_context(project, read_tables(project.root, "data"))
     roles = project.params.data
-    return count_false_alarms(reference, settings_of(project), roles.time, roles.target)
+    return count_false_alarms(reference, comparison_settings(project), roles.time, roles.target)
 
 
 def count_false_alarms(
     reference: pd.DataFrame, settings: DriftSettings, time: str = "", target: str | None = None
 ) -> SelftestResult:
-    """Take windows out of the reference, compare each with the rest, and count the alarms.
+    """Compare windows of the reference with the rest of it, and count the false alarms.
 
     Parameters
     ----------
     reference : DataFrame of shape (n_rows, n_columns)
     settings : DriftSettings
     time : str
-        Column that gives the order; empty: the order the rows are in.
+        Time column that gives the order; if empty, the current order.
     target : str, optional
         Column to predict.
 
     Raises
     ------
     InconclusiveError
-        If the reference is too short to take windows out of it.
+        If the reference has too few rows.
     """
     rows = one_per_group(reference, settings.entity) if settings.entity else reference
     if time:
         rows = rows.iloc[np.argsort(timestamps(rows, time).to_numpy(), kind="stable")]
-    rows = rows.iloc[evenly_spaced(len(rows), MOST_ROWS)]
+    rows = rows.iloc[evenly_spaced(len(rows), MAX_ROWS)]
     window = len(rows) // _SHARE
     if window < settings.min_rows:
         raise InconclusiveError(
-            f"the reference has {len(rows)} rows, too few to take windows of {settings.min_rows} out of it",
+            f"the reference has {len(rows)} rows, too few for windows of {settings.min_rows} rows",
             where="titlebout.toml: drift.min_rows",
-            fix=f"gather {_SHARE * settings.min_rows} rows first",
+            fix=f"collect at least {_SHARE * settings.min_rows} rows first",
         )
     names = [name for name in rows.columns if name not in {time, *settings.entity, *settings.ignore}]
     columns = list(pairs(rows, rows.head(1), names, target))
@@ -193,7 +193,7 @@ def _windows(rows: int, window: int) -> dict[str, list[Positions]]:
 
 
 def _drifted(columns: Sequence[Pair], window: Positions, settings: DriftSettings, *, in_time: bool) -> list[str]:
-    """Return the columns in which the rule sees drift between a window and the rest."""
+    """Return the columns with drift between a window and the rest."""
     rest = np.delete(np.arange(len(columns[0].reference)), window)
     sides = [replace(one, reference=one.reference[rest], current=one.reference[window]) for one in columns]
     return [found.name for found in compare(sides, settings, in_time=in_time) if found.status == "drift"]

@@ -1,4 +1,4 @@
-"""Small pictures of how a column changed."""
+"""Figures of drifted columns: histograms or bars of reference and current values."""
 
 from typing import TYPE_CHECKING
 
@@ -8,17 +8,17 @@ from titlebout.core.figures import COLORS, drawing, to_svg
 from titlebout.core.markdown import truncate
 from titlebout.drift.alignment import Pair
 from titlebout.drift.distances import Values
-from titlebout.drift.rule import LEAST_SHOWN
+from titlebout.drift.rule import MIN_SHOWN_COUNT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BINS, _BARS = 30, 10
-_TAIL = 0.005  # share of the values on either side that the picture leaves out
+_TAIL = 0.005  # share of the values cut off on either side
 
 
 def change_svg(column: Pair) -> str:
-    """Return an SVG that shows the shares of the values of both sides of a column.
+    """Return an SVG with the distributions of a column in reference and current data.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def _bars(axes: "Axes", column: Pair) -> None:
         for side, values in (("reference", column.reference), ("current", column.current))
     }
     both = counts["reference"] + counts["current"]
-    shown = [code for code in np.argsort(-both, kind="stable")[:_BARS] if both[code] >= LEAST_SHOWN]
+    shown = [code for code in np.argsort(-both, kind="stable")[:_BARS] if both[code] >= MIN_SHOWN_COUNT]
     for offset, (side, count) in zip((-0.2, 0.2), counts.items(), strict=True):
         axes.bar(
             np.arange(len(shown)) + offset, count[shown] / max(count.sum(), 1), 0.4, color=COLORS[side], label=side

@@ -1,4 +1,4 @@
-"""What the champion makes of the data: the rows it learned from, how much each column matters to it, what it predicts."""
+"""Context from the champion: its training rows, the permutation importance of each column, its predictions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,35 +16,36 @@ from titlebout.metrics.catalogue import row_losses
 from titlebout.models.interfaces import Predictor, TracedPredictor
 from titlebout.settings.params import Params
 
-ROWS = 2_000  # that importance is measured on; every column costs one more prediction of them
+ROWS = 2_000  # used to measure importance; each column costs one more prediction of all of them
 PREDICTION = "champion's prediction"
 
-_CERTAIN = 2  # standard errors; a smaller loss from shuffling a column is none
+_CERTAIN = 2  # standard errors; a smaller loss increase counts as zero
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """How the champion looks at the columns.
+class ChampionContext:
+    """What drift uses of the champion.
 
     Attributes
     ----------
     importance : mapping of str to float
-        Share of each column in what the champion loses when a column is shuffled; empty when nothing is known.
+        Permutation importance of each column as a share of the total; empty when unknown.
     model : Predictor, optional
-    fresh : DataFrame
-        Tracked rows that it was not trained on: on its own training rows it is more certain than on any others.
+        The champion.
+    unseen : DataFrame
+        Tracked rows outside its training data. Predictions on training rows would be overconfident and look like drift.
     """
 
     importance: Mapping[str, float] = field(default_factory=dict)
     model: Predictor | None = None
-    fresh: pd.DataFrame = field(default_factory=pd.DataFrame)
+    unseen: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def prediction(self, current: pd.DataFrame) -> Pair | None:
-        """Return what the champion predicts for rows it was not trained on, and for current ones; None without such rows."""
-        if self.model is None or self.fresh.empty:
+        """Return the predictions for rows outside the training data and for current rows; None without such rows."""
+        if self.model is None or self.unseen.empty:
             return None
         classes = self.model.classes
-        old, new = (self.model.predict(side) for side in (self.fresh, current))
+        old, new = (self.model.predict(side) for side in (self.unseen, current))
         if len(classes) > 2:
             named = (pd.Series(np.array(classes, dtype=object)[side.argmax(axis=1)]) for side in (old, new))
             return levels(PREDICTION, "text", "prediction", *named)
@@ -53,42 +54,44 @@ class Outlook:
         return Pair(PREDICTION, "number", "prediction", "number", old, new)
 
 
-NOTHING_KNOWN = Outlook()
+NO_CHAMPION = ChampionContext()
 
 
-def trained_on(known: pd.DataFrame, champion: TracedPredictor) -> npt.NDArray[np.bool_]:
-    """Say which tracked rows the champion was trained on.
+def trained_rows_mask(known: pd.DataFrame, champion: TracedPredictor) -> npt.NDArray[np.bool_]:
+    """Return which tracked rows the champion was trained on.
 
     Raises
     ------
     InconclusiveError
-        If there are none: the data was rewritten since.
+        If there are none, because the data was rewritten since.
     """
     trained: npt.NDArray[np.bool_] = np.isin(row_hashes(known), champion.trained_rows)
     if not trained.any():
         raise InconclusiveError(
-            "none of the tracked rows is one that the champion was trained on",
+            "the tracked data has no row that the champion was trained on",
             where="data.dvc",
-            why="the data was rewritten since it won, or titlebout tells rows apart in another way now",
-            fix="train a challenger on the data that is there: `titlebout train && titlebout evaluate && titlebout promote`",
+            why="the data was rewritten since the champion was trained, or titlebout computes row hashes differently now",
+            fix="train a challenger on the current data: `titlebout train && titlebout evaluate && titlebout promote`",
         )
     return trained
 
 
-def importances(model: TracedPredictor, rows: pd.DataFrame, params: Params) -> dict[str, float]:
+def permutation_importance(model: TracedPredictor, rows: pd.DataFrame, params: Params) -> dict[str, float]:
     """Return the permutation importance of every column of the data, as shares that sum to 1.
 
     Parameters
     ----------
     model : TracedPredictor
+        Model to explain.
     rows : DataFrame of shape (n_rows, n_columns)
-        Rows that it was trained on, so that what counts is what it looks at; up to 2,000 of those with a label are used.
+        Its training rows, because the question is which columns the model uses; at most 2,000 labeled rows are used.
     params : Params
+        Task and target.
 
     Returns
     -------
     dict of str to float
-        0 for columns that the model does not look at; empty when no column matters, so that nothing is known.
+        0 for columns that the model does not use; empty if no column matters.
     """
     known = rows[rows[params.data.target].notna()]
     sample = known.iloc[evenly_spaced(len(known), ROWS)]

@@ -1,4 +1,4 @@
-"""Drift: does what arrived still look like what the champion was trained on? The rule decides, Evidently draws."""
+"""``titlebout drift``: compare current data with the champion's training data. The rule decides, Evidently draws."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,18 @@ import pandas as pd
 from titlebout.core.errors import ConfigError
 from titlebout.core.markdown import format_number, truncate
 from titlebout.data.columns import recent, timestamps
-from titlebout.data.current import read_new_rows
+from titlebout.data.current import NO_NEW_DATA, read_new_rows
 from titlebout.data.tables import read_tables
-from titlebout.drift.alignment import ColumnProblem, Pair, one_per_group, pairs, structure
-from titlebout.drift.change_point import onset
-from titlebout.drift.domain_classifier import tell_apart
-from titlebout.drift.importance import NOTHING_KNOWN, PREDICTION, Outlook, importances, trained_on
+from titlebout.drift.alignment import ColumnProblem, Pair, one_per_group, pairs, schema_problems
+from titlebout.drift.change_point import find_change_point
+from titlebout.drift.domain_classifier import two_sample_classifier
+from titlebout.drift.importance import (
+    NO_CHAMPION,
+    PREDICTION,
+    ChampionContext,
+    permutation_importance,
+    trained_rows_mask,
+)
 from titlebout.drift.report import DriftResult, ReferenceRows, TimeRange, Verdict, write_reports
 from titlebout.drift.rule import ColumnDrift, compare
 from titlebout.models.interfaces import TracedPredictor
@@ -25,75 +31,74 @@ from titlebout.repository.project import Project
 from titlebout.settings.drift import DriftSettings
 from titlebout.settings.params import Params
 
-_STATUSES = ("drift", "suspect", "stable")  # the worst first
-_ROLES = ("target", "prediction", "joint", "input")  # the most telling first
+_STATUSES = ("drift", "suspect", "stable")  # worst first
+_ROLES = ("target", "prediction", "joint", "input")  # most informative first
 _PROBLEMS = {
     "missing": "is missing",
     "new": "is not in the reference",
     "repeated": "occurs more than once",
-    "retyped": "has values of another kind than in the reference",
-    "empty": "has no values any more",
+    "retyped": "has another type than in the reference",
+    "empty": "has no values in the current data",
 }
 
 logger = logging.getLogger(__name__)
 
 
 def measure(project: Project) -> DriftResult:
-    """Compare what arrived since the tracked data with what the champion was trained on, and draw the reports.
+    """Compare new rows with the champion's training data, and draw the reports.
 
     Parameters
     ----------
     project : Project
-        See :func:`titlebout.drift.report.write_reports` for what is written to ``reports/``.
+        Project; :func:`titlebout.drift.report.write_reports` lists the files written to ``reports/``.
 
     Raises
     ------
     NotFoundError
-        If there is no data on one side, or the champion cannot be fetched.
+        If one side has no data, or the champion cannot be fetched.
     DataError
         If a file cannot be read.
     """
-    settings, roles = settings_of(project), project.params.data
+    settings, roles = comparison_settings(project), project.params.data
     Dvc(project).pull_data()
     known = read_tables(project.root, "data")
     arrival = read_new_rows(project, known)
     if not arrival.counts.read:
-        nothing = ("nothing has arrived yet",)
-        return DriftResult(passed=False, reasons=nothing, verdict="insufficient_data", arrival=arrival.counts)
-    # Labels that came first are not like the others: they are compared once all are there.
+        return DriftResult(passed=False, reasons=(NO_NEW_DATA,), verdict="insufficient_data", arrival=arrival.counts)
+    # The labels that arrive first are not representative: the target is compared once all labels are there.
     waiting = [roles.target] if arrival.counts.waiting else []
     fresh = arrival.rows.drop(columns=waiting, errors="ignore")
-    reference, outlook = look_out(project, known)
-    result, columns = _examine(reference, fresh, settings, roles.time, roles.target, outlook)
+    reference, champion = load_champion_context(project, known)
+    result, columns = _measure(reference, fresh, settings, roles.time, roles.target, champion)
     return write_reports(project.reports, result.replace(arrival=arrival.counts), columns)
 
 
-def settings_of(project: Project) -> DriftSettings:
-    """Return the settings; what names a row is no column to compare, and may say who it is about."""
+def comparison_settings(project: Project) -> DriftSettings:
+    """Return the drift settings with id columns ignored, and the entity of the split as default entity."""
     settings, split = project.settings.drift, project.params.split
     ignored = (*settings.ignore, *project.settings.sources.id)
     entity = settings.entity or (split.entity if split.by == "hash" else ())
     return settings.model_copy(update={"entity": entity, "ignore": ignored})
 
 
-def look_out(project: Project, known: pd.DataFrame) -> tuple[pd.DataFrame, Outlook]:
-    """Return the tracked rows that the champion was trained on, and how it looks at them; all rows without a champion.
+def load_champion_context(project: Project, known: pd.DataFrame) -> tuple[pd.DataFrame, ChampionContext]:
+    """Return the champion's training rows and context; without a champion all tracked rows.
 
     Raises
     ------
     InconclusiveError
-        If none of the tracked rows is one that it was trained on.
+        If the tracked data has no row that it was trained on.
     """
     if not (project.pipeline_dir / "champion.dvc").is_file():
-        return known, NOTHING_KNOWN
+        return known, NO_CHAMPION
     model = load_project_model(project, Dvc(project).pull_model("champion"))
-    return outlook_of(model, known, project.params, project.settings.drift.min_rows)
+    return build_champion_context(model, known, project.params, project.settings.drift.min_rows)
 
 
-def outlook_of(
+def build_champion_context(
     model: TracedPredictor, known: pd.DataFrame, params: Params, min_rows: int
-) -> tuple[pd.DataFrame, Outlook]:
-    """Return those of the known rows that a model was trained on, and how it looks at them.
+) -> tuple[pd.DataFrame, ChampionContext]:
+    """Return the rows that a model was trained on, and its context for drift.
 
     Parameters
     ----------
@@ -101,23 +106,23 @@ def outlook_of(
     known : DataFrame of shape (n_known, n_columns)
     params : Params
     min_rows : int
-        With fewer rows that it was not trained on, its predictions are not compared.
+        Minimum number of rows outside its training data for a comparison of its predictions.
 
     Raises
     ------
     InconclusiveError
         If it was trained on none of them.
     """
-    trained = trained_on(known, model)
+    trained = trained_rows_mask(known, model)
     reference, others = known[trained], known[~trained]
     if len(others) < min_rows:
         others = others.head(0)
     try:
-        weights = importances(model, reference, params)
-    except Exception:  # the team's code, on rows of ours: what it says about columns is not worth a lost decision
-        logger.warning("the importance of the columns could not be measured; all count alike", exc_info=True)
+        weights = permutation_importance(model, reference, params)
+    except Exception:  # user code may raise anything; importance is optional for the decision
+        logger.warning("column importance could not be measured; all columns have equal weight", exc_info=True)
         weights = {}
-    return reference, Outlook(weights, model, others)
+    return reference, ChampionContext(weights, model, others)
 
 
 def drift(
@@ -126,22 +131,22 @@ def drift(
     settings: DriftSettings,
     time: str = "",
     target: str | None = None,
-    outlook: Outlook = NOTHING_KNOWN,
+    champion: ChampionContext = NO_CHAMPION,
 ) -> DriftResult:
-    """Decide whether current data has drifted away from the reference.
+    """Decide whether current data has drifted from the reference.
 
     Parameters
     ----------
     reference, current : DataFrame of shape (n_rows, n_columns)
-        `current` may lack the target.
+        `current` may be without the target.
     settings : DriftSettings
         Thresholds; with a time column only the last ``window_days`` of `current` are compared.
     time : str
-        Column that gives the order, itself not compared; empty: rows count as having come in the order they are in.
+        Time column that gives the order and is not compared; if empty, rows are assumed to be in order of arrival.
     target : str, optional
-        Column to predict; when it differs, that is said first.
-    outlook : Outlook, optional
-        How the champion looks at the columns; by default nothing is known, and all count alike.
+        Column to predict; if it drifts, it is listed first.
+    champion : ChampionContext, optional
+        Context from the champion; by default unknown, so that all columns have equal weight.
 
     Raises
     ------
@@ -150,44 +155,46 @@ def drift(
     DataError
         If a time is missing.
     """
-    return _examine(reference, current, settings, time, target, outlook)[0]
+    return _measure(reference, current, settings, time, target, champion)[0]
 
 
-def unlike(
+def schema_differences(
     reference: pd.DataFrame, current: pd.DataFrame, settings: DriftSettings, time: str, target: str | None
 ) -> tuple[str, ...]:
-    """Return why two tables cannot be compared, a sentence per column; nothing when they can."""
+    """Return why two tables cannot be compared, one sentence per column; empty if they can."""
     ignored = _ignored(settings, time)
     reference, current = (frame.drop(columns=ignored, errors="ignore") for frame in (reference, current))
-    return tuple(map(_told, structure(reference, current, time, target)))
+    return tuple(map(_describe_problem, schema_problems(reference, current, time, target)))
 
 
 def _ignored(settings: DriftSettings, time: str) -> list[str]:
     return [name for name in settings.ignore if name != time and name not in settings.entity]
 
 
-def _told(problem: ColumnProblem) -> str:
+def _describe_problem(problem: ColumnProblem) -> str:
     return f"column {problem.name!r}: {_PROBLEMS[problem.status]}"
 
 
-def _examine(
+def _measure(
     reference: pd.DataFrame,
     current: pd.DataFrame,
     settings: DriftSettings,
     time: str,
     target: str | None,
-    outlook: Outlook = NOTHING_KNOWN,
+    champion: ChampionContext = NO_CHAMPION,
 ) -> tuple[DriftResult, list[Pair]]:
-    """Return the decision and the columns it was made on, none when it was made without comparing."""
+    """Return the result and the compared columns; no columns if nothing was compared."""
     ignored = _ignored(settings, time)
     reference, current = (frame.drop(columns=ignored, errors="ignore") for frame in (reference, current))
-    problems = tuple(structure(reference, current, time, target))
+    problems = tuple(schema_problems(reference, current, time, target))
     if problems:
-        told = tuple(map(_told, problems))
+        message = tuple(map(_describe_problem, problems))
         return DriftResult(
-            passed=False, verdict="structural", reasons=told, columns=problems, new_rows=len(current)
+            passed=False, verdict="structural", reasons=message, columns=problems, new_rows=len(current)
         ), []
-    past, window = (_apart(side, settings.entity) for side in (reference, recent(current, time, settings.window_days)))
+    past, window = (
+        _one_row_per_entity(side, settings.entity) for side in (reference, recent(current, time, settings.window_days))
+    )
     past = _in_order(past, time)
     about: dict[str, Any] = {
         "rows": len(window),
@@ -196,12 +203,12 @@ def _examine(
         "reference": ReferenceRows(rows=len(past), **_period(past, time)),
     }
     if min(len(window), len(past)) < settings.min_rows:
-        told = (f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed",)
-        return DriftResult(passed=False, verdict="insufficient_data", reasons=told, **about), []
-    columns = list(pairs(past, window, _tested(past, window, {time, *settings.entity}), target))
-    predicted, silence = _predicted(outlook, window, ignored)
+        message = (f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed",)
+        return DriftResult(passed=False, verdict="insufficient_data", reasons=message, **about), []
+    columns = list(pairs(past, window, _comparable_columns(past, window, {time, *settings.entity}), target))
+    predicted, silence = _prediction_column(champion, window, ignored)
     columns += predicted
-    found = list(_weighed(columns, settings, outlook, timestamps(window, time) if time else None))
+    found = list(_drift_by_column(columns, settings, champion, timestamps(window, time) if time else None))
     verdict = _verdict(found)
     reasons = (*silence, *_reasons(found))
     return DriftResult(
@@ -209,7 +216,7 @@ def _examine(
     ), columns
 
 
-def _apart(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
+def _one_row_per_entity(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
     missing = [name for name in group if name not in frame.columns]
     if missing:
         raise ConfigError(
@@ -221,7 +228,7 @@ def _apart(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
     return one_per_group(frame, group) if group else frame
 
 
-def _tested(reference: pd.DataFrame, current: pd.DataFrame, apart: set[str]) -> list[str]:
+def _comparable_columns(reference: pd.DataFrame, current: pd.DataFrame, apart: set[str]) -> list[str]:
     names = [name for name in reference.columns if name not in apart and name in current.columns]
     if not names:
         raise ConfigError(
@@ -230,38 +237,40 @@ def _tested(reference: pd.DataFrame, current: pd.DataFrame, apart: set[str]) -> 
     return names
 
 
-def _predicted(outlook: Outlook, window: pd.DataFrame, ignored: Sequence[str]) -> tuple[list[Pair], list[str]]:
-    """Return what the champion predicts as one more column, or why it cannot."""
+def _prediction_column(
+    champion: ChampionContext, window: pd.DataFrame, ignored: Sequence[str]
+) -> tuple[list[Pair], list[str]]:
+    """Return the champion's predictions as one more column, or why they are missing."""
     if PREDICTION in window.columns or PREDICTION in ignored:
         return [], []
     try:
-        found = outlook.prediction(window)
-    except Exception as error:  # the team's code, on rows it was not made for: the decision does not hang on it
-        logger.debug("the champion could not be asked", exc_info=True)
+        found = champion.prediction(window)
+    except Exception as error:  # user code may raise anything; predictions are optional for the decision
+        logger.debug("the champion could not predict current rows", exc_info=True)
         why = f"{type(error).__name__}: {truncate(str(error), 200)}"
-        return [], [f"what the champion predicts was not compared: {why}"]
+        return [], [f"the champion's predictions were not compared: {why}"]
     return ([found] if found else []), []
 
 
-def _weighed(
-    columns: Sequence[Pair], settings: DriftSettings, outlook: Outlook, stamps: "pd.Series[Any] | None"
+def _drift_by_column(
+    columns: Sequence[Pair], settings: DriftSettings, champion: ChampionContext, stamps: "pd.Series[Any] | None"
 ) -> Iterator[ColumnDrift]:
-    """Yield what the rule says about every column, the worst first, with its weight and since when it holds."""
+    """Yield the result of the rule for every column, worst first, with its importance and change point."""
     found = compare(columns, settings, in_time=stamps is not None)
     if settings.domain_classifier:
-        found.append(tell_apart(columns))
+        found.append(two_sample_classifier(columns))
     by_name = {column.name: column for column in columns}
     for record in sorted(found, key=lambda one: (_STATUSES.index(one.status), _ROLES.index(one.role))):
-        weight = outlook.importance.get(record.name) if record.role == "input" else None
+        weight = champion.importance.get(record.name) if record.role == "input" else None
         since = ""
         if stamps is not None and record.status != "stable" and record.name in by_name:
-            since = stamps.iloc[onset(by_name[record.name])].isoformat()
+            since = stamps.iloc[find_change_point(by_name[record.name])].isoformat()
         decides = weight is None or weight >= settings.min_importance
         yield record.replace(importance=weight, decides=decides, since=since)
 
 
 def _verdict(columns: Sequence[ColumnDrift]) -> Verdict:
-    """Return the worst status; what the champion hardly looks at is at most suspect."""
+    """Return the worst status; columns of low importance are at most suspect."""
     if any(column.status == "drift" and column.decides for column in columns):
         return "drift"
     return "stable" if all(column.status == "stable" for column in columns) else "suspect"
@@ -279,16 +288,16 @@ def _period(frame: pd.DataFrame, time: str) -> dict[str, str]:
 
 
 def _reasons(columns: Sequence[ColumnDrift]) -> Iterator[str]:
-    """Yield one sentence per column that differs, and one for the others."""
+    """Yield one sentence per column that differs, and one with the number of stable columns."""
     differing = [column for column in columns if column.status != "stable"]
     for column in differing:
         seen = "differs in both halves of the window" if column.status == "drift" else "differs, not confirmed yet"
-        weight = "" if column.decides else "; it hardly matters to the champion, so it does not decide"
-        yield f"{_called(column)} {seen}{_since(column)}: {_difference(column)}{weight}"
+        weight = "" if column.decides else "; its importance for the champion is too low to trigger a retraining"
+        yield f"{_column_name(column)} {seen}{_since(column)}: {_difference(column)}{weight}"
     yield f"{len(columns) - len(differing)} of {len(columns)} columns are stable"
 
 
-def _called(column: ColumnDrift) -> str:
+def _column_name(column: ColumnDrift) -> str:
     if column.role in {"prediction", "joint"}:
         return f"the {column.name}" if column.role == "prediction" else column.name
     return f"{'label' if column.role == 'target' else 'column'} {column.name!r}"
@@ -303,8 +312,9 @@ def _difference(column: ColumnDrift) -> str:
     if column.effect >= column.threshold:
         unit = "" if column.role == "joint" else " distance"
         parts.append(
-            f"{column.method}{unit} {format_number(column.effect)} (counts from {format_number(column.threshold)})"
+            f"{column.method}{unit} {format_number(column.effect)} (threshold {format_number(column.threshold)})"
         )
     if abs(column.null_delta) >= column.null_threshold:
-        parts.append(f"{format_number(100 * column.null_delta)} points more missing values")
+        direction = "more" if column.null_delta > 0 else "fewer"
+        parts.append(f"{format_number(100 * abs(column.null_delta))} percentage points {direction} missing values")
     return ", ".join(parts) or "in the newer half"

@@ -1,7 +1,7 @@
-"""The drift result, and how it is shown: a table, a small picture per column, and Evidently's report.
+"""Drift result and its reports: a Markdown table, a figure per drifted column, and Evidently's HTML report.
 
-Evidently's own verdict depends on how many rows there are (it fires on most quiet windows of 100 rows and misses half a
-standard deviation in 5,000) and it fails on columns without values, so it only renders what was decided.
+Evidently only renders the decision. Its own verdict depends on the number of rows (it reports drift in most stable windows
+of 100 rows and misses a shift of half a standard deviation in 5,000), and it fails on columns without values.
 """
 
 import logging
@@ -52,11 +52,12 @@ class TimeRange(Record):
 
 
 class ReferenceRows(Record):
-    """The rows that current data is compared with.
+    """The reference that current data is compared with.
 
     Attributes
     ----------
     rows : int
+        Number of rows.
     start, end : str
         ISO 8601; empty without a time column.
     """
@@ -67,25 +68,25 @@ class ReferenceRows(Record):
 
 
 class DriftResult(StepResult):
-    """How what arrived differs from the reference.
+    """Result of ``titlebout drift``: how current data differs from the reference.
 
     Attributes
     ----------
     passed : bool
         True when the verdict is ``stable`` or ``suspect``.
     verdict : {"stable", "suspect", "drift", "structural", "insufficient_data"}
-        Suspect: not confirmed yet, or only in columns that hardly matter. Structural: other columns or types, which is a
-        data problem and no reason to retrain.
+        Suspect: not confirmed yet, or only in columns of low importance. Structural: columns or types differ, which is a
+        data problem and does not trigger a retraining.
     columns : tuple of ColumnDrift or ColumnProblem
-        The worst first; with the verdict ``structural`` the columns that cannot be compared.
+        Worst first; with the verdict ``structural`` the columns that cannot be compared.
     rows, new_rows : int
-        Rows that were compared, and rows that are new.
+        Number of rows compared, and number of new rows.
     arrival : RowCounts or None
-        What became of the rows that were read.
+        Counts of the rows that were read, by what happened to them.
     window, reference : TimeRange or None, ReferenceRows or None
-        What was compared; None when nothing was.
+        Period and rows that were compared; None if nothing was compared.
     report_error : str
-        Why the drawings are incomplete; empty when they are not, or were not asked for.
+        Why the figures and the HTML report are incomplete; empty if they are complete.
     """
 
     written: ClassVar[bool] = True
@@ -118,7 +119,7 @@ class DriftResult(StepResult):
 
     @property
     def decisive(self) -> tuple[str, ...]:
-        """Names of those that make the verdict *drift*, and start an attempt: they matter to the champion."""
+        """Names of the drifted columns that are important enough to cause the verdict *drift* and a retraining."""
         return tuple(column.name for column in self.compared if column.status == "drift" and column.decides)
 
     @property
@@ -128,16 +129,16 @@ class DriftResult(StepResult):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         return _CODES.get(self.verdict, ExitCode.OK)
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown: what drifted, and how many columns did not."""
+        """Return the report as Markdown: the columns that differ, and the number of stable ones."""
         head = {
             "stable": "none",
             "suspect": "suspected, not confirmed yet",
             "drift": "detected",
-            "structural": "not measured, the columns are not the expected ones",
+            "structural": "not measured, columns or types differ from the reference",
             "insufficient_data": "not measured, too few rows",
         }[self.verdict]
         lines = [f"### Drift: {head}", "", _compared(self), ""]
@@ -145,35 +146,36 @@ class DriftResult(StepResult):
         if differing:
             headers = [
                 *("column", "status", "since", "importance"),
-                *("reference", "current", "distance", "counts from", "missing"),
+                *("reference", "current", "distance", "threshold", "missing"),
             ]
             lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
-            lines += [f"{escape(self.reasons[-1])}. Suspect: not seen in both halves of the window."]
-            lines += ["", "Importance: the column's share in what the champion loses when columns are shuffled."]
+            lines += [f"{escape(self.reasons[-1])}. Suspect: not confirmed in both halves of the window."]
+            lines += ["", "Importance: share of the column in the champion's total permutation importance."]
         else:
             lines += [f"- {escape(reason)}" for reason in self.reasons[:SHOWN_COLUMNS]]
         if self.report_error:
-            lines += ["", f"The drawings are incomplete: {escape(self.report_error)}"]
+            lines += ["", f"The figures or the HTML report are incomplete: {escape(self.report_error)}"]
         return "\n".join(lines).rstrip() + "\n"
 
 
 def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) -> DriftResult:
-    """Draw what was compared; the decision stands whatever happens to the drawings.
+    """Write the figures and the HTML report; an error while drawing does not change the decision.
 
     Parameters
     ----------
     folder : Path
-        ``drift-01.svg`` and so on are small pictures of the columns that drifted, in the order of the result;
-        ``drift.html`` is Evidently's report, self-contained, some 4 MB, with the data's own words in it: to be
-        downloaded, not to be published. Those of an earlier run are removed.
+        ``drift-01.svg`` and so on are figures of the drifted columns, in the order of the result; ``drift.html`` is
+        Evidently's self-contained report of about 4 MB. It contains values of the data: do not publish it. Files of an
+        earlier run are removed.
     result : DriftResult
+        Decision to draw.
     columns : sequence of Pair
         The columns that were compared.
 
     Returns
     -------
     DriftResult
-        The same result, with `report_error` when something could not be drawn.
+        The same result, with `report_error` if drawing failed.
     """
     try:
         for old in (*folder.glob("drift-*.svg"), *folder.glob("drift.html")):
@@ -245,14 +247,14 @@ def _has_values(column: Pair) -> bool:
 
 
 def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
-    """Return Evidently's report; its page shows names and levels unescaped, so they come without angle brackets."""
+    """Return Evidently's report; it does not escape names and levels, so angle brackets are replaced."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations of its dependencies at import, of pandas and numpy while it runs
+        warnings.simplefilter("ignore")  # deprecation warnings of its dependencies, pandas and numpy
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
         thresholds = {column.name: column.threshold for column in result.compared}
-        names = {column.name: _inert(column.name) for column in columns}
+        names = {column.name: _without_markup(column.name) for column in columns}
         by_method = {
             method: [names[one.name] for one in columns if one.method == method] for method in ("number", "level")
         }
@@ -263,35 +265,36 @@ def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
             cat_method="jensenshannon",
             drift_share=1 / len(names)
             if result.verdict == "drift"
-            else 1.0,  # so that its headline says what was decided
+            else 1.0,  # makes its headline agree with the decision
             per_column_threshold={names[one.name]: _in_evidently_units(one, thresholds[one.name]) for one in columns},
         )
         sides = [
-            Dataset.from_pandas(_drawn(columns, side), data_definition=definition) for side in ("current", "reference")
+            Dataset.from_pandas(_evidently_frame(columns, side), data_definition=definition)
+            for side in ("current", "reference")
         ]
         return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))
 
 
 def _in_evidently_units(column: Pair, threshold: float) -> float:
-    """Translate a threshold: Evidently divides by the standard deviation, but never by less than a thousandth."""
+    """Convert a threshold: Evidently divides by the standard deviation, but by at least 0.001."""
     if column.method == "level":
         return threshold
     past = column.reference[np.isfinite(column.reference)]
     return threshold * robust_scale(past) / max(float(np.std(past)), 0.001)
 
 
-def _drawn(columns: Sequence[Pair], side: str) -> pd.DataFrame:
-    """Return up to 5,000 rows of one side as Evidently wants them; a shorter column ends in gaps, which it leaves out."""
+def _evidently_frame(columns: Sequence[Pair], side: str) -> pd.DataFrame:
+    """Return up to 5,000 rows of one side; shorter columns are padded with missing values, which Evidently skips."""
     drawn: dict[str, Any] = {}
     for column in columns:
         values = getattr(column, side)
         values = values[evenly_spaced(len(values), REPORT_ROWS)]
-        labels = np.array([*map(_inert, column.labels), None], dtype=object)
+        labels = np.array([*map(_without_markup, column.labels), None], dtype=object)
         known = np.where(np.isfinite(values), values, -1).astype(np.int64) if column.method == "level" else None
         kept = np.where(np.isfinite(values), values, np.nan) if known is None else labels[known]
-        drawn[_inert(column.name)] = pd.Series(kept)
+        drawn[_without_markup(column.name)] = pd.Series(kept)
     return pd.DataFrame(drawn)
 
 
-def _inert(text: str) -> str:
+def _without_markup(text: str) -> str:
     return text.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")

@@ -1,9 +1,9 @@
-"""The drift rule: which columns of what arrived differ from the reference, and whether they go on doing so.
+"""Drift rule: which columns of the current data differ from the reference, and whether the difference persists.
 
-A column has drifted when the difference is significant among all columns tested (false discovery rate) and large: larger
-than a floor, and larger than between the windows of the reference itself. Rows that come in groups, or depend on those
-before, make any test fire; so rows count as no more than they are worth (:func:`titlebout.drift.distances.clumping`), and a
-column has drifted only when both halves of the window, each on its own, confirm it.
+A column has drifted if the difference is significant after correction for all columns (false discovery rate), and larger
+than both a floor and the natural variation between windows of the reference. Clustered or autocorrelated rows would make
+any test fire, so sample sizes are divided by the design effect (:func:`titlebout.drift.distances.design_effect`), and both
+halves of the window must confirm the difference on their own.
 """
 
 from collections.abc import Sequence
@@ -18,25 +18,25 @@ from titlebout.core.results import Record
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair
 from titlebout.drift.distances import (
-    LEAST_BLOCKS,
-    LEAST_WINDOWS,
-    MOST_BLOCKS,
+    MAX_BLOCKS,
+    MIN_BLOCKS,
+    MIN_WINDOWS,
     SAMPLE,
     Distance,
     Kind,
-    Usual,
+    NaturalVariation,
     Values,
-    clumping,
+    design_effect,
     distance,
+    natural_variation,
     null_share,
-    usual,
 )
 from titlebout.settings.drift import DriftSettings
 
 MIN_NULL_DELTA = 0.05  # a smaller change of the share of missing values does not count
-LEAST_SHOWN = 10  # rows; a level that is rarer could be one person, so it is not named
-CONFIRMING = 0.05  # p of each half, for a column that differs in the whole window
-FAR = 2  # times what is usual between windows of the reference
+MIN_SHOWN_COUNT = 10  # rows; a rarer level could identify a person, so its name is not shown
+CONFIRMATION_LEVEL = 0.05  # level of the test of each half, for a column that differs in the whole window
+EXTREME_FACTOR = 2  # multiple of the natural variation of the reference
 METHODS: dict[Kind, str] = {"number": "Wasserstein", "level": "Jensen-Shannon"}
 
 _SHOWN_LEVELS = 3
@@ -52,9 +52,9 @@ class ColumnSummary(Record):
     missing : float
         Share of missing values.
     mean : float or str or None
-        Of numbers, or of times (ISO 8601); None of levels and without a value.
+        Mean of numbers, or of times (ISO 8601); None for levels and without values.
     levels : dict of str to float or None
-        The most frequent levels with their shares; None of numbers.
+        The most frequent levels with their shares; None for numbers.
     """
 
     missing: float
@@ -63,32 +63,32 @@ class ColumnSummary(Record):
 
 
 class ColumnDrift(Record):
-    """What the rule says about one column.
+    """Result of the drift rule for one column.
 
     Attributes
     ----------
     name, kind : str
         Column, and its kind in the reference: number, integer, boolean, text, datetime.
     role : {"input", "target", "prediction", "joint"}
-        What the column is for; joint: all columns together.
+        Role of the column; joint: all inputs together.
     status : {"drift", "suspect", "stable"}
-        Drift: differs in the whole window, and each half confirms it.
+        Drift: differs in the whole window, and each half confirms it. Suspect: differs, but is not confirmed.
     method : str
         Wasserstein for numbers, Jensen-Shannon for levels, or AUC of a classifier.
     effect, threshold : float
-        The distance, and from where on it counts.
+        Distance, and the smallest distance that counts as drift.
     p, q : float
-        p-value, and the same after Benjamini-Hochberg over all columns.
+        p-value, and its Benjamini-Hochberg correction over all columns.
     null_delta, null_threshold, null_q : float
-        The same for the share of missing values.
+        Change of the share of missing values, its threshold and its corrected p-value.
     reference, current : ColumnSummary
-        Each side.
+        Summary of each side.
     importance : float or None
-        Share in the champion's permutation importance; None when it is unknown.
+        Share of the champion's permutation importance; None if unknown.
     decides : bool
-        False when the importance is too small to count.
+        False if the importance is below ``drift.min_importance``.
     since : str
-        From which time on the column looks changed (ISO 8601); empty when it is stable or without a time column.
+        Estimated time of the change (ISO 8601); empty if the column is stable or there is no time column.
     """
 
     name: str
@@ -111,105 +111,113 @@ class ColumnDrift(Record):
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """What one comparison says about one column: its values and its gaps, each with what counts."""
+class _Comparison:
+    """Comparison of one column: values and missing values, with their thresholds."""
 
     found: Distance
     q: float
     null_q: float
     floor: float
-    usual: Usual
-    far: tuple[bool, bool]
+    natural_variation: NaturalVariation
+    extreme: tuple[bool, bool]
 
     @property
     def threshold(self) -> float:
         """Smallest effect that counts."""
-        return max(self.floor, self.usual.effect)
+        return max(self.floor, self.natural_variation.effect)
 
     @property
     def null_threshold(self) -> float:
         """Smallest change of the share of missing values that counts."""
-        return max(MIN_NULL_DELTA, self.usual.null_delta)
+        return max(MIN_NULL_DELTA, self.natural_variation.null_delta)
 
     def differs(self, level: float) -> tuple[bool, bool]:
-        """Return whether values and gaps differ, significantly among all columns and by more than is usual."""
+        """Return whether values and missing values differ, significantly and by more than the natural variation."""
         found = self.found
-        by_values = (self.q <= level or self.far[0]) and found.effect >= self.threshold
-        by_gaps = (self.null_q <= level or self.far[1]) and abs(found.null_delta) >= self.null_threshold
+        by_values = (self.q <= level or self.extreme[0]) and found.effect >= self.threshold
+        by_gaps = (self.null_q <= level or self.extreme[1]) and abs(found.null_delta) >= self.null_threshold
         return by_values, by_gaps
 
     def confirms(self) -> tuple[bool, bool]:
-        """Return whether values and gaps differ, for one column that is asked again."""
+        """Return whether one half of the window confirms a difference of values and of missing values."""
         found = self.found
-        by_values = (found.p <= CONFIRMING or self.far[0]) and found.effect >= self.floor
-        by_gaps = (found.null_p <= CONFIRMING or self.far[1]) and abs(found.null_delta) >= MIN_NULL_DELTA
+        by_values = (found.p <= CONFIRMATION_LEVEL or self.extreme[0]) and found.effect >= self.floor
+        by_gaps = (found.null_p <= CONFIRMATION_LEVEL or self.extreme[1]) and abs(found.null_delta) >= MIN_NULL_DELTA
         return by_values, by_gaps
 
 
 def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_time: bool) -> list[ColumnDrift]:
-    """Apply the rule to the whole window, and ask each of its halves again.
+    """Apply the rule to the whole window and to each of its halves.
 
     Parameters
     ----------
     columns : sequence of Pair
-        Rows in the order in which they came.
+        Rows in order of arrival.
     settings : DriftSettings
+        Thresholds.
     in_time : bool
-        True when that order is one of time; else it may be one that somebody sorted by.
+        True if the order is one of time; otherwise the rows may be sorted by some column.
 
     Returns
     -------
     list of ColumnDrift
-        One per column, with its status: ``drift`` (differs in the whole, and each half confirms it), ``suspect``
-        (differs in the whole or, in order of time, in the newer half), ``stable``.
+        One per column, with its status: ``drift`` (differs in the whole window, and each half confirms it), ``suspect``
+        (differs in the whole window or, in order of time, in the newer half), ``stable``.
     """
     level = settings.false_discovery_rate
-    whole, older, newer = (_judge(columns, part, settings, in_time) for part in ((0, 2), (0, 1), (1, 2)))
+    whole, older, newer = (_compare_part(columns, part, settings, in_time) for part in ((0, 2), (0, 1), (1, 2)))
     found = []
-    for column, *judged in zip(columns, whole, older, newer, strict=True):
-        differs = judged[0].differs(level)
-        confirmed = (all(three) for three in zip(differs, judged[1].confirms(), judged[2].confirms(), strict=True))
-        again = in_time and any(judged[2].differs(level))
+    for column, *comparison in zip(columns, whole, older, newer, strict=True):
+        differs = comparison[0].differs(level)
+        confirmed = (
+            all(three) for three in zip(differs, comparison[1].confirms(), comparison[2].confirms(), strict=True)
+        )
+        again = in_time and any(comparison[2].differs(level))
         status: Status = "drift" if any(confirmed) else "suspect" if any(differs) or again else "stable"
-        found.append(_record(column, judged[0], status))
+        found.append(_to_record(column, comparison[0], status))
     return found
 
 
-def _judge(columns: Sequence[Pair], part: tuple[int, int], settings: DriftSettings, in_time: bool) -> list[_Judged]:
-    """Compare one part of the window, from `part[0]` halves to `part[1]` halves, with the reference."""
+def _compare_part(
+    columns: Sequence[Pair], part: tuple[int, int], settings: DriftSettings, in_time: bool
+) -> list[_Comparison]:
+    """Compare a part of the window, from `part[0]` to `part[1]` in units of half a window, with the reference."""
     floors = {"number": settings.min_effect_numeric, "level": settings.min_effect_categorical}
-    rows = [_part(one.current, part) for one in columns]
-    found = [_distance(one, now, in_time) for one, now in zip(columns, rows, strict=True)]
+    rows = [_window_part(one.current, part) for one in columns]
+    found = [_column_distance(one, now, in_time) for one, now in zip(columns, rows, strict=True)]
     q = _false_discoveries(np.array([[one.p, one.null_p] for one in found]))
-    judged = []
+    comparison = []
     for column, now, one, (value_q, null_q) in zip(columns, rows, found, q.tolist(), strict=True):
-        limit = usual(column.method, column.reference, len(now))
+        limit = natural_variation(column.method, column.reference, len(now))
         level = settings.false_discovery_rate / (2 * len(columns))
-        most = max(1, len(column.reference) // LEAST_WINDOWS)
-        shown = limit if len(now) <= most else usual(column.method, column.reference, most)
-        far = _far(column, now, one, shown, level, in_time)
-        judged.append(_Judged(one, value_q, null_q, floors[column.method], limit, far))
-    return judged
+        most = max(1, len(column.reference) // MIN_WINDOWS)
+        shown = limit if len(now) <= most else natural_variation(column.method, column.reference, most)
+        extreme = _extreme(column, now, one, shown, level, in_time)
+        comparison.append(_Comparison(one, value_q, null_q, floors[column.method], limit, extreme))
+    return comparison
 
 
-def _far(column: Pair, now: Values, found: Distance, limit: Usual, level: float, in_time: bool) -> tuple[bool, bool]:
-    """Return whether values and gaps are far from anything that windows of the reference show, whatever its rows are worth.
+def _extreme(
+    column: Pair, now: Values, found: Distance, limit: NaturalVariation, level: float, in_time: bool
+) -> tuple[bool, bool]:
+    """Return whether values and missing values are far outside the natural variation of the reference.
 
-    Where every window of the reference differs, no test on as few rows as those are worth can ever be significant.
-    `limit` is of windows as long as `now`, or of shorter ones where the reference has too few of these.
+    This second criterion ignores the design effect of the reference. If all its windows differ, the effective sample size is
+    so small that no test can be significant. `limit` is for windows as long as `now`, or for shorter ones if the reference
+    has too few of these.
     """
-    by_values = found.effect >= FAR * limit.effect > 0
-    by_gaps = abs(found.null_delta) >= FAR * limit.null_delta > 0
+    by_values = found.effect >= EXTREME_FACTOR * limit.effect > 0
+    by_gaps = abs(found.null_delta) >= EXTREME_FACTOR * limit.null_delta > 0
     if not (by_values or by_gaps):
         return False, False
-    new = _sample(now)
-    own = clumping(column.method, new, LEAST_BLOCKS, in_time=in_time)
-    plain = distance(column.method, _sample(column.reference), new, new=own)
+    new = _subsample(now)
+    own = design_effect(column.method, new, MIN_BLOCKS, in_time=in_time)
+    plain = distance(column.method, _subsample(column.reference), new, new=own)
     return by_values and plain.p <= level, by_gaps and plain.null_p <= level
 
 
 def _false_discoveries(p: Values) -> Values:
-    """Return q-values (Benjamini-Hochberg); what cannot differ at all, as gaps where there are none, is no test."""
+    """Return Benjamini-Hochberg q-values; p-values of 1, as without missing values on both sides, are not counted as tests."""
     from scipy.stats import false_discovery_control
 
     q = np.ones_like(p)
@@ -219,24 +227,24 @@ def _false_discoveries(p: Values) -> Values:
     return q
 
 
-def _part(values: Values, part: tuple[int, int]) -> Values:
+def _window_part(values: Values, part: tuple[int, int]) -> Values:
     return values[part[0] * len(values) // 2 : part[1] * len(values) // 2]
 
 
-def _distance(column: Pair, now: Values, in_time: bool) -> Distance:
-    old, new = _sample(column.reference), _sample(now)
-    blocks = int(np.clip(len(column.reference) // len(now), LEAST_BLOCKS, MOST_BLOCKS))
-    past = clumping(column.method, old, blocks, in_time=in_time)
-    present = clumping(column.method, new, LEAST_BLOCKS, in_time=in_time)
+def _column_distance(column: Pair, now: Values, in_time: bool) -> Distance:
+    old, new = _subsample(column.reference), _subsample(now)
+    blocks = int(np.clip(len(column.reference) // len(now), MIN_BLOCKS, MAX_BLOCKS))
+    past = design_effect(column.method, old, blocks, in_time=in_time)
+    present = design_effect(column.method, new, MIN_BLOCKS, in_time=in_time)
     return distance(column.method, old, new, past, present.at_least(past))
 
 
-def _sample(values: Values) -> Values:
+def _subsample(values: Values) -> Values:
     return values[evenly_spaced(len(values), SAMPLE)]
 
 
-def _record(column: Pair, judged: _Judged, status: Status) -> ColumnDrift:
-    found = judged.found
+def _to_record(column: Pair, comparison: _Comparison, status: Status) -> ColumnDrift:
+    found = comparison.found
     return ColumnDrift(
         name=column.name,
         role=column.role,
@@ -244,12 +252,12 @@ def _record(column: Pair, judged: _Judged, status: Status) -> ColumnDrift:
         status=status,
         method=METHODS[column.method],
         effect=found.effect,
-        threshold=judged.threshold,
+        threshold=comparison.threshold,
         p=found.p,
-        q=judged.q,
+        q=comparison.q,
         null_delta=found.null_delta,
-        null_threshold=judged.null_threshold,
-        null_q=judged.null_q,
+        null_threshold=comparison.null_threshold,
+        null_q=comparison.null_q,
         reference=_summary(column, column.reference),
         current=_summary(column, column.current),
     )
@@ -261,7 +269,7 @@ def _summary(column: Pair, values: Values) -> ColumnSummary:
     missing = null_share(values)
     if column.method == "level":
         counts: npt.NDArray[np.int64] = np.bincount(present.astype(np.int64), minlength=len(column.labels))
-        top = [code for code in np.argsort(-counts, kind="stable")[:_SHOWN_LEVELS] if counts[code] >= LEAST_SHOWN]
+        top = [code for code in np.argsort(-counts, kind="stable")[:_SHOWN_LEVELS] if counts[code] >= MIN_SHOWN_COUNT]
         levels = {column.labels[code]: counts[code] / len(present) for code in top}
         return ColumnSummary(missing=missing, levels=levels)
     mean = float(present.mean()) if len(present) else None

@@ -1,9 +1,9 @@
-"""How often what was predicted happens, and whether predicted values come true on average.
+"""Calibration of predictions: slope and bias, with standard errors.
 
-Binary probabilities: the slope of a logistic regression of what happened on the logit of the prediction (Cox 1958); 1
-is right, less is overconfident. Of more than two classes, the likeliest one and whether it happened. Values: the slope
-of a linear regression of what happened on the prediction. Standard errors come from the influence of every row
-(:mod:`titlebout.metrics.inference`), so that they hold for uneven noise (White 1980) and for rows that belong together.
+Binary probabilities: slope of a logistic regression of the outcome on the logit of the prediction (Cox 1958). A slope of
+1 is ideal, less means overconfident. More than two classes: the same for the most probable class and whether it is right.
+Regression: slope of a linear regression of the outcome on the prediction. Standard errors come from influence functions
+(:mod:`titlebout.metrics.inference`), so they hold under heteroscedasticity (White 1980) and for clustered rows.
 """
 
 import numpy as np
@@ -15,22 +15,23 @@ from titlebout.metrics.inference import from_influence
 from titlebout.settings.gate import CalibrationSettings
 
 BINS = 10
-MORE = 1.25  # how much worse than a champion that is off already a challenger may be: two equal models are never equal
+CHAMPION_ALLOWANCE = 1.25  # tolerance factor over a miscalibrated champion: equal models differ by chance
 _STEPS = 25
 _NEGLIGIBLE = 1e-8
 
 
 class Calibration(Record):
-    """How predictions and outcomes agree.
+    """Agreement of predictions and outcomes.
 
     Attributes
     ----------
     slope, slope_lower, slope_upper : float or None
-        With its one-sided bounds at the level asked for; None where it is not defined.
+        Calibration slope with its one-sided confidence bounds; None if it is not defined.
     bias, bias_lower, bias_upper : float
-        Mean prediction less mean outcome: a difference of probabilities or, of values, in sds of the outcome.
+        Mean prediction minus mean outcome: a difference of probabilities, or, in a regression, in standard deviations
+        of the outcome.
     predicted, observed : tuple of float
-        Means in ten equal parts of the rows, by prediction.
+        Means in ten equal groups of rows, ordered by prediction.
     """
 
     slope: float | None
@@ -44,19 +45,20 @@ class Calibration(Record):
 
 
 def calibration(truth: GroundTruth, predicted: FloatArray, alpha: float, units: IntArray | None = None) -> Calibration:
-    """Return how one model's predictions agree with what happened.
+    """Return the calibration of one model's predictions.
 
     Parameters
     ----------
     truth : GroundTruth
-        Of n_rows rows, at least two.
+        True labels of at least two rows.
     predicted : ndarray of shape (n_rows, n_classes) or (n_rows,)
+        Probabilities or values.
     alpha : float
-        Level of the one-sided bounds.
+        Level of the one-sided confidence bounds.
     units : ndarray of shape (n_rows,), dtype int, optional
-        Number of the entity of every row.
+        Entity of every row, as a number; rows of one entity count as one cluster.
     """
-    given, happened = _one_number(truth, predicted)
+    given, happened = _one_dimensional(truth, predicted)
     slope, influence = (_logistic_slope if truth.classes else _linear_slope)(given, happened)
     found = from_influence(slope, influence, units) if np.isfinite(slope) else None
     off = (given - happened) / (1.0 if truth.classes else float(happened.std()) or 1.0)
@@ -74,27 +76,31 @@ def calibration(truth: GroundTruth, predicted: FloatArray, alpha: float, units: 
     )
 
 
-def faults(found: Calibration, champion: Calibration | None, settings: CalibrationSettings) -> list[str]:
-    """Return what is shown to be wrong with a challenger's calibration, unless the champion's is at least as wrong."""
-    said = []
+def calibration_problems(found: Calibration, champion: Calibration | None, settings: CalibrationSettings) -> list[str]:
+    """Return significant problems of a challenger's calibration, except those that the champion has as well."""
+    problems = []
     if found.slope is not None and found.slope_lower is not None and found.slope_upper is not None:
         out = found.slope_upper < settings.min_slope or found.slope_lower > settings.max_slope
-        if out and not (champion and champion.slope is not None and MORE * _off(champion.slope) >= _off(found.slope)):
+        if out and not (
+            champion
+            and champion.slope is not None
+            and CHAMPION_ALLOWANCE * _distance_from_one(champion.slope) >= _distance_from_one(found.slope)
+        ):
             kind = "overconfident" if found.slope < 1 else "underconfident"
-            said.append(f"{kind}: calibration slope {found.slope:.2f}")
-    # Beyond the tolerance by its bound, not by its value: a significant bias is a large one where rows are few.
+            problems.append(f"{kind}: calibration slope {found.slope:.2f}")
+    # Compare the bound with the tolerance, not the estimate: with few rows a large bias can be chance.
     shown = max(found.bias_lower, -found.bias_upper) > settings.max_bias
-    if shown and not (champion and MORE * abs(champion.bias) >= abs(found.bias)):
-        said.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
-    return said
+    if shown and not (champion and CHAMPION_ALLOWANCE * abs(champion.bias) >= abs(found.bias)):
+        problems.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
+    return problems
 
 
-def _off(slope: float) -> float:
-    """Return how far a slope is from 1, the same for one half and two; a slope of 0 or less is the farthest."""
+def _distance_from_one(slope: float) -> float:
+    """Return the distance of a slope from 1 on the log scale (1/2 and 2 are equally far); infinite if not positive."""
     return abs(float(np.log(slope))) if slope > 0 else float("inf")
 
 
-def _one_number(truth: GroundTruth, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _one_dimensional(truth: GroundTruth, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return one prediction and one outcome per row."""
     if not truth.classes:
         return predicted, truth.y.astype(np.float64)
@@ -106,21 +112,21 @@ def _one_number(truth: GroundTruth, predicted: FloatArray) -> tuple[FloatArray, 
 def _logistic_slope(given: FloatArray, happened: FloatArray) -> tuple[float, FloatArray]:
     """Return the slope of the logistic regression on the logit, and the influence of every row on it.
 
-    Newton's method from a slope of 0: from 1 it runs away for the very predictions that matter, the far too sure ones.
+    Newton's method starts at a slope of 0. From 1 it diverges for strongly overconfident predictions, which matter most.
     """
     clipped = np.clip(given, SMALLEST, 1 - SMALLEST)
     logit = np.log(clipped / (1 - clipped))
     spread = float(logit.std())
     if spread == 0 or np.ptp(happened) == 0:
         return _undefined(given)
-    # Centred and scaled, so that whether the equations can be solved does not depend on where the logits lie.
+    # Centered and scaled, so that the condition number does not depend on the location of the logits.
     x = np.column_stack([np.ones(len(logit)), (logit - logit.mean()) / spread])
     weights = np.array([np.log(happened.mean() / (1 - happened.mean())), 0.0])
     for _ in range(_STEPS):
         p = 1 / (1 + np.exp(-np.clip(x @ weights, -50, 50)))
         information = x.T @ (x * (p * (1 - p))[:, None])
         if np.linalg.cond(information) > 1 / SMALLEST:
-            return _undefined(given)  # the prediction separates the outcomes: there is no finite slope
+            return _undefined(given)  # complete separation: no finite slope exists
         steps = np.linalg.solve(information, (x * (happened - p)[:, None]).T)
         weights = weights + steps.sum(axis=1)
         if np.abs(steps.sum(axis=1)).max() < _NEGLIGIBLE:

@@ -1,4 +1,4 @@
-"""Who a challenger meets, on which rows, and what every model answers: the bout before anyone judges it."""
+"""Load the models to compare and predict the holdout with each of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError, UnsafeError
 from titlebout.data.columns import row_hashes
 from titlebout.data.holdout import Split, read_labeled_rows, require_no_overlap, split, target_values
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.catalogue import align_classes, encode_ground_truth
 from titlebout.metrics.estimates import GroundTruth
 from titlebout.models.artifact import Model
@@ -25,21 +25,21 @@ from titlebout.repository.project import Project
 from titlebout.settings.gate import GateSettings
 from titlebout.settings.params import Params
 
-Answers = tuple[FloatArray, tuple[object, ...]]  # of one model, with the classes it knows
+ModelOutput = tuple[FloatArray, tuple[object, ...]]  # predictions of one model, and its classes
 
 
 @dataclass(frozen=True)
-class Opponents:
-    """The models that a challenger has to beat, or at least to equal.
+class Baselines:
+    """Models that a challenger is compared with.
 
     Attributes
     ----------
     champion : Model or None
-        None when nobody holds the title.
+        None without a champion.
     anchor : Model or None
-        The last champion that won by being better, when it is another one.
+        The last champion that was promoted as superior, if it is not the champion itself.
     missing : str
-        Why an anchor that there is cannot be asked; empty otherwise.
+        Why an existing anchor could not be loaded; empty otherwise.
     """
 
     champion: Model | None = None
@@ -48,138 +48,160 @@ class Opponents:
 
 
 @dataclass(frozen=True)
-class Meeting:
-    """Models on the same rows.
+class ScoredHoldout:
+    """The holdout with the predictions of all models.
 
     Attributes
     ----------
-    bout : Bout
+    predictions : HoldoutPredictions
+        Predictions and ground truth.
     rows : DataFrame of shape (n_rows, n_columns)
         The holdout.
     split : Split
+        Division of the data into training rows and holdout.
     missing : str
-        Why an anchor that there is was not asked; empty otherwise.
+        Why an existing anchor has no predictions; empty otherwise.
     """
 
-    bout: Bout
+    predictions: HoldoutPredictions
     rows: pd.DataFrame
     split: Split
     missing: str = ""
 
 
-def opponents(project: Project, git: Git, revision: str, champion: Champion | None, folder: Path) -> Opponents:
+def load_baselines(project: Project, git: Git, revision: str, champion: Champion | None, folder: Path) -> Baselines:
     """Fetch and load the champion of a revision and its anchor.
 
     Parameters
     ----------
     project : Project
+        Project that both must have been trained for.
     git : Git
+        Repository of the project.
     revision : str
+        Git revision of the champion.
     champion : Champion or None
+        Champion at that revision.
     folder : Path
-        An empty folder for what is fetched.
+        Empty folder for the fetched models.
 
     Raises
     ------
     UnsafeError
-        If the champion that was fetched is not the one its pointer names.
+        If the fetched model does not have the content hash in ``champion.dvc``.
     InconclusiveError
-        If the champion cannot be loaded, or solves another task.
+        If the champion cannot be loaded, or was trained for another task.
     NotFoundError
-        If it cannot be fetched.
+        If the champion cannot be fetched.
     """
     if champion is None:
-        return Opponents()
+        return Baselines()
     dvc = Dvc(project)
-    holder = _fetched(project, dvc, champion, revision, folder / "champion")
+    holder = _fetch(project, dvc, champion, revision, folder / "champion")
     _require_same_task(project, holder)
     found = anchor_at(project, git, revision) if project.settings.gate.anchor else None
     if found is None or found[1].output == champion.output:
-        return Opponents(holder)
+        return Baselines(holder)
     try:
-        return Opponents(holder, _fetched(project, dvc, found[1], found[0], folder / "anchor"))
+        return Baselines(holder, _fetch(project, dvc, found[1], found[0], folder / "anchor"))
     except (NotFoundError, InconclusiveError) as error:
-        return Opponents(holder, missing=f"the anchor {found[1].output.short} cannot be asked: {error.what}")
+        return Baselines(holder, missing=f"the anchor {found[1].output.short} cannot be loaded: {error.what}")
 
 
-def meet(project: Project, challenger: Model, against: Opponents) -> Meeting:
-    """Ask all models for their answers to the holdout rows.
+def predict_holdout(project: Project, challenger: Model, against: Baselines) -> ScoredHoldout:
+    """Predict the holdout with all models.
 
     Parameters
     ----------
     project : Project
-        Its data must be there.
+        Project with its data pulled.
     challenger : Model
-    against : Opponents
+        Model to evaluate.
+    against : Baselines
+        Models to compare it with.
 
     Raises
     ------
     UnsafeError
         If a model was trained on holdout rows.
     InconclusiveError
-        If the champion cannot answer, or was trained on rows from after the holdout began.
+        If the champion cannot predict the holdout, or was trained on rows from after its start.
     ConfigError
-        If the team's own code in the challenger fails, or a column of the settings is not there.
+        If the project's code in the challenger fails, or the data lacks a column of the settings.
     """
     frame, params = read_labeled_rows(project), project.params
-    divided = split(frame, params)
-    held = frame[divided.holdout]
+    holdout_split = split(frame, params)
+    holdout_rows = frame[holdout_split.holdout]
     models = {"challenger": challenger, "champion": against.champion, "anchor": against.anchor}
-    asked, answers, missing = dict[str, Model](), dict[str, FloatArray](), against.missing
-    for who, model in models.items():
+    scored, answers, missing = dict[str, Model](), dict[str, FloatArray](), against.missing
+    for name, model in models.items():
         if model is None:
             continue
         try:
-            require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, who)
-            _require_older(params, divided, model, who)
-            answers[who] = _answers(project, model, held, who)
+            require_no_overlap(holdout_split.hashes[holdout_split.holdout], model.trained_rows, name)
+            _require_trained_before(params, holdout_split, model, name)
+            answers[name] = _predict(project, model, holdout_rows, name)
         except (InconclusiveError, UnsafeError) as error:
-            if who != "anchor":
+            if name != "anchor":
                 raise
-            missing = error.what  # only a rule that asks for the anchor suffers
+            missing = error.what  # matters only under a rule that compares with the anchor
         else:
-            asked[who] = model
-    given = {who: (answer, asked[who].classes) for who, answer in answers.items()}
-    return Meeting(bout_of(frame, divided, given, params, project.settings.gate), held, divided, missing)
+            scored[name] = model
+    given = {name: (answer, scored[name].classes) for name, answer in answers.items()}
+    return ScoredHoldout(
+        combine_predictions(frame, holdout_split, given, params, project.settings.gate),
+        holdout_rows,
+        holdout_split,
+        missing,
+    )
 
 
-def bout_of(
-    frame: pd.DataFrame, divided: Split, given: Mapping[str, Answers], params: Params, gate: GateSettings
-) -> Bout:
-    """Bring answers to the holdout rows together, and those of the best constant with them.
+def combine_predictions(
+    frame: pd.DataFrame, holdout_split: Split, given: Mapping[str, ModelOutput], params: Params, gate: GateSettings
+) -> HoldoutPredictions:
+    """Combine the predictions of all models, aligned to the same classes, with those of the dummy model.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
-        All rows, in which `divided` names the holdout.
-    divided : Split
+        All labeled rows.
+    holdout_split : Split
+        Which of them are the holdout.
     given : mapping of str to (ndarray, tuple)
-        By model: its answers to the holdout rows, and its classes.
+        Predictions for the holdout, and the model's classes, by model.
     params : Params
+        Task and target.
     gate : GateSettings
+        Slice columns and entity column.
 
     Raises
     ------
     ConfigError
-        If a column of the settings is not there.
+        If the data lacks a column of the settings.
     """
-    held = frame[divided.holdout]
+    holdout_rows = frame[holdout_split.holdout]
     truth = encode_ground_truth(
-        params.data.task, target_values(held, params), *(classes for _, classes in given.values())
+        params.data.task, target_values(holdout_rows, params), *(classes for _, classes in given.values())
     )
-    predicted = {who: align_classes(answers, classes, truth) for who, (answers, classes) in given.items()}
-    predicted["dummy"] = _dummy(target_values(frame[~divided.holdout], params), truth)
-    return Bout(truth, predicted, _columns(held, gate), _entities(held, gate), divided.hashes[divided.holdout])
+    predicted = {name: align_classes(answers, classes, truth) for name, (answers, classes) in given.items()}
+    predicted["dummy"] = _dummy(target_values(frame[~holdout_split.holdout], params), truth)
+    return HoldoutPredictions(
+        truth,
+        predicted,
+        _columns(holdout_rows, gate),
+        _entities(holdout_rows, gate),
+        holdout_split.hashes[holdout_split.holdout],
+    )
 
 
-def _fetched(project: Project, dvc: Dvc, champion: Champion, revision: str, target: Path) -> Model:
+def _fetch(project: Project, dvc: Dvc, champion: Champion, revision: str, target: Path) -> Model:
     dvc.pull_champion(revision, target)
     found = folder_digest(target)
     if found != champion.output.md5:
         raise UnsafeError(
-            "the champion that was fetched is not the one champion.dvc names",
-            why=f"it is {found}, the pointer says {champion.output.md5}",
-            fix="restore the object at the DVC remote, or roll back to a champion that can be fetched",
+            "the fetched champion does not have the content hash in champion.dvc",
+            why=f"its hash is {found}, champion.dvc has {champion.output.md5}",
+            fix="restore the object on the DVC remote, or roll back to a champion that can be fetched",
         )
     return load_project_model(project, target)
 
@@ -189,77 +211,77 @@ def _require_same_task(project: Project, champion: Model) -> None:
     theirs = {key: champion.manifest[key] for key in ours}
     if theirs != ours:
         raise InconclusiveError(
-            "the champion solves another task",
-            why=f"it predicts {theirs['target']!r} ({theirs['task']}), params.yaml asks for "
+            "the champion was trained for another task",
+            why=f"it predicts {theirs['target']!r} ({theirs['task']}), params.yaml has "
             f"{ours['target']!r} ({ours['task']})",
-            fix="give the new task a pipeline of its own: two models that predict different things cannot meet",
+            fix="create a separate pipeline for the new task: models for different tasks cannot be compared",
         )
 
 
-def _require_older(params: Params, divided: Split, model: Model, who: str) -> None:
+def _require_trained_before(params: Params, holdout_split: Split, model: Model, name: str) -> None:
     until = str(model.manifest["trained_until"])
-    if params.split.by == "time" and until and until > divided.start:
+    if params.split.by == "time" and until and until > holdout_split.start:
         raise InconclusiveError(
-            f"the {who} has seen rows from after the holdout began",
-            why=f"it was trained until {until}, the holdout begins {divided.start}",
-            fix="bring the branch up to date with the data that the model was trained on",
+            f"the {name} was trained on rows from after the start of the holdout",
+            why=f"its training data ends {until}, the holdout starts {holdout_split.start}",
+            fix="merge main into this branch, so that it has the data that the model was trained on",
         )
 
 
-def _answers(project: Project, model: Model, held: pd.DataFrame, who: str) -> FloatArray:
-    """Ask one model.
+def _predict(project: Project, model: Model, holdout_rows: pd.DataFrame, name: str) -> FloatArray:
+    """Predict the holdout with one model.
 
     Raises
     ------
     InconclusiveError
-        If anyone but the challenger cannot answer: that is not the challenger's fault, and no victory either.
+        If a model other than the challenger fails: that proves nothing for or against the challenger.
     ConfigError
-        If the challenger's own code fails.
+        If the project's code in the challenger fails.
     DataError
-        If the challenger does not fit the data.
+        If the challenger does not accept the data.
     """
     try:
-        with project.team_code(f"asking the {who}"):
-            return model.predict(held)
+        with project.team_code(f"predicting with the {name}"):
+            return model.predict(holdout_rows)
     except (ConfigError, DataError) as error:
-        if who == "challenger":
+        if name == "challenger":
             raise
         raise InconclusiveError(
-            f"the {who} cannot be asked: {error.what}",
+            f"the {name} cannot predict the holdout: {error.what}",
             where=error.where,
             why=error.why or f"it was trained on {', '.join(model.kinds)}",
-            fix="keep the columns and the code that it needs until a challenger has taken the title",
+            fix="keep the columns and the code that it needs until another model is the champion",
         ) from error
 
 
 def _dummy(trained: npt.NDArray[np.object_], truth: GroundTruth) -> FloatArray:
-    """Return the answers of the best constant: class shares of the training rows, or their median."""
+    """Return the predictions of the dummy model: class shares of the training rows, or their median."""
     if not truth.classes:
         return np.full(len(truth.y), float(np.median(trained.astype(np.float64))))
     shares = pd.Series(trained).value_counts(normalize=True)
     constant = np.array([shares.get(label, 0.0) for label in truth.classes], dtype=np.float64)
-    unseen = 1 - constant.sum()  # of classes that only the training rows have
+    unseen = 1 - constant.sum()  # share of classes that only the training rows have
     return np.tile((constant + unseen / len(constant)), (len(truth.y), 1))
 
 
-def _columns(held: pd.DataFrame, gate: GateSettings) -> pd.DataFrame:
-    _require_columns(held, gate.slices.columns, "gate.slices.columns")
-    return held[list(gate.slices.columns)].reset_index(drop=True)
+def _columns(holdout_rows: pd.DataFrame, gate: GateSettings) -> pd.DataFrame:
+    _require_columns(holdout_rows, gate.slices.columns, "gate.slices.columns")
+    return holdout_rows[list(gate.slices.columns)].reset_index(drop=True)
 
 
-def _entities(held: pd.DataFrame, gate: GateSettings) -> IntArray | None:
+def _entities(holdout_rows: pd.DataFrame, gate: GateSettings) -> IntArray | None:
     if not gate.entity:
         return None
-    _require_columns(held, (gate.entity,), "gate.entity")
-    return np.unique(row_hashes(held[[gate.entity]]), return_inverse=True)[1].astype(np.int64)
+    _require_columns(holdout_rows, (gate.entity,), "gate.entity")
+    return np.unique(row_hashes(holdout_rows[[gate.entity]]), return_inverse=True)[1].astype(np.int64)
 
 
-def _require_columns(held: pd.DataFrame, names: tuple[str, ...], key: str) -> None:
-    missing = [name for name in names if name not in held.columns]
+def _require_columns(holdout_rows: pd.DataFrame, names: tuple[str, ...], key: str) -> None:
+    missing = [name for name in names if name not in holdout_rows.columns]
     if missing:
         raise ConfigError(
             f"the data has no column {missing[0]!r}",
             where=f"titlebout.toml: {key}",
-            why=f"it has: {', '.join(map(str, held.columns))}",
+            why=f"it has: {', '.join(map(str, holdout_rows.columns))}",
             fix="correct the name, or remove it",
         )

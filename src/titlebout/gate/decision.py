@@ -1,7 +1,7 @@
-"""The rule of the gate: what a bout shows, what a challenger has to show, and the verdict, one of three.
+"""Decision rule of the gate: from predictions on the holdout to one of three verdicts.
 
-Pure: a bout and the settings go in, a decision comes out, and the same bout gives the same decision. The error rates of
-the whole rule are measured in ``benchmarks/gate/``.
+Pure functions: the same predictions and settings always give the same decision. ``benchmarks/gate/`` measures the error
+rates of the whole rule.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,43 +14,44 @@ from titlebout.core.results import Record
 from titlebout.gate.calibration import Calibration
 from titlebout.gate.guardrails import (
     Bounds,
-    Guard,
+    GateContext,
+    GuardrailResult,
     MetricLine,
-    Ring,
     bounds,
-    calibrated,
+    calibration_guardrail,
     calibrations,
-    in_words,
-    other_metrics,
-    slices_of,
+    format_gain,
+    secondary_metrics,
+    slice_guardrail,
 )
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.gate.slices import Slice
 from titlebout.metrics.catalogue import PRIMARY, Metric, validate_predictions
 from titlebout.metrics.inference import Difference
 from titlebout.metrics.scorers import find_metric
 from titlebout.settings.gate import GateSettings, margin_size
 
-__all__ = ["Decision", "Guard", "MetricLine", "Verdict", "decide"]
+__all__ = ["Decision", "GuardrailResult", "MetricLine", "Verdict", "decide"]
 
 Verdict = Literal["promote", "keep", "inconclusive"]
 
-PROPER = ("log_loss", "brier")  # probabilities that are off cost something in them, and what is right is cheapest
-# Level at which a gain worth a promotion is ruled out: a challenger that has it is told so in 1 of 100 cases.
-FUTILITY = 0.01
+# Strictly proper scoring rules: the true probabilities, and no others, minimize them, so they include calibration.
+PROPER_SCORES = ("log_loss", "brier")
+# Level of the futility test: a challenger whose true gain is the margin is rejected by it in 1 of 100 cases.
+FUTILITY_LEVEL = 0.01
 
 
 class Power(Record):
-    """What the holdout can show.
+    """Statistical power of the holdout.
 
     Attributes
     ----------
     rows : int
-        Rows at hand.
+        Rows in the holdout.
     resolves : float
-        Distance of a bound from the gain, in units of the metric.
+        Half-width of the gain's interval, in units of the metric.
     needed : int or None
-        Rows like them with which a gain as large as the margin is shown in 80 of 100 cases; None without a margin.
+        Similar rows needed to detect a gain as large as the margin with 80 % power; None without a margin.
     """
 
     rows: int
@@ -59,14 +60,14 @@ class Power(Record):
 
 
 class ClassChurn(Record):
-    """How decisions changed from champion to challenger, and which model is right.
+    """How predicted classes changed from champion to challenger, and which model is right.
 
     Attributes
     ----------
     changed : int
-        Rows with another class.
+        Rows with a different predicted class.
     both_right, both_wrong, only_challenger_right, only_champion_right : int
-        All rows, by which model is right.
+        Counts of all rows by which model predicts the true class.
     """
 
     changed: int
@@ -77,12 +78,12 @@ class ClassChurn(Record):
 
 
 class ValueChurn(Record):
-    """How predicted values moved from champion to challenger.
+    """How predicted values changed from champion to challenger.
 
     Attributes
     ----------
     challenger_nearer, champion_nearer : int
-        Rows in which the prediction of one model is nearer to the true value.
+        Rows in which that model's prediction is closer to the true value.
     median_move : float
         Median absolute difference of the two predictions, in units of the target.
     """
@@ -97,31 +98,33 @@ Churn = ClassChurn | ValueChurn
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict and everything it rests on.
+    """A verdict and its evidence.
 
     Attributes
     ----------
     verdict : {"promote", "keep", "inconclusive"}
     rule : {"first", "superior", "non-inferior-and-ahead", "non-inferior"}
-        What the challenger had to show.
+        Rule that was applied to the primary metric.
     reasons : tuple of str
-        Sentences, the deciding one first.
+        Sentences; the first one decides.
     metric : str
         The primary metric.
     alpha : float
-        Level of the one-sided bounds; tightened when the holdout was used often.
+        Significance level of the one-sided bounds; lower when the holdout was used for many challengers.
     margin : float or None
-        Smallest gain worth a promotion and largest loss of a refresh, in units of the metric; None without a champion.
+        Non-inferiority margin in units of the metric, which is also the smallest gain worth a promotion; None without a
+        champion.
     metrics : tuple of MetricLine
         The primary one first.
     over_dummy, over_anchor : Bounds or None
-        Gain of the challenger over the two.
+        Gain of the challenger over the dummy model and over the anchor.
     power : Power or None
-    guards : tuple of Guard
+    guards : tuple of GuardrailResult
+        Results of the guardrails, one per condition.
     slices : tuple of Slice
-        The worst first.
+        Worst first.
     untested_slices : dict
-        Per column, how many levels have too few rows.
+        Number of levels with too few rows, by column.
     calibration : dict
         Calibration by model.
     churn : ClassChurn or ValueChurn or None
@@ -138,14 +141,14 @@ class Decision:
     over_dummy: Bounds | None = None
     over_anchor: Bounds | None = None
     power: Power | None = None
-    guards: tuple[Guard, ...] = ()
+    guards: tuple[GuardrailResult, ...] = ()
     slices: tuple[Slice, ...] = ()
     untested_slices: dict[str, int] = field(default_factory=dict)
     calibration: dict[str, Calibration] = field(default_factory=dict)
     churn: Churn | None = None
 
-    def guarded(self, guards: Sequence[Guard]) -> "Decision":
-        """Return the decision with more guards: what failed keeps the champion, what could not be tested does not promote."""
+    def with_guardrails(self, guards: Sequence[GuardrailResult]) -> "Decision":
+        """Return the decision with more guardrails: a failed one keeps the champion, an untested one prevents a promotion."""
         failed = tuple(f"{guard.name}: {guard.detail}" for guard in guards if guard.status == "failed")
         untested = tuple(f"{guard.name}: {guard.detail}" for guard in guards if guard.status == "untested")
         verdict: Verdict = self.verdict
@@ -153,187 +156,217 @@ class Decision:
             verdict = "keep"
         elif untested and verdict == "promote":
             verdict = "inconclusive"
-        told = failed + untested
-        reasons = told + self.reasons if verdict != self.verdict else self.reasons + told
+        details = failed + untested
+        reasons = details + self.reasons if verdict != self.verdict else self.reasons + details
         return replace(self, verdict=verdict, reasons=reasons, guards=(*self.guards, *guards))
 
 
-def decide(bout: Bout, settings: GateSettings, reason: str, uses: int = 1) -> Decision:
-    """Return the verdict on a bout.
+def decide(predictions: HoldoutPredictions, settings: GateSettings, reason: str, uses: int = 1) -> Decision:
+    """Return the verdict on a challenger.
 
     Parameters
     ----------
-    bout : Bout
+    predictions : HoldoutPredictions
         With the predictions of ``challenger`` and ``dummy``; without a ``champion`` the rule is "first".
     settings : GateSettings
+        Rules, margin and guardrails.
     reason : str
         Why the challenger was trained; see :class:`titlebout.settings.gate.RulesSettings`.
     uses : int
-        How many challengers met on these holdout rows, this one included.
+        Number of challengers evaluated on these holdout rows, including this one.
 
     Raises
     ------
     ConfigError
         If a metric or a slice column of the settings does not exist.
     """
-    rule = settings.rules.model_dump().get(reason, "superior") if "champion" in bout.predicted else "first"
-    if not settings.anchor or rule == "superior":  # who is better than the champion need not be compared with another
-        bout = replace(bout, predicted={who: given for who, given in bout.predicted.items() if who != "anchor"})
-    task = bout.truth.task
+    rule = settings.rules.model_dump().get(reason, "superior") if "champion" in predictions.predicted else "first"
+    # Being superior to the champion excludes gradual decay (bio-creep); only non-inferiority needs the anchor.
+    if not settings.anchor or rule == "superior":
+        predictions = replace(
+            predictions, predicted={model: given for model, given in predictions.predicted.items() if model != "anchor"}
+        )
+    task = predictions.truth.task
     metric = find_metric(settings.primary_metric or PRIMARY[task], task)
     tightened = uses > settings.holdout.tighten_after
     alpha = min(settings.alpha, settings.holdout.tightened_alpha) if tightened else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)
-    early = _undecidable(bout, settings, uses)
+    early = _early_verdict(predictions, settings, uses)
     if early:
         return replace(blank, verdict=early[0], reasons=(early[1],))
-    return _weigh(Ring(bout, settings, alpha), metric, blank)
+    return _evaluate(GateContext(predictions, settings, alpha), metric, blank)
 
 
-def _undecidable(bout: Bout, settings: GateSettings, uses: int) -> tuple[Verdict, str] | None:
-    """Return the verdict on a bout that cannot be weighed, and why."""
-    rows, entities = len(bout.truth.y), bout.entities
-    for who, verdict in (("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")):
-        problem = validate_predictions(bout.predicted[who], rows, bout.truth.classes) if who in bout.predicted else None
+def _early_verdict(predictions: HoldoutPredictions, settings: GateSettings, uses: int) -> tuple[Verdict, str] | None:
+    """Return a verdict and its reason if the predictions cannot be compared; otherwise None."""
+    rows, entities = len(predictions.truth.y), predictions.entities
+    for model, verdict in (("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")):
+        problem = (
+            validate_predictions(predictions.predicted[model], rows, predictions.truth.classes)
+            if model in predictions.predicted
+            else None
+        )
         if problem:
-            return ("keep" if verdict == "keep" else "inconclusive"), f"the {who}'s {problem}"
+            return ("keep" if verdict == "keep" else "inconclusive"), f"the {model}'s {problem}"
     if rows < settings.min_rows:
         return (
             "inconclusive",
-            f"{rows} holdout rows are too few to decide; the rule asks for {settings.min_rows}: "
-            "add data, hold out more of it (split in params.yaml), or lower gate.min_rows in titlebout.toml",
+            f"the holdout has {rows} rows, but gate.min_rows is {settings.min_rows}: "
+            "add data, enlarge the holdout (split in params.yaml), or lower gate.min_rows in titlebout.toml",
         )
     if entities is not None and entities.min() == entities.max():
-        return "inconclusive", "all holdout rows belong to one entity (gate.entity): nothing tells chance from gain"
+        return (
+            "inconclusive",
+            "all holdout rows belong to one entity (gate.entity), so the standard error of the gain is unknown",
+        )
     if uses > settings.holdout.refuse_after:
         return (
             "inconclusive",
-            f"this holdout is used up: {uses} challengers met on it, the rule allows {settings.holdout.refuse_after}; "
-            "let it move on with new data, or hold out other rows (split in params.yaml)",
+            f"the holdout is used up: {uses} challengers were evaluated on it, and gate.holdout.refuse_after is "
+            f"{settings.holdout.refuse_after}; add new data to the holdout, or hold out other rows (split in params.yaml)",
         )
     return None
 
 
-def _weigh(ring: Ring, metric: Metric, blank: Decision) -> Decision:
-    estimates = ring.estimates(metric)
+def _evaluate(context: GateContext, metric: Metric, blank: Decision) -> Decision:
+    estimates = context.estimates(metric)
     champion = estimates.get("champion")
-    size, relative = _margin(metric, ring.settings)
+    size, relative = _margin(metric, context.settings)
     known = champion is not None and np.isfinite(champion.value)
     margin = size * abs(champion.value) if champion and known and relative else size if known else None
-    over = {who: ring.gain(metric, estimates, who) for who in ("champion", "anchor", "dummy")}
-    handicapped = {who: metric.worsened(one, size, relative) for who, one in estimates.items() if who != "challenger"}
-    spare = {who: ring.gain(metric, {**estimates, **handicapped}, who) for who in ("champion", "anchor")}
+    gain_vs = {model: context.gain(metric, estimates, model) for model in ("champion", "anchor", "dummy")}
+    shifted = {model: metric.worsened(one, size, relative) for model, one in estimates.items() if model != "challenger"}
+    gain_vs_shifted = {model: context.gain(metric, {**estimates, **shifted}, model) for model in ("champion", "anchor")}
     values = {
-        who: f"{metric.name} {one.value:.4f} → {estimates['challenger'].value:.4f}" for who, one in estimates.items()
+        model: f"{metric.name} {one.value:.4f} → {estimates['challenger'].value:.4f}"
+        for model, one in estimates.items()
     }
-    verdict, sentence = _verdict(_Said(ring, margin, values), blank.rule, over, spare)
-    slices, untested, found_slices = slices_of(ring, metric, estimates)
-    agreement = calibrations(ring)
-    lines, guards = other_metrics(ring, metric)
+    verdict, sentence = _verdict(_VerdictText(context, margin, values), blank.rule, gain_vs, gain_vs_shifted)
+    slices, untested, found_slices = slice_guardrail(context, metric, estimates)
+    agreement = calibrations(context)
+    lines, guards = secondary_metrics(context, metric)
     decision = replace(
         blank,
         verdict=verdict,
         reasons=(sentence,),
         margin=margin,
-        metrics=(ring.line(metric, "primary", estimates), *lines),
-        over_dummy=bounds(over["dummy"], ring.alpha),
-        over_anchor=bounds(over["anchor"], ring.alpha),
-        power=_power(ring, over["champion"] or over["dummy"], margin),
+        metrics=(context.line(metric, "primary", estimates), *lines),
+        over_dummy=bounds(gain_vs["dummy"], context.alpha),
+        over_anchor=bounds(gain_vs["anchor"], context.alpha),
+        power=_power(context, gain_vs["champion"] or gain_vs["dummy"], margin),
         slices=slices,
         untested_slices=untested,
         calibration=agreement,
-        churn=_churn(ring.bout),
+        churn=_churn(context.predictions),
     )
-    won = over["champion"]
-    priced = metric.name in PROPER and won is not None and won.lower(ring.alpha) > 0
-    return decision.guarded([*guards, *found_slices, *calibrated(ring, agreement, priced)])
+    won = gain_vs["champion"]
+    priced = metric.name in PROPER_SCORES and won is not None and won.lower(context.alpha) > 0
+    return decision.with_guardrails([*guards, *found_slices, *calibration_guardrail(context, agreement, priced)])
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What the sentences of a verdict are made of."""
+class _VerdictText:
+    """Inputs for the sentences that explain a verdict on the primary metric."""
 
-    ring: Ring
+    context: GateContext
     margin: float | None
     values: Mapping[str, str]
 
-    def of(self, gain: Difference, whom: str) -> str:
-        return f"{self.values[whom]}, {in_words(gain, self.ring.alpha)}"
+    def comparison(self, gain: Difference, model: str) -> str:
+        """Return the metric of both models and the gain with its interval."""
+        return f"{self.values[model]}, {format_gain(gain, self.context.alpha)}"
 
-    def needed(self, gain: Difference, margin: float) -> str:
+    def rows_needed(self, gain: Difference, margin: float) -> str:
+        """Return how many rows would be enough to decide."""
         if margin == 0:
-            return "a share of 0 is no margin; give gate.margin as a number"
-        needed, rows = _rows_needed(self.ring, gain, margin), len(self.ring.bout.truth.y)
-        return f"to show a gain of {margin:.2g} takes about {needed:,} rows, here are {rows:,}"
+            return "gate.margin is a share of the champion's value, which is 0; set gate.margin to a number instead"
+        needed, rows = _rows_needed(self.context, gain, margin), len(self.context.predictions.truth.y)
+        return f"detecting a gain of {margin:.2g} takes about {needed:,} rows, and the holdout has {rows:,}"
 
 
 def _verdict(
-    said: _Said, rule: str, over: Mapping[str, Difference | None], spare: Mapping[str, Difference | None]
+    text: _VerdictText,
+    rule: str,
+    gain_vs: Mapping[str, Difference | None],
+    gain_vs_shifted: Mapping[str, Difference | None],
 ) -> tuple[Verdict, str]:
-    """Return what the primary metric alone says; `spare` are the gains over opponents that are worse by the margin."""
-    dummy, champion, anchor = (over[who] for who in ("dummy", "champion", "anchor"))
-    if dummy is None or any(over[who] is None for who in said.ring.bout.predicted if who in over):
-        return "inconclusive", "the primary metric, or how well it is known, is not defined on this holdout"
-    if dummy.lower(said.ring.alpha) <= 0:
-        return "keep", "the challenger is not shown to be better than a model that knows nothing"
-    if champion is None or said.margin is None:
-        return "promote", "nobody holds the title yet, and the challenger is better than a model that knows nothing"
+    """Return the verdict on the primary metric alone.
+
+    `gain_vs_shifted` has the gains over the same models with their metric made worse by the margin: a lower bound above
+    zero shows non-inferiority.
+    """
+    dummy, champion, anchor = (gain_vs[model] for model in ("dummy", "champion", "anchor"))
+    if dummy is None or any(gain_vs[model] is None for model in text.context.predictions.predicted if model in gain_vs):
+        return "inconclusive", "the primary metric or its standard error is not defined on this holdout"
+    if dummy.lower(text.context.alpha) <= 0:
+        return "keep", "the challenger is not significantly better than the dummy model (the best constant prediction)"
+    if champion is None or text.margin is None:
+        return "promote", "there is no champion yet, and the challenger is significantly better than the dummy model"
     if rule == "superior":
-        return _superior(said, champion, said.margin)
-    weighed = [_no_worse(said, champion, spare["champion"], "champion")]
-    if rule == "non-inferior-and-ahead" and champion.gain <= 0 and weighed[0][0] == "promote":
-        weighed = [("keep", f"the challenger is no worse, but not ahead either: {said.of(champion, 'champion')}")]
+        return _superior(text, champion, text.margin)
+    verdicts = [_non_inferior(text, champion, gain_vs_shifted["champion"], "champion")]
+    if rule == "non-inferior-and-ahead" and champion.gain <= 0 and verdicts[0][0] == "promote":
+        detail = text.comparison(champion, "champion")
+        verdicts = [("keep", f"the challenger is within the margin of the champion, but not ahead of it: {detail}")]
     if anchor is not None:
-        weighed.append(_no_worse(said, anchor, spare["anchor"], "anchor"))
-    return next((one for one in weighed if one[0] != "promote"), weighed[0])
+        verdicts.append(_non_inferior(text, anchor, gain_vs_shifted["anchor"], "anchor"))
+    return next((verdict for verdict in verdicts if verdict[0] != "promote"), verdicts[0])
 
 
-def _superior(said: _Said, gain: Difference, margin: float) -> tuple[Verdict, str]:
-    alpha, told = said.ring.alpha, said.of(gain, "champion")
+def _superior(text: _VerdictText, gain: Difference, margin: float) -> tuple[Verdict, str]:
+    alpha, detail = text.context.alpha, text.comparison(gain, "champion")
     if gain.lower(alpha) > 0:
-        return "promote", f"the challenger is better: {told}"
+        return "promote", f"the challenger is significantly better than the champion: {detail}"
     if gain.upper(alpha) < 0:
-        return "keep", f"the challenger is worse than the champion: {told}"
-    if gain.upper(FUTILITY) < margin:
-        return "keep", f"the challenger is not better by as much as the margin, {margin:.2g}: {told}"
-    return "inconclusive", f"these rows cannot tell who is better: {told}; {said.needed(gain, margin)}"
-
-
-def _no_worse(said: _Said, gain: Difference, spare: Difference | None, whom: str) -> tuple[Verdict, str]:
-    alpha, told, margin = said.ring.alpha, said.of(gain, whom), said.margin or 0.0
-    if gain.lower(alpha) > 0:
-        return "promote", f"the challenger is better than the {whom}: {told}"
-    if spare is not None and spare.lower(alpha) > 0:
-        return "promote", f"the challenger is no worse than the {whom} by the margin, {margin:.2g}: {told}"
-    if gain.upper(alpha) < 0:
-        return "keep", f"the challenger is worse than the {whom}: {told}"
+        return "keep", f"the challenger is significantly worse than the champion: {detail}"
+    if gain.upper(FUTILITY_LEVEL) < margin:
+        return "keep", f"the challenger is not better than the champion by the margin of {margin:.2g}: {detail}"
     return (
         "inconclusive",
-        f"these rows cannot tell whether it is worse than the {whom}: {told}; {said.needed(gain, margin)}",
+        f"the holdout is too small to decide which model is better: {detail}; {text.rows_needed(gain, margin)}",
     )
 
 
-def _rows_needed(ring: Ring, gain: Difference, margin: float) -> int:
-    return int(np.ceil(len(ring.bout.truth.y) * gain.times_needed(margin, ring.alpha)))
+def _non_inferior(
+    text: _VerdictText, gain: Difference, gain_vs_shifted: Difference | None, model: str
+) -> tuple[Verdict, str]:
+    alpha, detail, margin = text.context.alpha, text.comparison(gain, model), text.margin or 0.0
+    if gain.lower(alpha) > 0:
+        return "promote", f"the challenger is significantly better than the {model}: {detail}"
+    if gain_vs_shifted is not None and gain_vs_shifted.lower(alpha) > 0:
+        return (
+            "promote",
+            f"the challenger is not worse than the {model} by more than the margin of {margin:.2g}: {detail}",
+        )
+    if gain.upper(alpha) < 0:
+        return "keep", f"the challenger is significantly worse than the {model}: {detail}"
+    return (
+        "inconclusive",
+        f"the holdout is too small to decide whether the challenger is worse than the {model}: {detail}; {text.rows_needed(gain, margin)}",
+    )
+
+
+def _rows_needed(context: GateContext, gain: Difference, margin: float) -> int:
+    return int(np.ceil(len(context.predictions.truth.y) * gain.times_needed(margin, context.alpha)))
 
 
 def _margin(metric: Metric, settings: GateSettings) -> tuple[float, bool]:
-    """Return the size of the margin, and whether it is a share of the champion's value."""
+    """Return the margin, and whether it is relative to the champion's value."""
     return (metric.margin, metric.relative) if settings.margin is None else margin_size(settings.margin)
 
 
-def _power(ring: Ring, gain: Difference | None, margin: float | None) -> Power | None:
+def _power(context: GateContext, gain: Difference | None, margin: float | None) -> Power | None:
     if gain is None:
         return None
-    needed = _rows_needed(ring, gain, margin) if margin else None
-    return Power(rows=len(ring.bout.truth.y), resolves=gain.half_width(ring.alpha), needed=needed)
+    needed = _rows_needed(context, gain, margin) if margin else None
+    return Power(rows=len(context.predictions.truth.y), resolves=gain.half_width(context.alpha), needed=needed)
 
 
-def _churn(bout: Bout) -> Churn | None:
-    """Return how the answers changed: decisions and who is right on them, or how far values moved."""
-    if "champion" not in bout.predicted:
+def _churn(predictions: HoldoutPredictions) -> Churn | None:
+    """Return how predictions changed: predicted classes and their correctness, or the size of the change in value."""
+    if "champion" not in predictions.predicted:
         return None
-    truth, new, old = bout.truth, bout.predicted["challenger"], bout.predicted["champion"]
+    truth, new, old = predictions.truth, predictions.predicted["challenger"], predictions.predicted["champion"]
     if not truth.classes:
         nearer = np.abs(truth.y - new) < np.abs(truth.y - old)
         farther = np.abs(truth.y - new) > np.abs(truth.y - old)

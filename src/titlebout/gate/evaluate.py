@@ -1,7 +1,7 @@
-"""The gate: champion and challenger on the same holdout rows, and a verdict that is one of three.
+"""``titlebout evaluate``: compare champion and challenger on the same holdout rows.
 
-This step brings a bout about: it finds who holds the title, fetches the models, makes sure that neither was trained on
-the rows that decide, and asks both. What the answers show is the engine's to say (:mod:`titlebout.gate.decision`).
+This step finds the champion, fetches the models, checks that none of them was trained on holdout rows, and predicts the
+holdout with each. The decision rule itself is in :mod:`titlebout.gate.decision`.
 """
 
 import tempfile
@@ -13,11 +13,11 @@ from pydantic import ConfigDict, ValidationError
 
 from titlebout.core.errors import DataError, UnsafeError
 from titlebout.core.results import Record, StepResult
-from titlebout.gate.candidates import Meeting, Opponents, meet, opponents
-from titlebout.gate.decision import Decision, Guard, decide
-from titlebout.gate.holdout_usage import challengers, note
-from titlebout.gate.operational import Behaviour, behaviour
-from titlebout.gate.predictions import Bout, read_bout, write_bout
+from titlebout.gate.candidates import Baselines, ScoredHoldout, load_baselines, predict_holdout
+from titlebout.gate.decision import Decision, GuardrailResult, decide
+from titlebout.gate.holdout_usage import evaluated_challengers, record_use
+from titlebout.gate.operational import OperationalChecks, run_operational_checks
+from titlebout.gate.predictions import HoldoutPredictions, read_predictions, write_predictions
 from titlebout.gate.report import EvaluateResult, Holdout, draw
 from titlebout.metrics.catalogue import PRIMARY
 from titlebout.models.champion import Champion, champion_at, champion_in_work_tree, disallowed_paths, was_champion
@@ -35,27 +35,28 @@ PREDICTIONS = "evaluate/predictions.parquet"
 def evaluate(
     project: Project, base: str | None = None, only_promotions: bool = False, reason: str | None = None
 ) -> EvaluateResult:
-    """Let the challenger of ``dvc.lock`` meet the champion of the base branch, and draw the verdict's pictures.
+    """Evaluate the challenger of ``dvc.lock`` against the champion of the base branch, and draw the figures.
 
     Parameters
     ----------
     project : Project
+        Project with a trained challenger.
     base : str, optional
-        Git revision whose champion counts; by default the remote's main branch.
+        Git revision with the champion to compare with; by default the remote's main branch.
     only_promotions : bool
-        A lost bout fails only when this commit asks for a promotion.
+        Without a verdict *promote*, fail only if this commit requests a promotion.
     reason : str, optional
-        Why the challenger was trained, which chooses the rule; by default what ``champion.dvc`` says, when nothing but
-        data and models changed, else ``change``.
+        Why the challenger was trained, which selects the rule. By default the reason recorded in ``champion.dvc`` if only
+        data and models changed, and ``change`` otherwise.
 
     Raises
     ------
     UnsafeError
         If a model was trained on holdout rows, or ``champion.dvc`` was changed to anything but the model trained here.
     InconclusiveError
-        If the champion cannot be asked: nothing can be said about it.
+        If the champion cannot be loaded or cannot predict the holdout, so that no comparison is possible.
     ConfigError
-        If the team's own code in the challenger fails, or the configuration names what is not there.
+        If the project's code in the challenger fails, or the configuration names a missing column or metric.
     """
     git = Git.find(project.root)
     revision = git.commit_of(base) if base else git.base_commit(project.settings.retrain.base)
@@ -65,70 +66,73 @@ def evaluate(
     fork = git.merge_base(revision)
     requested = _promotion_requested(project, challenger, champion_at(project, git, fork))
     if champion is not None and champion.output == challenger:
-        return _drawn(project, _unbeaten(project, challenger, champion, "unchanged", requested))
+        return _draw(project, _without_evaluation(project, challenger, champion, "unchanged", requested))
     if champion is not None and requested and was_champion(project, git, revision, challenger):
-        return _drawn(project, _unbeaten(project, challenger, champion, "promote", requested))
+        return _draw(project, _without_evaluation(project, challenger, champion, "promote", requested))
     dvc.pull_data()
-    told = reason or _recorded_reason(project, git, fork, requested)
-    asking = _Asking(project, git, told, requested, only_promotions)
-    with tempfile.TemporaryDirectory(prefix="titlebout-bout-") as folder:
-        found = asking.decided(challenger, champion, opponents(project, git, revision, champion, Path(folder)))
-    return _drawn(project, found)
+    rule_reason = reason or _recorded_reason(project, git, fork, requested)
+    evaluation = _Evaluation(project, git, rule_reason, requested, only_promotions)
+    with tempfile.TemporaryDirectory(prefix="titlebout-evaluate-") as folder:
+        result = evaluation.run(challenger, champion, load_baselines(project, git, revision, champion, Path(folder)))
+    return _draw(project, result)
 
 
 def evaluate_again(
     project: Project, predictions: Path, reason: str | None = None, margin: str | None = None
 ) -> EvaluateResult:
-    """Decide once more on answers that were kept, under today's settings; nothing is trained and no model is asked.
+    """Repeat the decision on saved predictions with the current settings, without training or loading any model.
 
     Parameters
     ----------
     project : Project
+        Project whose settings apply.
     predictions : Path
-        What :func:`evaluate` wrote.
+        File written by :func:`evaluate`.
     reason : str, optional
-        Another reason, and so another rule.
+        Reason that selects another rule.
     margin : str, optional
         Another margin: a number, or a share such as ``2 %``.
 
     Raises
     ------
     NotFoundError, DataError
-        If the file is not there, or is not one.
+        If the file does not exist, or is not a file of predictions.
     ConfigError
-        If the margin is none, or a column or metric of the settings does not exist.
+        If the margin is invalid, or a column or metric of the settings does not exist.
     """
-    bout = read_bout(predictions)
-    facts = _facts_of(bout, predictions)
+    stored = read_predictions(predictions)
+    facts = _facts_of(stored, predictions)
     facts = facts.replace(reason=reason or facts.reason)
     settings = project.settings.gate if margin is None else with_margin(project.settings.gate, margin)
-    project.add_source_to_path()  # a metric may be the team's own
-    decision = _decided(bout, settings, facts)
-    return _drawn(project, _result(facts, decision, passed=decision.verdict == "promote"))
+    project.add_source_to_path()  # for metrics defined in the project
+    decision = _decide(stored, settings, facts)
+    return _draw(project, _result(facts, decision, passed=decision.verdict == "promote"))
 
 
-def _drawn(project: Project, result: EvaluateResult) -> EvaluateResult:
+def _draw(project: Project, result: EvaluateResult) -> EvaluateResult:
     draw(project.reports, result)
     return result
 
 
 class EvaluationFacts(Record):
-    """What is kept beside the predictions: everything that a decision rests on and that the predictions do not show.
+    """Facts stored with the predictions: inputs of the decision that the predictions do not contain.
 
     Attributes
     ----------
     reason : str
         Why the challenger was trained.
     challenger, champion : str
-        Content hashes; the champion's is empty when there is none.
+        Content hashes; the champion's is empty without a champion.
     promotion_requested : bool
+        True when the commit changes ``champion.dvc``.
     anchor_missing : str
-        Why an anchor that exists was not compared; empty otherwise.
+        Why an existing anchor could not be compared; empty otherwise.
     latency_ms, size_bytes : dict
-        By model.
+        Latency and size by model.
     holdout : Holdout
-    guards : tuple of Guard
-        Of what was measured of the models themselves: latency, size, invariance, serving.
+        Rows that were predicted.
+    guards : tuple of GuardrailResult
+        Guardrails that need the model itself: latency, size, invariance, serving.
     """
 
     reason: str
@@ -139,12 +143,12 @@ class EvaluationFacts(Record):
     latency_ms: dict[str, float]
     size_bytes: dict[str, int]
     holdout: Holdout
-    guards: tuple[Guard, ...]
+    guards: tuple[GuardrailResult, ...]
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """What was asked for, and where."""
+class _Evaluation:
+    """One run of the gate."""
 
     project: Project
     git: Git
@@ -152,72 +156,71 @@ class _Asking:
     requested: bool
     only_promotions: bool
 
-    def decided(self, challenger: DvcOutput, champion: Champion | None, against: Opponents) -> EvaluateResult:
-        """Let the models meet, decide, and keep the answers."""
+    def run(self, challenger: DvcOutput, champion: Champion | None, against: Baselines) -> EvaluateResult:
+        """Predict the holdout with all models, decide, and save the predictions."""
         model = load_project_model(self.project, self.project.model_dir)
-        meeting = meet(self.project, model, against)
-        measured = behaviour(model, against.champion, meeting.rows, self.project.settings.gate.resources)
-        facts = self._facts(challenger, champion, meeting, measured)
+        scored = predict_holdout(self.project, model, against)
+        measured = run_operational_checks(model, against.champion, scored.rows, self.project.settings.gate.resources)
+        facts = self._facts(challenger, champion, scored, measured)
         settings = self.project.settings.gate
-        decision = _decided(meeting.bout, settings, facts)
+        decision = _decide(scored.predictions, settings, facts)
         if decision.verdict == "promote" and settings.smoke_test:
-            served = _served(self.project)
+            served = _serving_guardrail(self.project)
             facts = facts.replace(guards=(*facts.guards, served))
-            decision = decision.guarded([served])
-        write_bout(self.project.reports / PREDICTIONS, replace(meeting.bout, facts=facts.model_dump()))
+            decision = decision.with_guardrails([served])
+        write_predictions(self.project.reports / PREDICTIONS, replace(scored.predictions, facts=facts.model_dump()))
         passed = decision.verdict == "promote" or (self.only_promotions and not self.requested)
         return _result(facts, decision, passed)
 
     def _facts(
-        self, challenger: DvcOutput, champion: Champion | None, meeting: Meeting, measured: Behaviour
+        self, challenger: DvcOutput, champion: Champion | None, scored: ScoredHoldout, measured: OperationalChecks
     ) -> EvaluationFacts:
-        fingerprint = meeting.split.fingerprint
-        note(self.git, fingerprint, challenger.md5)
+        fingerprint = scored.split.fingerprint
+        record_use(self.git, fingerprint, challenger.md5)
         return EvaluationFacts(
             reason=self.reason,
             challenger=challenger.md5,
             champion=champion.output.md5 if champion else "",
             promotion_requested=self.requested,
-            anchor_missing=meeting.missing,
+            anchor_missing=scored.missing,
             latency_ms=measured.latency_ms,
             size_bytes=measured.size_bytes,
             holdout=Holdout(
-                rows=len(meeting.rows),
+                rows=len(scored.rows),
                 fingerprint=fingerprint,
-                start=meeting.split.start,
-                end=meeting.split.end,
-                uses=len(challengers(self.project, self.git, fingerprint)),
+                start=scored.split.start,
+                end=scored.split.end,
+                uses=len(evaluated_challengers(self.project, self.git, fingerprint)),
             ),
             guards=measured.guards,
         )
 
 
-def _facts_of(bout: Bout, path: Path) -> EvaluationFacts:
+def _facts_of(stored: HoldoutPredictions, path: Path) -> EvaluationFacts:
     try:
-        return EvaluationFacts.model_validate(bout.facts)
+        return EvaluationFacts.model_validate(stored.facts)
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(
-            "the facts that were kept with these predictions are incomplete",
+            "the facts stored with these predictions are incomplete",
             where=str(path),
             why=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
             fix="run `titlebout evaluate` again",
         ) from error
 
 
-def _decided(bout: Bout, settings: GateSettings, facts: EvaluationFacts) -> Decision:
-    """Decide under the rule of the reason; an anchor that cannot be asked is missed only where the rule asks for it."""
-    decision = decide(bout, settings, facts.reason, facts.holdout.uses)
+def _decide(stored: HoldoutPredictions, settings: GateSettings, facts: EvaluationFacts) -> Decision:
+    """Apply the rule of the reason; a missing anchor counts only under a rule that compares with it."""
+    decision = decide(stored, settings, facts.reason, facts.holdout.uses)
     missed = facts.anchor_missing if settings.anchor and decision.rule not in {"first", "superior"} else ""
-    anchor = [Guard(name="anchor", status="untested", detail=missed)] if missed else []
-    return decision.guarded([*facts.guards, *anchor])
+    anchor = [GuardrailResult(name="anchor", status="untested", detail=missed)] if missed else []
+    return decision.with_guardrails([*facts.guards, *anchor])
 
 
 def _recorded_reason(project: Project, git: Git, fork: str, requested: bool) -> str:
-    """Return why the model that asks for the title was trained.
+    """Return the reason recorded in ``champion.dvc``, or ``change`` if the branch changes more than a retraining does.
 
-    ``champion.dvc`` says it. But a rule that is easier to pass than that of a change is only for what a retraining
-    may do: other data, the same code, parameters and policy.
+    Otherwise a change of code, parameters or policy could claim one of the rules for retraining, which are easier to pass.
     """
     here = champion_in_work_tree(project)
     refreshed = requested and here is not None and not disallowed_paths(project, git, fork)
@@ -225,7 +228,7 @@ def _recorded_reason(project: Project, git: Git, fork: str, requested: bool) -> 
 
 
 class _Packaged(StepResult):
-    """What the gate reads of the result of ``titlebout package``."""
+    """Fields of the result of ``titlebout package`` that the gate reads."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -234,15 +237,15 @@ class _Packaged(StepResult):
     max_difference: float
 
 
-def _served(project: Project) -> Guard:
-    """Package the challenger and ask the running service for the golden rows."""
+def _serving_guardrail(project: Project) -> GuardrailResult:
+    """Package the challenger, start its service, and compare its predictions for the golden rows."""
     try:
         packaged = run_step(project, _Packaged, None, "package", "--model", "challenger")
     except UnsafeError as error:
         detail = f"{error.what} ({error.why})" if error.why else error.what
-        return Guard(name="serving", status="failed", detail=detail)
+        return GuardrailResult(name="serving", status="failed", detail=detail)
     detail = f"{packaged.golden_rows} golden rows over HTTP, largest difference {packaged.max_difference:.2g}"
-    return Guard(name="serving", status="passed", detail=detail)
+    return GuardrailResult(name="serving", status="passed", detail=detail)
 
 
 def _result(facts: EvaluationFacts, decision: Decision, passed: bool) -> EvaluateResult:
@@ -282,24 +285,25 @@ def _result(facts: EvaluationFacts, decision: Decision, passed: bool) -> Evaluat
     )
 
 
-def _unbeaten(
+def _without_evaluation(
     project: Project,
     challenger: DvcOutput,
     champion: Champion,
     verdict: Literal["unchanged", "promote"],
     requested: bool,
 ) -> EvaluateResult:
-    """Return a verdict that needs no bout: nothing changed, or a former champion is brought back.
+    """Return a verdict that needs no evaluation: nothing changed, or a former champion is restored.
 
-    A rollback is a person's decision about a model that won before; it must not wait for rows on which it can win again.
+    A rollback is a person's decision and must be possible at any time. On the current holdout the former champion might
+    not pass the rule again.
     """
-    told = {
-        "unchanged": "the challenger is the champion: nothing changed since it won the title",
-        "promote": "a former champion takes the title back: it won it before, so there is no new bout",
+    message = {
+        "unchanged": "the challenger is the champion: nothing changed since it was promoted",
+        "promote": "this is a rollback to a former champion, which passed the gate before and is not evaluated again",
     }
     return EvaluateResult(
         passed=True,
-        reasons=(told[verdict],),
+        reasons=(message[verdict],),
         verdict=verdict,
         reason="none" if verdict == "unchanged" else "rollback",
         metric=project.settings.gate.primary_metric or PRIMARY[project.params.data.task],
@@ -310,20 +314,20 @@ def _unbeaten(
 
 
 def _promotion_requested(project: Project, challenger: DvcOutput, before: Champion | None) -> bool:
-    """Return whether this branch changes the title; `before` is who held it where the branch began.
+    """Return whether this branch changes the champion; `before` is the champion at the merge base.
 
     Raises
     ------
     UnsafeError
-        If it is changed to anything but the challenger.
+        If the branch changes ``champion.dvc`` to a model other than the challenger.
     """
     here = champion_in_work_tree(project)
     if (here and here.output) == (before and before.output):
         return False
     if here is None or here.output != challenger:
         raise UnsafeError(
-            "champion.dvc asks to promote a model that dvc.lock did not train",
-            why=f"champion.dvc {f'names {here.output.short}' if here else 'is gone'}, dvc.lock names {challenger.short}",
+            "champion.dvc names a model other than the challenger in dvc.lock",
+            why=f"champion.dvc {f'names {here.output.short}' if here else 'was deleted'}, dvc.lock names {challenger.short}",
             fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`, and commit all their files together",
         )
     return True

@@ -1,4 +1,4 @@
-"""Pictures of a verdict: what each metric and slice gained, and how predictions and outcomes agree."""
+"""Figures of an evaluation: gains by metric and slice, and a calibration plot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,14 @@ from titlebout.gate.calibration import Calibration
 
 @dataclass(frozen=True)
 class Interval:
-    """A gain with its bounds, all as shares of the champion's value.
+    """A gain with its bounds, relative to the champion's value.
 
     Attributes
     ----------
     label : str
+        Metric or slice.
     gain, lower, upper : float
+        Estimate and one-sided confidence bounds.
     """
 
     label: str
@@ -27,7 +29,7 @@ class Interval:
 
     @property
     def color(self) -> str:
-        """Green when it is shown to be above zero, red below, amber when zero is inside."""
+        """Green if the interval is above zero, red if it is below, amber if it contains zero."""
         return COLORS["good" if self.lower > 0 else "bad" if self.upper < 0 else "open"]
 
 
@@ -39,7 +41,7 @@ def gains_svg(intervals: Sequence[Interval], margin: float | None) -> str:
     intervals : sequence of Interval
         At least one.
     margin : float or None
-        Share of the champion's value, drawn on both sides of zero.
+        Margin relative to the champion's value, drawn on both sides of zero.
     """
     with drawing(6, 1.2 + 0.32 * len(intervals)) as (figure, axes):
         for position, one in enumerate(reversed(intervals)):
@@ -54,7 +56,7 @@ def gains_svg(intervals: Sequence[Interval], margin: float | None) -> str:
 
 
 def calibration_svg(found: Mapping[str, Calibration], values: bool) -> str:
-    """Return an SVG of what was observed where so much was predicted, in ten equal parts of the rows.
+    """Return an SVG of mean outcome against mean prediction in ten equal groups of rows.
 
     Parameters
     ----------
@@ -66,10 +68,12 @@ def calibration_svg(found: Mapping[str, Calibration], values: bool) -> str:
     with drawing(6, 3.4) as (figure, axes):
         ends = np.array([(min(one.predicted), max(one.predicted)) for one in found.values()])
         line = [float(ends[:, 0].min()), float(ends[:, 1].max())]
-        axes.plot(line, line, color=COLORS["axis"], linewidth=0.8, linestyle=":", label="as it should be")
-        for who in sorted(found):
-            axes.plot(found[who].predicted, found[who].observed, "o-", markersize=4, color=COLORS[who], label=who)
+        axes.plot(line, line, color=COLORS["axis"], linewidth=0.8, linestyle=":", label="ideal")
+        for model in sorted(found):
+            axes.plot(
+                found[model].predicted, found[model].observed, "o-", markersize=4, color=COLORS[model], label=model
+            )
         axes.set_xlabel("mean prediction" if values else "predicted probability")
-        axes.set_ylabel("mean outcome" if values else "share that happened")
+        axes.set_ylabel("mean outcome" if values else "observed frequency")
         axes.legend(frameon=False)
         return to_svg(figure)

@@ -1,4 +1,4 @@
-"""What a challenger must not lose beside the primary metric: other metrics, slices of the data, calibration, floors."""
+"""Guardrails on a challenger's predictions: secondary metrics, absolute floors, slices of the data, calibration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import numpy as np
 
 from titlebout.core.arrays import FloatArray
 from titlebout.core.results import Record
-from titlebout.gate.calibration import Calibration, calibration, faults
-from titlebout.gate.predictions import MODELS, Bout
-from titlebout.gate.slices import Slice, examine
+from titlebout.gate.calibration import Calibration, calibration, calibration_problems
+from titlebout.gate.predictions import MODELS, HoldoutPredictions
+from titlebout.gate.slices import Slice, compare_slices
 from titlebout.metrics.catalogue import Metric, default_losses
 from titlebout.metrics.estimates import Estimate
 from titlebout.metrics.inference import Difference, holm
@@ -20,22 +20,23 @@ from titlebout.settings.gate import GateSettings
 Status = Literal["passed", "warning", "failed", "untested"]
 Role = Literal["primary", "guard", "floor"]
 
-GUARDS = {"classification": ("roc_auc", "accuracy"), "regression": ("rmse",)}
-MOST_NAMED = 3
+DEFAULT_GUARDRAILS = {"classification": ("roc_auc", "accuracy"), "regression": ("rmse",)}
+MAX_NAMED = 3
 
 _UNKNOWN = dict.fromkeys(("gain", "lower", "upper"))
 
 
-class Guard(Record):
-    """One condition beside the primary metric.
+class GuardrailResult(Record):
+    """Result of one guardrail: a condition that a challenger must fulfill in addition to the primary metric.
 
     Attributes
     ----------
     name : str
+        Metric, or kind of check.
     status : {"passed", "warning", "failed", "untested"}
-        Failed keeps the champion; untested, where something was to be tested, is never a promotion.
+        A failed guardrail keeps the champion. An untested one prevents a promotion. A warning changes nothing.
     detail : str
-        The finding in a few words.
+        Short description of the result.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Guard(Record):
 
 
 class Bounds(Record):
-    """A gain of the challenger, with its one-sided bounds at the level of the gate.
+    """Gain of the challenger with one-sided confidence bounds at the gate's significance level.
 
     Attributes
     ----------
@@ -63,13 +64,16 @@ class MetricLine(Record):
     Attributes
     ----------
     name : str
+        Name of the metric.
     better : {"smaller", "larger"}
+        Direction of improvement.
     role : {"primary", "guard", "floor"}
+        How the gate uses the metric.
     challenger, champion, anchor, dummy : float or None
-        None where there is no such model or the metric is not defined.
+        Value by model; None if the model does not exist or the metric is not defined.
     gain, lower, upper : float or None
-        Of the challenger over the champion (over the dummy when nobody holds the title), positive when it is better,
-        with its one-sided bounds at the level of the gate.
+        Gain of the challenger over the champion, or over the dummy model without a champion, with one-sided confidence
+        bounds at the gate's significance level. Positive when the challenger is better.
     """
 
     name: str
@@ -85,74 +89,80 @@ class MetricLine(Record):
 
 
 @dataclass(frozen=True)
-class Ring:
-    """What every part of the rule looks at."""
+class GateContext:
+    """Inputs shared by all parts of the decision rule."""
 
-    bout: Bout
+    predictions: HoldoutPredictions
     settings: GateSettings
     alpha: float
 
     def estimates(self, metric: Metric) -> dict[str, Estimate]:
-        """Return a metric of every model."""
-        truth, units = self.bout.truth, self.bout.entities
-        return {who: metric.estimate(truth, given, units) for who, given in self.bout.predicted.items()}
+        """Return the estimate of a metric for every model."""
+        truth, units = self.predictions.truth, self.predictions.entities
+        return {model: metric.estimate(truth, given, units) for model, given in self.predictions.predicted.items()}
 
-    def gain(self, metric: Metric, estimates: Mapping[str, Estimate], over: str) -> Difference | None:
-        """Return what the challenger gains over another; None where that is not known, or not how well it is known."""
-        found = metric.gain(estimates["challenger"], estimates[over], self.bout.entities) if over in estimates else None
+    def gain(self, metric: Metric, estimates: Mapping[str, Estimate], gain_vs: str) -> Difference | None:
+        """Return the challenger's gain over another model; None if it or its standard error is not defined."""
+        found = (
+            metric.gain(estimates["challenger"], estimates[gain_vs], self.predictions.entities)
+            if gain_vs in estimates
+            else None
+        )
         return found if found is not None and np.isfinite(found.se) else None
 
     def line(self, metric: Metric, role: Role, estimates: Mapping[str, Estimate]) -> MetricLine:
-        """Return a metric of all models with what the challenger gains over the champion, or else over the dummy."""
+        """Return a metric of all models with the challenger's gain over the champion, or over the dummy without one."""
         gain = self.gain(metric, estimates, "champion" if "champion" in estimates else "dummy")
-        values = {who: _finite(estimates[who].value) if who in estimates else None for who in MODELS}
+        values = {model: _finite(estimates[model].value) if model in estimates else None for model in MODELS}
         known = bounds(gain, self.alpha)
         return MetricLine(
             name=metric.name, better=metric.better, role=role, **values, **(dict(known) if known else _UNKNOWN)
         )
 
 
-def other_metrics(ring: Ring, primary: Metric) -> tuple[list[MetricLine], list[Guard]]:
-    """Return the other metrics: floors, and what must not get worse (Holm over all of them)."""
-    task = ring.bout.truth.task
-    wanted = GUARDS[task] if ring.settings.guardrails is None else ring.settings.guardrails
-    names = dict.fromkeys([*(name for name in wanted if name != primary.name), *ring.settings.floors])
+def secondary_metrics(context: GateContext, primary: Metric) -> tuple[list[MetricLine], list[GuardrailResult]]:
+    """Return secondary metrics and their guardrails: absolute floors, and no significant loss (Holm correction)."""
+    task = context.predictions.truth.task
+    wanted = DEFAULT_GUARDRAILS[task] if context.settings.guardrails is None else context.settings.guardrails
+    names = dict.fromkeys([*(name for name in wanted if name != primary.name), *context.settings.floors])
     metrics = {name: find_metric(name, task) for name in names}
-    estimates = {name: ring.estimates(metric) for name, metric in metrics.items()}
+    estimates = {name: context.estimates(metric) for name, metric in metrics.items()}
     lines = [
-        ring.line(metric, "guard" if name in wanted else "floor", estimates[name])
+        context.line(metric, "guard" if name in wanted else "floor", estimates[name])
         for name, metric in metrics.items()
         if name != primary.name
     ]
-    guards = [_floor(metrics[name], estimates[name], floor) for name, floor in ring.settings.floors.items()]
-    if "champion" in ring.bout.predicted:
-        guarded = {name: ring.gain(metrics[name], estimates[name], "champion") for name in names if name in wanted}
-        guards += _worse(guarded, metrics, estimates, ring.alpha)
+    guards = [_floor(metrics[name], estimates[name], floor) for name, floor in context.settings.floors.items()]
+    if "champion" in context.predictions.predicted:
+        with_guardrails = {
+            name: context.gain(metrics[name], estimates[name], "champion") for name in names if name in wanted
+        }
+        guards += _metric_guardrails(with_guardrails, metrics, estimates, context.alpha)
     return lines, guards
 
 
-def _floor(metric: Metric, estimates: Mapping[str, Estimate], floor: float) -> Guard:
+def _floor(metric: Metric, estimates: Mapping[str, Estimate], floor: float) -> GuardrailResult:
     value = estimates["challenger"].value
     if not np.isfinite(value):
-        return Guard(name=f"floor of {metric.name}", status="untested", detail="it is not defined on this holdout")
-    held = value <= floor if metric.better == "smaller" else value >= floor
-    return Guard(
+        return GuardrailResult(name=f"floor of {metric.name}", status="untested", detail="not defined on this holdout")
+    holdout_rows = value <= floor if metric.better == "smaller" else value >= floor
+    return GuardrailResult(
         name=f"floor of {metric.name}",
-        status="passed" if held else "failed",
-        detail=f"{value:.4f}, the floor is {floor:g}",
+        status="passed" if holdout_rows else "failed",
+        detail=f"{value:.4f}, must be {'at most' if metric.better == 'smaller' else 'at least'} {floor:g}",
     )
 
 
-def _worse(
+def _metric_guardrails(
     gains: Mapping[str, Difference | None],
     metrics: Mapping[str, Metric],
     estimates: Mapping[str, Mapping[str, Estimate]],
     alpha: float,
-) -> list[Guard]:
+) -> list[GuardrailResult]:
     known = {name: gain for name, gain in gains.items() if gain is not None}
     corrected = dict(zip(known, holm(np.array([gain.p_worse() for gain in known.values()])), strict=True))
     guards = [
-        Guard(name=name, status="untested", detail="it is not defined on this holdout")
+        GuardrailResult(name=name, status="untested", detail="not defined on this holdout")
         for name in gains
         if name not in known
     ]
@@ -160,85 +170,123 @@ def _worse(
         metric, before = metrics[name], estimates[name]["champion"].value
         allowed = metric.margin * abs(before) if metric.relative else metric.margin
         failed = corrected[name] < alpha and -gain.gain > allowed
-        told = f"{before:.4f} → {estimates[name]['challenger'].value:.4f}, {in_words(gain, alpha)}"
+        detail = f"{before:.4f} → {estimates[name]['challenger'].value:.4f}, {format_gain(gain, alpha)}"
         guards.append(
-            Guard(name=name, status="failed" if failed else "passed", detail=f"worse: {told}" if failed else told)
+            GuardrailResult(
+                name=name,
+                status="failed" if failed else "passed",
+                detail=f"significantly worse: {detail}" if failed else detail,
+            )
         )
     return guards
 
 
-def slices_of(
-    ring: Ring, metric: Metric, estimates: Mapping[str, Estimate]
-) -> tuple[tuple[Slice, ...], dict[str, int], list[Guard]]:
-    """Return the slices; their loss is the primary metric where it is a mean over rows, else the task's default."""
-    columns = ring.settings.slices.columns
+def slice_guardrail(
+    context: GateContext, metric: Metric, estimates: Mapping[str, Estimate]
+) -> tuple[tuple[Slice, ...], dict[str, int], list[GuardrailResult]]:
+    """Return the slices and their guardrail.
+
+    The loss in a slice is the primary metric if that is a mean over rows, and the default loss of the task otherwise.
+    """
+    columns = context.settings.slices.columns
     if "champion" not in estimates or not columns:
         return (), {}, []
-    losses = {who: _losses(ring.bout, metric, estimates[who], who) for who in ("champion", "challenger")}
-    slices, untested = examine(ring.bout, losses, ring.settings.slices, ring.alpha)
-    red = [one for one in slices if one.status == "red"]
-    yellow = [one for one in slices if one.status == "yellow"]
-    told = ", ".join(f"{one.column} = {one.level} ({one.change:+.0%})" for one in (red or yellow)[:MOST_NAMED])
+    losses = {
+        model: _losses(context.predictions, metric, estimates[model], model) for model in ("champion", "challenger")
+    }
+    slices, untested = compare_slices(context.predictions, losses, context.settings.slices, context.alpha)
+    red = [part for part in slices if part.status == "red"]
+    yellow = [part for part in slices if part.status == "yellow"]
+    tested = sum(part.status != "grey" for part in slices)
+    detail = ", ".join(f"{part.column} = {part.level} ({part.change:+.0%})" for part in (red or yellow)[:MAX_NAMED])
     if red:
-        return slices, untested, [Guard(name="slices", status="failed", detail=f"worse in {len(red)}: {told}")]
-    if not any(one.status != "grey" for one in slices):
         return (
             slices,
             untested,
-            [Guard(name="slices", status="untested", detail="no slice has enough rows to be tested")],
+            [
+                GuardrailResult(
+                    name="slices",
+                    status="failed",
+                    detail=f"significantly worse in {len(red)} slice{'s' * (len(red) > 1)}: {detail}",
+                )
+            ],
         )
-    tested = sum(one.status != "grey" for one in slices)
+    if not tested:
+        return (
+            slices,
+            untested,
+            [GuardrailResult(name="slices", status="untested", detail="no slice has enough rows to be tested")],
+        )
     if yellow:
         return (
             slices,
             untested,
-            [Guard(name="slices", status="warning", detail=f"perhaps worse in {len(yellow)} of {tested}: {told}")],
+            [
+                GuardrailResult(
+                    name="slices",
+                    status="warning",
+                    detail=f"perhaps worse in {len(yellow)} of {tested} slices: {detail}",
+                )
+            ],
         )
-    return slices, untested, [Guard(name="slices", status="passed", detail=f"{tested} tested, none worse")]
+    return (
+        slices,
+        untested,
+        [GuardrailResult(name="slices", status="passed", detail=f"none of {tested} tested slices is worse")],
+    )
 
 
-def _losses(bout: Bout, metric: Metric, estimate: Estimate, who: str) -> FloatArray:
+def _losses(predictions: HoldoutPredictions, metric: Metric, estimate: Estimate, model: str) -> FloatArray:
     if metric.better == "smaller" and estimate.is_mean and estimate.influence is not None:
         return estimate.influence + estimate.value
-    return default_losses(bout.truth, bout.predicted[who])
+    return default_losses(predictions.truth, predictions.predicted[model])
 
 
-def calibrations(ring: Ring) -> dict[str, Calibration]:
-    """Return the calibration of the two that meet."""
-    bout = ring.bout
+def calibrations(context: GateContext) -> dict[str, Calibration]:
+    """Return the calibration of challenger and champion."""
+    predictions = context.predictions
     return {
-        who: calibration(bout.truth, bout.predicted[who], ring.alpha, bout.entities)
-        for who in ("challenger", "champion")
-        if who in bout.predicted
+        model: calibration(predictions.truth, predictions.predicted[model], context.alpha, predictions.entities)
+        for model in ("challenger", "champion")
+        if model in predictions.predicted
     }
 
 
-def calibrated(ring: Ring, found: Mapping[str, Calibration], priced: bool) -> list[Guard]:
-    """Return the guard; it only warns without a champion, and where a loss that counts it shows the challenger better."""
-    wrong = faults(found["challenger"], found.get("champion"), ring.settings.calibration)
+def calibration_guardrail(
+    context: GateContext, found: Mapping[str, Calibration], priced: bool
+) -> list[GuardrailResult]:
+    """Return the calibration guardrail.
+
+    It warns instead of failing without a champion, and when the challenger is significantly better in a proper score
+    (`priced`), which already includes calibration.
+    """
+    wrong = calibration_problems(found["challenger"], found.get("champion"), context.settings.calibration)
     if wrong:
         return [
-            Guard(
+            GuardrailResult(
                 name="calibration",
                 status="failed" if "champion" in found and not priced else "warning",
                 detail=", ".join(wrong),
             )
         ]
     slope = found["challenger"].slope
-    told = f"slope {slope:.2f}" if slope is not None else "slope not defined"
-    return [Guard(name="calibration", status="passed", detail=f"{told}, bias {found['challenger'].bias:+.3f}")]
+    detail = f"slope {slope:.2f}" if slope is not None else "slope not defined"
+    return [
+        GuardrailResult(name="calibration", status="passed", detail=f"{detail}, bias {found['challenger'].bias:+.3f}")
+    ]
 
 
 def bounds(gain: Difference | None, alpha: float) -> Bounds | None:
-    """Return a gain with its one-sided bounds."""
+    """Return a gain with its one-sided confidence bounds."""
     if gain is None:
         return None
     return Bounds(gain=gain.gain, lower=gain.lower(alpha), upper=gain.upper(alpha))
 
 
-def in_words(gain: Difference, alpha: float) -> str:
-    """Return a gain with its bounds, as a piece of a sentence."""
-    return f"a gain of {gain.gain:+.4f} (between {gain.lower(alpha):+.4f} and {gain.upper(alpha):+.4f})"
+def format_gain(gain: Difference, alpha: float) -> str:
+    """Return a gain with its two-sided interval, whose ends are the one-sided bounds at level `alpha`."""
+    level = f"{100 * (1 - 2 * alpha):g} %"
+    return f"gain {gain.gain:+.4f} ({level} interval {gain.lower(alpha):+.4f} to {gain.upper(alpha):+.4f})"
 
 
 def _finite(value: float) -> float | None:

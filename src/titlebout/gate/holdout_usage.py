@@ -1,7 +1,7 @@
-"""How often a holdout has decided: the challengers that met on the same rows, in git's history and on this machine.
+"""Holdout usage: the challengers evaluated on the same rows, from the git history and this machine's records.
 
-Every look at a holdout tells the one who looks a little about it; after many looks a challenger can win by having been
-chosen on these very rows. What is counted is challengers, not runs: the same model may be evaluated as often as one likes.
+Every evaluation leaks information about the holdout. After many challengers, one can be promoted because it was selected
+on these rows. Challengers are counted, not runs: evaluating the same model again leaks nothing new.
 """
 
 from titlebout.repository.dvc_files import parse_trained_model
@@ -9,16 +9,17 @@ from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
 
-def challengers(project: Project, git: Git, fingerprint: str) -> frozenset[str]:
-    """Return the content hashes of all models that were trained for or met on these holdout rows.
+def evaluated_challengers(project: Project, git: Git, fingerprint: str) -> frozenset[str]:
+    """Return the content hashes of all models that were trained for, or evaluated on, these holdout rows.
 
     Parameters
     ----------
     project : Project
+        Project that the models belong to.
     git : Git
-        All its branches and tags are read; a shallow clone knows less.
+        Repository whose branches and tags are searched; a shallow clone finds fewer challengers.
     fingerprint : str
-        Of the holdout.
+        Fingerprint of the holdout.
     """
     pipeline = project.pipeline_dir.relative_to(git.root).as_posix()
     commits = git.output("log", "--all", "--format=%H", "--", f"{pipeline}/dvc.lock").splitlines()
@@ -27,18 +28,18 @@ def challengers(project: Project, git: Git, fingerprint: str) -> frozenset[str]:
     same = [line.partition(":")[0] for line in found.stdout.splitlines()] if found else []
     locks = [git.show(commit, f"{pipeline}/dvc.lock") for commit in same]
     models = [parse_trained_model(lock, f"{pipeline}/dvc.lock") for lock in locks if lock is not None]
-    return frozenset({model.md5 for model in models if model} | _noted(git, fingerprint))
+    return frozenset({model.md5 for model in models if model} | _recorded(git, fingerprint))
 
 
-def note(git: Git, fingerprint: str, challenger: str) -> None:
-    """Remember on this machine, in the git folder, that a challenger met on these rows."""
+def record_use(git: Git, fingerprint: str, challenger: str) -> None:
+    """Record in the local git folder that a challenger was evaluated on these rows."""
     path = git.private_folder() / f"holdout-{fingerprint}"
-    known = _noted(git, fingerprint)
+    known = _recorded(git, fingerprint)
     if challenger not in known:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{md5}\n" for md5 in sorted({*known, challenger})), encoding="utf-8")
 
 
-def _noted(git: Git, fingerprint: str) -> set[str]:
+def _recorded(git: Git, fingerprint: str) -> set[str]:
     path = git.private_folder() / f"holdout-{fingerprint}"
     return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()

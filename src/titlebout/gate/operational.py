@@ -1,158 +1,168 @@
-"""What a model must do whatever its metrics are: the same answer to the same row, in time, at a size one can carry."""
+"""Operational guardrails, independent of any metric: reproducible predictions, latency and model size."""
 
 import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray
 from titlebout.data.sampling import evenly_spaced
-from titlebout.gate.decision import Guard
+from titlebout.gate.decision import GuardrailResult
 from titlebout.models.artifact import Model
 from titlebout.settings.gate import ResourceSettings
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-8
-ASKED_ROWS = 256
+CHECKED_ROWS = 256
 MEGABYTE = 1e6
-TOO_SLOW_LEVEL = 0.01  # of the sign test: a runner shared with other jobs makes one answer in five twice as long
-# One pair may be spoiled by a stall of either model. Of ten pairs at this level none may be (9 of 10: p = 0.011);
-# of twelve one may (11 of 12: p = 0.003).
-FEWEST_PAIRS = 12
-LATENCY_SECONDS = 3.0  # a slow model is not timed for longer than its fewest pairs take
+# Level of the sign test. It is strict because on a runner shared with other jobs one prediction in five takes twice as long.
+SLOWER_LEVEL = 0.01
+# The test must tolerate one pair in which either model stalled. With 10 pairs it does not at this level (9 of 10:
+# p = 0.011); with 12 pairs it does (11 of 12: p = 0.003).
+MIN_PAIRS = 12
+LATENCY_SECONDS = 3.0  # after this only the minimum number of pairs is completed
 
 
 @dataclass(frozen=True)
-class Behaviour:
-    """What was measured of a challenger beside its answers' quality.
+class OperationalChecks:
+    """Operational measurements and the guardrails based on them.
 
     Attributes
     ----------
-    guards : tuple of Guard
+    guards : tuple of GuardrailResult
+        One per check.
     latency_ms : dict
-        Median time of an answer to one row, by model.
+        Median time of a prediction for one row, by model.
     size_bytes : dict
-        Size of the weights, by model.
+        Size of the model file, by model.
     """
 
-    guards: tuple[Guard, ...]
+    guards: tuple[GuardrailResult, ...]
     latency_ms: dict[str, float]
     size_bytes: dict[str, int]
 
 
-def behaviour(
+def run_operational_checks(
     challenger: Model,
     champion: Model | None,
     rows: pd.DataFrame,
     settings: ResourceSettings,
     clock: Callable[[], float] = time.perf_counter,
-) -> Behaviour:
-    """Ask a challenger in several ways, and time and weigh it against the champion.
+) -> OperationalChecks:
+    """Check that a challenger's predictions are reproducible, and compare its latency and size with the champion's.
 
     Parameters
     ----------
     challenger : Model
+        Model to check.
     champion : Model or None
+        Baseline for latency and size; without it neither is checked.
     rows : DataFrame of shape (n_rows, n_columns)
-        Rows to ask, for example the holdout; up to 256 of them are taken.
+        Rows to predict, for example the holdout; at most 256 of them are used.
     settings : ResourceSettings
+        Limits for latency and size.
     clock : callable, optional
         Returns seconds; replaced in tests.
     """
-    asked = rows.iloc[evenly_spaced(len(rows), ASKED_ROWS)]
+    scored = rows.iloc[evenly_spaced(len(rows), CHECKED_ROWS)]
     models = {"challenger": challenger} | ({"champion": champion} if champion else {})
-    seconds = _timed(models, asked.head(1), max(settings.latency_pairs, FEWEST_PAIRS), clock)
-    latency = {who: float(np.median(taken)) * 1e3 for who, taken in seconds.items()}
-    size = {who: (model.folder / "model.skops").stat().st_size for who, model in models.items()}
-    guards = [_invariant(challenger, asked), _golden(challenger)]
+    seconds = _measure_latency(models, scored.head(1), max(settings.latency_pairs, MIN_PAIRS), clock)
+    latency = {name: float(np.median(taken)) * 1e3 for name, taken in seconds.items()}
+    size = {name: (model.folder / "model.skops").stat().st_size for name, model in models.items()}
+    guards = [_prediction_invariance(challenger, scored), _golden_rows(challenger)]
     if champion:
-        slower = shown_slower(seconds["challenger"], seconds["champion"], settings.max_latency_ratio)
-        guards += [_in_time(latency, slower, settings), _small(size, settings)]
-    return Behaviour(tuple(guards), latency, size)
+        slower = significantly_slower(seconds["challenger"], seconds["champion"], settings.max_latency_ratio)
+        guards += [_latency(latency, slower, settings), _size(size, settings)]
+    return OperationalChecks(tuple(guards), latency, size)
 
 
-def _invariant(model: Model, rows: pd.DataFrame) -> Guard:
-    """Check that the answer to a row does not depend on how it is asked."""
+def _prediction_invariance(model: Model, rows: pd.DataFrame) -> GuardrailResult:
+    """Check that the prediction for a row does not depend on the request it is part of."""
     expected = model.predict(rows)
-    broken = [how for how, ask in _ways(model, rows) if not _same(ask(), expected)]
-    told = f"its answers change with {', '.join(broken)}" if broken else "rows, columns and batches in any order"
-    return Guard(name="same answers", status="failed" if broken else "passed", detail=told)
+    broken = [variant for variant, predict in _variants(model, rows) if not _same(predict(), expected)]
+    detail = (
+        f"predictions depend on {', '.join(broken)}"
+        if broken
+        else "independent of row order, column order and batch size"
+    )
+    return GuardrailResult(name="same answers", status="failed" if broken else "passed", detail=detail)
 
 
-def _ways(model: Model, rows: pd.DataFrame) -> Iterator[tuple[str, Callable[[], FloatArray]]]:
+def _variants(model: Model, rows: pd.DataFrame) -> Iterator[tuple[str, Callable[[], FloatArray]]]:
     half = len(rows) // 2
-    yield "asking twice", lambda: model.predict(rows)
-    yield "the order of the rows", lambda: model.predict(rows.iloc[::-1])[::-1]
-    yield "the order of the columns", lambda: model.predict(rows[rows.columns[::-1]])
+    yield "repetition", lambda: model.predict(rows)
+    yield "row order", lambda: model.predict(rows.iloc[::-1])[::-1]
+    yield "column order", lambda: model.predict(rows[rows.columns[::-1]])
     if half:
         yield (
-            "the size of the batch",
+            "batch size",
             lambda: np.concatenate([model.predict(rows.iloc[:half]), model.predict(rows.iloc[half:])]),
         )
 
 
-def _golden(model: Model) -> Guard:
-    """Check that the model that was read from the disk answers as the one that was trained."""
+def _golden_rows(model: Model) -> GuardrailResult:
+    """Check that the model loaded from disk predicts the golden rows as it did after training."""
     golden = json.loads((model.folder / "golden.json").read_text(encoding="utf-8"))
     answers = model.predict(pd.DataFrame(golden["rows"], columns=list(model.kinds)))
     expected = np.asarray(golden["answers"], dtype=np.float64)
     if _same(answers, expected):
-        return Guard(name="golden rows", status="passed", detail=f"{len(expected)} answered as when it was trained")
-    return Guard(
+        return GuardrailResult(
+            name="golden rows", status="passed", detail=f"{len(expected)} predicted as after training"
+        )
+    return GuardrailResult(
         name="golden rows",
         status="failed",
-        detail=f"read back, it answers otherwise, by up to {_distance(answers, expected)}",
+        detail=f"the model loaded from disk predicts differently: {_difference(answers, expected)}",
     )
 
 
-def shown_slower(challenger: FloatArray, champion: FloatArray, ratio: float) -> bool:
-    """Tell by a sign test whether the median of the paired ratios is beyond the allowed one.
+def significantly_slower(challenger: FloatArray, champion: FloatArray, ratio: float) -> bool:
+    """Return whether the median of the paired latency ratios is significantly above the limit (sign test).
 
     Parameters
     ----------
     challenger, champion : ndarray of shape (n_pairs,), float64, seconds
-        Times of answers that were asked for right after each other.
+        Latencies measured in turn, so that both models of a pair run under the same load.
     ratio : float
-        How many times as long a challenger may take.
+        Largest allowed ratio of challenger to champion.
     """
     from scipy.stats import binomtest
 
     beyond = int(np.sum(challenger > ratio * champion))
-    return bool(binomtest(beyond, len(champion), 0.5, alternative="greater").pvalue < TOO_SLOW_LEVEL)
+    return bool(binomtest(beyond, len(champion), 0.5, alternative="greater").pvalue < SLOWER_LEVEL)
 
 
-def _in_time(latency: dict[str, float], slower: bool, settings: ResourceSettings) -> Guard:
+def _latency(latency: dict[str, float], slower: bool, settings: ResourceSettings) -> GuardrailResult:
     slow = slower and latency["challenger"] > settings.latency_budget_ms
-    told = f"{latency['champion']:.1f} ms → {latency['challenger']:.1f} ms a row"
-    return Guard(name="latency", status="failed" if slow else "passed", detail=told)
+    detail = f"{latency['champion']:.1f} ms → {latency['challenger']:.1f} ms per row"
+    return GuardrailResult(name="latency", status="failed" if slow else "passed", detail=detail)
 
 
-def _small(size: dict[str, int], settings: ResourceSettings) -> Guard:
+def _size(size: dict[str, int], settings: ResourceSettings) -> GuardrailResult:
     ratio = size["challenger"] / size["champion"]
     large = ratio > settings.max_size_ratio and size["challenger"] > settings.size_budget_mb * MEGABYTE
-    told = f"{size['champion'] / 1e3:,.0f} kB → {size['challenger'] / 1e3:,.0f} kB, {ratio:.2f} times"
-    return Guard(name="size", status="failed" if large else "passed", detail=told)
+    detail = f"{size['champion'] / 1e3:,.0f} kB → {size['challenger'] / 1e3:,.0f} kB, ratio {ratio:.2f}"
+    return GuardrailResult(name="size", status="failed" if large else "passed", detail=detail)
 
 
-def _timed(
+def _measure_latency(
     models: dict[str, Model], row: pd.DataFrame, pairs: int, clock: Callable[[], float]
 ) -> dict[str, FloatArray]:
-    """Return seconds of shape (n_pairs,) by model; they take turns, so that a busy machine slows them all."""
-    seconds: dict[str, list[float]] = {who: [] for who in models}
+    """Return latencies in seconds of shape (n_pairs,) by model, taken in turn so that load affects all models alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in models}
     for model in models.values():
-        model.predict(row)  # the first answer pays for what is only loaded then
+        model.predict(row)  # warm-up: the first prediction includes lazy imports
     deadline = clock() + LATENCY_SECONDS
     for pair in range(pairs):
-        if pair >= FEWEST_PAIRS and clock() > deadline:
+        if pair >= MIN_PAIRS and clock() > deadline:
             break
-        for who, model in models.items():
+        for name, model in models.items():
             begun = clock()
             model.predict(row)
-            seconds[who].append(clock() - begun)
-    return {who: np.asarray(taken) for who, taken in seconds.items()}
+            seconds[name].append(clock() - begun)
+    return {name: np.asarray(taken) for name, taken in seconds.items()}
 
 
 def _same(answers: FloatArray, expected: FloatArray) -> bool:
@@ -161,5 +171,7 @@ def _same(answers: FloatArray, expected: FloatArray) -> bool:
     )
 
 
-def _distance(answers: FloatArray, expected: FloatArray) -> Any:
-    return f"{np.nanmax(np.abs(answers - expected)):.3g}" if answers.shape == expected.shape else "another shape"
+def _difference(answers: FloatArray, expected: FloatArray) -> str:
+    if answers.shape != expected.shape:
+        return "different shape"
+    return f"largest difference {np.nanmax(np.abs(answers - expected)):.3g}"

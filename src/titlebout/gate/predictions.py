@@ -1,4 +1,4 @@
-"""A bout: what really happened in the holdout rows, and what each model said; kept as a file, to be decided again."""
+"""Predictions of all models on the holdout, with the ground truth; saved to a file to repeat the decision later."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,31 +12,31 @@ from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import DataError, NotFoundError
 from titlebout.metrics.estimates import GroundTruth
 
-BOUT_VERSION = 2
+PREDICTIONS_VERSION = 2
 MODELS = ("challenger", "champion", "anchor", "dummy")
 _SLICE = "slice: "
 _KEY = "titlebout"
 
 
 @dataclass(frozen=True)
-class Bout:
-    """Models on the same holdout rows.
+class HoldoutPredictions:
+    """Predictions of all models for the same holdout rows.
 
     Attributes
     ----------
     truth : GroundTruth
-        What happened in the n rows.
+        True labels of the n_rows rows.
     predicted : mapping of str to ndarray
-        By model (``challenger``, ``dummy``, and, when somebody holds the title, ``champion`` and ``anchor``):
+        By model (``challenger``, ``dummy`` and, if they exist, ``champion`` and ``anchor``):
         probabilities of shape (n_rows, n_classes) in the order of ``truth.classes``, or values of shape (n_rows,).
     columns : DataFrame of shape (n_rows, n_slice_columns)
-        Columns that rows can be divided by.
+        Columns that define slices.
     entities : ndarray of shape (n_rows,), dtype int, or None
-        Number of the entity of every row.
+        Entity of every row, as a number.
     rows : ndarray of shape (n_rows,), dtype uint64, or None
-        Hashes of the rows, to find them in the data again.
+        Hashes of the rows, which identify them in the data.
     facts : mapping
-        JSON values: who met, on which holdout, and why.
+        JSON values about the evaluation: models, holdout and reason.
     """
 
     truth: GroundTruth
@@ -47,37 +47,40 @@ class Bout:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_bout(path: Path, bout: Bout) -> Path:
-    """Write a bout as parquet: one row per holdout row, one column per model and class."""
-    table: dict[str, Any] = {} if bout.rows is None else {"row": bout.rows.astype(np.int64)}
-    table["y"] = bout.truth.y
-    if bout.entities is not None:
-        table["entity"] = bout.entities
-    for who, predicted in bout.predicted.items():
-        table |= {name: predicted.reshape(len(predicted), -1)[:, at] for at, name in enumerate(_names(who, bout.truth))}
-    table |= {f"{_SLICE}{name}": _storable(bout.columns[name]) for name in bout.columns.columns}
+def write_predictions(path: Path, predictions: HoldoutPredictions) -> Path:
+    """Write predictions as Parquet: one row per holdout row, one column per model and class."""
+    table: dict[str, Any] = {} if predictions.rows is None else {"row": predictions.rows.astype(np.int64)}
+    table["y"] = predictions.truth.y
+    if predictions.entities is not None:
+        table["entity"] = predictions.entities
+    for model, predicted in predictions.predicted.items():
+        table |= {
+            name: predicted.reshape(len(predicted), -1)[:, at]
+            for at, name in enumerate(_names(model, predictions.truth))
+        }
+    table |= {f"{_SLICE}{name}": _storable(predictions.columns[name]) for name in predictions.columns.columns}
     frame = pd.DataFrame(table)
     frame.attrs[_KEY] = {
-        "version": BOUT_VERSION,
-        "task": bout.truth.task,
-        "classes": list(bout.truth.classes),
-        "models": list(bout.predicted),
-        "facts": dict(bout.facts),
+        "version": PREDICTIONS_VERSION,
+        "task": predictions.truth.task,
+        "classes": list(predictions.truth.classes),
+        "models": list(predictions.predicted),
+        "facts": dict(predictions.facts),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(path, index=False, compression="zstd")
     return path
 
 
-def read_bout(path: Path) -> Bout:
-    """Read what :func:`write_bout` wrote.
+def read_predictions(path: Path) -> HoldoutPredictions:
+    """Read a file written by :func:`write_predictions`.
 
     Raises
     ------
     NotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
-        If it is not a bout, or one of another version of titlebout.
+        If it is not a file of predictions, or has another format version.
     """
     if not path.is_file():
         raise NotFoundError(
@@ -85,9 +88,9 @@ def read_bout(path: Path) -> Bout:
         )
     try:
         frame = pd.read_parquet(path)
-        said = {BOUT_VERSION: frame.attrs[_KEY]}[frame.attrs[_KEY]["version"]]
-        truth = GroundTruth(said["task"], frame["y"].to_numpy(), tuple(said["classes"]))
-        predicted = {who: _array(frame, _names(who, truth), truth) for who in said["models"]}
+        metadata = {PREDICTIONS_VERSION: frame.attrs[_KEY]}[frame.attrs[_KEY]["version"]]
+        truth = GroundTruth(metadata["task"], frame["y"].to_numpy(), tuple(metadata["classes"]))
+        predicted = {model: _array(frame, _names(model, truth), truth) for model in metadata["models"]}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(
             "this is not a file of predictions that this titlebout can read",
@@ -96,26 +99,26 @@ def read_bout(path: Path) -> Bout:
             fix="run `titlebout evaluate` again",
         ) from error
     slices = [name for name in frame.columns if name.startswith(_SLICE)]
-    return Bout(
+    return HoldoutPredictions(
         truth,
         predicted,
         frame[slices].rename(columns=lambda name: name.removeprefix(_SLICE)),
         frame["entity"].to_numpy() if "entity" in frame else None,
         frame["row"].to_numpy().astype(np.uint64) if "row" in frame else None,
-        said["facts"],
+        metadata["facts"],
     )
 
 
 def _storable(values: pd.Series) -> pd.Series:
-    """Return a column that parquet can hold and give back with its type; of a mixture of types, the text."""
+    """Return a column that Parquet can store with its type; a column of mixed types is converted to text."""
     if values.dtype != object or values.map(type, na_action="ignore").nunique() < 2:
         return values
     return values.map(str, na_action="ignore")
 
 
-def _names(who: str, truth: GroundTruth) -> list[str]:
-    """Return names of columns; with the position, because the labels 1 and "1" are two classes."""
-    return [f"{who} {at}: {label}" for at, label in enumerate(truth.classes)] if truth.classes else [who]
+def _names(model: str, truth: GroundTruth) -> list[str]:
+    """Return column names. They include the position of the class, because the labels 1 and "1" are different classes."""
+    return [f"{model} {at}: {label}" for at, label in enumerate(truth.classes)] if truth.classes else [model]
 
 
 def _array(frame: pd.DataFrame, names: list[str], truth: GroundTruth) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Promote the challenger: write it into ``champion.dvc`` if the verdict of the gate is *promote*."""
+"""``titlebout promote``: write the challenger into ``champion.dvc`` if the verdict of the gate is *promote*."""
 
 from typing import Literal
 
@@ -26,7 +26,7 @@ class PromoteResult(StepResult):
     champion: str
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown."""
+        """Return the report as Markdown."""
         return f"### Promotion\n\n{self.reasons[0]}.\n"
 
 
@@ -36,7 +36,7 @@ def promote(project: Project) -> PromoteResult:
     Parameters
     ----------
     project : Project
-        Its ``reports/evaluate.json`` has the verdict.
+        Project whose ``reports/evaluate.json`` has the verdict.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def promote_challenger(project: Project, challenger: DvcOutput, evaluation: Eval
     Parameters
     ----------
     project : Project
-        Names the path of ``champion.dvc``.
+        Project that gets the new champion.
     challenger : DvcOutput
         The model to promote.
     evaluation : EvaluateResult

@@ -1,4 +1,4 @@
-"""The gate's report: one screen on which a reviewer decides in a minute, and the pictures beside it."""
+"""Result and report of the gate: the verdict and its evidence on one screen for the reviewer, with figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from titlebout.core.errors import ExitCode
 from titlebout.core.markdown import Markdown, code, escape, format_number, format_score, table
 from titlebout.core.results import Record, StepResult, write_text_atomically
 from titlebout.gate.calibration import Calibration
-from titlebout.gate.decision import Churn, ClassChurn, Guard, MetricLine, Power, ValueChurn
+from titlebout.gate.decision import Churn, ClassChurn, GuardrailResult, MetricLine, Power, ValueChurn
 from titlebout.gate.figures import Interval, calibration_svg, gains_svg
 from titlebout.gate.guardrails import Bounds
 from titlebout.gate.slices import Slice
@@ -22,27 +22,28 @@ _TITLES = {
     "unchanged": "nothing to decide",
 }
 _RULES = {
-    "first": "be better than a model that knows nothing",
-    "superior": "be better than the champion",
-    "non-inferior-and-ahead": "be ahead, and no worse than the champion by the margin",
-    "non-inferior": "be no worse than the champion by the margin",
+    "first": "be significantly better than the dummy model (the best constant prediction)",
+    "superior": "be significantly better than the champion",
+    "non-inferior-and-ahead": "be better than the champion on average, and not worse by more than the margin",
+    "non-inferior": "not be worse than the champion by more than the margin",
 }
 _MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "untested": "?"}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Holdout(Record):
-    """The rows that models are compared on.
+    """The rows on which models are compared.
 
     Attributes
     ----------
     rows : int
+        Number of rows.
     fingerprint : str
         SHA-256 over the hashes of the rows.
     start, end : str
         First and last time (ISO 8601); empty without a time column.
     uses : int
-        How many challengers were compared on these rows.
+        Number of challengers that were evaluated on these rows.
     """
 
     rows: int
@@ -53,53 +54,54 @@ class Holdout(Record):
 
 
 class EvaluateResult(StepResult):
-    """The verdict and what it rests on.
+    """The verdict of the gate and its evidence.
 
     Attributes
     ----------
     verdict : {"promote", "keep", "inconclusive", "unchanged"}
+        Unchanged: the challenger is the champion.
     reason : str
-        Why the challenger was trained (``change``, ``drift``, ``schedule``, ...), ``first`` when nobody holds the title,
-        ``rollback`` when a former champion comes back, ``none`` when there is nothing to compare.
+        Why the challenger was trained (``change``, ``drift``, ``schedule``, ...), ``first`` without a champion,
+        ``rollback`` when a former champion is restored, ``none`` when there is nothing to compare.
     rule : {"first", "superior", "non-inferior-and-ahead", "non-inferior", "none"}
-        What the challenger had to show.
+        Rule that was applied to the primary metric.
     metric : str
         The primary metric.
     challenger, champion : str
-        Content hashes of the models; empty when there is none.
+        Content hashes of the models; the champion's is empty without a champion.
     challenger_score, champion_score, dummy_score : float or None
         The primary metric on the holdout.
     gain, gain_lower, gain_upper : float or None
-        How much better the challenger is than the champion in the primary metric, and its one-sided bounds at level
-        `alpha`.
+        Gain of the challenger over the champion in the primary metric (positive when it is better), and its one-sided
+        confidence bounds at level `alpha`.
     alpha : float
-        Level of the bounds; tightened when the holdout was used often.
+        Significance level of the bounds; lower when the holdout was used for many challengers.
     margin : float or None
-        Smallest gain worth a promotion and largest loss of a refresh, in units of the metric.
+        Non-inferiority margin in units of the metric, which is also the smallest gain worth a promotion.
     power : Power or None
-        What the holdout can show.
+        Statistical power of the holdout.
     over_dummy, over_anchor : Bounds or None
-        Gain of the challenger over the two.
+        Gain of the challenger over the dummy model and over the anchor.
     metrics : tuple of MetricLine
         All metrics of all models, the primary one first.
-    guards : tuple of Guard
-        Conditions beside the primary metric.
+    guards : tuple of GuardrailResult
+        Results of the guardrails, one per condition.
     slices : tuple of Slice
-        The worst first.
+        Worst first.
     untested_slices : dict of str to int or None
-        Per column, how many levels have too few rows to be tested.
+        Number of levels with too few rows to test, by column.
     calibration : dict of str to Calibration or None
-        By model.
+        Calibration by model.
     churn : ClassChurn or ValueChurn or None
         How predictions changed from champion to challenger.
     latency_ms, size_bytes : dict of str to float or None, dict of str to int or None
-        Median time of an answer to one row, and size of the weights, by model.
+        Median time of a prediction for one row, and size of the model file, by model.
     holdout : Holdout or None
-        The rows that decided; None when nothing was compared.
+        Rows that the verdict is based on; None when nothing was compared.
     promotion_requested : bool
         True when this commit changes ``champion.dvc``.
     predictions : str
-        The file of all answers, relative to ``reports/``: ``titlebout evaluate --from-predictions`` decides on it again.
+        File of all holdout predictions, relative to ``reports/``: input of ``titlebout evaluate --from-predictions``.
     """
 
     written: ClassVar[bool] = True
@@ -128,7 +130,7 @@ class EvaluateResult(StepResult):
     over_dummy: Bounds | None = None
     over_anchor: Bounds | None = None
     metrics: tuple[MetricLine, ...] = ()
-    guards: tuple[Guard, ...] = ()
+    guards: tuple[GuardrailResult, ...] = ()
     slices: tuple[Slice, ...] = ()
     untested_slices: dict[str, int] | None = None
     calibration: dict[str, Calibration] | None = None
@@ -141,12 +143,12 @@ class EvaluateResult(StepResult):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         lost = ExitCode.INCONCLUSIVE if self.verdict == "inconclusive" else ExitCode.CHALLENGER_LOST
         return ExitCode.OK if self.passed else lost
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown."""
+        """Return the report as Markdown."""
         first, *others = [f"{reason[0].upper()}{reason[1:]}." for reason in map(str, map(escape, self.reasons))]
         parts = [f"### Gate: {_TITLES[self.verdict]}", f"**{first}**"]
         if others:
@@ -157,13 +159,14 @@ class EvaluateResult(StepResult):
 
 
 def draw(reports: Path, result: EvaluateResult) -> tuple[Path, ...]:
-    """Draw the verdict's pictures into ``evaluate/``; those of an earlier run are removed.
+    """Draw the figures of an evaluation into ``evaluate/``, and remove those of an earlier run.
 
     Parameters
     ----------
     reports : Path
+        The project's folder ``reports/``.
     result : EvaluateResult
-        Without a bout there is nothing to draw.
+        Nothing is drawn if it compares nothing.
     """
     for old in (reports / FOLDER).glob("*.svg"):
         old.unlink()
@@ -179,19 +182,19 @@ def draw(reports: Path, result: EvaluateResult) -> tuple[Path, ...]:
     return tuple(drawn)
 
 
-def _evidence(result: EvaluateResult, held: Holdout) -> Iterator[str]:
-    yield f"Why it ran: **{escape(result.reason)}**. To win, it has to {_RULES[result.rule]}."
+def _evidence(result: EvaluateResult, holdout: Holdout) -> Iterator[str]:
+    yield f"Reason for the challenger: **{escape(result.reason)}**. To be promoted, it must {_RULES[result.rule]}."
     if result.metrics:
         yield _metrics(result.metrics).rstrip()
     yield _power(result)
     if result.guards:
-        yield table(["", "guard", "finding"], _guards(result)).rstrip()
+        yield table(["", "guardrail", "result"], _guards(result)).rstrip()
     yield _slices(result)
     yield _calibration(result)
     yield _churn(result)
-    yield _holdout(result, held)
+    yield _holdout(result, holdout)
     yield (
-        "Decide again with another margin: "
+        "Repeat the decision with another margin: "
         f"`titlebout evaluate --from-predictions reports/{result.predictions} --margin 1%`."
     )
 
@@ -199,7 +202,9 @@ def _evidence(result: EvaluateResult, held: Holdout) -> Iterator[str]:
 def _metrics(lines: Sequence[MetricLine]) -> str:
     """Return the table of metrics, with a column for the anchor only where there is one."""
     anchored = any(line.anchor is not None for line in lines)
-    headers = ["metric", "champion", "challenger", "gain", "at least", "at most", "dummy"] + ["anchor"] * anchored
+    headers = ["metric", "champion", "challenger", "gain", "lower bound", "upper bound", "dummy"] + [
+        "anchor"
+    ] * anchored
     return table(headers, [_metric(line, anchored) for line in lines])
 
 
@@ -212,11 +217,11 @@ def _metric(line: MetricLine, anchored: bool) -> list[object]:
 
 
 def _guards(result: EvaluateResult) -> Iterator[tuple[str, str, str]]:
-    """Yield the guards; metrics that are not worse stand in the table above and share a line here."""
+    """Yield the guardrails; metrics that passed share one line, because the table above has their values."""
     shown = {line.name for line in result.metrics}
     quiet = [guard.name for guard in result.guards if guard.status == "passed" and guard.name in shown]
     if quiet:
-        yield _MARKS["passed"], "other metrics", f"no worse than their margins allow: {', '.join(quiet)}"
+        yield _MARKS["passed"], "other metrics", f"not worse by more than their margins: {', '.join(quiet)}"
     for guard in result.guards:
         if guard.name not in quiet:
             yield _MARKS[guard.status], guard.name, guard.detail
@@ -230,14 +235,14 @@ def _power(result: EvaluateResult) -> str:
     power = result.power
     if power is None:
         return ""
-    known = f"This holdout resolves ±{power.resolves:.4f} with {power.rows:,} rows"
+    resolution = f"The holdout has {power.rows:,} rows and resolves a gain of ±{power.resolves:.4f}."
     if result.margin is None or power.needed is None:
-        return f"{known}."
-    return f"{known}; to show a gain of the margin, {result.margin:.4f}, in 80 of 100 cases takes {power.needed:,}."
+        return resolution
+    return f"{resolution} Detecting a gain of the margin ({result.margin:.4f}) with 80 % power takes {power.needed:,} rows."
 
 
 def _slices(result: EvaluateResult) -> str:
-    """Return the slices that need a look, and counts of the others."""
+    """Return a table of the slices that are or may be worse, and counts of the others."""
     if not result.slices:
         return ""
     count = {status: sum(one.status == status for one in result.slices) for status in ("green", "grey")}
@@ -250,9 +255,9 @@ def _slices(result: EvaluateResult) -> str:
         if looked
         else []
     )
-    told = f"Slices: {count['green']} not worse"
-    told += f"; not testable, too few rows: {small}" if small else ""
-    return "\n\n".join([*parts, f"{told}."])
+    summary = f"Slices: {count['green']} not worse"
+    summary += f"; too few rows to test: {small}" if small else ""
+    return "\n\n".join([*parts, f"{summary}."])
 
 
 def _slice(one: Slice) -> tuple[object, ...]:
@@ -271,13 +276,13 @@ def _calibration(result: EvaluateResult) -> str:
     if found is None:
         return ""
     ends = f"{format_number(found.predicted[0])} … {format_number(found.predicted[-1])}"
-    lines = [f"Calibration in ten equal parts of the rows, predictions from {ends}:", ""]
-    lines += [f"    predicted  {_spark(found.predicted, found)}", f"    happened   {_spark(found.observed, found)}"]
+    lines = [f"Calibration in ten equal groups of rows by prediction ({ends}):", ""]
+    lines += [f"    predicted  {_spark(found.predicted, found)}", f"    observed   {_spark(found.observed, found)}"]
     return "\n".join(lines)
 
 
 def _spark(values: Sequence[float], of: Calibration) -> str:
-    """Return a row of blocks as high as the values, on one scale for both rows."""
+    """Return values as block characters, on one scale for predictions and outcomes."""
     low, high = min(*of.predicted, *of.observed), max(*of.predicted, *of.observed)
     steps = [round((value - low) / (high - low) * (len(_BLOCKS) - 1)) if high > low else 0 for value in values]
     return "".join(_BLOCKS[step] for step in steps)
@@ -292,21 +297,22 @@ def _churn(result: EvaluateResult) -> str:
             ("challenger right", churn.both_right, churn.only_challenger_right),
             ("challenger wrong", churn.only_champion_right, churn.both_wrong),
         ]
-        changed = f"The decision changes in {format_number(churn.changed)} rows:"
+        changed = f"The predicted class changes in {format_number(churn.changed)} rows:"
         return f"{changed}\n\n{table(['', 'champion right', 'champion wrong'], rows).rstrip()}"
     return (
-        f"Answers move by {format_number(churn.median_move)} (median); the challenger is nearer in "
+        f"Predictions change by {format_number(churn.median_move)} (median). The challenger is closer to the true value in "
         f"{format_number(churn.challenger_nearer)} rows, the champion in {format_number(churn.champion_nearer)}."
     )
 
 
-def _holdout(result: EvaluateResult, held: Holdout) -> str:
-    period = f", {escape(held.start[:10])} to {escape(held.end[:10])}" if held.start else ""
-    met = "1 challenger has" if held.uses <= 1 else f"{held.uses} challengers have"
-    champion = f"champion {code(result.champion[:12])}" if result.champion else "champion none yet"
+def _holdout(result: EvaluateResult, holdout: Holdout) -> str:
+    period = f", {escape(holdout.start[:10])} to {escape(holdout.end[:10])}" if holdout.start else ""
+    uses = "1 challenger" if holdout.uses <= 1 else f"{holdout.uses} challengers"
+    champion = f"champion {code(result.champion[:12])}" if result.champion else "no champion yet"
     return (
-        f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {format_number(held.rows)} rows{period}, never trained on by any of the models; {met} met on it "
-        f"(fingerprint `{held.fingerprint[:12]}`). One-sided level {result.alpha:g}."
+        f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {format_number(holdout.rows)} rows{period} "
+        f"(fingerprint `{holdout.fingerprint[:12]}`), not in the training data of any of these models, used for {uses} so "
+        f"far. Significance level {result.alpha:g}, one-sided."
     )
 
 

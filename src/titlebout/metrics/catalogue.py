@@ -177,7 +177,7 @@ def scores(
 
 
 def built_in_metric(name: str, task: str) -> Metric | None:
-    """Return a metric with a closed-form standard error by name; None if there is no such metric.
+    """Return a metric with a closed-form standard error by name; None for any other name.
 
     Raises
     ------

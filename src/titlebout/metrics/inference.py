@@ -47,7 +47,7 @@ class Difference:
         return quantile(1 - alpha, self.df) * self.se
 
     def p_worse(self) -> float:
-        """Return the one-sided p-value of "the first model is no worse"."""
+        """Return the one-sided p-value of the null hypothesis that the first model is not worse."""
         if self.se == 0:
             return 1.0 if self.gain >= 0 else 0.0
         return _cdf(self.gain / self.se, self.df)

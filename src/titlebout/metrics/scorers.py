@@ -38,7 +38,7 @@ def find_metric(name: str, task: str) -> Metric:
     Raises
     ------
     ConfigError
-        If there is no such metric, or it is for the other task.
+        If the metric does not exist, or is for the other task.
     """
     metric = built_in_metric(name, task)
     if metric is not None:

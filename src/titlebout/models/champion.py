@@ -62,7 +62,7 @@ def disallowed_paths(project: Project, git: Git, base: str, *commit: str) -> lis
 
 
 def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
-    """Return the champion at a revision; None if there is none.
+    """Return the champion at a revision; None if no champion was promoted yet.
 
     Raises
     ------
@@ -94,9 +94,9 @@ def was_champion(project: Project, git: Git, revision: str, model: DvcOutput) ->
 
 
 def anchor_at(project: Project, git: Git, revision: str) -> tuple[str, Champion] | None:
-    """Return the anchor up to `revision`, and a commit at which it was the champion; None if there is none.
+    """Return the anchor up to `revision`, and a commit at which it was the champion; None without an anchor.
 
-    The anchor is the last champion that was promoted as superior. Champions after it were promoted as no worse than their
+    The anchor is the last champion that was promoted as superior. Champions after it were promoted as non-inferior to their
     predecessor, each with a small allowed loss, so they are also compared with the anchor.
     """
     return next((entry for entry in _champion_history(project, git, revision) if entry[1].was_superior), None)
@@ -128,7 +128,7 @@ def _champion_history(project: Project, git: Git, revision: str) -> Iterator[tup
 
 
 def champion_in_work_tree(project: Project) -> Champion | None:
-    """Return the champion in the work tree; None if there is none.
+    """Return the champion in the work tree; None if no champion was promoted yet.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""When a retraining is worth an attempt."""
+"""Retraining policy: when to attempt a retraining."""

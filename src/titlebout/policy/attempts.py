@@ -1,8 +1,8 @@
-"""The memory of the loop without a database: which retrainings were attempted, as one file behind a ref of its own.
+"""Attempt log: the retraining attempts of a pipeline, as one file under a git ref, so that no database is needed.
 
-A line says one attempt, and the file is the set of its lines: two that were written apart are put together by taking
-all lines of both, in whatever order. So concurrent writers converge, and a job that must not write can hand its lines
-to one that may. What comes from elsewhere is read strictly; what is no attempt is left out and counted.
+Each line is one attempt, and the file is a set of lines: two versions are merged by taking their union, in any order.
+Concurrent writers therefore converge, and a job without write access can pass its lines to a job that has it. Lines
+are validated strictly because they may come from other clones; invalid lines are skipped and counted.
 """
 
 import json
@@ -19,7 +19,7 @@ from titlebout.policy.rules import Attempt, Outcome
 from titlebout.repository.git import Git
 
 FILE = "attempts.jsonl"
-KEPT = 1000  # attempts, the newest; some decades of one a week
+KEPT = 1000  # newest attempts; about 19 years of one a week
 LINE_LIMIT = 1000  # characters
 TRIES = 20
 
@@ -29,15 +29,15 @@ _HASH = re.compile(r"[0-9a-f]{0,64}(\.dir)?")
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What is remembered.
+class AttemptHistory:
+    """Attempts read from the log.
 
     Attributes
     ----------
     attempts : tuple of Attempt
         The oldest first.
     problem : str
-        Why it is empty, or not all of it; empty when nothing is wrong.
+        Why the history is missing or incomplete; empty when it is complete.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -45,96 +45,99 @@ class Memory:
 
 
 def log_ref(pipeline: str) -> str:
-    """Return the ref of a pipeline's log, here and at origin."""
+    """Return the ref of a pipeline's log, the same locally and at origin."""
     return f"refs/titlebout/log/{pipeline}"
 
 
-def recall(git: Git, pipeline: str) -> Memory:
-    """Return what this clone and origin remember together; that origin cannot be reached is said, not raised."""
-    here = read(git, log_ref(pipeline))
+def load_attempts(git: Git, pipeline: str) -> AttemptHistory:
+    """Return the attempts in this clone's log and origin's; if origin cannot be read, `problem` says so."""
+    local = read(git, log_ref(pipeline))
     if "origin" not in git.output("remote").split():
-        return here
+        return local
     try:
         tip = _fetch(git, pipeline)
     except TitleboutError as error:
-        return Memory(here.attempts, f"the log at origin cannot be read ({error.what}): only this clone's counts")
+        return AttemptHistory(
+            local.attempts, f"the log at origin cannot be read ({error.what}); only the log of this clone is used"
+        )
     if tip is None:
-        return here
-    there = read(git, tip)
-    return Memory(_together(here.attempts, there.attempts), there.problem)
+        return local
+    remote = read(git, tip)
+    return AttemptHistory(_merge(local.attempts, remote.attempts), remote.problem)
 
 
-def read(git: Git, revision: str) -> Memory:
-    """Return the attempts of one log; one that is missing or garbled is an empty memory, which is said."""
+def read(git: Git, revision: str) -> AttemptHistory:
+    """Return the attempts of one log; if it is missing or malformed, `problem` says so."""
     commit = git.resolve(revision)
     if commit is None:
-        return Memory(problem="no attempt was written down yet")
+        return AttemptHistory(problem="there is no attempt log yet")
     try:
         lines = (git.show(commit, FILE) or "").splitlines()
     except TitleboutError as error:
-        return Memory(problem=f"the log cannot be read: {error.what}")
+        return AttemptHistory(problem=f"the log cannot be read: {error.what}")
     attempts = [attempt for line in lines if (attempt := _parse(line)) is not None]
-    left_out = len(lines) - len(attempts)
-    problem = f"{left_out} of the log's {len(lines)} lines are no attempts" if left_out or not lines else ""
-    return Memory(_together(attempts), problem)
+    invalid = len(lines) - len(attempts)
+    problem = f"{invalid} of the log's {len(lines)} lines are invalid" if invalid or not lines else ""
+    return AttemptHistory(_merge(attempts), problem)
 
 
-def write_down(git: Git, pipeline: str, attempt: Attempt) -> None:
+def append_attempt(git: Git, pipeline: str, attempt: Attempt) -> None:
     """Add an attempt to this clone's log.
 
     Raises
     ------
     ConflictError
-        If others go on writing at the same time.
+        If concurrent updates keep winning.
     """
     ref = log_ref(pipeline)
 
-    def once() -> None:
+    def update() -> None:
         tip = git.resolve(ref)
         known = read(git, tip).attempts if tip else ()
-        git.set_ref(ref, _commit(git, _together(known, [attempt]), tip), tip)
+        git.set_ref(ref, _commit(git, _merge(known, [attempt]), tip), tip)
 
-    _until_it_holds(once)
+    _retry_on_conflict(update)
 
 
-def compare(git: Git, pipeline: str, handed: str) -> tuple[tuple[Attempt, ...], tuple[Attempt, ...]]:
-    """Return the attempts that origin knows and those of a revision that it does not, each the oldest first."""
+def compare(git: Git, pipeline: str, revision: str) -> tuple[tuple[Attempt, ...], tuple[Attempt, ...]]:
+    """Return the attempts in origin's log, and those that only the given revision has; both the oldest first."""
     tip = _fetch(git, pipeline)
     known = read(git, tip).attempts if tip else ()
-    return known, tuple(attempt for attempt in read(git, handed).attempts if attempt not in set(known))
+    return known, tuple(attempt for attempt in read(git, revision).attempts if attempt not in set(known))
 
 
-def hand_in(git: Git, pipeline: str, handed: str) -> Memory:
-    """Put attempts into the log of origin and return them, without those that were there before.
+def push_attempts(git: Git, pipeline: str, revision: str) -> AttemptHistory:
+    """Add attempts to the log at origin and return those that it did not have before.
 
     Parameters
     ----------
     git : Git
         A repository whose pushes are authorized.
     pipeline : str
-    handed : str
-        The revision that holds them.
+        Name of the pipeline.
+    revision : str
+        Local revision of the log with the attempts to add.
 
     Raises
     ------
     ConflictError
-        If others go on writing at the same time.
+        If concurrent updates keep winning.
     PermissionRefusedError, TemporaryError, NotFoundError
-        If origin does not take them.
+        If origin rejects the push.
     """
     ref = log_ref(pipeline)
-    ours = read(git, handed)
+    ours = read(git, revision)
 
-    def once() -> set[Attempt]:
+    def update() -> set[Attempt]:
         tip = _fetch(git, pipeline)
         known = read(git, tip).attempts if tip else ()
-        wanted = _together(known, ours.attempts)
-        if set(wanted) != set(known):
-            git.push_ref(ref, _commit(git, wanted, tip and git.resolve(tip)), tip)
+        merged = _merge(known, ours.attempts)
+        if set(merged) != set(known):
+            git.push_ref(ref, _commit(git, merged, tip and git.resolve(tip)), tip)
         return set(known)
 
-    known = _until_it_holds(once)
-    return Memory(tuple(attempt for attempt in ours.attempts if attempt not in known), ours.problem)
+    known = _retry_on_conflict(update)
+    return AttemptHistory(tuple(attempt for attempt in ours.attempts if attempt not in known), ours.problem)
 
 
 def _fetch(git: Git, pipeline: str) -> str | None:
@@ -143,41 +146,41 @@ def _fetch(git: Git, pipeline: str) -> str | None:
 
 def _commit(git: Git, attempts: Iterable[Attempt], parent: str | None) -> str:
     text = "".join(map(_line, attempts))
-    return git.commit_file(FILE, text, "Attempts at a retraining", parent)
+    return git.commit_file(FILE, text, "Log retraining attempts", parent)
 
 
 def _line(attempt: Attempt) -> str:
-    words = {field.name: str(getattr(attempt, field.name)) for field in fields(attempt)}
-    return f"{json.dumps(words, ensure_ascii=False)}\n"
+    values = {field.name: str(getattr(attempt, field.name)) for field in fields(attempt)}
+    return f"{json.dumps(values, ensure_ascii=False)}\n"
 
 
-def _together(*parts: Iterable[Attempt]) -> tuple[Attempt, ...]:
-    """Return the attempts of all parts, each once, in an order that depends on nothing but them."""
-    every = {attempt for part in parts for attempt in part}
-    return tuple(sorted(every, key=lambda attempt: (attempt.at, astuple(attempt)))[-KEPT:])
+def _merge(*parts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Return the union of the parts, in an order that does not depend on that of the parts."""
+    union = {attempt for part in parts for attempt in part}
+    return tuple(sorted(union, key=lambda attempt: (attempt.at, astuple(attempt)))[-KEPT:])
 
 
 def _parse(line: str) -> Attempt | None:
-    """Read one line, or return None when it is no attempt as we write it."""
+    """Return the attempt on one line, or None when the line is invalid."""
     try:
-        given = json.loads(line) if len(line) <= LINE_LIMIT else None
+        values = json.loads(line) if len(line) <= LINE_LIMIT else None
     except (ValueError, RecursionError):
         return None
-    if not isinstance(given, dict) or set(given) != {field.name for field in fields(Attempt)}:
+    if not isinstance(values, dict) or set(values) != {field.name for field in fields(Attempt)}:
         return None
-    if not all(isinstance(value, str) for value in given.values()):
+    if not all(isinstance(value, str) for value in values.values()):
         return None
-    at = Moment.read(given["at"])
+    at = Moment.read(values["at"])
     if at is None:
         return None
-    attempt = Attempt(**{**given, "at": at})
-    known = attempt.reason in REASONS and attempt.outcome in get_args(Outcome)
-    return attempt if known and _HASH.fullmatch(attempt.champion) and _HASH.fullmatch(attempt.inputs) else None
+    attempt = Attempt(**{**values, "at": at})
+    valid = attempt.reason in REASONS and attempt.outcome in get_args(Outcome)
+    return attempt if valid and _HASH.fullmatch(attempt.champion) and _HASH.fullmatch(attempt.inputs) else None
 
 
-def _until_it_holds(once: Callable[[], T]) -> T:
-    """Do again what somebody else was faster than."""
+def _retry_on_conflict(update: Callable[[], T]) -> T:
+    """Retry on concurrent updates."""
     for _ in range(TRIES - 1):
         with suppress(ConflictError):
-            return once()
-    return once()
+            return update()
+    return update()

@@ -1,4 +1,4 @@
-"""Has the champion's loss grown? Its losses on new labels against those on the very rows it won on, one by one."""
+"""Performance decay: the champion's losses on new labels, compared with its losses on its promotion holdout."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,69 +15,76 @@ from titlebout.metrics.catalogue import PRIMARY, row_losses
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Predictor
-from titlebout.policy.rules import Reading
+from titlebout.policy.rules import Measurement
 from titlebout.repository.project import Project
 from titlebout.settings.params import Params
 from titlebout.settings.policy import PolicySettings
 
-_SMALLEST_SE = 1e-12  # of losses that are all alike
+_SMALLEST_SE = 1e-12  # avoids a division by zero when all losses are equal
 
 
 def decay(
-    model: Predictor, won_on: pd.DataFrame | None, labelled: pd.DataFrame, params: Params, settings: PolicySettings
-) -> Reading:
-    """Return by how many standard errors the champion's loss on new labels is larger than on the holdout it won on.
+    model: Predictor, holdout: pd.DataFrame | None, labeled: pd.DataFrame, params: Params, settings: PolicySettings
+) -> Measurement:
+    """Return the z-score of the increase of the champion's loss from its promotion holdout to new labels.
 
     Parameters
     ----------
     model : Predictor
         The champion.
-    won_on : DataFrame of shape (n_won_on, n_columns) or None
-        The rows of that holdout; None when they are not in the data any more.
-    labelled : DataFrame of shape (n_new, n_columns)
-        New rows with a label; those of the last periods count.
+    holdout : DataFrame of shape (n_holdout, n_columns) or None
+        Rows on which the champion was evaluated when it was promoted; None when they are not in the data any more.
+    labeled : DataFrame of shape (n_new, n_columns)
+        New labeled rows; the last `decay_periods` periods are used.
     params : Params
+        Task and roles of columns.
     settings : PolicySettings
+        Number and length of the periods, and the smallest number of rows.
     """
-    if won_on is None:
-        return Reading(None, "the rows that the champion won on are not in the tracked data any more")
+    if holdout is None:
+        return Measurement(None, "the champion's promotion holdout is not in the tracked data any more")
     try:
-        return growth(model, won_on, labelled, params, settings)
+        return growth(model, holdout, labeled, params, settings)
     except (ConfigError, DataError) as error:
-        return Reading(None, f"the champion cannot be asked: {error.what}")
+        return Measurement(None, f"the champion cannot predict the new rows: {error.what}")
 
 
 def growth(
-    model: Predictor, won_on: pd.DataFrame, labelled: pd.DataFrame, params: Params, settings: PolicySettings
-) -> Reading:
-    """Return by how many standard errors a model's loss on new labels is larger than on the rows it won on.
+    model: Predictor, holdout: pd.DataFrame, labeled: pd.DataFrame, params: Params, settings: PolicySettings
+) -> Measurement:
+    """Return the z-score of the increase of a model's loss from its promotion holdout to new labels.
 
     Parameters
     ----------
     model : Predictor
-    won_on : DataFrame of shape (n_won_on, n_columns)
+        The champion.
+    holdout : DataFrame of shape (n_holdout, n_columns)
         At least two rows.
-    labelled : DataFrame of shape (n_new, n_columns)
-        New rows with a label. Labels come late, so those of the last periods that have any count.
+    labeled : DataFrame of shape (n_new, n_columns)
+        New labeled rows. Labels arrive late, so the periods are counted back from the newest label.
     params : Params
+        Task and roles of columns.
     settings : PolicySettings
+        Number and length of the periods, and the smallest number of rows.
     """
-    newest = recent(labelled, params.data.time, settings.decay_periods * settings.period_days)
+    newest = recent(labeled, params.data.time, settings.decay_periods * settings.period_days)
     if len(newest) < settings.decay_min_rows:
-        return Reading(None, f"{len(newest):,} new labels of the last periods; {settings.decay_min_rows:,} are needed")
-    before, now = (losses(model, rows, params) for rows in (won_on, newest))
+        return Measurement(
+            None, f"{len(newest):,} new labels in the last periods; at least {settings.decay_min_rows:,} are needed"
+        )
+    before, now = (losses(model, rows, params) for rows in (holdout, newest))
     loss = PRIMARY[params.data.task].replace("_", " ")
     change = f"{loss} {format_number(float(before.mean()))} → {format_number(float(now.mean()))}"
-    return Reading(welch(before, now), f"{change} on {len(newest):,} new labels")
+    return Measurement(welch(before, now), f"{change} on {len(newest):,} new labels")
 
 
 def losses(model: Predictor, rows: pd.DataFrame, params: Params) -> FloatArray:
-    """Return what a model loses on every row, shape (n_rows,)."""
+    """Return a model's loss on every row, shape (n_rows,)."""
     return row_losses(params.data.task, target_values(rows, params), model.predict(rows), model.classes)
 
 
 def welch(before: FloatArray, now: FloatArray) -> float:
-    """Return by how many standard errors the mean of `now` is larger than that of `before` (Welch 1947).
+    """Return Welch's t statistic (1947) of the difference of means, positive when `now` has the larger mean.
 
     Parameters
     ----------
@@ -88,34 +95,35 @@ def welch(before: FloatArray, now: FloatArray) -> float:
     return float((now.mean() - before.mean()) / max(np.sqrt(variance), _SMALLEST_SE))
 
 
-def rows_won_on(project: Project, champion: Champion, model: Model, known: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the holdout of the evaluation that a champion won, or None when not exactly its rows are in the data.
+def promotion_holdout(project: Project, champion: Champion, model: Model, tracked: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the holdout on which a champion was promoted, or None when its rows are not all in the data.
 
     Parameters
     ----------
     project : Project
     champion : Champion
-        What was recorded when it won names the holdout.
+        Its metadata has the period and the fingerprint of the holdout.
     model : Model
-        The same, loaded.
-    known : DataFrame of shape (n_known, n_columns)
+        The champion, loaded.
+    tracked : DataFrame of shape (n_tracked, n_columns)
         The tracked rows.
     """
-    held, hashes = champion.meta.get("holdout") or {}, row_hashes(known)
-    for rows in _perhaps_held(project, held, ~np.isin(hashes, model.trained_rows), known):
-        if Split(rows, hashes, "", "").fingerprint == held.get("fingerprint") and rows.sum() > 1:
-            return known[rows]
+    recorded, hashes = champion.meta.get("holdout") or {}, row_hashes(tracked)
+    for rows in _candidate_holdouts(project, recorded, ~np.isin(hashes, model.trained_rows), tracked):
+        if Split(rows, hashes, "", "").fingerprint == recorded.get("fingerprint") and rows.sum() > 1:
+            return tracked[rows]
     return None
 
 
-def _perhaps_held(
-    project: Project, held: Mapping[str, Any], unseen: BoolArray, known: pd.DataFrame
+def _candidate_holdouts(
+    project: Project, recorded: Mapping[str, Any], unseen: BoolArray, tracked: pd.DataFrame
 ) -> Iterator[BoolArray]:
-    """Yield which rows may have been the holdout: those of its time that the model has not seen, or today's holdout."""
+    """Yield candidate masks: rows in the recorded period that the model was not trained on, then the current holdout."""
     time = project.params.data.time
-    if time and held.get("start"):
-        stamps = timestamps(known, time)
-        yield unseen & stamps.between(pd.Timestamp(held["start"]), pd.Timestamp(held["end"])).to_numpy()
+    if time and recorded.get("start"):
+        stamps = timestamps(tracked, time)
+        yield unseen & stamps.between(pd.Timestamp(recorded["start"]), pd.Timestamp(recorded["end"])).to_numpy()
     else:
         yield unseen
-    yield split(known, project.params).holdout  # where a model left old rows out, not all it has not seen was held out
+    # A training window leaves out old rows, so rows that the model was not trained on need not be holdout rows.
+    yield split(tracked, project.params).holdout

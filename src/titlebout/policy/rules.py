@@ -1,7 +1,7 @@
-"""When a retraining is worth an attempt: what was measured and what was tried before go in, one decision comes out.
+"""Rules of the retraining policy: from measurements and earlier attempts to one decision.
 
-Nothing is read here and no clock is asked. "Now" is where the data stands, so that the same data and the same memory
-give the same decision on every machine and on every day.
+A pure function: it reads no file and no clock. Time is the data time, so that the same data and the same attempts give
+the same decision on every machine and on every day.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ Action = Literal["stop", "attempt", "wait", "nothing"]
 Outcome = Literal["won", "lost", "inconclusive", "refused"]
 
 RENEWAL = "renewal"
-# How an attempt ended, by what the gate, or the data check, said.
+# Outcome of an attempt by the verdict of the gate or the data check.
 OUTCOMES: dict[str, Outcome] = {
     "promote": "won",
     "keep": "lost",
@@ -29,20 +29,20 @@ DAY = 86_400  # seconds
 
 @dataclass(frozen=True)
 class Attempt:
-    """A retraining that was attempted.
+    """A retraining attempt.
 
     Attributes
     ----------
     at : Moment
-        Where the data stood.
+        Data time of the attempt.
     reason : str
         One of :data:`titlebout.core.names.REASONS`.
     outcome : {"won", "lost", "inconclusive", "refused"}
-        Refused: by the data check.
+        Refused: the data check failed.
     champion : str
-        Content hash of the model that held the title then; empty when nobody did.
+        Content hash of the champion at that time; empty when there was none.
     inputs : str
-        Key of what went in.
+        Hash of the attempt's inputs.
     """
 
     at: Moment
@@ -54,12 +54,12 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Clock:
-    """The data's own clock.
+    """Data clock: the current data time, and the length of a period.
 
     Attributes
     ----------
     at : Moment or None
-        Its newest time, or its number of rows where rows have no time; None when neither is known.
+        Newest time in the data, or its number of rows when rows have no time; None when neither is known.
     period : float
         Length of a period, in seconds or in rows.
     """
@@ -68,82 +68,83 @@ class Clock:
     period: float
 
     def since(self, at: Moment | None) -> float | None:
-        """Return how many periods ago the data stood at `at`; None when the two cannot be compared."""
+        """Return the number of periods since a data time; None when the two cannot be compared."""
         if self.at is None or at is None or not self.at.comparable(at):
             return None
         return (self.at - at) / self.period
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What was measured of one signal.
+class Measurement:
+    """Measured value of one trigger.
 
     Attributes
     ----------
     value : float or None
         None when it cannot be measured.
-    told : str
-        What it means, or why it is not there; may hold names from the data.
+    detail : str
+        Explanation of the value, or why there is none; may hold names from the data.
     """
 
     value: float | None
-    told: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """Everything that a decision rests on, beside the memory.
+class Measurements:
+    """Inputs of a decision, except for earlier attempts.
 
     Attributes
     ----------
     refused : str
-        Why the data cannot be used; empty when it can.
+        Why the data was refused; empty when it was not.
     new_rows : int
-        New rows with a label.
-    decay : Reading
-        By how many standard errors the champion's loss on new labels is larger than on the rows it won on.
-    drift : Reading
-        Number of columns that drifted.
+        Number of new labeled rows.
+    decay : Measurement
+        z-score of the increase of the champion's loss from its promotion holdout to new labels.
+    drift : Measurement
+        Number of drifted columns.
     won_at, decayed_at : Moment or None
-        Where the data stood when the champion won, and when one won for perf_decay whose follow-ups are due.
+        Data time of the champion's promotion, and of the promotion after ``perf_decay`` whose follow-ups are due.
     champion : str
-        Content hash of who holds the title.
-    asked : frozenset of str
-        ``manual`` when a person asks for an attempt, ``schedule`` when the calendar started the run.
+        Content hash of the champion; empty when there is none.
+    requested : frozenset of str
+        ``manual`` for a run that a person requested, ``schedule`` for a scheduled run.
     proposal : Attempt or None
-        The one that the open pull request shows.
+        Attempt that the open pull request proposes.
     """
 
     refused: str = ""
     new_rows: int = 0
-    decay: Reading = Reading(None)
-    drift: Reading = Reading(None)
+    decay: Measurement = Measurement(None)
+    drift: Measurement = Measurement(None)
     won_at: Moment | None = None
     decayed_at: Moment | None = None
     champion: str = ""
-    asked: frozenset[str] = frozenset()
+    requested: frozenset[str] = frozenset()
     proposal: Attempt | None = None
 
 
-class Signal(Record):
-    """One signal in the record of a decision.
+class Trigger(Record):
+    """One trigger in the record of a decision.
 
     Attributes
     ----------
     name : str
-        ``data``, ``renewal`` (of the open proposal), or a reason of a retraining.
+        ``data``, ``renewal`` (of the open pull request), or a reason for a retraining.
     value, threshold : float or None
-        It fires from the threshold on. No value: it cannot be measured; no threshold: the policy does not listen to it.
+        The trigger fires when the value reaches the threshold. Without a value it cannot be measured; without a
+        threshold it is switched off.
     distance : float or None
-        Value less threshold.
+        Value minus threshold.
     fired : bool
         Whether the value has reached the threshold.
     detail : str
-        A few words about the value.
+        Explanation of the value.
     held_back : str
-        Why it starts nothing although it fires; empty otherwise.
+        Why a trigger that fires does not start an attempt; empty otherwise.
     until : Moment or None
-        Where the data has to stand for a signal that is held back to start an attempt.
+        Data time from which a trigger that is held back can start an attempt.
     """
 
     name: str
@@ -156,8 +157,8 @@ class Signal(Record):
     distance: float | None
 
     @classmethod
-    def of(cls, name: str, value: float | None, threshold: float | None, detail: str = "") -> "Signal":
-        """Return a signal that fires from its threshold on."""
+    def of(cls, name: str, value: float | None, threshold: float | None, detail: str = "") -> "Trigger":
+        """Return a trigger that fires when its value reaches the threshold."""
         distance = None if value is None or threshold is None else value - threshold
         fired = distance is not None and distance >= 0
         return cls(name=name, value=value, threshold=threshold, detail=detail, fired=fired, distance=distance)
@@ -165,78 +166,82 @@ class Signal(Record):
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, and every signal that was looked at.
+    """Action of the retraining policy, with every trigger.
 
     Attributes
     ----------
     action : {"stop", "attempt", "wait", "nothing"}
+        Stop: the data is refused. Wait: a trigger fires, but an attempt would be too early.
     sentence : str
-        Why, for people.
-    signals : tuple of Signal
-        All of them, in the order in which they count.
+        Explanation of the action.
+    signals : tuple of Trigger
+        Every trigger, in order of priority.
     reason, note : str
-        For the attempt; empty otherwise.
+        Arguments of the attempt; empty without one.
     """
 
     action: Action
     sentence: str
-    signals: tuple[Signal, ...]
+    signals: tuple[Trigger, ...]
     reason: str = ""
     note: str = ""
 
 
 def decide(
-    measured: Measured, memory: Iterable[Attempt], settings: PolicySettings, min_new_rows: int, clock: Clock
+    measured: Measurements, attempts: Iterable[Attempt], settings: PolicySettings, min_new_rows: int, clock: Clock
 ) -> Decision:
-    """Decide about a retraining.
+    """Decide whether to attempt a retraining.
 
     Parameters
     ----------
-    measured : Measured
-    memory : iterable of Attempt
-        In any order. What lies in the data's future is ignored: it is no experience with this data.
+    measured : Measurements
+        Values of the triggers.
+    attempts : iterable of Attempt
+        Earlier attempts, in any order. Those with a later data time are ignored, because they were made on other data.
     settings : PolicySettings
+        Thresholds and cool-down.
     min_new_rows : int
-        Fewer new labelled rows than this are not worth an attempt, whatever its reason.
+        Smallest number of new labeled rows for an attempt, whatever its reason.
     clock : Clock
+        Data time and length of a period.
     """
-    case = _Case(measured, settings, clock, _Past.of(memory, measured.champion, clock))
-    data = Signal.of("data", float(bool(measured.refused)), 1.0, measured.refused)
-    signals = (data, *case.signals())
-    fired = [signal for signal in signals[1:] if signal.fired]
-    free = [signal for signal in fired if not signal.held_back]
+    triggers = _Triggers(measured, settings, clock, _History.of(attempts, measured.champion, clock))
+    data = Trigger.of("data", float(bool(measured.refused)), 1.0, measured.refused)
+    signals = (data, *triggers.all())
+    fired = [trigger for trigger in signals[1:] if trigger.fired]
+    ready = [trigger for trigger in fired if not trigger.held_back]
     if data.fired:
         return Decision("stop", f"the data is refused: {measured.refused}", signals)
     if not fired:
-        return Decision("nothing", "no signal asks for a retraining", signals)
+        return Decision("nothing", "no trigger fires", signals)
     if measured.new_rows < min_new_rows:
-        wanted = f"{measured.new_rows:,} new rows have a label, {min_new_rows:,} are wanted"
-        return Decision("wait", f"{_words(fired)}: but {wanted}", signals)
-    if not free:
-        return Decision("wait", f"{_words(fired)}: held back, {fired[0].held_back}", signals)
-    first = free[0]
+        shortage = f"{measured.new_rows:,} new labeled rows, at least {min_new_rows:,} are needed"
+        return Decision("wait", f"{_names(fired)}, but too few rows: {shortage}", signals)
+    if not ready:
+        return Decision("wait", f"{_names(fired)}: held back, {fired[0].held_back}", signals)
+    first = ready[0]
     reason = measured.proposal.reason if measured.proposal and first.name == RENEWAL else first.name
-    return Decision("attempt", f"{_words([first])}: {first.detail}", signals, reason, first.detail)
+    return Decision("attempt", f"{_names([first])}: {first.detail}", signals, reason, first.detail)
 
 
 @dataclass(frozen=True)
-class _Past:
-    """Attempts with how many periods ago they were, the newest first."""
+class _History:
+    """Earlier attempts with their age in periods, the newest first."""
 
     attempts: Sequence[tuple[float, Attempt]]
     champion: str
 
     @classmethod
-    def of(cls, memory: Iterable[Attempt], champion: str, clock: Clock) -> "_Past":
-        known = ((clock.since(attempt.at), attempt) for attempt in memory)
-        before = [(ago, attempt) for ago, attempt in known if ago is not None and ago >= 0]
+    def of(cls, attempts: Iterable[Attempt], champion: str, clock: Clock) -> "_History":
+        aged = ((clock.since(attempt.at), attempt) for attempt in attempts)
+        before = [(ago, attempt) for ago, attempt in aged if ago is not None and ago >= 0]
         return cls(sorted(before, key=lambda pair: (pair[0], astuple(pair[1]))), champion)
 
     def of_reason(self, reason: str) -> list[tuple[float, Attempt]]:
         return [(ago, attempt) for ago, attempt in self.attempts if attempt.reason == reason]
 
-    def refusals(self, reason: str) -> int:
-        """Count how often this champion withstood attempts of one reason in a row: a new one starts afresh."""
+    def failures(self, reason: str) -> int:
+        """Count the consecutive unsuccessful attempts for one reason against this champion; a promotion resets the count."""
         count = 0
         for _, attempt in self.of_reason(reason):
             if attempt.outcome == "won" or attempt.champion != self.champion:
@@ -245,93 +250,96 @@ class _Past:
         return count
 
 
-def _words(signals: Sequence[Signal]) -> str:
-    return " and ".join(signal.name.replace("_", " ") for signal in signals)
+def _names(triggers: Sequence[Trigger]) -> str:
+    return " and ".join(trigger.name.replace("_", " ") for trigger in triggers)
 
 
 @dataclass(frozen=True)
-class _Case:
-    """All that signals are made of."""
+class _Triggers:
+    """Builds every trigger from the measurements, the settings and the history."""
 
-    measured: Measured
+    measured: Measurements
     settings: PolicySettings
     clock: Clock
-    past: _Past
+    past: _History
 
-    def signals(self) -> list[Signal]:
-        """Return all reasons in the order in which they count: first what says most about the model, last what says nothing."""
-        asked = [self.volume(), self.manual(), self.schedule()]
+    def all(self) -> list[Trigger]:
+        """Return all triggers in order of priority: first the strongest evidence about the model, last plain requests."""
+        requests = [self.volume(), self.manual(), self.schedule()]
         measured = [self.perf_decay(), self.follow_up(), self.drift(), self.renewal(), self.age()]
-        return [self.held(signal) for signal in (*measured, *asked)]
+        return [self.with_cool_down(trigger) for trigger in (*measured, *requests)]
 
-    def held(self, signal: Signal) -> Signal:
-        """Hold a signal back while the last attempt of its own reason is too recent; other reasons do not count.
+    def with_cool_down(self, trigger: Trigger) -> Trigger:
+        """Hold a trigger back while the last attempt for the same reason is too recent.
 
-        Were the counter shared, refused attempts of the calendar would starve the reason that is worth most.
+        Each reason has its own count: with a shared one, unsuccessful scheduled attempts would delay an attempt after
+        performance decay.
         """
-        before = self.past.of_reason(signal.name)
-        if not signal.fired or not before or signal.name == "manual":
-            return signal
+        before = self.past.of_reason(trigger.name)
+        if not trigger.fired or not before or trigger.name == "manual":
+            return trigger
         ago, last = before[0]
-        doublings = min(max(self.past.refusals(signal.name) - 1, 0), DOUBLINGS)
+        doublings = min(max(self.past.failures(trigger.name) - 1, 0), DOUBLINGS)
         wait = self.settings.cool_down_periods * 2**doublings
         if ago >= wait:
-            return signal
+            return trigger
         until = last.at + wait * self.clock.period
-        why = f"the attempt of {last.at.short} ended with {last.outcome!r}; again from {until.short} on"
-        return signal.replace(held_back=why, until=until)
+        why = f"cool-down until {until.short} after the attempt of {last.at.short} ({last.outcome})"
+        return trigger.replace(held_back=why, until=until)
 
-    def perf_decay(self) -> Signal:
+    def perf_decay(self) -> Trigger:
         decay = self.measured.decay
-        return Signal.of("perf_decay", decay.value, self.settings.decay_z, decay.told)
+        return Trigger.of("perf_decay", decay.value, self.settings.decay_z, decay.detail)
 
-    def follow_up(self) -> Signal:
+    def follow_up(self) -> Trigger:
         since, due = self.clock.since(self.measured.decayed_at), self.settings.follow_up_periods
         if since is None:
             first = float(due[0]) if due else None
-            return Signal.of("follow_up", None, first, "no promotion for perf decay to follow up")
+            return Trigger.of("follow_up", None, first, "no promotion after perf decay to follow up")
         done = sum(ago <= since for ago, _ in self.past.of_reason("follow_up"))
         if done >= len(due):
-            return Signal.of("follow_up", since, None, f"{done} of {len(due)} were tried")
-        words = f"{done + 1} of {len(due)}, {since:.1f} periods after the promotion"
-        return Signal.of("follow_up", since, float(due[done]), words)
+            return Trigger.of("follow_up", since, None, f"{done} of {len(due)} follow-ups done")
+        detail = f"follow-up {done + 1} of {len(due)}, {since:.1f} periods after the promotion"
+        return Trigger.of("follow_up", since, float(due[done]), detail)
 
-    def drift(self) -> Signal:
+    def drift(self) -> Trigger:
         drift = self.measured.drift
-        return Signal.of("drift", drift.value, 1.0 if self.settings.drift else None, drift.told)
+        return Trigger.of("drift", drift.value, 1.0 if self.settings.drift else None, drift.detail)
 
-    def renewal(self) -> Signal:
-        """Keep what people are asked to merge true: evidence on older data, or against another champion, expires."""
-        shown, champion = self.measured.proposal, self.measured.champion
-        if shown is None:
-            return Signal.of(RENEWAL, None, None, "no proposal is open")
-        newer = self.clock.since(shown.at) or 0.0
-        against_another = shown.champion != champion
+    def renewal(self) -> Trigger:
+        """Renew the open pull request: its evidence expires with newer data or a new champion."""
+        proposal, champion = self.measured.proposal, self.measured.champion
+        if proposal is None:
+            return Trigger.of(RENEWAL, None, None, "no open retrain pull request")
+        newer = self.clock.since(proposal.at) or 0.0
+        against_another = proposal.champion != champion
         for ago, attempt in self.past.attempts:
             since = ago < newer or (against_another and attempt.champion == champion and ago <= newer)
             if since and attempt.outcome != "won":
-                return Signal.of(RENEWAL, newer, None, "a later attempt did not win: the proposal is overtaken")
+                return Trigger.of(
+                    RENEWAL, newer, None, "a later attempt was unsuccessful, so the open pull request is outdated"
+                )
         if against_another:
-            return Signal.of(RENEWAL, newer, min(newer, 0.0), "the open proposal challenges another champion")
-        words = f"the open proposal shows data up to {shown.at.short}"
-        return Signal.of(RENEWAL, newer or None, self.settings.renew_periods, words)
+            return Trigger.of(
+                RENEWAL, newer, min(newer, 0.0), "the open pull request was evaluated against another champion"
+            )
+        detail = f"the open pull request is based on data up to {proposal.at.short}"
+        return Trigger.of(RENEWAL, newer or None, self.settings.renew_periods, detail)
 
-    def age(self) -> Signal:
+    def age(self) -> Trigger:
         age = self.clock.since(self.measured.won_at)
-        words = "unknown when the champion won" if age is None else f"the champion is {age:.1f} periods old"
-        return Signal.of("age", age, float(self.settings.max_age_periods) or None, words)
+        detail = "the champion's promotion time is unknown" if age is None else f"the champion is {age:.1f} periods old"
+        return Trigger.of("age", age, float(self.settings.max_age_periods) or None, detail)
 
-    def volume(self) -> Signal:
+    def volume(self) -> Trigger:
         rows = self.measured.new_rows
-        return Signal.of(
-            "volume", float(rows), float(self.settings.volume_rows) or None, f"{rows:,} new rows have a label"
-        )
+        return Trigger.of("volume", float(rows), float(self.settings.volume_rows) or None, f"{rows:,} new labeled rows")
 
-    def manual(self) -> Signal:
-        asked = "manual" in self.measured.asked
-        return Signal.of("manual", float(asked), 1.0, "somebody asks for it" if asked else "")
+    def manual(self) -> Trigger:
+        requested = "manual" in self.measured.requested
+        return Trigger.of("manual", float(requested), 1.0, "requested by a person" if requested else "")
 
-    def schedule(self) -> Signal:
-        asked = "schedule" in self.measured.asked
-        words = "the calendar started this run" if asked else ""
-        return Signal.of("schedule", float(asked), 1.0 if self.settings.schedule else None, words)
+    def schedule(self) -> Trigger:
+        requested = "schedule" in self.measured.requested
+        detail = "scheduled run" if requested else ""
+        return Trigger.of("schedule", float(requested), 1.0 if self.settings.schedule else None, detail)

@@ -179,7 +179,7 @@ class Dvc:
         Raises
         ------
         NotFoundError
-            If there is no such model.
+            If the model does not exist.
         """
         if role == "challenger":
             self.pull_challenger()
@@ -262,7 +262,7 @@ class Dvc:
         Raises
         ------
         NotFoundError
-            If there is no ``data.dvc``.
+            If ``data.dvc`` does not exist.
         """
         path = self.project.root / "data.dvc"
         if not path.is_file():
@@ -325,7 +325,7 @@ def _stages_only(on_line: Progress | None) -> Progress | None:
 
 
 def _stage_failure(error_file: Path, completed: process.Completed) -> TitleboutError | None:
-    """Return the error of the failing stage, or how it ended; DVC replaces every exit code by its own."""
+    """Return the error of the failing stage, or of its crash; DVC replaces the exit code of a stage by its own."""
     if not error_file.is_file():
         crashed = re.search(r"failed to reproduce '([\w-]+)': failed to run: .*, exited with (-?\d+)", completed.stderr)
         return _crash(crashed[1], int(crashed[2]), completed) if crashed else None
@@ -333,11 +333,11 @@ def _stage_failure(error_file: Path, completed: process.Completed) -> TitleboutE
 
 
 def _crash(stage: str, code: int, completed: process.Completed) -> TitleboutError:
-    # DVC runs a stage through the shell, and a shell that does not step aside tells a signal as 128 + its number.
+    # DVC runs a stage in a shell. A shell that does not exec the command reports a signal as 128 + its number.
     signal = -code if code < 0 else code - 128
-    told = f"was ended by signal {signal}" if signal > 0 else f"ended with exit code {code}"
-    fix = "read its last lines above; run `titlebout train` again when the cause is gone"
-    return error_class(code)(f"stage {stage} {told}", why=completed.tail(8), fix=fix)
+    ending = f"was ended by signal {signal}" if signal > 0 else f"ended with exit code {code}"
+    fix = "fix the cause shown in the output above, then run `titlebout train` again"
+    return error_class(code)(f"stage {stage} {ending}", why=completed.tail(8), fix=fix)
 
 
 def _explain(completed: process.Completed) -> TitleboutError:

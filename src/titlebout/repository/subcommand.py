@@ -1,4 +1,4 @@
-"""Other commands of ours, run as people and workflows run them: steps talk through files, never through imports."""
+"""Run another titlebout command in a child process, because steps do not import each other."""
 
 import json
 import sys
@@ -9,8 +9,8 @@ from titlebout.core.process import Progress
 from titlebout.core.results import Result, parse_result
 from titlebout.repository.project import Project
 
-# A command that another one runs is not the workflow's step: outputs, summary and annotations are the outer one's.
-NOT_A_STEP = {"GITHUB_ACTIONS": "", "GITHUB_OUTPUT": "", "GITHUB_STEP_SUMMARY": ""}
+# Outputs, summary and annotations of a workflow step are written by the outer command only.
+NO_WORKFLOW = {"GITHUB_ACTIONS": "", "GITHUB_OUTPUT": "", "GITHUB_STEP_SUMMARY": ""}
 
 
 def run_step(project: Project, kind: type[Result], on_line: Progress | None, *arguments: str) -> Result:
@@ -19,6 +19,7 @@ def run_step(project: Project, kind: type[Result], on_line: Progress | None, *ar
     Parameters
     ----------
     project : Project
+        Project and pipeline to run it in.
     kind : type
         Class of the result.
     on_line : callable or None
@@ -29,17 +30,17 @@ def run_step(project: Project, kind: type[Result], on_line: Progress | None, *ar
     Raises
     ------
     TitleboutError
-        The command's own error, of its own class.
+        The error of the command, with its class.
     ProcessError
-        If it did not come to an end of its own.
+        If the command crashed and printed no JSON.
     """
     command = [sys.executable, "-m", "titlebout", *arguments, "--pipeline", project.pipeline, "--json"]
-    completed = process.run(command, cwd=project.root, env=NOT_A_STEP, check=False, on_line=on_line)
+    completed = process.run(command, cwd=project.root, env=NO_WORKFLOW, check=False, on_line=on_line)
     try:
         document = json.loads(completed.stdout)
     except json.JSONDecodeError as error:
         raise process.ProcessError(completed) from error
     if "error" in document:
-        error_there = TitleboutError.from_dict(document["error"])
-        raise error_there
+        reported = TitleboutError.from_dict(document["error"])
+        raise reported
     return parse_result(completed.stdout, kind, f"output of titlebout {arguments[0]}")

@@ -1,1 +1,1 @@
-"""Decide, retrain, and propose one pull request."""
+"""Decide on a retraining, run it, and open its pull request."""

@@ -1,4 +1,7 @@
-"""What the job that trains hands to the one that may write, in a git bundle: branch or report, and the log of attempts."""
+"""Git bundle that carries an attempt's outcome from the job that trains to the job that has write access.
+
+It holds the retrain branch or the text of an issue, and the attempt log.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +11,22 @@ from titlebout.policy.attempts import log_ref
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
-PROPOSAL_REF, LOG_REF, REPORT_REF = (f"refs/titlebout/handed/{name}" for name in ("proposal", "log", "report"))
+PROPOSAL_REF, LOG_REF, REPORT_REF = (f"refs/titlebout/bundle/{name}" for name in ("proposal", "log", "report"))
 REPORT = "report.md"
 
 
 @dataclass(frozen=True)
-class Handed:
-    """What came of an attempt.
+class BundleContents:
+    """Outcome of an attempt, as a bundle carries it.
 
     Attributes
     ----------
     commit : str
-        The retrain commit; empty when nothing is proposed.
+        The retrain commit; empty when there is no proposal.
     log : str
-        The revision that holds the log of attempts, if there is one.
+        Revision of the attempt log; it may not exist.
     title, body : str
-        Text of the issue when nothing is proposed (Markdown); empty when there is nothing new to tell.
+        Text of the issue when there is no proposal (Markdown); empty when there is nothing new to report.
     """
 
     commit: str
@@ -32,42 +35,42 @@ class Handed:
     body: str = ""
 
 
-def pack(project: Project, git: Git, bundle: Path, base: str, handed: Handed) -> None:
-    """Write the log and what the retrain branch has beyond `base`, or else the report."""
-    refs = [handed.log] if git.resolve(handed.log) else []
-    if handed.commit:
+def pack(project: Project, git: Git, bundle: Path, base: str, contents: BundleContents) -> None:
+    """Write the attempt log, and the commits of the retrain branch since `base` or else the report, into a bundle."""
+    refs = [contents.log] if git.resolve(contents.log) else []
+    if contents.commit:
         refs.append(f"{base}..refs/heads/{project.retrain_branch}")
-    elif handed.title:
-        report = git.commit_file(REPORT, handed.body, handed.title, None)
+    elif contents.title:
+        report = git.commit_file(REPORT, contents.body, contents.title, None)
         git.run("update-ref", REPORT_REF, report)
         refs.append(REPORT_REF)
     bundle.parent.mkdir(parents=True, exist_ok=True)
     git.run("bundle", "create", "--quiet", str(bundle.resolve()), *refs)
 
 
-def unpack(project: Project, git: Git, bundle: Path) -> Handed:
-    """Fetch what a bundle holds under refs of its own: nothing of this repository is touched.
+def unpack(project: Project, git: Git, bundle: Path) -> BundleContents:
+    """Fetch the contents of a bundle into separate refs, so that no branch of this repository changes.
 
     Raises
     ------
     NotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
     if not bundle.is_file():
         raise NotFoundError(
-            "the bundle is not there", where=str(bundle), fix="run `titlebout retrain --bundle FILE` first"
+            "the bundle does not exist", where=str(bundle), fix="run `titlebout retrain --bundle FILE` first"
         )
-    held = {line.split()[-1] for line in git.output("bundle", "list-heads", str(bundle.resolve())).splitlines()}
-    wanted = {
+    available = {line.split()[-1] for line in git.output("bundle", "list-heads", str(bundle.resolve())).splitlines()}
+    targets = {
         f"refs/heads/{project.retrain_branch}": PROPOSAL_REF,
         log_ref(project.pipeline): LOG_REF,
         REPORT_REF: REPORT_REF,
     }
-    for ref, here in wanted.items():
-        git.run("update-ref", "-d", here)
-        if ref in held:
-            git.run("fetch", "--quiet", str(bundle.resolve()), f"+{ref}:{here}")
+    for ref, local_ref in targets.items():
+        git.run("update-ref", "-d", local_ref)
+        if ref in available:
+            git.run("fetch", "--quiet", str(bundle.resolve()), f"+{ref}:{local_ref}")
     report = git.resolve(REPORT_REF)
     title = git.message(report).partition("\n")[0].strip() if report else ""
     body = git.show(report, REPORT) or "" if report else ""
-    return Handed(git.resolve(PROPOSAL_REF) or "", LOG_REF, title, body)
+    return BundleContents(git.resolve(PROPOSAL_REF) or "", LOG_REF, title, body)

@@ -1,7 +1,7 @@
-"""Decide: is a retraining worth an attempt now, and for which reason? One record per run says what it rests on.
+"""Decide whether to attempt a retraining now, and for which reason; every decision is recorded with its measurements.
 
-Two steps before this one have looked at what arrived, and left their results in ``reports/``. Here the champion is asked
-about the new labels, the log of attempts is read, and :mod:`titlebout.policy.rules` decides.
+``check-data`` and ``drift`` have run on the current data and left their results in ``reports/``. This step scores the
+champion on new labels, loads the attempt log, and applies :mod:`titlebout.policy.rules`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,10 @@ from titlebout.models.artifact import Model
 from titlebout.models.champion import champion_at, champion_in_work_tree, champions
 from titlebout.models.loading import load_project_model
 from titlebout.policy import rules as policy_rules
-from titlebout.policy.attempts import recall
-from titlebout.policy.performance import rows_won_on
-from titlebout.policy.rules import Action, Attempt, Clock, Measured, Reading, Signal
-from titlebout.policy.signals import Holder, Situation, drifted_in, measure, refused
+from titlebout.policy.attempts import load_attempts
+from titlebout.policy.measurements import DecisionInputs, LoadedChampion, drift_measurement, measure, refused
+from titlebout.policy.performance import promotion_holdout
+from titlebout.policy.rules import Action, Attempt, Clock, Measurement, Measurements, Trigger
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -37,30 +37,30 @@ from titlebout.retraining.retrain_commit import INPUTS_TRAILER, tip_of, trailer
 
 
 class DecideResult(StepResult):
-    """What the loop does next, and why: one record per run.
+    """Decision of the retraining policy, with every trigger.
 
     Attributes
     ----------
     passed : bool
         False when the data is refused.
     action : {"stop", "attempt", "wait", "nothing"}
-        Stop: the data is refused. Wait: a signal fires, but an attempt would be too early.
+        Stop: the data is refused. Wait: a trigger fires, but an attempt would be too early.
     reason, note : str
-        For ``titlebout retrain``; empty without an attempt.
+        Arguments of ``titlebout retrain``; empty without an attempt.
     at : Moment or None
-        Where the data stands: its newest time, or its number of rows; None when the data is refused.
+        Data time: the newest time in the data, or its number of rows; None when the data is refused.
     champion : str
-        Content hash of the model that holds the title.
+        Content hash of the champion; empty when there is none.
     new_rows : int
-        New rows with a label.
-    signals : tuple of Signal
-        Every signal, in the order in which they count.
+        Number of new labeled rows.
+    signals : tuple of Trigger
+        Every trigger, in order of priority.
     attempts : int
-        How many attempts are remembered.
+        Number of attempts in the log.
     log_problem : str
-        Why the log of attempts is empty or incomplete; empty when it is neither.
+        Why the attempt log is missing or incomplete; empty when it is complete.
     url : str
-        The issue that tells of refused data, when a forge was asked to have one.
+        Address of the issue about refused data, when a forge was given.
     """
 
     written: ClassVar[bool] = True
@@ -78,62 +78,61 @@ class DecideResult(StepResult):
     at: Moment | None = None
     champion: str = ""
     new_rows: int = 0
-    signals: tuple[Signal, ...] = ()
+    signals: tuple[Trigger, ...] = ()
     attempts: int = 0
     log_problem: str = ""
     url: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         return ExitCode.OK if self.passed else ExitCode.DATA_REFUSED
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown: what is done, and every signal."""
-        head = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[self.action]
+        """Return the report as Markdown: the action, and every trigger."""
+        headline = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[self.action]
         rows = [
-            (signal.name.replace("_", " "), signal.value, signal.threshold, signal.distance, *_state(signal))
-            for signal in self.signals
+            (trigger.name.replace("_", " "), trigger.value, trigger.threshold, trigger.distance, *_state(trigger))
+            for trigger in self.signals
         ]
-        lines = [f"### Decision: {head}", "", f"{escape(self.reasons[0][0].upper() + self.reasons[0][1:])}.", ""]
-        lines += [table(["signal", "value", "fires from", "distance", "state", "what it says"], rows)]
-        counted = "1 earlier attempt is" if self.attempts == 1 else f"{self.attempts} earlier attempts are"
-        known = f"{counted} known" + (f" ({self.log_problem})" if self.log_problem else "")
-        stands = f"The data stands at {self.at.short}. " if self.at else ""
-        return "\n".join([*lines, escape(f"{stands}{known}.")]) + "\n"
+        lines = [f"### Decision: {headline}", "", f"{escape(self.reasons[0][0].upper() + self.reasons[0][1:])}.", ""]
+        lines += [table(["trigger", "value", "threshold", "distance", "state", "detail"], rows)]
+        history = f"Attempts in the log: {self.attempts}" + (f" ({self.log_problem})" if self.log_problem else "")
+        data_time = f"Data time: {self.at.short}. " if self.at else ""
+        return "\n".join([*lines, escape(f"{data_time}{history}.")]) + "\n"
 
 
 def decide(
-    project: Project, asked: frozenset[str] = frozenset(), git: Git | None = None, forge: Forge | None = None
+    project: Project, requested: frozenset[str] = frozenset(), git: Git | None = None, forge: Forge | None = None
 ) -> DecideResult:
     """Decide whether a retraining is worth an attempt.
 
     Parameters
     ----------
     project : Project
-        ``reports/check-data.json`` and ``reports/drift.json`` tell about what arrived.
-    asked : frozenset of str
-        ``manual`` when a person asks for an attempt, ``schedule`` when the calendar started this run.
+        Its ``reports/check-data.json`` and ``reports/drift.json`` describe the current data.
+    requested : frozenset of str
+        ``manual`` for a run that a person requested, ``schedule`` for a scheduled run.
     git : Git, optional
-        A repository that may read origin.
+        A repository with read access to origin.
     forge : Forge, optional
-        Knows whether the proposal is still open; without it, one is until it is merged or its branch is deleted.
+        Used to find the open pull request; without it, a proposal counts as open until its branch is merged or deleted.
 
     Raises
     ------
     NotFoundError
-        If a step before this one was not run, or there is no data.
+        If an earlier step was not run, or there is no data.
     ConflictError
-        If the data check was one of the tracked data.
+        If the last data check was of the tracked data.
     DataError
         If a file cannot be read, or the result of an earlier step is malformed.
     """
     git = git or Git.find(project.root)
-    memory = recall(git, project.pipeline)
-    measured, clock = _measure(project, git, asked, memory.attempts)
-    measured = replace(measured, proposal=_proposed(project, git, forge, memory.attempts, measured.champion))
-    wanted = project.settings.retrain.min_new_rows
-    decision = policy_rules.decide(measured, memory.attempts, project.settings.policy, wanted, clock)
+    history = load_attempts(git, project.pipeline)
+    measured, clock = _measure(project, git, requested, history.attempts)
+    measured = replace(measured, proposal=_proposed(project, git, forge, history.attempts, measured.champion))
+    min_new_rows = project.settings.retrain.min_new_rows
+    decision = policy_rules.decide(measured, history.attempts, project.settings.policy, min_new_rows, clock)
     return DecideResult(
         passed=decision.action != "stop",
         reasons=(decision.sentence,),
@@ -144,81 +143,84 @@ def decide(
         champion=measured.champion,
         new_rows=measured.new_rows,
         signals=decision.signals,
-        attempts=len(memory.attempts),
-        log_problem=memory.problem,
+        attempts=len(history.attempts),
+        log_problem=history.problem,
     )
 
 
-def tell_decision(project: Project, forge: Forge, folder: Path) -> DecideResult:
-    """Tell people of a decision that another job made: refused data is told in one issue, anything else needs no words.
+def publish_decision(project: Project, forge: Forge, folder: Path) -> DecideResult:
+    """Publish a decision made by another job: open or update an issue if the data was refused, otherwise do nothing.
 
     Parameters
     ----------
     project : Project
     forge : Forge
+        Client of the project's repository.
     folder : Path
-        Reports of the job that decided. It read the data, so nothing but text is taken from them.
+        Reports of the job that decided. That job read untrusted data, so only text is taken from its reports.
 
     Raises
     ------
     NotFoundError
-        If there is no decision in the folder.
+        If the folder has no decision.
     """
     decided = read_result(folder / "decide.json", DecideResult)
-    reasons = decided.reasons[:1] or ("no reason was given",)
+    reasons = decided.reasons[:1] or ("no reason was recorded",)
     if decided.action != "stop":
-        return DecideResult(passed=True, reasons=(*reasons, "nothing to tell"), action=decided.action)
+        return DecideResult(passed=True, reasons=(*reasons, "there is nothing to publish"), action=decided.action)
     checked = read_result(folder / "check-data.json", CheckResult)
     step = "drift" if checked.passed else "check-data"
     report = (folder / f"{step}.md").read_text(encoding="utf-8")
     body = refused_body(reasons[0], project.settings.drift.current, report)
     issue = forge.ensure_issue(data_topic(project.pipeline), refused_title(project.pipeline), body)
-    told = f"issue {issue.number} was {issue.operation}"
-    return DecideResult(passed=False, reasons=(*reasons, told), action="stop", url=issue.url)
+    detail = f"issue {issue.number} was {issue.operation}"
+    return DecideResult(passed=False, reasons=(*reasons, detail), action="stop", url=issue.url)
 
 
-def _state(signal: Signal) -> tuple[str, str]:
-    """Return a signal's state and what there is to say about it."""
-    if signal.held_back:
-        return "held back", f"{signal.detail}; {signal.held_back}"
-    if signal.threshold is None:
-        return "off", signal.detail
-    state = "fires" if signal.fired else "quiet"
-    return ("not measured" if signal.value is None else state), signal.detail
+def _state(trigger: Trigger) -> tuple[str, str]:
+    """Return a trigger's state and its detail."""
+    if trigger.held_back:
+        return "held back", f"{trigger.detail}; {trigger.held_back}"
+    if trigger.threshold is None:
+        return "off", trigger.detail
+    state = "fires" if trigger.fired else "quiet"
+    return ("not measured" if trigger.value is None else state), trigger.detail
 
 
-def _measure(project: Project, git: Git, asked: frozenset[str], attempts: Sequence[Attempt]) -> tuple[Measured, Clock]:
-    """Return what there is to decide on, and the data's clock."""
-    refused_because, drift = _findings(project)
-    if refused_because:
-        return refused(refused_because, asked)
-    known, fresh = _rows(project)
+def _measure(
+    project: Project, git: Git, requested: frozenset[str], attempts: Sequence[Attempt]
+) -> tuple[Measurements, Clock]:
+    """Return the measurements behind the decision, and the data clock."""
+    refusal, drift = _findings(project)
+    if refusal:
+        return refused(refusal, requested)
+    tracked, new = _rows(project)
     target = project.params.data.target
-    situation = Situation(
-        known=known,
-        fresh=fresh,
-        labelled=fresh[fresh[target].notna()] if target in fresh.columns else fresh.iloc[:0],
+    inputs = DecisionInputs(
+        tracked=tracked,
+        new=new,
+        labeled=new[new[target].notna()] if target in new.columns else new.iloc[:0],
         drift=drift,
-        holder=_holder(project, known),
+        loaded=_load_champion(project, tracked),
         champions=champions(project, git, "HEAD"),
         attempts=attempts,
-        asked=asked,
+        requested=requested,
     )
-    return measure(situation, project.params, project.settings)
+    return measure(inputs, project.params, project.settings)
 
 
-def _holder(project: Project, known: pd.DataFrame) -> Holder | None:
+def _load_champion(project: Project, tracked: pd.DataFrame) -> LoadedChampion | None:
     champion = champion_in_work_tree(project)
     if champion is None:
         return None
     model = load_project_model(project, Dvc(project).pull_model("champion"))
-    won_on = rows_won_on(project, champion, model, known)
-    return Holder(champion, _TeamModel(project, model), won_on, len(model.trained_rows))
+    holdout = promotion_holdout(project, champion, model, tracked)
+    return LoadedChampion(champion, _ProjectModel(project, model), holdout, len(model.trained_rows))
 
 
 @dataclass(frozen=True)
-class _TeamModel:
-    """A model whose failures are told as those of the team's own code."""
+class _ProjectModel:
+    """A model whose exceptions are reported as errors of the project's own code."""
 
     project: Project
     model: Model
@@ -228,61 +230,61 @@ class _TeamModel:
         return self.model.classes
 
     def predict(self, frame: pd.DataFrame, /) -> FloatArray:
-        with self.project.team_code("asking the champion"):
+        with self.project.team_code("predicting with the champion"):
             return self.model.predict(frame)
 
 
 def _proposed(
     project: Project, git: Git, forge: Forge | None, attempts: Sequence[Attempt], champion: str
 ) -> Attempt | None:
-    """Return the attempt that people are asked to merge, if there is one."""
+    """Return the attempt that the open pull request proposes, or None."""
     branch, base = project.retrain_branch, project.settings.retrain.base
     if forge is not None:
         opened = forge.find_open(branch, base)
         evidence = opened.evidence if opened else ""
     else:
         tip = tip_of(git, branch)
-        held = champion_at(project, git, tip) if tip else None
-        merged = held is None or held.output.md5 == champion
+        proposed = champion_at(project, git, tip) if tip else None
+        merged = proposed is None or proposed.output.md5 == champion
         evidence = "" if tip is None or merged else trailer(git.message(tip), INPUTS_TRAILER) or ""
-    shown = [attempt for attempt in attempts if evidence and attempt.inputs == evidence and attempt.outcome == "won"]
-    return shown[-1] if shown else None
+    matching = [attempt for attempt in attempts if evidence and attempt.inputs == evidence and attempt.outcome == "won"]
+    return matching[-1] if matching else None
 
 
-def _findings(project: Project) -> tuple[str, Reading]:
-    """Return why the data is refused, or nothing, and what the drift step found.
+def _findings(project: Project) -> tuple[str, Measurement]:
+    """Return why the data is refused (empty when it is not) and the drift measurement.
 
     Raises
     ------
     NotFoundError
         If a step was not run.
     ConflictError
-        If the data check was one of other data.
+        If the last data check was of other data.
     DataError
         If a result is malformed.
     """
     checked = read_result(project.reports / "check-data.json", CheckResult)
     if checked.source != project.settings.drift.current:
         raise ConflictError(
-            "the last data check was not one of what arrived",
+            "the last data check was not of the current data",
             where="reports/check-data.json",
-            why=f"it was of {checked.source!r}",
-            fix="run `titlebout check-data --on current`, `titlebout drift` and this command, one after the other",
+            why=f"it checked {checked.source!r}",
+            fix="run `titlebout check-data --on current`, `titlebout drift` and this command, in this order",
         )
     if not checked.passed:
-        return next(iter(checked.reasons), "the data check did not pass"), Reading(None)
-    found = read_result(project.reports / "drift.json", DriftResult)
-    if found.verdict == "structural":
-        return next(iter(found.reasons), "other columns"), Reading(None)
-    if found.verdict == "insufficient_data":
-        return "", Reading(None, next(iter(found.reasons), ""))
-    # What the champion hardly looks at is told, but is no reason to train another.
-    return "", drifted_in(found.decisive)
+        return next(iter(checked.reasons), "the data check did not pass"), Measurement(None)
+    drift = read_result(project.reports / "drift.json", DriftResult)
+    if drift.verdict == "structural":
+        return next(iter(drift.reasons), "the columns differ from the reference data"), Measurement(None)
+    if drift.verdict == "insufficient_data":
+        return "", Measurement(None, next(iter(drift.reasons), ""))
+    # Drift in columns that matter little to the champion is reported, but does not trigger a retraining.
+    return "", drift_measurement(drift.decisive)
 
 
 def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the tracked rows and those that arrived since."""
+    """Return the tracked rows and the new rows."""
     Dvc(project).pull_data()
-    known = read_tables(project.root, "data")
-    fresh = read_new_rows(project, known).rows
-    return known, known.iloc[:0] if fresh.empty else fresh
+    tracked = read_tables(project.root, "data")
+    new = read_new_rows(project, tracked).rows
+    return tracked, tracked.iloc[:0] if new.empty else new

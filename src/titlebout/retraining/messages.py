@@ -1,88 +1,94 @@
-"""What people are told where there is nothing to merge: in an issue per topic, and on a proposal that time has overtaken.
+"""Text of the two tracking issues, and of the warning on a pull request whose evidence is outdated.
 
-Titles and bodies depend on nothing but what happened, so that saying the same again changes nothing.
+The text depends only on the attempt, never on the time of the run, so that publishing it again changes nothing.
 """
 
 from collections.abc import Iterable
 
 from titlebout.core.markdown import escape, table, truncate
 from titlebout.policy.rules import Attempt
-from titlebout.retraining.reason import Why
+from titlebout.retraining.reason import AttemptReason
 
 SHOWN_ATTEMPTS = 10
 REASON_LIMIT = 200  # characters
 
-_HEADS = {
-    "keep": "the champion keeps its title",
-    "inconclusive": "no verdict",
-    "data_refused": "the data was refused",
+_HEADLINES = {
+    "keep": "the challenger was not promoted",
+    "inconclusive": "the evaluation was inconclusive",
+    "data_refused": "the data check failed",
 }
-_MEANS = {
-    "keep": "A challenger was trained and lost, so there is nothing to merge. The champion serves on.",
-    "inconclusive": "A challenger was trained, and the rows do not suffice to tell whether it is better. The champion serves on.",
-    "data_refused": "With what arrived the data would not pass its check, so nothing was trained. The champion serves on.",
+_SUMMARIES = {
+    "keep": "A challenger was trained and did not pass the gate. There is nothing to merge; the champion stays in "
+    "service.",
+    "inconclusive": "A challenger was trained, but there are too few rows to decide whether it is better. There is "
+    "nothing to merge; the champion stays in service.",
+    "data_refused": "The data check failed on the training data with the new rows added, so no model was trained. The "
+    "champion stays in service.",
 }
 
 
-def lost_topic(pipeline: str) -> str:
-    """Return by what the issue about challengers that did not win is known again."""
+def unsuccessful_topic(pipeline: str) -> str:
+    """Return the key that identifies the issue about unsuccessful attempts."""
     return f"retrain {pipeline}"
 
 
 def data_topic(pipeline: str) -> str:
-    """Return by what the issue about refused data is known again."""
+    """Return the key that identifies the issue about refused data."""
     return f"data {pipeline}"
 
 
-def lost_title(pipeline: str, verdict: str) -> str:
-    """Return the title of the issue about a challenger that did not win."""
-    return f"Retraining {pipeline}: {_HEADS[verdict]}"
+def unsuccessful_title(pipeline: str, verdict: str) -> str:
+    """Return the title of the issue about unsuccessful attempts."""
+    return f"Retraining {pipeline}: {_HEADLINES[verdict]}"
 
 
-def lost_body(why: Why, rows: int, verdict: str, report: str) -> str:
-    """Return the text of that issue: what happened, and the report of the step that ended the attempt.
+def unsuccessful_body(reason: AttemptReason, rows: int, verdict: str, report: str) -> str:
+    """Return the text of the issue about unsuccessful attempts: the outcome, and the report of the step that ended it.
 
     Parameters
     ----------
-    why : Why
+    reason : AttemptReason
+        Why the attempt was made.
     rows : int
         Number of new rows.
     verdict : {"keep", "inconclusive", "data_refused"}
+        How the attempt ended.
     report : str
         Markdown.
     """
-    opening = f"{_MEANS[verdict]} Why it was tried: **{escape(why)}**, with {rows:,} new rows."
-    return "\n".join([opening, "", report, *([why.evidence, ""] if why.evidence else [])])
+    opening = f"{_SUMMARIES[verdict]} Reason for the attempt: **{escape(reason)}**, with {rows:,} new rows."
+    return "\n".join([opening, "", report, *([reason.evidence, ""] if reason.evidence else [])])
 
 
 def with_attempts(body: str, attempts: Iterable[Attempt], run_url: str | None) -> str:
-    """Add what was tried before, and where the reports are.
+    """Add the table of attempts, and a link to the workflow run with the reports.
 
     Parameters
     ----------
     body : str
+        Text of the issue so far (Markdown).
     attempts : iterable of Attempt
         The oldest first.
     run_url : str or None
         Page of the workflow run.
     """
     newest = list(attempts)[: -SHOWN_ATTEMPTS - 1 : -1]
-    rows = [(one.at.short, one.reason.replace("_", " "), one.outcome) for one in newest]
-    lines = [body.rstrip(), "", "#### Attempts, the newest first", ""]
+    rows = [(attempt.at.short, attempt.reason.replace("_", " "), attempt.outcome) for attempt in newest]
+    lines = [body.rstrip(), "", "#### Attempts, newest first", ""]
     lines += [table(["data up to", "reason", "outcome"], rows)]
     lines += [
-        "The loop goes on by itself: this issue is refreshed by the next challenger that does not win, and closed by"
+        "No action is required. The next unsuccessful attempt updates this issue, and the next successful one closes it."
     ]
-    lines += ["one that does. What starts an attempt, and how often, is `[policy]` in `titlebout.toml`."]
-    return "\n".join([*lines, *(["", f"[Run and reports]({run_url})"] if run_url else [])]) + "\n"
+    lines += ["`[policy]` in `titlebout.toml` sets what triggers an attempt, and how often."]
+    return "\n".join([*lines, *(["", f"[Workflow run and reports]({run_url})"] if run_url else [])]) + "\n"
 
 
-def overtaken(attempt: Attempt, issue_url: str, body: str) -> str:
-    """Return the text of a proposal after a later attempt did not win."""
+def outdated_body(attempt: Attempt, issue_url: str, body: str) -> str:
+    """Return the text of a pull request after a later attempt was unsuccessful."""
     return (
-        f"> [!WARNING]\n> On data up to {attempt.at.short} a challenger was tried again and did not win "
-        f"({attempt.outcome}): {issue_url}\n> What follows rests on older data. Close this pull request unless you "
-        f"have a reason to merge it.\n\n{body}"
+        f"> [!WARNING]\n> A later attempt, on data up to {attempt.at.short}, did not produce a challenger that passes "
+        f"the gate ({attempt.outcome}): {issue_url}\n> The results below are based on older data. Close this pull "
+        f"request unless you have a reason to merge it.\n\n{body}"
     )
 
 
@@ -92,26 +98,27 @@ def refused_title(pipeline: str) -> str:
 
 
 def refused_body(reason: str, source: str, report: str) -> str:
-    """Return the text of that issue.
+    """Return the text of the issue about refused data.
 
     Parameters
     ----------
     reason : str
-        Why, in a sentence; may hold names from the data.
+        One sentence; may hold names from the data.
     source : str
-        Where it arrived.
+        Location of the current data.
     report : str
         Markdown of the step that refused it.
     """
     lines = [
-        f"What arrived in {escape(source)} is refused: **{escape(truncate(reason, REASON_LIMIT))}**",
+        f"The current data in {escape(source)} was refused: **{escape(truncate(reason, REASON_LIMIT))}**",
         "",
-        "As long as it is there nothing is trained on it, no bout is held on it, and neither drift nor the champion's "
-        "loss is measured with it. The champion serves on.",
+        "Until this is resolved, the data is not used: no model is trained or evaluated on it, and drift and the "
+        "champion's loss are not measured. The champion stays in service.",
         "",
         report.strip(),
         "",
-        "**What to do.** Mend or remove what is named above, at its source. If the data is right and the expectation is "
-        "wrong, change the suite in a pull request. The next scheduled run looks again; close this issue then.",
+        "**What to do.** Correct or remove the rows or columns named above at the data source. If the data is right and "
+        "the expectation is wrong, change the expectation suite in a pull request. The next scheduled run checks the "
+        "data again; close this issue once it passes.",
     ]
     return "\n".join(lines) + "\n"

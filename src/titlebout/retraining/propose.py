@@ -1,6 +1,6 @@
-"""Propose: hand what an attempt came to over to people, as the one pull request, or as the one issue that says why not.
+"""Publish the outcome of an attempt: as the retrain pull request, or as the issue about unsuccessful attempts.
 
-Trains nothing, and trusts nothing that it did not check.
+Runs with write access, so it trains nothing and checks every commit before it is pushed.
 """
 
 import logging
@@ -10,19 +10,19 @@ from pathlib import Path
 from titlebout.core.errors import ConfigError, PermissionRefusedError
 from titlebout.core.process import Progress
 from titlebout.forge.client import Forge, PullRequest, PullRequestOutcome
-from titlebout.policy.attempts import compare, hand_in, log_ref
+from titlebout.policy.attempts import compare, log_ref, push_attempts
 from titlebout.policy.rules import OUTCOMES, Attempt
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
-from titlebout.retraining.bundle import Handed, unpack
-from titlebout.retraining.messages import lost_topic, overtaken, with_attempts
-from titlebout.retraining.reason import Why
+from titlebout.retraining.bundle import BundleContents, unpack
+from titlebout.retraining.messages import outdated_body, unsuccessful_topic, with_attempts
+from titlebout.retraining.reason import AttemptReason
 from titlebout.retraining.retrain import RetrainResult, retrain
 from titlebout.retraining.retrain_commit import (
     INPUTS_TRAILER,
     TRAILER,
     require_own_branch,
-    require_sound,
+    require_safe_commit,
     split_message,
     trailer,
 )
@@ -34,13 +34,14 @@ STATUS_CONTEXT = "titlebout/gate"
 
 @dataclass(frozen=True)
 class Destination:
-    """Where the outcome of a retraining is proposed.
+    """Forge on which an attempt's outcome is published.
 
     Attributes
     ----------
     forge : Forge
+        Client of the project's repository.
     run_url : str or None
-        Page of the workflow run, for the readers of an issue.
+        Page of the workflow run, linked from the issue.
     """
 
     forge: Forge
@@ -49,89 +50,96 @@ class Destination:
 
 def retrain_and_propose(
     project: Project,
-    why: Why,
+    reason: AttemptReason,
     bundle: Path | None,
     on_line: Progress | None,
     git: Git,
     destination: Destination | None,
 ) -> RetrainResult:
-    """Attempt a retraining and, with a destination, propose its outcome; see :func:`retrain` and :func:`propose`."""
-    attempted = retrain(project, why, bundle, on_line, git)
+    """Attempt a retraining and, if a destination is given, publish its outcome; see :func:`retrain` and :func:`propose`."""
+    attempted = retrain(project, reason, bundle, on_line, git)
     if destination is None:
         return attempted
-    handed = Handed(attempted.commit, log_ref(project.pipeline), attempted.title, attempted.body)
-    proposed = propose(project, destination.forge, handed, git, destination.run_url)
+    contents = BundleContents(attempted.commit, log_ref(project.pipeline), attempted.title, attempted.body)
+    proposed = propose(project, destination.forge, contents, git, destination.run_url)
     return proposed if attempted.commit else attempted.replace(url=proposed.url)
 
 
 def propose_bundle(project: Project, bundle: Path, git: Git, destination: Destination) -> RetrainResult:
-    """Propose what another job left in a bundle; see :func:`titlebout.retraining.bundle.unpack` and :func:`propose`."""
+    """Publish the outcome that another job wrote into a bundle; see :func:`titlebout.retraining.bundle.unpack` and :func:`propose`."""
     return propose(project, destination.forge, unpack(project, git, bundle), git, destination.run_url)
 
 
 def propose(
-    project: Project, forge: Forge, handed: Handed, git: Git | None = None, run_url: str | None = None
+    project: Project, forge: Forge, contents: BundleContents, git: Git | None = None, run_url: str | None = None
 ) -> RetrainResult:
-    """Push the log of attempts and, if a challenger won, the retrain branch, and open or refresh its pull request.
+    """Push the attempt log and, if a challenger won, the retrain branch, and open or update its pull request.
 
-    When no challenger won, an issue says so, and a pull request that is still open is marked as overtaken. Nothing is
-    pushed or opened when people closed a pull request that showed the same evidence.
+    After an unsuccessful attempt, open or update an issue instead, and mark an open pull request as outdated. The
+    branch is neither pushed nor proposed if a pull request with the same evidence was closed without merging.
 
     Parameters
     ----------
     project : Project
     forge : Forge
-    handed : Handed
-        What came of the attempt, from the job that trained or from here.
+        Client of the project's repository.
+    contents : BundleContents
+        Outcome of the attempt, of this process or of another job.
     git : Git, optional
         A repository whose pushes are authorized.
     run_url : str, optional
-        Page of the workflow run, for who reads the issue.
+        Page of the workflow run, linked from the issue.
 
     Raises
     ------
     ConflictError
-        If the base branch moved since the attempt, or somebody else committed to the retrain branch.
+        If the base branch has new commits since the attempt, or the retrain branch has commits that titlebout did not
+        make.
     UnsafeError
-        If the commit touches anything but data pointers, models and reports.
+        If the commit changes anything but data pointers, models and reports.
     """
     git = git or Git.find(project.root)
     base = git.base_commit(project.settings.retrain.base)
-    if not handed.commit:
-        return _tell(project, forge, handed, git, run_url)
-    commit, branch = handed.commit, project.retrain_branch
-    require_sound(project, git, base, commit)
+    if not contents.commit:
+        return _publish_unsuccessful(project, forge, contents, git, run_url)
+    commit, branch = contents.commit, project.retrain_branch
+    require_safe_commit(project, git, base, commit)
     require_own_branch(git, branch, base)
     pushed = git.remote_branch(branch)
     if pushed and git.tree(pushed) == git.tree(commit) and git.output("rev-parse", f"{pushed}^") == base:
         commit = pushed
-    wanted = _wanted(project, git.message(commit))
-    outcome = forge.find_declined(wanted)
+    request = _pull_request(project, git.message(commit))
+    outcome = forge.find_declined(request)
     if outcome is None:
         if commit != pushed:
             git.push_branch(branch, commit, pushed)
-        outcome = forge.ensure_pull_request(wanted)
-        forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger won the title bout", outcome.url)
+        outcome = forge.ensure_pull_request(request)
+        forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger passed the gate", outcome.url)
         _close_issue(project, forge)
-    hand_in(git, project.pipeline, handed.log)
-    return _proposed(outcome, wanted, base, commit, trailer(git.message(commit), TRAILER) or "")
+    push_attempts(git, project.pipeline, contents.log)
+    return _proposed(outcome, request, base, commit, trailer(git.message(commit), TRAILER) or "")
 
 
-def _tell(project: Project, forge: Forge, handed: Handed, git: Git, run_url: str | None) -> RetrainResult:
-    """Tell in an issue that no challenger won, unless that was told before; the log is handed in last, as the receipt."""
+def _publish_unsuccessful(
+    project: Project, forge: Forge, contents: BundleContents, git: Git, run_url: str | None
+) -> RetrainResult:
+    """Open or update the issue about unsuccessful attempts, once per attempt.
+
+    The attempt log is pushed last, so that an interrupted run repeats this step.
+    """
     pipeline = project.pipeline
-    known, new = compare(git, pipeline, handed.log)
-    newest, told, url = (new[-1] if new else None), "", ""
-    if newest is not None and newest.outcome != "won" and handed.title:
-        body = with_attempts(handed.body, [*known, *new], run_url)
-        told, url = _have_issue(project, forge, handed.title, body)
-        _mark_overtaken(project, forge, git, newest, url or run_url or "")
-    hand_in(git, pipeline, handed.log)
+    known, new = compare(git, pipeline, contents.log)
+    newest, detail, url = (new[-1] if new else None), "", ""
+    if newest is not None and newest.outcome != "won" and contents.title:
+        body = with_attempts(contents.body, [*known, *new], run_url)
+        detail, url = _ensure_issue(project, forge, contents.title, body)
+        _mark_outdated(project, forge, git, newest, url or run_url or "")
+    push_attempts(git, pipeline, contents.log)
     verdicts = {outcome: verdict for verdict, outcome in OUTCOMES.items()}
-    ended = f"the attempt ended with {newest.outcome!r}" if newest else "no attempt was handed over that is not known"
+    ended = f"the attempt ended with {newest.outcome!r}" if newest else "there is no new attempt"
     return RetrainResult(
         passed=True,
-        reasons=(f"nothing to propose: {ended}{told}; the log of attempts is up to date",),
+        reasons=(f"nothing to propose: {ended}{detail}; the attempt log is up to date",),
         operation="none",
         verdict=verdicts[newest.outcome] if newest else "",
         reason=newest.reason if newest else "",
@@ -141,56 +149,56 @@ def _tell(project: Project, forge: Forge, handed: Handed, git: Git, run_url: str
     )
 
 
-def _have_issue(project: Project, forge: Forge, title: str, body: str) -> tuple[str, str]:
-    """Return what was done about the issue, and where it is; a repository without issues still gets its log."""
+def _ensure_issue(project: Project, forge: Forge, title: str, body: str) -> tuple[str, str]:
+    """Open or update the issue and return a description and its URL; without access to issues, describe why not."""
     try:
-        issue = forge.ensure_issue(lost_topic(project.pipeline), title, body)
+        issue = forge.ensure_issue(unsuccessful_topic(project.pipeline), title, body)
     except (ConfigError, PermissionRefusedError) as error:
-        return f"; no issue could be had: {error.what}, {error.why}; {error.fix}", ""
+        return f"; the issue could not be opened or updated: {error.what}, {error.why}; {error.fix}", ""
     return f"; issue {issue.number} was {issue.operation}", issue.url
 
 
 def _close_issue(project: Project, forge: Forge) -> None:
     try:
-        forge.close_issue(lost_topic(project.pipeline))
+        forge.close_issue(unsuccessful_topic(project.pipeline))
     except (ConfigError, PermissionRefusedError) as error:
         logger.warning(
-            "the issue about earlier attempts could not be closed: %s, %s; %s", error.what, error.why, error.fix
+            "the issue about unsuccessful attempts could not be closed: %s, %s; %s", error.what, error.why, error.fix
         )
 
 
-def _mark_overtaken(project: Project, forge: Forge, git: Git, attempt: Attempt, url: str) -> None:
-    """Take back what an open pull request of ours claims: newer data does not bear it out."""
+def _mark_outdated(project: Project, forge: Forge, git: Git, attempt: Attempt, url: str) -> None:
+    """Mark an open retrain pull request as outdated: an attempt on newer data was unsuccessful."""
     branch = project.retrain_branch
     tip = git.remote_branch(branch)
     message = git.message(tip) if tip else ""
     opened = forge.find_open(branch, project.settings.retrain.base)
     if tip is None or opened is None or not trailer(message, TRAILER):
         return
-    wanted = _wanted(project, message)
-    forge.set_status(tip, "failure", STATUS_CONTEXT, "on newer data a challenger did not win again", url)
-    forge.ensure_pull_request(replace(wanted, body=overtaken(attempt, url, wanted.body)))
+    request = _pull_request(project, message)
+    forge.set_status(tip, "failure", STATUS_CONTEXT, "a later attempt on newer data was unsuccessful", url)
+    forge.ensure_pull_request(replace(request, body=outdated_body(attempt, url, request.body)))
 
 
-def _proposed(outcome: PullRequestOutcome, wanted: PullRequest, base: str, commit: str, reason: str) -> RetrainResult:
+def _proposed(outcome: PullRequestOutcome, request: PullRequest, base: str, commit: str, reason: str) -> RetrainResult:
     return RetrainResult(
         passed=True,
-        reasons=(_told(outcome),),
+        reasons=(_describe(outcome),),
         operation=outcome.operation,
         verdict="promote",
         reason=reason,
-        branch=wanted.head,
+        branch=request.head,
         base=base,
         commit=commit,
-        title=wanted.title,
-        body=wanted.body,
+        title=request.title,
+        body=request.body,
         number=outcome.number,
         url=outcome.url,
     )
 
 
-def _wanted(project: Project, message: str) -> PullRequest:
-    """Return the pull request that a retrain commit's message asks for."""
+def _pull_request(project: Project, message: str) -> PullRequest:
+    """Return the pull request for a retrain commit, from its message."""
     title, body = split_message(message)
     return PullRequest(
         head=project.retrain_branch,
@@ -202,10 +210,10 @@ def _wanted(project: Project, message: str) -> PullRequest:
     )
 
 
-def _told(outcome: PullRequestOutcome) -> str:
+def _describe(outcome: PullRequestOutcome) -> str:
     if outcome.operation == "declined":
         return (
             f"pull request {outcome.number} with the same evidence was closed without merging, so it is not opened "
-            "again; new data, code, parameters or a new champion will be proposed"
+            "again; an attempt with new data, code, parameters or a new champion will be proposed"
         )
     return f"pull request {outcome.number} was {outcome.operation}"

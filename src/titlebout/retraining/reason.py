@@ -1,20 +1,20 @@
-"""Why a retraining is attempted."""
+"""Reason for a retraining attempt, with the evidence for it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Why:
-    """Why a retraining is attempted.
+class AttemptReason:
+    """Reason for a retraining attempt.
 
     Attributes
     ----------
     reason : str
-        One of :data:`titlebout.core.names.REASONS`; it chooses what the challenger has to show.
+        One of :data:`titlebout.core.names.REASONS`; it selects the gate's rule.
     note : str
-        More for the reviewer: which columns, whose request. From anyone; escaped here.
+        Details for the reviewer, such as the drifted columns. Untrusted text: escape it before use.
     evidence : str
-        Markdown of the measurements and the decision that led to it; empty when nobody made any.
+        Markdown of the measurements and the decision behind the attempt; empty when there are none.
     """
 
     reason: str

@@ -1,6 +1,7 @@
-"""The retrain commit: one commit on one branch, marked as ours, whose message is the pull request's text.
+"""The retrain commit: one commit on the retrain branch, marked by trailers; its message is the pull request's text.
 
-What it may touch is fixed here, so that the job that can write refuses whatever a training job could smuggle in.
+The paths that it may change are fixed here, so that the job with write access rejects any other change made by the job
+that trains, which runs the project's code.
 """
 
 import re
@@ -12,59 +13,60 @@ from titlebout.models.champion import allowed_paths, champion_path, disallowed_p
 from titlebout.repository.dvc_files import parse_yaml
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
-from titlebout.retraining.reason import Why
+from titlebout.retraining.reason import AttemptReason
 
 TRAILER = "Titlebout-Retrain"
 INPUTS_TRAILER = "Titlebout-Inputs"
 
 
-def require_sound(project: Project, git: Git, base: str, commit: str) -> None:
-    """Check a retrain commit that another job made before it is pushed.
+def require_safe_commit(project: Project, git: Git, base: str, commit: str) -> None:
+    """Check a retrain commit made by another job before it is pushed.
 
     Parameters
     ----------
     project : Project
     git : Git
+        Repository that holds both commits.
     base : str
-        Commit that the base branch is at.
+        Tip of the base branch.
     commit : str
         The retrain commit.
 
     Raises
     ------
     ConflictError
-        If it does not stand on `base`.
+        If `base` is not its parent.
     UnsafeError
-        If it touches anything but data pointers, models and reports.
+        If it changes anything but data pointers, models and reports.
     """
     if git.output("rev-parse", f"{commit}^") != base:
         raise ConflictError(
-            "the base branch moved since this attempt",
-            why=f"the commit stands on {git.output('rev-parse', f'{commit}^')[:12]}, the base is at {base[:12]}",
-            fix="run the retrain workflow again; it rebuilds on the new base",
+            "the base branch has new commits since this attempt",
+            why=f"the retrain commit's parent is {git.output('rev-parse', f'{commit}^')[:12]}, the base is at {base[:12]}",
+            fix="run the retrain workflow again; it retrains on the new base",
         )
-    foreign = disallowed_paths(project, git, base, commit)
-    if foreign:
+    disallowed = disallowed_paths(project, git, base, commit)
+    if disallowed:
         raise UnsafeError(
-            f"the retrain commit touches {foreign[0]!r}",
-            why=f"it may only touch {', '.join(allowed_paths(project))}",
-            fix="look at what the training job ran; nothing was pushed",
+            f"the retrain commit changes {disallowed[0]!r}",
+            why=f"it may only change {', '.join(allowed_paths(project))}",
+            fix="review the code that the training job ran; nothing was pushed",
         )
-    _require_plain(project, git, base, commit)
+    _require_regular_files(project, git, base, commit)
 
 
-def _require_plain(project: Project, git: Git, base: str, commit: str) -> None:
-    # A link, or a pointer with another path, would make a later checkout write where it must not.
+def _require_regular_files(project: Project, git: Git, base: str, commit: str) -> None:
+    # A symbolic link, or a pointer with another path, would make a later checkout write outside the project's folders.
     lines = git.output("diff", "--no-renames", "--raw", base, commit).splitlines()
-    odd = [line for line in lines if line.split()[1] not in {"100644", "000000"}]
+    irregular = [line for line in lines if line.split()[1] not in {"100644", "000000"}]
     pointers = {"data.dvc": "data", champion_path(project): "champion"}
     outs = {path: _paths(git.show(commit, path), path) for path in pointers}
-    elsewhere = [path for path, found in outs.items() if found not in ([pointers[path]], [])]
-    if odd or elsewhere:
+    elsewhere = [path for path, targets in outs.items() if targets not in ([pointers[path]], [])]
+    if irregular or elsewhere:
         raise UnsafeError(
-            "the retrain commit holds more than plain files and pointers to data and champion",
-            where=odd[0].split("\t")[-1] if odd else elsewhere[0],
-            fix="look at what the training job ran; nothing was pushed",
+            "the retrain commit contains something other than regular files and pointers to the data and the champion",
+            where=irregular[0].split("\t")[-1] if irregular else elsewhere[0],
+            fix="review the code that the training job ran; nothing was pushed",
         )
 
 
@@ -73,18 +75,18 @@ def _paths(text: str | None, where: str) -> list[str]:
 
 
 def tip_of(git: Git, branch: str) -> str | None:
-    """Return the branch's tip at origin, else here, else nothing."""
+    """Return the branch's tip at origin, or else the local one, or else None."""
     has_origin = "origin" in git.output("remote").split()
     return (git.remote_branch(branch) if has_origin else None) or git.resolve(f"refs/heads/{branch}")
 
 
 def require_own_branch(git: Git, branch: str, base: str) -> str | None:
-    """Return the branch's tip at origin, else here.
+    """Return the branch's tip as :func:`tip_of` does, after checking that titlebout made all of its commits.
 
     Raises
     ------
     ConflictError
-        If it has commits that are not ours.
+        If it has other commits.
     """
     tip = tip_of(git, branch)
     if tip is None:
@@ -92,16 +94,16 @@ def require_own_branch(git: Git, branch: str, base: str) -> str | None:
     foreign = [commit for commit in git.commits_between(base, tip) if not trailer(git.message(commit), TRAILER)]
     if foreign:
         raise ConflictError(
-            f"somebody else committed to {branch}",
+            f"the branch {branch} has commits that titlebout did not make",
             where=foreign[0][:12],
-            why="their work would be lost if the branch was refreshed",
+            why="updating the branch would discard them",
             fix=f"merge or close the pull request, then delete the branch {branch}",
         )
     return tip
 
 
 def title(project: Project, evaluation: EvaluateResult) -> str:
-    """Return the pull request's title: what changes, in the primary metric."""
+    """Return the pull request's title: the change of the primary metric."""
     metric = evaluation.metric.replace("_", " ")
     before, after = evaluation.champion_score, evaluation.challenger_score
     change = (
@@ -112,43 +114,44 @@ def title(project: Project, evaluation: EvaluateResult) -> str:
     return f"Retrain {project.pipeline}: {metric} {change}"
 
 
-def body(project: Project, why: Why, rows: int, gate: str) -> str:
-    """Return the pull request's text: why, the gate's report, the evidence that led there, and what merging does.
+def body(project: Project, reason: AttemptReason, rows: int, gate: str) -> str:
+    """Return the pull request's text: the reason, the gate's report, the evidence, and the effect of a merge.
 
     Parameters
     ----------
     project : Project
-    why : Why
+    reason : AttemptReason
+        Why the attempt was made.
     rows : int
         Number of new rows.
     gate : str
-        Markdown of the gate.
+        Report of the gate (Markdown).
     """
     lines = [
-        f"The challenger won the title bout. Why it was trained: **{escape(why)}**, with {rows:,} new rows.",
+        f"The challenger passed the gate. Reason for the retraining: **{escape(reason)}**, with {rows:,} new rows.",
         "",
         gate.strip(),
         "",
-        *([why.evidence, ""] if why.evidence else []),
-        "**On merge** this model becomes the champion of "
+        *([reason.evidence, ""] if reason.evidence else []),
+        "**On merge**, this model becomes the champion of "
         f"`{project.pipeline}` and is packaged. **To roll back**, revert the merge. "
-        f"**To reproduce**: check out this branch and run `titlebout train && titlebout evaluate --base {project.settings.retrain.base}`.",
+        f"**To reproduce**, check out this branch and run `titlebout train && titlebout evaluate --base {project.settings.retrain.base}`.",
     ]
     return "\n".join(lines)
 
 
 def message(title: str, body: str, reason: str, key: str) -> str:
-    """Return the commit message: the pull request's title and text, and the trailers that mark the commit as ours."""
+    """Return the commit message: the pull request's title and text, and the trailers that identify it as a retrain commit."""
     return f"{title}\n\n{body}\n\n{TRAILER}: {reason}\n{INPUTS_TRAILER}: {key}\n"
 
 
 def split_message(message: str) -> tuple[str, str]:
-    """Return title and text of the pull request that a retrain commit's message holds."""
+    """Return the pull request's title and text from a retrain commit's message."""
     title, _, rest = message.partition("\n")
     return title.strip(), re.split(rf"\n(?={TRAILER}: )", rest)[0].strip()
 
 
 def trailer(message: str, name: str) -> str | None:
-    """Return the value of a trailer of a commit message, or None when it is not one of ours."""
+    """Return the value of a trailer of a commit message, or None when it is absent."""
     found = re.findall(rf"^{name}: (.+)$", message, re.MULTILINE)
     return found[-1].strip() if found else None

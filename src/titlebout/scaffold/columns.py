@@ -27,7 +27,7 @@ class ColumnRoles(Record):
     target : str
         Column to predict.
     time : str
-        Time column; empty if there is none.
+        Time column; empty if the data has no time column.
     drop, numeric, categorical : tuple of str
         Columns hidden from the model, numeric features, and categorical features.
     holdout_days : int
@@ -152,7 +152,7 @@ def _require_task(target: Column, task: str | None) -> str:
 
 
 def _time_column(frame: pd.DataFrame, target: str) -> str:
-    """Return the first column with a time in every row; empty if there is none."""
+    """Return the first column that has a time in every row, or an empty string."""
     for name in frame.columns:
         if name != target and column_kind(frame[name]) == "datetime" and frame[name].notna().all():
             return str(name)
@@ -187,7 +187,7 @@ def _with_notes(roles: ColumnRoles, rows: int, drop: dict[str, str]) -> ColumnRo
     split_note = (
         f"rows are ordered by {roles.time!r}; the newest {roles.holdout_days} days are the holdout"
         if roles.time
-        else "there is no usable time column, so the holdout is a fifth of the rows, chosen by their hash"
+        else "no usable time column was found, so the holdout is a fifth of the rows, selected by their hash"
     )
     features_note = f"{len(roles.numeric)} numeric and {len(roles.categorical)} text columns are features"
     drop_notes = [f"{name!r} is left out: {why}" for name, why in drop.items()]

@@ -1,7 +1,7 @@
-"""New repositories, and the user's own table in the place of the example; the only module that runs cookiecutter.
+"""Generate repositories, and replace the flights example by the user's data. The only module that runs cookiecutter.
 
-What can be wrong with a table is found before anything is written. A new repository is made under another name and
-renamed at the end, so that a refusal leaves nothing behind.
+The data is validated before anything is written. A new repository is generated in a temporary folder and renamed at the
+end, so that an error leaves nothing behind.
 """
 
 import keyword
@@ -31,27 +31,31 @@ from titlebout.settings.params import DataParams
 EXAMPLE_TARGET = "late"
 EXAMPLE_INCOMING = "incoming/2013-03.parquet"
 _FIRST_STEPS = ("git add -A && git commit -m 'First commit'", "make setup && . .venv/bin/activate")
-_OWN_STEPS = (
+_FIRST_CHAMPION_STEPS = (
     "titlebout train && titlebout evaluate && titlebout promote",
     "git add -A && git commit -m 'First champion'",
 )
-_OWN_TABLE = {"data_file": "", "target": "", "task": "classification"}  # asked by the command, not by the template
+_OWN_DATA_ANSWERS = {
+    "data_file": "",
+    "target": "",
+    "task": "classification",
+}  # options of the command, not questions of the template
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a new repository shall be.
+    """Options of a new repository.
 
     Attributes
     ----------
     name : str or None
-        Name of the project; None takes the template's.
+        Name of the project; None for the default of the template.
     output_dir : Path
-        Folder to generate into.
+        Parent folder of the repository.
     data : Path or None
-        The user's own table; None for the flights example.
+        File with the user's data; None for the flights example.
     target, task : str or None
-        Column to predict, and ``classification`` or ``regression``; an empty task is told by the target.
+        Column to predict, and ``classification`` or ``regression``; None infers the task from the target.
     """
 
     name: str | None
@@ -62,16 +66,16 @@ class Request:
 
 
 class NewResult(StepResult):
-    """What was generated.
+    """Result of `titlebout new`.
 
     Attributes
     ----------
     path : str
         Top folder of the repository.
     notes : tuple of str
-        What was decided about the columns of the user's own table.
+        Decisions about the columns of the user's data; empty for the flights example.
     next_steps : tuple of str
-        Commands, in order.
+        Commands to run next, in order.
     """
 
     step: Literal["new"] = "new"
@@ -80,19 +84,20 @@ class NewResult(StepResult):
     next_steps: tuple[str, ...] = ()
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown."""
+        """Return the report as Markdown."""
         lines = ["### New repository", "", f"{self.path}", *(f"- {escape(note)}" for note in self.notes)]
         return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in self.next_steps)]) + "\n"
 
 
 class AdoptResult(StepResult):
-    """What became of the user's table.
+    """Result of `titlebout adopt`.
 
     Attributes
     ----------
     pipeline, package : str
-        Their new names.
+        Names of the new pipeline and of the Python package of its model.
     roles : ColumnRoles
+        Role of each column of the user's data.
     """
 
     step: Literal["adopt"] = "adopt"
@@ -101,9 +106,12 @@ class AdoptResult(StepResult):
     roles: ColumnRoles
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown."""
+        """Return the report as Markdown."""
         lines = [f"### Your data in pipeline {self.pipeline}", "", *(f"- {escape(note)}" for note in self.reasons)]
-        return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in (*_FIRST_STEPS, *_OWN_STEPS))]) + "\n"
+        return (
+            "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in (*_FIRST_STEPS, *_FIRST_CHAMPION_STEPS))])
+            + "\n"
+        )
 
 
 def new(request: Request, *, ask: bool = False) -> NewResult:
@@ -112,49 +120,56 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
     Parameters
     ----------
     request : Request
+        Options of the repository.
     ask : bool
-        Ask the template's questions on the terminal.
+        Prompt for the answers of the template on the terminal.
 
     Raises
     ------
     ConfigError
-        If the answers contradict each other or the template refuses them.
+        If the answers contradict each other or are not valid for the template.
     ConflictError
         If the folder exists and is not empty.
     """
-    own = _own_table(request)
-    if own:
-        infer_column_roles(*own)
+    own_data = _own_data(request)
+    if own_data:
+        infer_column_roles(*own_data)  # raises before anything is written
     request.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".titlebout-", dir=request.output_dir) as folder:
         generated = _generate(_template_folder(), request.name, Path(folder), ask)
         target = request.output_dir.resolve() / generated.name
         _require_free(target)
         _init_git(generated)
-        notes = adopt(generated, *own).reasons if own else ()
+        notes = adopt(generated, *own_data).reasons if own_data else ()
         generated.replace(target)
-    steps = (f"cd {shlex.quote(str(target))}", *_FIRST_STEPS, *(_OWN_STEPS if own else ("titlebout doctor",)))
+    steps = (
+        f"cd {shlex.quote(str(target))}",
+        *_FIRST_STEPS,
+        *(_FIRST_CHAMPION_STEPS if own_data else ("titlebout doctor",)),
+    )
     return NewResult(passed=True, reasons=(f"generated {target}",), path=str(target), notes=notes, next_steps=steps)
 
 
 def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult:
-    """Put the user's own table in the place of the flights example.
+    """Replace the flights example by the user's data.
 
     Parameters
     ----------
     start : Path
         A folder in a generated repository.
     data : Path
-        CSV, parquet or JSONL file; it is copied as it is.
+        CSV, parquet or JSONL file; it is copied without changes.
     target : str
         Column to predict.
     task : {"classification", "regression"} or None
-        None is told by the target.
+        None infers the task from the target.
 
     Raises
     ------
     ConflictError
-        If the example is not there any more, or files were changed and not committed.
+        If the flights example was replaced before.
+    ConfigError
+        If this is not a generated repository, or changes are not committed.
     """
     project = Project.find(start)
     _require_example(project)
@@ -167,69 +182,69 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
     _remove_example(project.root)
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
-    _take_data(project.root, data, name)
+    _track_data(project.root, data, name)
     return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles)
 
 
-def _own_table(request: Request) -> tuple[Path, str, str | None] | None:
-    """Return the user's table, its target and its task; None for the example.
+def _own_data(request: Request) -> tuple[Path, str, str | None] | None:
+    """Return the file, the target and the task of the user's data; None for the flights example.
 
     Raises
     ------
     ConfigError
-        If a table is given without its target, or a target without its table.
+        If only one of file and target is given.
     """
     if request.data and request.target:
         return request.data, request.target, request.task
     if request.data or request.target:
         raise ConfigError(
-            "--data and --target belong together", fix="name both, for example `--data table.csv --target churned`"
+            "--data and --target belong together", fix="set both, for example `--data table.csv --target churned`"
         )
     return None
 
 
 def _template_folder() -> Path:
-    """Return the template: beside the library in a clone, inside it in an installed wheel.
+    """Return the folder of the template: next to the library in a clone, inside the library in a wheel.
 
     Raises
     ------
     NotFoundError
-        If this copy of the library has none, as the one in a generated repository.
+        If this copy of the library has no template, such as the copy in a generated repository.
     """
     library = Path(__file__).resolve().parents[1]
     for folder in (library / "_template", library.parents[1] / "cookiecutter"):
         if (folder / "cookiecutter.json").is_file():
             return folder
     raise NotFoundError(
-        "this copy of titlebout has no template",
+        "this copy of titlebout does not include the template",
         where=str(library),
-        why="the copy in a generated repository leaves it out",
-        fix="run the command with an installed titlebout, or `cookiecutter <address of titlebout>`",
+        why="the copy in vendor/ of a generated repository has only the library",
+        fix="run the command with an installed titlebout, or run `cookiecutter <URL of titlebout>`",
     )
 
 
 def _generate(template: Path, name: str | None, folder: Path, ask: bool) -> Path:
-    """Fill the template in without touching the user's cookiecutter settings and replays.
+    """Render the template without the user's cookiecutter settings and replay files.
 
     Raises
     ------
     ConfigError
-        If the template refuses the answers.
+        If the template rejects the answers.
     """
     from cookiecutter.exceptions import CookiecutterException
     from cookiecutter.generate import generate_context, generate_files
     from cookiecutter.prompt import prompt_for_config
 
-    given = {"project_name": name} if name else {}
-    questions = generate_context(str(template / "cookiecutter.json"), extra_context=given)["cookiecutter"]
-    asked = {key: value for key, value in questions.items() if key not in _OWN_TABLE}
+    overrides = {"project_name": name} if name else {}
+    questions = generate_context(str(template / "cookiecutter.json"), extra_context=overrides)["cookiecutter"]
+    prompted = {key: value for key, value in questions.items() if key not in _OWN_DATA_ANSWERS}
     try:
-        answers = {**prompt_for_config({"cookiecutter": asked}, no_input=not ask), **_OWN_TABLE}
+        answers = {**prompt_for_config({"cookiecutter": prompted}, no_input=not ask), **_OWN_DATA_ANSWERS}
         return Path(generate_files(str(template), {"cookiecutter": answers}, output_dir=str(folder)))
     except CookiecutterException as error:
         raise ConfigError(
-            "the template refuses these answers",
-            why=f"{error}; the sentence above says which",
+            "the template rejects these answers",
+            why=f"{error}; its message is above",
             fix="choose other answers, for example `titlebout new my-project`",
         ) from error
 
@@ -244,39 +259,41 @@ def _require_free(target: Path) -> None:
 
 
 def _init_git(folder: Path) -> None:
-    """Make a git repository, unless the folder lies in one already."""
+    """Initialize a git repository, unless the folder is already inside one."""
     if _repository(folder) is None:
         Git(folder).run("init", "--quiet", "-b", "main")
 
 
 def _require_example(project: Project) -> None:
-    """Refuse to overwrite anything but the example as it was generated, in a repository that git can restore.
+    """Check that only the generated example would be overwritten, and that git can restore every file.
 
     Raises
     ------
     ConflictError
-        If the example is not there any more.
+        If the flights example was replaced before.
     ConfigError
-        If this is not a generated repository, or changes were not committed.
+        If this is not a generated repository, or changes are not committed.
     """
     if not (project.root / "vendor" / "titlebout").is_dir():
         raise ConfigError(
-            "this is not a generated repository", where=str(project.root), fix="make one: `titlebout new --data FILE`"
+            "this is not a generated repository",
+            where=str(project.root),
+            fix="generate one with `titlebout new --data FILE --target COLUMN`",
         )
     if project.pipeline != EXAMPLE or project.params.data.target != EXAMPLE_TARGET:
         raise ConflictError(
-            "the flights example is not here any more",
+            "the flights example was already replaced",
             where=str(project.pipeline_dir),
-            why="your own data has taken its place already",
-            fix="put new files into data/ and run `dvc add data`, or edit params.yaml",
+            why="the pipeline in titlebout.toml, or its target, is not that of the example",
+            fix="to use other data, put files into data/ and run `dvc add data`, then edit params.yaml",
         )
     git = _repository(project.root)
     changed = git.changed_paths() if git and git.resolve("HEAD") else ()
     if changed:
         raise ConfigError(
-            f"{changed[0]} has changes that are not committed",
+            f"{changed[0]} has uncommitted changes",
             where=str(project.root),
-            why="the example's files are replaced, and git could not bring your changes back",
+            why="files of the example are replaced, and git can restore committed changes only",
             fix="run `git commit` or `git stash` first",
         )
 
@@ -289,7 +306,7 @@ def _repository(folder: Path) -> Git | None:
 
 
 def _package_name(name: str) -> str:
-    """Return the import name for a project, one that hides nothing that is installed."""
+    """Return the package name for a project, chosen so that it does not shadow a keyword or an installed package."""
     package = name.replace("-", "_")
     taken = keyword.iskeyword(package) or package in sys.stdlib_module_names or package in packages_distributions()
     return f"{package}_model" if taken else package
@@ -302,8 +319,8 @@ def _remove_example(root: Path) -> None:
         (root / file).unlink(missing_ok=True)
 
 
-def _take_data(root: Path, data: Path, name: str) -> None:
-    """Copy the table as it is into ``data/``, track it and put it into the DVC remote."""
+def _track_data(root: Path, data: Path, name: str) -> None:
+    """Copy the file into ``data/``, track it with DVC and push it to the DVC remote."""
     (root / "data").mkdir()
     shutil.copyfile(data, root / "data" / f"{name}{data.suffix.lower()}")
     with _dvc_without_git(root):
@@ -314,7 +331,7 @@ def _take_data(root: Path, data: Path, name: str) -> None:
 
 @contextmanager
 def _dvc_without_git(root: Path) -> Iterator[None]:
-    """Let DVC work in a folder that is no git repository yet, as one that cookiecutter just made."""
+    """Configure DVC for a folder without a git repository, such as one that cookiecutter has just generated."""
     local = root / ".dvc" / "config.local"
     if _repository(root) or local.exists():
         yield

@@ -1,4 +1,4 @@
-"""Training: the DVC pipeline and its stages prepare, train and evaluate."""
+"""Training: run the DVC pipeline, and the code of its stages prepare, train and evaluate."""
 
 import shutil
 import tempfile
@@ -25,18 +25,18 @@ from titlebout.training.window import Window, select_window
 
 
 class TrainResult(StepResult):
-    """What `titlebout train` did.
+    """Result of `titlebout train`.
 
     Attributes
     ----------
     changed : bool
-        True when a model was trained.
+        True if a model was trained.
     ran, skipped : tuple of str
-        Stages that were executed, and stages with nothing to do.
+        Stages that were executed, and stages whose dependencies had not changed.
     challenger : str
-        Content hash of the model folder.
+        Content hash of the model folder; empty if no model was trained yet.
     metrics : dict of str to float
-        The model's own scores on the holdout.
+        Scores of the challenger on the holdout, by metric.
     """
 
     written: ClassVar[bool] = True
@@ -51,11 +51,11 @@ class TrainResult(StepResult):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the command."""
         return ExitCode.OK if self.passed else ExitCode.DATA_REFUSED
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown."""
+        """Return the report as Markdown."""
         lines = ["### Training", "", f"{self.reasons[0].capitalize()}." if self.reasons else ""]
         lines += [f"- ran: {', '.join(self.ran) or 'nothing'}", f"- up to date: {', '.join(self.skipped) or 'nothing'}"]
         lines += [f"- {name} on the holdout: {value:.4f}" for name, value in (self.metrics or {}).items()]
@@ -68,37 +68,38 @@ def train(project: Project, on_line: Progress | None = None) -> TrainResult:
     Parameters
     ----------
     project : Project
+        The project and its pipeline.
     on_line : callable, optional
         Called with each line of progress.
 
     Raises
     ------
     TitleboutError
-        If a stage fails for another reason than refused data: the error of the stage.
+        If a stage fails, except for refused data, which is part of the result: the error of the stage.
     """
     dvc = Dvc(project)
     try:
-        done = dvc.reproduce(on_line)
+        reproduction = dvc.reproduce(on_line)
     except DataRefusedError as error:
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
-    pointer = dvc.challenger_output()
-    changed = "train" in done.ran
+    output = dvc.challenger_output()
+    changed = "train" in reproduction.ran
     if changed:
         dvc.push_in_tree()
-    said = "a model was trained" if changed else "nothing changed, nothing was trained"
+    outcome = "a model was trained" if changed else "nothing changed, nothing was trained"
     return TrainResult(
         passed=True,
-        reasons=(said,),
+        reasons=(outcome,),
         changed=changed,
-        ran=done.ran,
-        skipped=done.skipped,
-        challenger=pointer.md5 if pointer else "",
+        ran=reproduction.ran,
+        skipped=reproduction.skipped,
+        challenger=output.md5 if output else "",
         metrics=_metrics(project),
     )
 
 
 def prepare(project: Project) -> dict[str, Any]:
-    """Stage ``prepare``: decide which rows are held out and record it in ``reports/split.json``."""
+    """Run the stage ``prepare``: split the rows and record the holdout in ``reports/split.json``."""
     frame = read_labeled_rows(project)
     record = {"schema_version": SCHEMA_VERSION, **split(frame, project.params).to_dict()}
     write_json(project.stage_reports / "split.json", record)
@@ -106,63 +107,66 @@ def prepare(project: Project) -> dict[str, Any]:
 
 
 def fit(project: Project) -> Path:
-    """Stage ``train``: fit the team's pipeline on the training rows and write the model folder whole.
+    """Run the stage ``train``: fit the model of the user on the training rows and write the model folder.
 
     Raises
     ------
     InconclusiveError
-        If the training rows have one class only.
+        If the training rows have only one class.
     """
     params = project.params
     frame = read_labeled_rows(project)
-    divided = split(frame, params)
-    before = frame[~divided.holdout]
-    window = choose_window(project, before)
-    rows = window.of(before, params.data.time)
+    rows_split = split(frame, params)
+    training_rows = frame[~rows_split.holdout]
+    window = choose_window(project, training_rows)
+    rows = window.of(training_rows, params.data.time)
     estimator, X = fit_estimator(project, rows)
     until = timestamps(rows, params.data.time).max().isoformat() if params.data.time else ""
-    hashes, told = divided.hashes[rows.index], asdict(window) if window.tried else None
-    trained = TrainingData(X, hashes, params.data.target, params.data.task, until, told)
+    hashes = rows_split.hashes[rows.index]
+    chosen_window = asdict(window) if window.tried else None
+    trained = TrainingData(X, hashes, params.data.target, params.data.task, until, chosen_window)
     kinds = {name: column_kind(frame[name]) for name in X.columns}
     package = project.settings.project.package
     return _replace_folder(project.model_dir, lambda folder: save_model(folder, estimator, trained, kinds, package))
 
 
 def choose_window(project: Project, rows: pd.DataFrame) -> Window:
-    """Choose how far back the training rows reach; see :func:`titlebout.training.window.select_window`."""
+    """Choose the training window from the candidates of ``split.windows``; see :func:`titlebout.training.window.select_window`."""
     data = project.params.data
 
-    def losses(fitted_on: pd.DataFrame, asked: pd.DataFrame) -> FloatArray:
-        estimator, X = fit_estimator(project, fitted_on)
-        with project.team_code("asking a candidate"):
-            answers = predict(estimator, select_inputs(asked, data.target, data.drop)[list(X.columns)], data.task)
+    def losses(fit_rows: pd.DataFrame, validation_rows: pd.DataFrame) -> FloatArray:
+        estimator, X = fit_estimator(project, fit_rows)
+        inputs = select_inputs(validation_rows, data.target, data.drop)[list(X.columns)]
+        with project.team_code("predicting with a candidate for the training window"):
+            predictions = predict(estimator, inputs, data.task)
         classes = () if data.task == "regression" else tuple(np.asarray(estimator.classes_).tolist())
-        return row_losses(data.task, target_values(asked, project.params), answers, classes)
+        return row_losses(data.task, target_values(validation_rows, project.params), predictions, classes)
 
     return select_window(rows, project.params, losses)
 
 
 def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
-    """Fit the team's pipeline and return it with the inputs it saw.
+    """Fit the model of the user, and return it with its inputs.
 
     Parameters
     ----------
     project : Project
+        Its parameter ``train.model`` names the function that builds the model.
     rows : DataFrame of shape (n_rows, n_columns)
-        Labelled training rows.
+        Labeled training rows.
 
     Raises
     ------
     InconclusiveError
-        If they have one class only.
+        If the rows have only one class.
     """
     data = project.params.data
     y = target_values(rows, project.params)
     if data.task == "classification" and len(set(y)) < 2:
         raise InconclusiveError(
-            f"the training rows have one class only: {y[0]}",
+            f"the training rows have only one class: {y[0]}",
             where=f"column {data.target}",
-            fix="add data of the other class",
+            fix="add rows of another class",
         )
     X = select_inputs(rows, data.target, data.drop)
     estimator = project.build_model()
@@ -171,25 +175,25 @@ def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFra
 
 
 def score(project: Project) -> dict[str, Any]:
-    """Stage ``evaluate``: the challenger's own scores on the holdout, in ``reports/metrics.json``."""
+    """Run the stage ``evaluate``: score the challenger on the holdout and write ``reports/metrics.json``."""
     frame = read_labeled_rows(project)
-    divided = split(frame, project.params)
+    rows_split = split(frame, project.params)
     model = loading.load_project_model(project, project.model_dir)
-    require_no_overlap(divided.hashes[divided.holdout], model.trained_rows, "challenger")
-    held = frame[divided.holdout]
-    y = target_values(held, project.params)
-    with project.team_code("asking the model"):
-        predicted = model.predict(held)
-    found = scores(project.params.data.task, y, predicted, model.classes)
+    require_no_overlap(rows_split.hashes[rows_split.holdout], model.trained_rows, "challenger")
+    holdout = frame[rows_split.holdout]
+    y = target_values(holdout, project.params)
+    with project.team_code("predicting with the model"):
+        predicted = model.predict(holdout)
+    metrics = scores(project.params.data.task, y, predicted, model.classes)
     window = {"window_days": model.manifest["window"]["days"]} if "window" in model.manifest else {}
-    record = {"schema_version": SCHEMA_VERSION, "rows": len(held), **window, **found}
+    record = {"schema_version": SCHEMA_VERSION, "rows": len(holdout), **window, **metrics}
     write_json(project.stage_reports / "metrics.json", record)
     return record
 
 
 def _replace_folder(target: Path, write: Callable[[Path], object]) -> Path:
-    """Write a folder under another name and rename it: a killed run leaves the old model or the new one, never a mixture."""
-    for abandoned in target.parent.glob(f".{target.name}-*"):  # by a run that was killed; DVC lets one run at a time
+    """Write a folder under a temporary name and rename it, so that an interrupted run never leaves a partial model."""
+    for abandoned in target.parent.glob(f".{target.name}-*"):  # left by a killed run; DVC allows one run at a time
         shutil.rmtree(abandoned)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:

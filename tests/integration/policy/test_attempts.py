@@ -1,4 +1,4 @@
-"""The log of attempts, with real repositories: what is written down, put together and handed in, by however many."""
+"""Attempt log in real repositories: append, merge and push, also concurrently."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ import sample
 from titlebout.core.errors import ConflictError, NotFoundError
 from titlebout.data.moment import Moment
 from titlebout.policy import attempts
-from titlebout.policy.attempts import FILE, hand_in, log_ref, read, recall, write_down
+from titlebout.policy.attempts import FILE, append_attempt, load_attempts, log_ref, push_attempts, read
 from titlebout.policy.rules import Attempt
 from titlebout.repository.git import BOT_NAME, Git
 
@@ -46,22 +46,22 @@ def git(origin: Path) -> Git:
     return clone(origin, "clone")
 
 
-def test_what_was_written_down_is_remembered_in_order(git: Git) -> None:
+def test_attempts_are_loaded_in_order(git: Git) -> None:
     for day in (3, 1, 2):
-        write_down(git, "ferries", attempt(day))
+        append_attempt(git, "ferries", attempt(day))
 
-    memory = recall(git, "ferries")
+    history = load_attempts(git, "ferries")
 
-    assert memory.attempts == (attempt(1), attempt(2), attempt(3))
-    assert memory.problem == ""
+    assert history.attempts == (attempt(1), attempt(2), attempt(3))
+    assert history.problem == ""
 
 
-def test_writing_down_touches_neither_files_nor_branches(git: Git) -> None:
+def test_appending_changes_neither_files_nor_branches(git: Git) -> None:
     before = git.output("for-each-ref", "refs/heads", "refs/remotes")
     (git.root / "draft.txt").write_text("mine\n", encoding="utf-8")
     git.run("add", "draft.txt")
 
-    write_down(git, "ferries", attempt(1))
+    append_attempt(git, "ferries", attempt(1))
 
     assert git.output("status", "--porcelain") == "A  draft.txt"
     assert git.output("for-each-ref", "refs/heads", "refs/remotes") == before
@@ -70,22 +70,22 @@ def test_writing_down_touches_neither_files_nor_branches(git: Git) -> None:
 
 
 def test_the_log_is_written_without_a_git_identity(git: Git, no_identity: None) -> None:
-    write_down(git, "ferries", attempt(1))
+    append_attempt(git, "ferries", attempt(1))
 
-    assert recall(git, "ferries").attempts == (attempt(1),)
+    assert load_attempts(git, "ferries").attempts == (attempt(1),)
 
 
 def test_every_pipeline_has_its_own_log(git: Git) -> None:
-    write_down(git, "ferries", attempt(1))
+    append_attempt(git, "ferries", attempt(1))
 
-    assert recall(git, "buses").attempts == ()
+    assert load_attempts(git, "buses").attempts == ()
 
 
 def test_a_missing_log_is_empty_and_reported(git: Git) -> None:
-    memory = recall(git, "ferries")
+    history = load_attempts(git, "ferries")
 
-    assert memory.attempts == ()
-    assert memory.problem == "no attempt was written down yet"
+    assert history.attempts == ()
+    assert history.problem == "there is no attempt log yet"
 
 
 GOOD = attempts._line(attempt(1)).strip()
@@ -113,74 +113,74 @@ def store(git: Git, text: str) -> str:
 
 
 @pytest.mark.parametrize("name", GARBLED)
-def test_a_garbled_line_is_left_out_and_reported(git: Git, name: str) -> None:
+def test_an_invalid_line_is_left_out_and_reported(git: Git, name: str) -> None:
     store(git, f"{GARBLED[name]}\n{GOOD}\n")
 
-    memory = recall(git, "ferries")
+    history = load_attempts(git, "ferries")
 
-    assert memory.attempts == (attempt(1),)
-    assert memory.problem == "1 of the log's 2 lines are no attempts"
+    assert history.attempts == (attempt(1),)
+    assert history.problem == "1 of the log's 2 lines are invalid"
 
 
 @pytest.mark.parametrize("text", ["", "nonsense\n", "\n\n"])
-def test_a_garbled_log_is_an_empty_memory_and_goes_on_being_written(git: Git, text: str) -> None:
+def test_a_malformed_log_is_empty_and_can_be_appended_to(git: Git, text: str) -> None:
     store(git, text)
-    assert recall(git, "ferries").attempts == ()
-    assert "are no attempts" in recall(git, "ferries").problem
+    assert load_attempts(git, "ferries").attempts == ()
+    assert "are invalid" in load_attempts(git, "ferries").problem
 
-    write_down(git, "ferries", attempt(1))
+    append_attempt(git, "ferries", attempt(1))
 
-    assert recall(git, "ferries").attempts == (attempt(1),)
-    assert recall(git, "ferries").problem == ""
+    assert load_attempts(git, "ferries").attempts == (attempt(1),)
+    assert load_attempts(git, "ferries").problem == ""
 
 
-def test_a_log_that_is_something_else_altogether_is_replaced(git: Git) -> None:
+def test_a_ref_without_a_log_is_replaced(git: Git) -> None:
     git.run("push", "--quiet", "origin", f"{git.output('rev-parse', 'HEAD:policy.toml')}:{REF}")
-    assert recall(git, "ferries").attempts == ()
+    assert load_attempts(git, "ferries").attempts == ()
 
-    write_down(git, "ferries", attempt(1))
-    hand_in(git, "ferries", REF)
+    append_attempt(git, "ferries", attempt(1))
+    push_attempts(git, "ferries", REF)
 
-    assert recall(git, "ferries").attempts == (attempt(1),)
+    assert load_attempts(git, "ferries").attempts == (attempt(1),)
 
 
-def test_what_is_handed_in_is_known_to_every_clone(origin: Path, git: Git) -> None:
-    write_down(git, "ferries", attempt(1))
+def test_pushed_attempts_are_loaded_by_every_clone(origin: Path, git: Git) -> None:
+    append_attempt(git, "ferries", attempt(1))
 
-    new = hand_in(git, "ferries", REF)
+    new = push_attempts(git, "ferries", REF)
 
     assert new.attempts == (attempt(1),)
-    assert recall(clone(origin, "another"), "ferries").attempts == (attempt(1),)
+    assert load_attempts(clone(origin, "another"), "ferries").attempts == (attempt(1),)
 
 
-def test_handing_in_again_changes_nothing(origin: Path, git: Git) -> None:
-    write_down(git, "ferries", attempt(1))
-    hand_in(git, "ferries", REF)
+def test_pushing_again_changes_nothing(origin: Path, git: Git) -> None:
+    append_attempt(git, "ferries", attempt(1))
+    push_attempts(git, "ferries", REF)
     before = sample.git(origin, "rev-parse", REF)
 
-    assert hand_in(git, "ferries", REF).attempts == ()
+    assert push_attempts(git, "ferries", REF).attempts == ()
     assert sample.git(origin, "rev-parse", REF) == before
 
 
-def test_handing_in_nothing_makes_no_log(origin: Path, git: Git) -> None:
-    assert hand_in(git, "ferries", REF).attempts == ()
+def test_pushing_nothing_creates_no_log(origin: Path, git: Git) -> None:
+    assert push_attempts(git, "ferries", REF).attempts == ()
     assert sample.git(origin, "for-each-ref", "refs/titlebout") == ""
 
 
-def test_without_its_origin_the_log_of_the_clone_counts(git: Git) -> None:
-    write_down(git, "ferries", attempt(1))
+def test_without_origin_the_local_log_is_used(git: Git) -> None:
+    append_attempt(git, "ferries", attempt(1))
     git.run("remote", "set-url", "origin", str(git.root / "nowhere"))
 
-    memory = recall(git, "ferries")
+    history = load_attempts(git, "ferries")
 
-    assert memory.attempts == (attempt(1),)
-    assert "cannot be read" in memory.problem
+    assert history.attempts == (attempt(1),)
+    assert "cannot be read" in history.problem
     with pytest.raises(NotFoundError):
-        hand_in(git, "ferries", REF)
+        push_attempts(git, "ferries", REF)
 
 
 def at_once(jobs: Sequence[Callable[[], object]]) -> None:
-    """Run all jobs as close together as threads can; what one of them raises is raised here."""
+    """Run all jobs concurrently in threads; errors are raised here."""
     barrier = threading.Barrier(len(jobs))
 
     def run(job: Callable[[], object]) -> None:
@@ -192,39 +192,39 @@ def at_once(jobs: Sequence[Callable[[], object]]) -> None:
             pass
 
 
-def test_writers_in_one_clone_lose_nothing(git: Git) -> None:
-    at_once([partial(write_down, git, "ferries", attempt(day)) for day in range(1, 7)])
+def test_concurrent_writers_in_one_clone_lose_nothing(git: Git) -> None:
+    at_once([partial(append_attempt, git, "ferries", attempt(day)) for day in range(1, 7)])
 
-    assert recall(git, "ferries").attempts == tuple(attempt(day) for day in range(1, 7))
+    assert load_attempts(git, "ferries").attempts == tuple(attempt(day) for day in range(1, 7))
 
 
-def test_clones_that_hand_in_at_the_same_time_converge(origin: Path) -> None:
+def test_clones_that_push_concurrently_converge(origin: Path) -> None:
     clones = [clone(origin, f"clone-{day}") for day in range(1, 6)]
     for day, one in enumerate(clones, start=1):
-        write_down(one, "ferries", attempt(day))
+        append_attempt(one, "ferries", attempt(day))
 
-    at_once([partial(hand_in, one, "ferries", REF) for one in clones])
+    at_once([partial(push_attempts, one, "ferries", REF) for one in clones])
 
     everything = tuple(attempt(day) for day in range(1, 6))
-    assert [recall(one, "ferries").attempts for one in clones] == [everything] * 5
+    assert [load_attempts(one, "ferries").attempts for one in clones] == [everything] * 5
     assert read(Git(origin), REF).attempts == everything
     assert len(sample.git(origin, "rev-list", REF).splitlines()) == 5
 
 
 def test_a_push_that_never_succeeds_is_an_error(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "TRIES", 3)
-    write_down(git, "ferries", attempt(1))
+    append_attempt(git, "ferries", attempt(1))
     hooks = Path(sample.git(git.root, "remote", "get-url", "origin").removeprefix("file://")) / "hooks"
     (hooks / "pre-receive").write_text("#!/bin/sh\necho 'stale info' >&2\nexit 1\n")
     (hooks / "pre-receive").chmod(0o755)
 
     with pytest.raises(ConflictError, match="was changed concurrently"):
-        hand_in(git, "ferries", REF)
+        push_attempts(git, "ferries", REF)
 
 
 def test_the_log_stays_small_and_keeps_the_newest(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "KEPT", 3)
     for day in (5, 1, 4, 2, 3):
-        write_down(git, "ferries", attempt(day))
+        append_attempt(git, "ferries", attempt(day))
 
-    assert recall(git, "ferries").attempts == (attempt(3), attempt(4), attempt(5))
+    assert load_attempts(git, "ferries").attempts == (attempt(3), attempt(4), attempt(5))

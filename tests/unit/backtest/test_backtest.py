@@ -1,4 +1,4 @@
-"""A backtest's parts: how the past is cut, what a difference is worth, and what is said about it."""
+"""Parts of a backtest: periods, paired differences, conclusions and the report."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from titlebout.backtest.backtest import Plan, cut
 from titlebout.backtest.report import BacktestResult, Period, page, paired, summaries, supported
-from titlebout.backtest.simulation import CONTENDERS, PeriodOutcome, Season
+from titlebout.backtest.simulation import STRATEGIES, PeriodOutcome, SimulationResult
 from titlebout.core.errors import ConfigError, InconclusiveError
 from titlebout.settings.settings import Settings
 
@@ -19,7 +19,7 @@ SETTINGS = Settings.model_validate(
         "retrain": {"min_new_rows": 50},
     }
 )
-BY = {contender.name: contender for contender in CONTENDERS}
+BY = {strategy.name: strategy for strategy in STRATEGIES}
 NASTY = "<script>alert(1)</script> | [x](http://example.org) @all"
 
 
@@ -28,18 +28,18 @@ def hourly(rows: int, shuffled: bool = False) -> pd.DataFrame:
     return frame.sample(frac=1, random_state=0) if shuffled else frame
 
 
-def season(name: str, losses: list[float], rows: int = 100, attempts: int = 0) -> Season:
-    turns = [
+def simulation(name: str, losses: list[float], rows: int = 100, attempts: int = 0) -> SimulationResult:
+    outcomes = [
         PeriodOutcome(name=f"week {at}", rows=rows, loss=loss, decision="attempt" if at < attempts else "nothing")
         for at, loss in enumerate(losses)
     ]
-    return Season(name, tuple(turns))
+    return SimulationResult(name, tuple(outcomes))
 
 
 def played(**losses: list[float]) -> BacktestResult:
     attempts = {"never": 0, "every": 6, "titlebout": 2, "any_drift": 4}
-    found = summaries([(BY[name], season(name, given, attempts=attempts[name])) for name, given in losses.items()])
-    periods = tuple(Period(name=turn.name, rows=turn.rows) for turn in found[0].outcomes)
+    found = summaries([(BY[name], simulation(name, given, attempts=attempts[name])) for name, given in losses.items()])
+    periods = tuple(Period(name=outcome.name, rows=outcome.rows) for outcome in found[0].outcomes)
     return BacktestResult(
         passed=True,
         reasons=supported(found, "log_loss"),
@@ -74,7 +74,7 @@ def test_all_periods_are_of_one_length_and_end_with_the_newest_row() -> None:
     assert periods[0][0] == f"{periods[0][1]['at'].iloc[0]:%Y-%m-%d}"
 
 
-def test_a_number_of_rows_is_a_length_too_with_and_without_time() -> None:
+def test_a_period_can_be_a_number_of_rows() -> None:
     for time in ("at", ""):
         _, periods = cut(hourly(500), time, Plan(every="60", start=0.5), SETTINGS)
         assert [len(part) for _, part in periods] == [60] * 4
@@ -92,7 +92,7 @@ def test_the_default_length_keeps_the_number_of_periods_reasonable(rows: int, ti
     assert abs(len(periods[0][1]) - length) <= 1
 
 
-def test_a_period_without_rows_is_none() -> None:
+def test_a_period_without_rows_is_left_out() -> None:
     frame = hourly(500)
     _, periods = cut(frame[(frame["y"] < 300) | (frame["y"] > 400)], "at", Plan(every="1d", start=0.2), SETTINGS)
 
@@ -100,7 +100,7 @@ def test_a_period_without_rows_is_none() -> None:
     assert len(periods) == 13
 
 
-def test_too_few_periods_are_inconclusive_and_say_what_to_do() -> None:
+def test_too_few_periods_are_inconclusive_with_a_fix() -> None:
     with pytest.raises(InconclusiveError, match="2 periods are too few") as caught:
         cut(hourly(500), "at", Plan(every="6d"), SETTINGS)
 
@@ -115,7 +115,7 @@ def test_a_length_that_cannot_be_used_is_a_usage_error(every: str, time: str) ->
 
 def test_a_paired_difference_has_the_standard_error_of_a_mean() -> None:
     one, other = [0.5, 0.7, 0.4, 0.6], [0.6, 0.65, 0.55, 0.62]
-    mean, se = paired(season("a", one).outcomes, season("b", other).outcomes)
+    mean, se = paired(simulation("a", one).outcomes, simulation("b", other).outcomes)
 
     difference = np.subtract(one, other)
     assert mean == pytest.approx(difference.mean())
@@ -123,53 +123,56 @@ def test_a_paired_difference_has_the_standard_error_of_a_mean() -> None:
 
 
 def test_a_period_of_many_rows_counts_more() -> None:
-    one, other = season("a", [0.5, 0.7]).outcomes, season("b", [0.6, 0.6]).outcomes
-    one, other = ((turns[0].replace(rows=300), turns[1]) for turns in (one, other))
+    one, other = simulation("a", [0.5, 0.7]).outcomes, simulation("b", [0.6, 0.6]).outcomes
+    one, other = ((outcomes[0].replace(rows=300), outcomes[1]) for outcomes in (one, other))
 
     assert paired(one, other)[0] == pytest.approx((3 * -0.1 + 0.1) / 4)
 
 
-def test_strategies_shown_worse_are_named() -> None:
+def test_significantly_worse_strategies_are_named() -> None:
     base = [0.60, 0.61, 0.59, 0.62, 0.60, 0.61]
     better = [loss - 0.1 + wobble for loss, wobble in zip(base, [0.001, -0.001, 0.002, 0, 0, 0.001], strict=True)]
     same = [loss - 0.1 + wobble for loss, wobble in zip(base, [0, 0.002, -0.001, 0.001, 0, 0.002], strict=True)]
     first, least, caution = played(never=base, every=better, titlebout=same).reasons
 
     assert first.startswith(
-        "the smallest mean log loss, 0.5055, is that of 'every'; shown worse over 6 periods: 'never' (0.09"
+        "'every' has the smallest mean log loss, 0.5055; significantly worse over 6 periods: 'never' (+0.09"
     )
-    assert first.endswith("not told apart from it: 'titlebout'")
-    assert least == "of those that are not shown worse, 'titlebout' took the fewest attempts: 2"
-    assert "one past" in caution
+    assert first.endswith("not significantly different: 'titlebout'")
+    assert least == "of the policies that are not significantly worse, 'titlebout' made the fewest attempts: 2"
+    assert "one history" in caution
 
 
-def test_policies_that_chance_could_explain_are_not_told_apart() -> None:
+def test_noise_makes_no_significant_difference() -> None:
     noise = [0.5, 0.7, 0.6, 0.4]
     first, least, _ = played(never=noise, every=[0.6, 0.55, 0.7, 0.3]).reasons
 
-    assert "4 periods cannot tell the policies apart" in first
-    assert least.endswith("'never' took the fewest attempts: 0")
+    assert "no difference is significant over 4 periods" in first
+    assert least.endswith("'never' made the fewest attempts: 0")
 
 
-def test_policies_that_did_the_same_are_not_told_apart() -> None:
+def test_equal_losses_make_no_significant_difference() -> None:
     losses = [0.5, 0.7, 0.6, 0.4]
 
-    assert "cannot tell the policies apart: even 'never' (0.0000 more" in played(never=losses, every=losses).reasons[0]
-    assert played(never=losses).reasons[0] == "the smallest mean log loss, 0.5500, is that of 'never'"
+    assert (
+        "no difference is significant over 4 periods: the largest is that of 'never' (+0.0000"
+        in played(never=losses, every=losses).reasons[0]
+    )
+    assert played(never=losses).reasons[0] == "'never' has the smallest mean log loss, 0.5500"
 
 
-def test_one_period_has_no_error_and_tells_nothing_apart() -> None:
+def test_a_single_period_has_no_standard_error() -> None:
     result = played(never=[0.5], every=[0.4])
 
-    assert [one.se for one in result.policies] == [None, None]
+    assert [strategy.se for strategy in result.policies] == [None, None]
     assert (
-        "1 period cannot tell the policies apart: even 'never' (0.1000 more, nobody knows how certain)"
+        "no difference is significant over 1 period: the largest is that of 'never' (+0.1000, standard error unknown)"
         in result.reasons[0]
     )
     assert "| `every` | 1 | 0 | 0.4000 | -0.1000 |" in result.to_markdown()
 
 
-def test_the_table_has_a_line_per_policy() -> None:
+def test_the_table_has_a_row_per_strategy() -> None:
     text = played(never=[0.5, 0.7, 0.6], every=[0.4, 0.6, 0.51]).to_markdown()
 
     assert "3 periods, week 0 to week 2, after a start of 1,000 rows." in text

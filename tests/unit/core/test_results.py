@@ -116,7 +116,7 @@ def test_text_that_is_no_object_is_no_result(text: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_result_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"launch\.json is not there"):
+    with pytest.raises(NotFoundError, match=r"launch\.json does not exist"):
         read_result(tmp_path / "launch.json", LaunchResult)
 
 
@@ -189,7 +189,7 @@ def test_a_file_in_the_way_of_a_folder_is_a_disk_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_document_says_which_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"train\.json is not there") as caught:
+    with pytest.raises(NotFoundError, match=r"train\.json does not exist") as caught:
         read_json(tmp_path / "train.json")
 
     assert "run the step" in str(caught.value.fix)

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from titlebout.drift.distances import (
-    LEAST_WINDOWS,
-    Clumping,
+    MIN_WINDOWS,
+    DesignEffect,
     Kind,
-    Usual,
+    NaturalVariation,
     Values,
     _level_counts,
-    clumping,
+    design_effect,
     distance,
     effect,
+    natural_variation,
     null_share,
     robust_scale,
-    usual,
 )
 
 numbers = hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(allow_nan=True, allow_infinity=True))
@@ -141,7 +141,7 @@ def test_p_values_of_levels_keep_their_promise(n_old: int, n_new: int, levels: i
 def test_a_quiet_reference_has_small_windows_and_a_wandering_one_large(random: np.random.Generator) -> None:
     quiet = random.normal(size=4000)
     wandering = quiet + np.repeat(random.normal(size=20), 200)
-    small, large = usual("number", quiet, 200), usual("number", wandering, 200)
+    small, large = natural_variation("number", quiet, 200), natural_variation("number", wandering, 200)
     assert 0.05 < small.effect < 0.35
     assert large.effect > 2 * small.effect
     assert small.null_delta == 0
@@ -151,19 +151,21 @@ def test_a_window_is_compared_with_the_rest_of_the_reference(random: np.random.G
     values = random.normal(size=800) + np.repeat(np.arange(8), 100)
     windows = [slice(start, start + 100) for start in range(0, 800, 100)]
     found = [effect("number", np.delete(values, window), values[window]) for window in windows]
-    assert usual("number", values, 100).effect == pytest.approx(np.mean(found) + 4 * np.std(found, ddof=1), rel=0.2)
+    assert natural_variation("number", values, 100).effect == pytest.approx(
+        np.mean(found) + 4 * np.std(found, ddof=1), rel=0.2
+    )
 
 
 def test_gaps_that_come_in_bursts_are_usual(random: np.random.Generator) -> None:
     bursts = random.normal(size=4000)
     bursts[1000:1300] = np.nan
-    assert usual("number", bursts, 200).null_delta > 0.5
+    assert natural_variation("number", bursts, 200).null_delta > 0.5
 
 
 def test_too_short_a_reference_has_nothing_usual(random: np.random.Generator) -> None:
     values = random.normal(size=1000)
-    assert usual("number", values, 1000 // LEAST_WINDOWS + 1) == Usual(0, 0)
-    assert usual("number", values, 1000 // LEAST_WINDOWS).effect > 0
+    assert natural_variation("number", values, 1000 // MIN_WINDOWS + 1) == NaturalVariation(0, 0)
+    assert natural_variation("number", values, 1000 // MIN_WINDOWS).effect > 0
 
 
 def test_extreme_numbers_do_not_warn() -> None:
@@ -179,33 +181,33 @@ def test_extreme_numbers_do_not_warn() -> None:
 @pytest.mark.parametrize("size", [1, 10, 30])
 def test_rows_are_worth_as_much_as_their_group(random: np.random.Generator, kind: Kind, size: int) -> None:
     draw = random.normal if kind == "number" else lambda size: random.choice(5, size).astype(float)
-    found = [clumping(kind, np.repeat(draw(size=6000 // size), size), 32).values for _ in range(10)]
+    found = [design_effect(kind, np.repeat(draw(size=6000 // size), size), 32).values for _ in range(10)]
     assert np.mean(found) == pytest.approx(size, rel=0.35)
     assert (size > 1) or found.count(1.0) >= 8
 
 
 def test_gaps_that_come_in_bursts_are_worth_less(random: np.random.Generator) -> None:
     values = np.where(np.repeat(random.random(300) < 0.2, 10), np.nan, random.normal(size=3000))
-    assert clumping("number", values, 32).gaps > 5
-    assert clumping("number", values, 32).values < 2
+    assert design_effect("number", values, 32).gaps > 5
+    assert design_effect("number", values, 32).values < 2
 
 
 def test_a_sorted_column_is_sorted_and_not_clumped(random: np.random.Generator) -> None:
     ordered = np.sort(random.normal(size=2000))
-    assert clumping("number", ordered, 16, in_time=False).values == 1
-    assert clumping("number", ordered, 16, in_time=True).values > 50
+    assert design_effect("number", ordered, 16, in_time=False).values == 1
+    assert design_effect("number", ordered, 16, in_time=True).values > 50
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [np.nan, np.nan], [1.0, 1.0, 1.0, 1.0], [np.nan] * 50 + [1.0]])
 def test_what_cannot_be_told_is_not_clumped(values: list[float]) -> None:
     for kind in ("number", "level"):
-        assert clumping(kind, np.array(values), 16).values == 1
+        assert design_effect(kind, np.array(values), 16).values == 1
 
 
 def test_rows_worth_less_make_a_difference_less_certain(random: np.random.Generator) -> None:
     old, new = random.normal(size=1000), random.normal(0.2, 1, 500)
     levels = random.choice(3, 1000).astype(float), random.choice(3, 500, p=[0.4, 0.3, 0.3]).astype(float)
-    worth = Clumping(values=10)
+    worth = DesignEffect(values=10)
     assert distance("number", old, new, worth, worth).p > distance("number", old, new).p
     assert distance("level", *levels, worth, worth).p > distance("level", *levels).p
     assert distance("number", old, new, worth, worth).effect == distance("number", old, new).effect

@@ -10,7 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from titlebout.drift.importance import PREDICTION, Outlook, importances
+from titlebout.drift.importance import PREDICTION, ChampionContext, permutation_importance
 from titlebout.drift.rule import compare
 from titlebout.models.artifact import Model
 from titlebout.settings.drift import DriftSettings
@@ -49,32 +49,32 @@ def champion(estimator: Any, task: str, target: str) -> Model:
 )
 def test_what_the_model_looks_at_is_important(task: str, target: str, estimator: Any) -> None:
     rows = table(2000, 0).drop(columns=["value" if target == "label" else "label"])
-    found = importances(champion(estimator, task, target), rows, params(task, target))
+    found = permutation_importance(champion(estimator, task, target), rows, params(task, target))
     assert set(found) == {*INPUTS, "unseen"}
     assert sum(found.values()) == pytest.approx(1)
     assert found["strong"] > 2 * found["weak"] > 0
     assert found["noise"] < 0.01
     assert found["unseen"] == 0
-    assert found == importances(champion(estimator, task, target), rows, params(task, target))
+    assert found == permutation_importance(champion(estimator, task, target), rows, params(task, target))
 
 
 def test_rows_without_a_label_are_left_out() -> None:
     rows = table(2000, 0)
     gaps = rows.assign(label=rows["label"].astype(float).where(rows.index % 2 == 0))
-    assert importances(
+    assert permutation_importance(
         champion(LogisticRegression(), "classification", "label"), gaps, params("classification", "label")
     )
 
 
 def test_a_model_that_looks_at_nothing_says_nothing() -> None:
     model = champion(DummyClassifier(), "classification", "label")
-    assert importances(model, table(500, 1), params("classification", "label")) == {}
+    assert permutation_importance(model, table(500, 1), params("classification", "label")) == {}
 
 
 @pytest.mark.parametrize(("shift", "status"), [(0.0, "stable"), (0.6, "drift")])
 def test_predictions_drift_with_what_the_model_looks_at(shift: float, status: str) -> None:
     model = champion(LogisticRegression(), "classification", "label")
-    pair = Outlook(model=model, fresh=table(1000, 1)).prediction(table(600, 2, shift))
+    pair = ChampionContext(model=model, unseen=table(1000, 1)).prediction(table(600, 2, shift))
     assert pair is not None
     assert (pair.name, pair.role) == (PREDICTION, "prediction")
     assert compare([pair], DriftSettings(), in_time=False)[0].status == status
@@ -83,7 +83,7 @@ def test_predictions_drift_with_what_the_model_looks_at(shift: float, status: st
 def test_a_model_that_knows_its_training_rows_by_heart_is_asked_about_others() -> None:
     """A forest is certain of the rows it has seen; compared with those, any new row would look like drift."""
     model = champion(RandomForestClassifier(random_state=0), "classification", "label")
-    asked = {seed: Outlook(model=model, fresh=table(2000, seed)).prediction(table(1000, 2)) for seed in (0, 1)}
+    asked = {seed: ChampionContext(model=model, unseen=table(2000, seed)).prediction(table(1000, 2)) for seed in (0, 1)}
     statuses = {seed: compare([pair], DriftSettings(), in_time=False)[0].status for seed, pair in asked.items() if pair}
     assert statuses == {0: "drift", 1: "stable"}
 
@@ -93,11 +93,11 @@ def test_more_than_two_classes_are_compared_by_the_likeliest() -> None:
     estimator = LogisticRegression().fit(rows[list(INPUTS)], rows["label"])
     columns = [{"name": name, "kind": "number"} for name in INPUTS]
     described = {"columns": columns, "classes": ["a", "b", "c"], "task": "classification", "target": "label"}
-    pair = Outlook(model=Model(estimator, described, Path()), fresh=rows).prediction(table(500, 1, 2.0))
+    pair = ChampionContext(model=Model(estimator, described, Path()), unseen=rows).prediction(table(500, 1, 2.0))
     assert pair is not None
     assert set(pair.labels) == {"a", "b", "c"}
     assert compare([pair], DriftSettings(), in_time=False)[0].status == "drift"
 
 
 def test_without_a_champion_nothing_is_predicted() -> None:
-    assert Outlook().prediction(table(10, 0)) is None
+    assert ChampionContext().prediction(table(10, 0)) is None

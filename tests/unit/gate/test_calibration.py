@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from made_bouts import CLASSES, classification, pair, regression, sigmoid
+from made_predictions import CLASSES, classification, pair, regression, sigmoid
 from titlebout.core.arrays import FloatArray
-from titlebout.gate.calibration import Calibration, calibration, faults
+from titlebout.gate.calibration import Calibration, calibration, calibration_problems
 from titlebout.metrics.estimates import SMALLEST, GroundTruth
 from titlebout.settings.gate import CalibrationSettings
 
@@ -50,7 +50,7 @@ def test_answers_of_0_and_1_have_a_slope_too() -> None:
     assert found.slope == pytest.approx(slope_of_scikit_learn(truth, hard), rel=1e-4)
     assert found.slope is not None
     assert found.slope < 0.1
-    assert "overconfident" in faults(found, None, SETTINGS)[0]
+    assert "overconfident" in calibration_problems(found, None, SETTINGS)[0]
 
 
 @pytest.mark.parametrize("sure", [0.5, 1.0, 2.0])
@@ -64,9 +64,9 @@ def test_the_bounds_hold_the_true_slope_as_often_as_they_say(sure: float) -> Non
 
 
 def test_values_have_the_slope_of_a_linear_regression() -> None:
-    bout = regression(400)
-    given_, y = bout.predicted["challenger"], bout.truth.y
-    found = calibration(bout.truth, given_, ALPHA)
+    predictions = regression(400)
+    given_, y = predictions.predicted["challenger"], predictions.truth.y
+    found = calibration(predictions.truth, given_, ALPHA)
 
     assert found.slope == pytest.approx(LinearRegression().fit(given_[:, None], y).coef_[0])
     assert found.bias == pytest.approx((given_ - y).mean() / y.std())
@@ -77,13 +77,13 @@ def test_values_have_the_slope_of_a_linear_regression() -> None:
 
 def test_the_error_of_a_slope_of_values_is_whites() -> None:
     """HC0 from its matrices: (X'X)^-1 X' diag(e^2) X (X'X)^-1."""
-    bout = regression(200)
-    given_, y = bout.predicted["challenger"], np.asarray(bout.truth.y, dtype=np.float64)
+    predictions = regression(200)
+    given_, y = predictions.predicted["challenger"], np.asarray(predictions.truth.y, dtype=np.float64)
     design = np.column_stack([np.ones(200), given_])
     left = y - design @ np.linalg.lstsq(design, y)[0]
     bread = np.linalg.inv(design.T @ design)
     white = bread @ (design.T @ (design * left[:, None] ** 2)) @ bread
-    found = calibration(bout.truth, given_, 0.5 - 0.3413447460685429)  # one standard error, were it normal
+    found = calibration(predictions.truth, given_, 0.5 - 0.3413447460685429)  # one standard error, were it normal
     assert found.slope is not None
     assert found.slope_upper is not None
 
@@ -201,8 +201,8 @@ def found_with(slope: float, bias: float = 0.0, wide: float = 0.05) -> Calibrati
     ],
 )
 def test_a_fault_is_shown_and_large(slope: float, bias: float, said: list[str]) -> None:
-    assert faults(found_with(slope, bias), None, SETTINGS) == said
-    assert faults(found_with(slope, bias), found_with(1.0), SETTINGS) == said
+    assert calibration_problems(found_with(slope, bias), None, SETTINGS) == said
+    assert calibration_problems(found_with(slope, bias), found_with(1.0), SETTINGS) == said
 
 
 def test_a_large_bias_that_chance_can_make_is_no_fault() -> None:
@@ -217,22 +217,22 @@ def test_a_large_bias_that_chance_can_make_is_no_fault() -> None:
         observed=(),
     )
 
-    assert faults(few, None, SETTINGS) == []
+    assert calibration_problems(few, None, SETTINGS) == []
 
 
 @pytest.mark.parametrize("champion", [(0.5, 0.05), (2.0, -0.05), (0.4, 0.2), (-0.1, 0.06)])
 def test_what_the_champion_does_as_wrongly_is_no_fault(champion: tuple[float, float]) -> None:
-    assert faults(found_with(0.5, 0.05), found_with(*champion), SETTINGS) == []
+    assert calibration_problems(found_with(0.5, 0.05), found_with(*champion), SETTINGS) == []
 
 
 @pytest.mark.parametrize("champion", [(0.6, 0.035), (1.7, -0.01)])
 def test_a_champion_that_is_a_little_wrong_excuses_nothing(champion: tuple[float, float]) -> None:
-    assert len(faults(found_with(0.5, 0.05), found_with(*champion), SETTINGS)) == 2
+    assert len(calibration_problems(found_with(0.5, 0.05), found_with(*champion), SETTINGS)) == 2
 
 
 def test_a_calibrated_model_of_a_world_is_told_as_one() -> None:
-    bout = classification(5000)
-    found = calibration(bout.truth, bout.predicted["challenger"], ALPHA)
+    predictions = classification(5000)
+    found = calibration(predictions.truth, predictions.predicted["challenger"], ALPHA)
 
     assert found.slope == pytest.approx(1, abs=0.1)
-    assert faults(found, None, SETTINGS) == []
+    assert calibration_problems(found, None, SETTINGS) == []

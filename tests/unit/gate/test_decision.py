@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from examples import share
-from made_bouts import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
+from made_predictions import classification, gate, grouped, more_sure, pair, regression, sliced, with_answers
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
 from titlebout.core.results import to_json
-from titlebout.gate.decision import ClassChurn, Decision, Guard, decide
-from titlebout.gate.predictions import Bout
+from titlebout.gate.decision import ClassChurn, Decision, GuardrailResult, decide
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.catalogue import align_classes, encode_ground_truth
 from titlebout.metrics.estimates import GroundTruth
 from titlebout.settings.gate import GateSettings, RulesSettings
@@ -33,71 +33,103 @@ def status(decision: Decision, name: str) -> str:
     return {guard.name: guard.status for guard in decision.guards}[name]
 
 
-def identical(rows: int = 2000, **more: Any) -> Bout:
-    bout = classification(rows, noise=EQUAL, **more)
-    return with_answers(bout, champion=bout.predicted["challenger"].copy())
+def identical(rows: int = 2000, **more: Any) -> HoldoutPredictions:
+    predictions = classification(rows, noise=EQUAL, **more)
+    return with_answers(predictions, champion=predictions.predicted["challenger"].copy())
 
 
 # The three rules and their three verdicts
 
 
 @pytest.mark.parametrize(
-    ("rule", "rows", "noise", "verdict", "told"),
+    ("rule", "rows", "noise", "verdict", "detail"),
     [
-        ("superior", 2000, BETTER, "promote", "the challenger is better: log_loss 0."),
-        ("superior", 2000, WORSE, "keep", "the challenger is worse than the champion: log_loss 0."),
+        ("superior", 2000, BETTER, "promote", "the challenger is significantly better than the champion: log_loss 0."),
+        ("superior", 2000, WORSE, "keep", "the challenger is significantly worse than the champion: log_loss 0."),
         (
             "superior",
             20_000,
             EQUAL,
             "keep",
-            "the challenger is not better by as much as the margin, 0.012: log_loss 0.",
+            "the challenger is not better than the champion by the margin of 0.012: log_loss 0.",
         ),
-        ("superior", 300, EQUAL, "inconclusive", "these rows cannot tell"),
-        ("non-inferior", 2000, BETTER, "promote", "the challenger is better than the champion: log_loss 0."),
+        ("superior", 300, EQUAL, "inconclusive", "the holdout is too small to decide"),
+        (
+            "non-inferior",
+            2000,
+            BETTER,
+            "promote",
+            "the challenger is significantly better than the champion: log_loss 0.",
+        ),
         (
             "non-inferior",
             20_000,
             EQUAL,
             "promote",
-            "the challenger is no worse than the champion by the margin, 0.012: log_loss 0.",
+            "the challenger is not worse than the champion by more than the margin of 0.012: log_loss 0.",
         ),
-        ("non-inferior", 2000, WORSE, "keep", "the challenger is worse than the champion: log_loss 0."),
-        ("non-inferior", 300, EQUAL, "inconclusive", "these rows cannot tell whether it is worse than the champion"),
-        ("non-inferior-and-ahead", 2000, BETTER, "promote", "the challenger is better than the champion: log_loss 0."),
-        ("non-inferior-and-ahead", 2000, WORSE, "keep", "the challenger is worse than the champion: log_loss 0."),
-        ("non-inferior-and-ahead", 300, EQUAL, "inconclusive", "these rows cannot tell whether it is worse"),
+        ("non-inferior", 2000, WORSE, "keep", "the challenger is significantly worse than the champion: log_loss 0."),
+        (
+            "non-inferior",
+            300,
+            EQUAL,
+            "inconclusive",
+            "the holdout is too small to decide whether the challenger is worse than the champion",
+        ),
+        (
+            "non-inferior-and-ahead",
+            2000,
+            BETTER,
+            "promote",
+            "the challenger is significantly better than the champion: log_loss 0.",
+        ),
+        (
+            "non-inferior-and-ahead",
+            2000,
+            WORSE,
+            "keep",
+            "the challenger is significantly worse than the champion: log_loss 0.",
+        ),
+        (
+            "non-inferior-and-ahead",
+            300,
+            EQUAL,
+            "inconclusive",
+            "the holdout is too small to decide whether the challenger is worse",
+        ),
     ],
 )
-def test_a_rule_has_three_verdicts(rule: str, rows: int, noise: dict[str, float], verdict: str, told: str) -> None:
+def test_a_rule_has_three_verdicts(rule: str, rows: int, noise: dict[str, float], verdict: str, detail: str) -> None:
     found = decide(classification(rows, seed=5, noise=noise), PLAIN, REASON[rule])
 
     assert (found.verdict, found.rule) == (verdict, rule)
-    assert told in found.reasons[0]
-    assert "a gain of" in found.reasons[0]
+    assert detail in found.reasons[0]
+    assert "gain " in found.reasons[0]
 
 
 @pytest.mark.parametrize(("behind", "verdict"), [("challenger", "keep"), ("champion", "promote")])
 def test_no_worse_and_ahead_needs_both(behind: str, verdict: str) -> None:
-    bout = classification(20_000, noise=EQUAL)
-    gain = decide(bout, PLAIN, "age").metrics[0].gain
+    predictions = classification(20_000, noise=EQUAL)
+    gain = decide(predictions, PLAIN, "age").metrics[0].gain
     assert gain is not None
     if (gain > 0) == (behind == "challenger"):
-        bout = with_answers(bout, challenger=bout.predicted["champion"], champion=bout.predicted["challenger"])
-    found = decide(bout, PLAIN, "drift")
+        predictions = with_answers(
+            predictions, challenger=predictions.predicted["champion"], champion=predictions.predicted["challenger"]
+        )
+    found = decide(predictions, PLAIN, "drift")
 
     assert found.verdict == verdict
-    assert ("not ahead either" in found.reasons[0]) == (verdict == "keep")
+    assert ("not ahead of it" in found.reasons[0]) == (verdict == "keep")
 
 
 def test_ruling_out_a_gain_is_stricter_than_showing_one() -> None:
-    bout = classification(2000, seed=5, noise=EQUAL)
-    line, half = decide(bout, PLAIN, "change").metrics[0], decide(bout, PLAIN, "change").power.resolves
+    predictions = classification(2000, seed=5, noise=EQUAL)
+    line, half = decide(predictions, PLAIN, "change").metrics[0], decide(predictions, PLAIN, "change").power.resolves
     assert line.gain is not None
     at_5, at_1 = line.gain + half, line.gain + half * 2.328 / 1.6456
 
-    assert decide(bout, gate(margin=(at_5 + at_1) / 2), "change").verdict == "inconclusive"
-    assert decide(bout, gate(margin=at_1 + (at_1 - at_5) / 2), "change").verdict == "keep"
+    assert decide(predictions, gate(margin=(at_5 + at_1) / 2), "change").verdict == "inconclusive"
+    assert decide(predictions, gate(margin=at_1 + (at_1 - at_5) / 2), "change").verdict == "keep"
 
 
 @pytest.mark.parametrize(
@@ -118,27 +150,30 @@ def test_the_rule_of_a_reason_can_be_set() -> None:
     assert decide(classification(300), gate(rules={"change": "non-inferior"}), "change").rule == "non-inferior"
 
 
-def knows_nothing(bout: Bout) -> FloatArray:
+def knows_nothing(predictions: HoldoutPredictions) -> FloatArray:
     """The challenger's answers to other rows."""
-    return np.roll(bout.predicted["challenger"], 1, axis=0)
+    return np.roll(predictions.predicted["challenger"], 1, axis=0)
 
 
 def test_the_first_model_has_to_beat_one_that_knows_nothing() -> None:
-    bout = classification(noise={"challenger": 0.5})
-    good, bad = (decide(one, PLAIN, "change") for one in (bout, with_answers(bout, challenger=knows_nothing(bout))))
+    predictions = classification(noise={"challenger": 0.5})
+    good, bad = (
+        decide(one, PLAIN, "change")
+        for one in (predictions, with_answers(predictions, challenger=knows_nothing(predictions)))
+    )
 
     assert (good.verdict, good.rule, good.margin) == ("promote", "first", None)
-    assert "nobody holds the title yet" in good.reasons[0]
+    assert "there is no champion yet" in good.reasons[0]
     assert good.over_dummy is not None
     assert good.metrics[0].gain == good.over_dummy.gain
     assert (bad.verdict, bad.rule) == ("keep", "first")
-    assert "not shown to be better than a model that knows nothing" in bad.reasons[0]
+    assert "not significantly better than the dummy model" in bad.reasons[0]
 
 
 def test_better_than_a_bad_champion_is_not_enough() -> None:
-    bout = classification(noise=EQUAL)
-    worst = pair(np.where(bout.truth.y == 1, 0.01, 0.99))
-    found = decide(with_answers(bout, challenger=knows_nothing(bout), champion=worst), PLAIN, "change")
+    predictions = classification(noise=EQUAL)
+    worst = pair(np.where(predictions.truth.y == 1, 0.01, 0.99))
+    found = decide(with_answers(predictions, challenger=knows_nothing(predictions), champion=worst), PLAIN, "change")
 
     assert found.metrics[0].lower is not None
     assert found.metrics[0].lower > 1
@@ -161,14 +196,14 @@ def test_models_that_say_the_same_of_every_row_are_never_promoted(rule: str) -> 
     found = decide(with_answers(classification(), challenger=nothing, champion=nothing), PLAIN, REASON[rule])
 
     assert found.verdict == "keep"
-    assert "knows nothing" in found.reasons[0]
+    assert "dummy model" in found.reasons[0]
 
 
 @pytest.mark.parametrize("noise", [BETTER, WORSE, EQUAL])
 def test_values_are_decided_by_their_absolute_error(noise: dict[str, float]) -> None:
-    bout = regression(noise=noise)
-    found = decide(bout, PLAIN, "change")
-    mae = {who: float(np.abs(bout.truth.y - given_).mean()) for who, given_ in bout.predicted.items()}
+    predictions = regression(noise=noise)
+    found = decide(predictions, PLAIN, "change")
+    mae = {who: float(np.abs(predictions.truth.y - given_).mean()) for who, given_ in predictions.predicted.items()}
 
     assert (found.metric, found.metrics[0].champion, found.metrics[0].challenger) == (
         "mae",
@@ -183,12 +218,15 @@ def test_values_are_decided_by_their_absolute_error(noise: dict[str, float]) -> 
 # The anchor
 
 
-def crept(rows: int = 4000) -> Bout:
+def crept(rows: int = 4000) -> HoldoutPredictions:
     """A champion that lost a little to the anchor, and a challenger that lost as little to the champion."""
-    bout = classification(rows, noise={"challenger": 0.5})
-    best = bout.predicted["challenger"]
+    predictions = classification(rows, noise={"challenger": 0.5})
+    best = predictions.predicted["challenger"]
     return with_answers(
-        bout, anchor=best, champion=more_sure(bout, "challenger", 0.8), challenger=more_sure(bout, "challenger", 0.75)
+        predictions,
+        anchor=best,
+        champion=more_sure(predictions, "challenger", 0.8),
+        challenger=more_sure(predictions, "challenger", 0.75),
     )
 
 
@@ -196,9 +234,9 @@ LENIENT = {"calibration": {"min_slope": 0.1, "max_slope": 10}}
 
 
 def test_what_creeps_away_from_the_anchor_is_not_promoted() -> None:
-    bout = crept()
-    free = decide(with_answers(bout, anchor=None), gate(margin=0.005, **LENIENT), "age")
-    held = decide(bout, gate(margin=0.005, **LENIENT), "age")
+    predictions = crept()
+    free = decide(with_answers(predictions, anchor=None), gate(margin=0.005, **LENIENT), "age")
+    held = decide(predictions, gate(margin=0.005, **LENIENT), "age")
 
     assert free.verdict == "promote"
     assert held.verdict != "promote"
@@ -208,17 +246,17 @@ def test_what_creeps_away_from_the_anchor_is_not_promoted() -> None:
 
 
 def test_the_anchor_counts_only_for_a_rule_without_superiority() -> None:
-    bout = classification(5000, noise={"challenger": 0.8, "champion": 2.0, "anchor": 0.0})
+    predictions = classification(5000, noise={"challenger": 0.8, "champion": 2.0, "anchor": 0.0})
 
-    assert decide(bout, PLAIN, "change").verdict == "promote"
-    assert decide(bout, PLAIN, "age").verdict == "keep"
+    assert decide(predictions, PLAIN, "change").verdict == "promote"
+    assert decide(predictions, PLAIN, "age").verdict == "keep"
     unasked = decide(crept(), gate(margin=0.005, anchor=False, **LENIENT), "age")
     assert unasked == decide(with_answers(crept(), anchor=None), gate(margin=0.005, anchor=False, **LENIENT), "age")
 
 
 def test_an_anchor_that_is_reached_changes_nothing() -> None:
-    bout = classification(20_000, noise={**EQUAL, "anchor": 0.6})
-    found = decide(bout, PLAIN, "age")
+    predictions = classification(20_000, noise={**EQUAL, "anchor": 0.6})
+    found = decide(predictions, PLAIN, "age")
 
     assert found.verdict == "promote"
     assert found.metrics[0].anchor is not None
@@ -227,10 +265,10 @@ def test_an_anchor_that_is_reached_changes_nothing() -> None:
 # Bad input
 
 
-def spoilt(bout: Bout, who: str, value: float) -> Bout:
-    given_ = bout.predicted[who].copy()
+def spoilt(predictions: HoldoutPredictions, who: str, value: float) -> HoldoutPredictions:
+    given_ = predictions.predicted[who].copy()
     given_[3] = value
-    return with_answers(bout, **{who: given_})
+    return with_answers(predictions, **{who: given_})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -239,17 +277,17 @@ def spoilt(bout: Bout, who: str, value: float) -> Bout:
     ("who", "verdict"), [("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")]
 )
 def test_a_prediction_that_is_no_number_never_promotes(
-    who: str, verdict: str, kind: Callable[..., Bout], value: float
+    who: str, verdict: str, kind: Callable[..., HoldoutPredictions], value: float
 ) -> None:
-    bout = kind(noise={**BETTER, "anchor": 0.6})
-    found = decide(spoilt(bout, who, value), PLAIN, "age")
+    predictions = kind(noise={**BETTER, "anchor": 0.6})
+    found = decide(spoilt(predictions, who, value), PLAIN, "age")
 
     assert (found.verdict, found.reasons) == (verdict, (f"the {who}'s 1 of 2000 predictions are not finite",))
 
 
 def test_a_superior_challenger_is_not_compared_with_the_anchor() -> None:
-    bout = classification(noise={**BETTER, "anchor": 0.6})
-    found = decide(spoilt(bout, "anchor", np.nan), PLAIN, "change")
+    predictions = classification(noise={**BETTER, "anchor": 0.6})
+    found = decide(spoilt(predictions, "anchor", np.nan), PLAIN, "change")
 
     assert (found.verdict, found.over_anchor) == ("promote", None)
 
@@ -257,10 +295,10 @@ def test_a_superior_challenger_is_not_compared_with_the_anchor() -> None:
 @pytest.mark.parametrize("row", [[-0.1, 1.1], [0.5, 0.6], [0.0, 0.0], [1.0, 1.0]])
 @pytest.mark.parametrize(("who", "verdict"), [("challenger", "keep"), ("champion", "inconclusive")])
 def test_what_are_no_probabilities_never_promotes(who: str, verdict: str, row: list[float]) -> None:
-    bout = classification(noise=BETTER)
-    given_ = bout.predicted[who].copy()
+    predictions = classification(noise=BETTER)
+    given_ = predictions.predicted[who].copy()
     given_[7] = row
-    found = decide(with_answers(bout, **{who: given_}), PLAIN, "change")
+    found = decide(with_answers(predictions, **{who: given_}), PLAIN, "change")
 
     assert found.verdict == verdict
     assert "outside [0, 1] or do not sum to 1" in found.reasons[0]
@@ -275,22 +313,28 @@ def test_answers_to_other_rows_never_promote(shape: tuple[int, ...]) -> None:
 
 
 def test_probabilities_that_a_float32_has_rounded_are_probabilities() -> None:
-    bout = classification(noise=BETTER)
-    rounded = {who: given_.astype(np.float32).astype(np.float64) for who, given_ in bout.predicted.items()}
+    predictions = classification(noise=BETTER)
+    rounded = {who: given_.astype(np.float32).astype(np.float64) for who, given_ in predictions.predicted.items()}
 
-    assert decide(replace(bout, predicted=rounded), PLAIN, "change").verdict == "promote"
+    assert decide(replace(predictions, predicted=rounded), PLAIN, "change").verdict == "promote"
 
 
 def test_an_unseen_label_costs_as_much_as_an_answer_of_zero() -> None:
-    bout = classification(noise=BETTER)
-    y = bout.truth.labels
+    predictions = classification(noise=BETTER)
+    y = predictions.truth.labels
     y[:5] = "maybe"
-    truth = encode_ground_truth("classification", y, bout.truth.classes)
-    wide = {who: align_classes(given_, bout.truth.classes, truth) for who, given_ in bout.predicted.items()}
-    found = decide(Bout(truth, wide), PLAIN, "change")
+    truth = encode_ground_truth("classification", y, predictions.truth.classes)
+    wide = {
+        who: align_classes(given_, predictions.truth.classes, truth) for who, given_ in predictions.predicted.items()
+    }
+    found = decide(HoldoutPredictions(truth, wide), PLAIN, "change")
     cost = -np.log(np.finfo(float).eps)
     kept = decide(
-        Bout(bout.truth.take(np.arange(5, 2000)), {w: g[5:] for w, g in bout.predicted.items()}), PLAIN, "change"
+        HoldoutPredictions(
+            predictions.truth.take(np.arange(5, 2000)), {w: g[5:] for w, g in predictions.predicted.items()}
+        ),
+        PLAIN,
+        "change",
     )
 
     assert truth.classes == ("no", "yes", "maybe")
@@ -300,20 +344,22 @@ def test_an_unseen_label_costs_as_much_as_an_answer_of_zero() -> None:
 
 
 def test_one_row_of_an_unseen_label_does_not_stop_the_gate_for_good() -> None:
-    bout = classification(noise=BETTER)
-    y = bout.truth.labels
+    predictions = classification(noise=BETTER)
+    y = predictions.truth.labels
     y[0] = "maybe"
-    truth = encode_ground_truth("classification", y, bout.truth.classes)
-    wide = {who: align_classes(given_, bout.truth.classes, truth) for who, given_ in bout.predicted.items()}
+    truth = encode_ground_truth("classification", y, predictions.truth.classes)
+    wide = {
+        who: align_classes(given_, predictions.truth.classes, truth) for who, given_ in predictions.predicted.items()
+    }
 
-    assert decide(Bout(truth, wide), PLAIN, "change").verdict == "promote"
+    assert decide(HoldoutPredictions(truth, wide), PLAIN, "change").verdict == "promote"
 
 
-def one_class() -> Bout:
+def one_class() -> HoldoutPredictions:
     """Only what did not happen is known; the challenger expected it less."""
     random = np.random.default_rng(0)
     truth = GroundTruth("classification", np.zeros(500, dtype=np.int64), ("no", "yes"))
-    return Bout(
+    return HoldoutPredictions(
         truth,
         {
             "challenger": pair(random.uniform(0.1, 0.2, 500)),
@@ -327,8 +373,8 @@ def test_a_holdout_of_one_class_promotes_no_model() -> None:
     found = decide(one_class(), gate(calibration={"max_bias": 0.5}), "change")
 
     assert found.verdict == "inconclusive"
-    assert found.reasons[0] == "roc_auc: it is not defined on this holdout"
-    assert "the challenger is better" in found.reasons[1]
+    assert found.reasons[0] == "roc_auc: not defined on this holdout"
+    assert "the challenger is significantly better" in found.reasons[1]
     assert (status(found, "roc_auc"), status(found, "accuracy")) == ("untested", "passed")
     assert decide(one_class(), gate(guardrails=[], calibration={"max_bias": 0.5}), "change").verdict == "promote"
 
@@ -338,28 +384,28 @@ def test_a_primary_metric_that_is_not_defined_is_inconclusive(margin: str | floa
     found = decide(one_class(), gate(primary_metric="roc_auc", margin=margin), "age")
 
     assert (found.verdict, found.metrics[0].champion, found.metrics[0].gain) == ("inconclusive", None, None)
-    assert "the primary metric, or how well it is known, is not defined on this holdout" in found.reasons
+    assert "the primary metric or its standard error is not defined on this holdout" in found.reasons
     assert plain(found)
 
 
 def test_a_primary_metric_whose_error_is_not_known_is_inconclusive() -> None:
     y = np.zeros(500, dtype=np.int64)
     y[7] = 1
-    bout = one_class()
-    bout = replace(bout, truth=GroundTruth("classification", y, bout.truth.classes))
-    found = decide(bout, gate(primary_metric="roc_auc_ovr", guardrails=[]), "change")
+    predictions = one_class()
+    predictions = replace(predictions, truth=GroundTruth("classification", y, predictions.truth.classes))
+    found = decide(predictions, gate(primary_metric="roc_auc_ovr", guardrails=[]), "change")
 
     assert found.verdict == "inconclusive"
-    assert "how well it is known, is not defined on this holdout" in found.reasons[0]
+    assert "its standard error is not defined on this holdout" in found.reasons[0]
     assert found.power is None
 
 
 def test_a_guard_whose_error_is_not_known_is_untested() -> None:
-    bout = classification(400, noise=BETTER)
+    predictions = classification(400, noise=BETTER)
     y = np.zeros(400, dtype=np.int64)
     y[7] = 1
     found = decide(
-        replace(bout, truth=GroundTruth("classification", y, bout.truth.classes)),
+        replace(predictions, truth=GroundTruth("classification", y, predictions.truth.classes)),
         gate(guardrails=["roc_auc_ovr"]),
         "age",
     )
@@ -369,19 +415,21 @@ def test_a_guard_whose_error_is_not_known_is_untested() -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 199])
 @pytest.mark.parametrize("kind", [classification, regression])
-def test_too_few_rows_are_inconclusive_with_what_to_do(kind: Callable[..., Bout], rows: int) -> None:
-    bout = kind(200, noise=BETTER)
-    few = Bout(bout.truth.take(np.arange(rows)), {who: given_[:rows] for who, given_ in bout.predicted.items()})
+def test_too_few_rows_are_inconclusive_with_what_to_do(kind: Callable[..., HoldoutPredictions], rows: int) -> None:
+    predictions = kind(200, noise=BETTER)
+    few = HoldoutPredictions(
+        predictions.truth.take(np.arange(rows)), {who: given_[:rows] for who, given_ in predictions.predicted.items()}
+    )
     found = decide(few, PLAIN, "change")
 
     assert found.verdict == "inconclusive"
-    assert found.reasons[0].startswith(f"{rows} holdout rows are too few to decide; the rule asks for 200: ")
+    assert found.reasons[0].startswith(f"the holdout has {rows} rows, but gate.min_rows is 200: ")
 
 
 @pytest.mark.parametrize("rows", [2, 3, 5, 10])
 @pytest.mark.parametrize("kind", [classification, regression])
 def test_a_handful_of_rows_breaks_nothing_where_the_configuration_allows_it(
-    kind: Callable[..., Bout], rows: int
+    kind: Callable[..., HoldoutPredictions], rows: int
 ) -> None:
     found = [decide(kind(rows, seed=seed, noise=EQUAL), gate(min_rows=2), "change") for seed in range(50)]
 
@@ -399,8 +447,12 @@ def test_rows_of_one_entity_are_inconclusive() -> None:
 def test_entities_make_a_gain_less_certain() -> None:
     small = classification(300, noise={"challenger": 0.6, "champion": 0.9})
     copies = np.repeat(np.arange(300), 20)
-    bout = Bout(small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()})
-    alone, rowwise, together = (decide(one, PLAIN, "change") for one in (small, bout, grouped(bout, copies)))
+    predictions = HoldoutPredictions(
+        small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()}
+    )
+    alone, rowwise, together = (
+        decide(one, PLAIN, "change") for one in (small, predictions, grouped(predictions, copies))
+    )
 
     assert rowwise.power.resolves < together.power.resolves / 4
     assert together.power.rows == 6000
@@ -423,25 +475,27 @@ def test_a_metric_that_does_not_exist_or_fit_is_refused(settings_: dict[str, Any
 
 
 def test_a_champion_that_never_errs_is_not_told_as_an_undefined_metric() -> None:
-    bout = regression(noise=BETTER)
-    found = decide(with_answers(bout, champion=np.array(bout.truth.y, dtype=np.float64)), PLAIN, "change")
+    predictions = regression(noise=BETTER)
+    found = decide(with_answers(predictions, champion=np.array(predictions.truth.y, dtype=np.float64)), PLAIN, "change")
 
     assert (found.verdict, found.margin) == ("keep", 0)
     assert "worse than the champion" in found.reasons[0]
     both = with_answers(
-        bout, champion=np.array(bout.truth.y, dtype=np.float64), challenger=bout.truth.y.astype(np.float64)
+        predictions,
+        champion=np.array(predictions.truth.y, dtype=np.float64),
+        challenger=predictions.truth.y.astype(np.float64),
     )
     assert decide(both, PLAIN, "change").verdict != "promote"
 
 
 def test_a_share_of_nothing_is_no_margin() -> None:
     """A champion that never says yes has an F1 of 0, and 2 % of that is 0."""
-    bout = classification(400, noise={"challenger": 1.0})
-    never = bout.predicted["challenger"] * 0 + [0.9, 0.1]
+    predictions = classification(400, noise={"challenger": 1.0})
+    never = predictions.predicted["challenger"] * 0 + [0.9, 0.1]
     timid = never.copy()
-    timid[np.flatnonzero(bout.truth.y)[:2]] = [0.1, 0.9]
+    timid[np.flatnonzero(predictions.truth.y)[:2]] = [0.1, 0.9]
     found = decide(
-        with_answers(bout, champion=never, challenger=timid, dummy=never),
+        with_answers(predictions, champion=never, challenger=timid, dummy=never),
         gate(primary_metric="f1", margin="2 %", guardrails=[]),
         "change",
     )
@@ -471,13 +525,13 @@ def test_a_holdout_that_is_used_up_promotes_nobody() -> None:
     found = decide(classification(noise=BETTER), PLAIN, "change", 31)
 
     assert found.verdict == "inconclusive"
-    assert "31 challengers met on it, the rule allows 30" in found.reasons[0]
+    assert "31 challengers were evaluated on it, and gate.holdout.refuse_after is 30" in found.reasons[0]
 
 
 def test_one_gain_is_enough_for_the_first_use_and_not_for_the_eleventh() -> None:
     verdicts = [
-        (decide(bout, PLAIN, "change").verdict, decide(bout, PLAIN, "change", 11).verdict)
-        for bout in (classification(600, seed, {"challenger": 0.6, "champion": 0.8}) for seed in range(20))
+        (decide(predictions, PLAIN, "change").verdict, decide(predictions, PLAIN, "change", 11).verdict)
+        for predictions in (classification(600, seed, {"challenger": 0.6, "champion": 0.8}) for seed in range(20))
     ]
 
     assert ("promote", "inconclusive") in verdicts
@@ -523,24 +577,24 @@ def test_a_guard_that_got_clearly_worse_keeps_the_champion() -> None:
     timid = np.where(random.random(2000) < 0.9, 0.505, 0.495)
     sure = np.where(random.random(2000) < 0.6, 0.95, 0.49)
     champion, challenger = (np.where(y == 1, p, 1 - p) for p in (timid, sure))
-    bout = Bout(
+    predictions = HoldoutPredictions(
         GroundTruth("classification", y, ("no", "yes")),
         {"challenger": pair(challenger), "champion": pair(champion), "dummy": pair(np.full(2000, 0.5))},
     )
-    found = decide(bout, gate(guardrails=["accuracy"]), "change")
+    found = decide(predictions, gate(guardrails=["accuracy"]), "change")
 
     assert found.verdict == "keep"
-    assert found.reasons[0].startswith("accuracy: worse: 0.9")
-    assert "the challenger is better" in found.reasons[1]
+    assert found.reasons[0].startswith("accuracy: significantly worse: 0.9")
+    assert "the challenger is significantly better" in found.reasons[1]
 
 
 def test_a_guard_may_lose_what_chance_can_explain() -> None:
     """Two wrong decisions more in 150 rows are 0.013, more than the tolerance, and nothing."""
-    bout = classification(150, seed=1, noise={"challenger": 0.3, "champion": 0.3})
-    given_ = bout.predicted["champion"].copy()
-    right = np.flatnonzero(given_.argmax(axis=1) == bout.truth.y)[:2]
+    predictions = classification(150, seed=1, noise={"challenger": 0.3, "champion": 0.3})
+    given_ = predictions.predicted["champion"].copy()
+    right = np.flatnonzero(given_.argmax(axis=1) == predictions.truth.y)[:2]
     given_[right] = given_[right][:, ::-1]
-    found = decide(with_answers(bout, challenger=given_), gate(guardrails=["accuracy"], min_rows=100), "age")
+    found = decide(with_answers(predictions, challenger=given_), gate(guardrails=["accuracy"], min_rows=100), "age")
 
     assert found.metrics[1].gain == pytest.approx(-2 / 150)
     assert status(found, "accuracy") == "passed"
@@ -548,11 +602,11 @@ def test_a_guard_may_lose_what_chance_can_explain() -> None:
 
 def test_a_guard_may_lose_what_its_tolerance_allows_however_sure_that_is() -> None:
     """About 0.004 of accuracy, shown beyond doubt by 50,000 rows that are else the same."""
-    bout = classification(50_000, noise={"challenger": 0.3, "champion": 0.3})
-    given_ = bout.predicted["champion"].copy()
-    right = np.flatnonzero((given_.argmax(axis=1) == bout.truth.y) & (np.abs(given_[:, 1] - 0.5) < 0.02))[:200]
+    predictions = classification(50_000, noise={"challenger": 0.3, "champion": 0.3})
+    given_ = predictions.predicted["champion"].copy()
+    right = np.flatnonzero((given_.argmax(axis=1) == predictions.truth.y) & (np.abs(given_[:, 1] - 0.5) < 0.02))[:200]
     given_[right] = given_[right][:, ::-1]
-    found = decide(with_answers(bout, challenger=given_), gate(guardrails=["accuracy"]), "age")
+    found = decide(with_answers(predictions, challenger=given_), gate(guardrails=["accuracy"]), "age")
 
     assert found.metrics[1].upper is not None
     assert found.metrics[1].upper < 0
@@ -562,11 +616,11 @@ def test_a_guard_may_lose_what_its_tolerance_allows_however_sure_that_is() -> No
 CARRIER = np.tile(["a", "b", "c", "d"], 500)
 
 
-def lost_in_one_slice() -> Bout:
-    bout = sliced(classification(noise={"challenger": 0.0, "champion": 2.5}), carrier=CARRIER)
-    given_ = bout.predicted["challenger"].copy()
+def lost_in_one_slice() -> HoldoutPredictions:
+    predictions = sliced(classification(noise={"challenger": 0.0, "champion": 2.5}), carrier=CARRIER)
+    given_ = predictions.predicted["challenger"].copy()
     given_[CARRIER == "c"] = 0.5
-    return with_answers(bout, challenger=given_)
+    return with_answers(predictions, challenger=given_)
 
 
 def test_a_slice_that_is_lost_keeps_the_champion() -> None:
@@ -575,7 +629,7 @@ def test_a_slice_that_is_lost_keeps_the_champion() -> None:
     )
 
     assert (found.verdict, status(found, "slices")) == ("keep", "failed")
-    assert found.reasons[0].startswith("slices: worse in 1: carrier = c (+")
+    assert found.reasons[0].startswith("slices: significantly worse in 1 slice: carrier = c (+")
     assert found.slices[0].level == "c"
     assert decide(lost_in_one_slice(), gate(calibration=LENIENT["calibration"]), "change").verdict == "promote"
 
@@ -593,18 +647,20 @@ def test_slices_of_a_rank_metric_are_told_by_the_default_loss() -> None:
 
 def test_slices_of_a_loss_are_told_by_that_loss() -> None:
     found = decide(lost_in_one_slice(), gate(primary_metric="brier", slices={"columns": ["carrier"]}), "change")
-    bout = lost_in_one_slice()
+    predictions = lost_in_one_slice()
     inside = CARRIER == "c"
 
     assert found.slices[0].challenger == pytest.approx(0.25)
     assert found.slices[0].champion == pytest.approx(
-        ((bout.predicted["champion"][inside, 1] - bout.truth.y[inside]) ** 2).mean()
+        ((predictions.predicted["champion"][inside, 1] - predictions.truth.y[inside]) ** 2).mean()
     )
 
 
 def test_slices_that_are_all_too_small_promote_nobody() -> None:
-    bout = sliced(classification(290, noise={"challenger": 0.0, "champion": 3.0}), customer=np.arange(290).astype(str))
-    found = decide(bout, gate(slices={"columns": ["customer"], "min_rows": 1000}), "change")
+    predictions = sliced(
+        classification(290, noise={"challenger": 0.0, "champion": 3.0}), customer=np.arange(290).astype(str)
+    )
+    found = decide(predictions, gate(slices={"columns": ["customer"], "min_rows": 1000}), "change")
 
     assert (found.verdict, status(found, "slices")) == ("inconclusive", "untested")
     assert found.reasons[0] == "slices: no slice has enough rows to be tested"
@@ -617,36 +673,36 @@ def test_a_slice_column_that_is_missing_is_refused() -> None:
 
 
 def test_an_overconfident_challenger_keeps_the_champion() -> None:
-    bout = classification(4000, noise=EQUAL)
-    bout = with_answers(bout, challenger=more_sure(bout, "challenger", 1.6))
-    against = decide(bout, gate(margin=1.0, guardrails=[]), "age")
-    first = decide(with_answers(bout, champion=None), PLAIN, "change")
+    predictions = classification(4000, noise=EQUAL)
+    predictions = with_answers(predictions, challenger=more_sure(predictions, "challenger", 1.6))
+    against = decide(predictions, gate(margin=1.0, guardrails=[]), "age")
+    first = decide(with_answers(predictions, champion=None), PLAIN, "change")
 
     assert (against.verdict, status(against, "calibration")) == ("keep", "failed")
     assert against.reasons[0].startswith("calibration: overconfident: calibration slope 0.")
-    assert "the challenger is no worse" in against.reasons[1]
+    assert "the challenger is not worse" in against.reasons[1]
     assert (first.verdict, status(first, "calibration")) == ("promote", "warning")
 
 
 @pytest.mark.parametrize(("metric", "verdict"), [("log_loss", "promote"), ("brier", "promote"), ("accuracy", "keep")])
 def test_a_metric_that_counts_calibration_decides_about_it_too(metric: str, verdict: str) -> None:
-    bout = classification(4000, noise={"challenger": 0.1, "champion": 2.5})
-    bout = with_answers(bout, challenger=more_sure(bout, "challenger", 1.6))
-    found = decide(bout, gate(primary_metric=metric, guardrails=[]), "change")
+    predictions = classification(4000, noise={"challenger": 0.1, "champion": 2.5})
+    predictions = with_answers(predictions, challenger=more_sure(predictions, "challenger", 1.6))
+    found = decide(predictions, gate(primary_metric=metric, guardrails=[]), "change")
 
     assert (found.verdict, status(found, "calibration")) == (verdict, "warning" if verdict == "promote" else "failed")
 
 
 @pytest.mark.parametrize("factor", [3.0, 10.0, 100.0])
 def test_the_more_overconfident_the_surer_it_is_found(factor: float) -> None:
-    bout = classification(1000, noise=EQUAL)
-    found = decide(with_answers(bout, challenger=more_sure(bout, "challenger", factor)), PLAIN, "age")
+    predictions = classification(1000, noise=EQUAL)
+    found = decide(with_answers(predictions, challenger=more_sure(predictions, "challenger", factor)), PLAIN, "age")
 
     assert (found.verdict, status(found, "calibration")) == ("keep", "failed")
 
 
 @pytest.mark.parametrize(
-    ("before", "given_", "after", "told"),
+    ("before", "given_", "after", "detail"),
     [
         ("promote", "passed", "promote", ["primary"]),
         ("promote", "warning", "promote", ["primary"]),
@@ -659,17 +715,22 @@ def test_the_more_overconfident_the_surer_it_is_found(factor: float) -> None:
         ("keep", "failed", "keep", ["primary", "cost: slow"]),
     ],
 )
-def test_a_guard_can_only_take_away(before: Any, given_: Any, after: str, told: list[str]) -> None:
+def test_a_guard_can_only_take_away(before: Any, given_: Any, after: str, detail: list[str]) -> None:
     decision = Decision(
-        before, "superior", ("primary",), "log_loss", 0.05, guards=(Guard(name="x", status="passed", detail="y"),)
+        before,
+        "superior",
+        ("primary",),
+        "log_loss",
+        0.05,
+        guards=(GuardrailResult(name="x", status="passed", detail="y"),),
     )
-    found = decision.guarded([Guard(name="cost", status=given_, detail="slow")])
+    found = decision.with_guardrails([GuardrailResult(name="cost", status=given_, detail="slow")])
 
-    assert (found.verdict, list(found.reasons)) == (after, told)
+    assert (found.verdict, list(found.reasons)) == (after, detail)
     assert [guard.name for guard in found.guards] == ["x", "cost"]
 
 
-# What is told
+# Reasons and report
 
 
 def plain(decision: Decision) -> str:
@@ -679,16 +740,16 @@ def plain(decision: Decision) -> str:
 
 @pytest.mark.parametrize("kind", [classification, regression])
 @pytest.mark.parametrize("noise", [{"challenger": 0.5}, EQUAL, {**BETTER, "anchor": 0.5}])
-def test_a_decision_is_strict_json(kind: Callable[..., Bout], noise: dict[str, float]) -> None:
-    bout = sliced(kind(noise=noise), carrier=CARRIER)
+def test_a_decision_is_strict_json(kind: Callable[..., HoldoutPredictions], noise: dict[str, float]) -> None:
+    predictions = sliced(kind(noise=noise), carrier=CARRIER)
 
-    assert '"verdict"' in plain(decide(bout, gate(slices={"columns": ["carrier"]}), "change"))
+    assert '"verdict"' in plain(decide(predictions, gate(slices={"columns": ["carrier"]}), "change"))
 
 
 def test_churn_tells_whose_answers_changed_and_who_is_right() -> None:
     truth = GroundTruth("classification", np.array([0, 0, 0, 1] * 50), ("no", "yes"))
     sure = {0: [0.9, 0.1], 1: [0.1, 0.9]}
-    bout = Bout(
+    predictions = HoldoutPredictions(
         truth,
         {
             "champion": np.array([sure[one] for one in (0, 1, 0, 0)] * 50),
@@ -697,16 +758,16 @@ def test_churn_tells_whose_answers_changed_and_who_is_right() -> None:
         },
     )
 
-    assert decide(bout, PLAIN, "change").churn == ClassChurn(
+    assert decide(predictions, PLAIN, "change").churn == ClassChurn(
         changed=100, both_right=50, both_wrong=50, only_challenger_right=50, only_champion_right=50
     )
 
 
 def test_churn_of_values_tells_who_is_nearer_and_how_far_they_moved() -> None:
-    bout = regression(400, noise=EQUAL)
-    y = np.asarray(bout.truth.y, dtype=np.float64)
+    predictions = regression(400, noise=EQUAL)
+    y = np.asarray(predictions.truth.y, dtype=np.float64)
     off = np.tile([1.0, 1.0, 1.0, 3.0], 100)
-    found = decide(with_answers(bout, challenger=y + off, champion=y + 2.0 * (off > 0)), PLAIN, "change")
+    found = decide(with_answers(predictions, challenger=y + off, champion=y + 2.0 * (off > 0)), PLAIN, "change")
 
     assert (found.churn.challenger_nearer, found.churn.champion_nearer) == (300, 100)
     assert found.churn.median_move == pytest.approx(1)
@@ -771,14 +832,14 @@ def test_whatever_the_metric_a_gain_is_positive_when_the_challenger_is_better(pr
 @share(0.4)
 @given(seed=st.integers(0, 999), reason=st.sampled_from(["change", "age", "drift"]))
 def test_the_same_rows_in_another_order_give_the_same_verdict(seed: int, reason: str) -> None:
-    bout = sliced(classification(400, seed, EQUAL), carrier=CARRIER[:400])
+    predictions = sliced(classification(400, seed, EQUAL), carrier=CARRIER[:400])
     order = np.random.default_rng(seed).permutation(400)
-    shuffled = Bout(
-        bout.truth.take(order),
-        {who: given_[order] for who, given_ in bout.predicted.items()},
-        pd.DataFrame(bout.columns.iloc[order]).reset_index(drop=True),
+    shuffled = HoldoutPredictions(
+        predictions.truth.take(order),
+        {who: given_[order] for who, given_ in predictions.predicted.items()},
+        pd.DataFrame(predictions.columns.iloc[order]).reset_index(drop=True),
     )
-    found, other = (decide(one, gate(slices={"columns": ["carrier"]}), reason) for one in (bout, shuffled))
+    found, other = (decide(one, gate(slices={"columns": ["carrier"]}), reason) for one in (predictions, shuffled))
 
     assert other.verdict == found.verdict
     assert [guard.status for guard in other.guards] == [guard.status for guard in found.guards]
@@ -788,11 +849,12 @@ def test_the_same_rows_in_another_order_give_the_same_verdict(seed: int, reason:
 @share(0.4)
 @given(seed=st.integers(0, 999), scale=st.sampled_from([1e-6, 0.1, 1000.0, 1e9]))
 def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None:
-    bout = regression(300, seed, EQUAL)
-    scaled = Bout(
-        GroundTruth("regression", bout.truth.y * scale), {who: given_ * scale for who, given_ in bout.predicted.items()}
+    predictions = regression(300, seed, EQUAL)
+    scaled = HoldoutPredictions(
+        GroundTruth("regression", predictions.truth.y * scale),
+        {who: given_ * scale for who, given_ in predictions.predicted.items()},
     )
-    found, other = decide(bout, PLAIN, "age"), decide(scaled, PLAIN, "age")
+    found, other = decide(predictions, PLAIN, "age"), decide(scaled, PLAIN, "age")
 
     assert (other.verdict, [guard.status for guard in other.guards]) == (
         found.verdict,
@@ -804,25 +866,29 @@ def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None
 @share(0.4)
 @given(seed=st.integers(0, 999))
 def test_who_is_better_by_a_rule_is_never_better_both_ways(seed: int) -> None:
-    bout = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
-    turned = with_answers(bout, challenger=bout.predicted["champion"], champion=bout.predicted["challenger"])
+    predictions = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
+    turned = with_answers(
+        predictions, challenger=predictions.predicted["champion"], champion=predictions.predicted["challenger"]
+    )
 
-    assert [decide(one, PLAIN, "change").verdict for one in (bout, turned)].count("promote") <= 1
+    assert [decide(one, PLAIN, "change").verdict for one in (predictions, turned)].count("promote") <= 1
 
 
 @share(0.4)
 @given(seed=st.integers(0, 999), reason=st.sampled_from(["change", "age", "drift"]))
 def test_a_smaller_alpha_never_promotes_more(seed: int, reason: str) -> None:
-    bout = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
-    strict = decide(bout, gate(alpha=0.01, guardrails=[], **LENIENT), reason)
+    predictions = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
+    strict = decide(predictions, gate(alpha=0.01, guardrails=[], **LENIENT), reason)
 
-    assert strict.verdict != "promote" or decide(bout, gate(guardrails=[], **LENIENT), reason).verdict == "promote"
+    assert (
+        strict.verdict != "promote" or decide(predictions, gate(guardrails=[], **LENIENT), reason).verdict == "promote"
+    )
 
 
 # How often it errs
 
 
-def promoted(make: Callable[[int], Bout], settings_: GateSettings, reason: str, runs: int = 200) -> float:
+def promoted(make: Callable[[int], HoldoutPredictions], settings_: GateSettings, reason: str, runs: int = 200) -> float:
     return float(np.mean([decide(make(seed), settings_, reason).verdict == "promote" for seed in range(runs)]))
 
 
@@ -833,14 +899,14 @@ def test_an_equal_model_is_rarely_called_better() -> None:
 def test_an_equal_model_is_rarely_called_better_where_rows_belong_together() -> None:
     """Ten rows of each of 100 entities, about which either model errs alike."""
 
-    def make(seed: int) -> Bout:
+    def make(seed: int) -> HoldoutPredictions:
         random = np.random.default_rng(seed)
         units = np.repeat(np.arange(100), 10)
         signal = random.normal(0, 3, 1000)
         y = signal + random.normal(0, 0.3, 1000)
         wrong: dict[str, FloatArray] = {who: random.normal(0, 1, 100)[units] for who in ("challenger", "champion")}
         predicted = {who: signal + error for who, error in wrong.items()}
-        return Bout(GroundTruth("regression", y), {**predicted, "dummy": np.zeros(1000)}, entities=units)
+        return HoldoutPredictions(GroundTruth("regression", y), {**predicted, "dummy": np.zeros(1000)}, entities=units)
 
     aware = promoted(make, gate(guardrails=[], **LENIENT), "change")
     blind = promoted(lambda seed: replace(make(seed), entities=None), gate(guardrails=[], **LENIENT), "change")
@@ -852,14 +918,14 @@ def test_an_equal_model_is_rarely_called_better_where_rows_belong_together() -> 
 def test_a_model_worse_by_the_margin_is_rarely_called_no_worse() -> None:
     """Errors of the champion, all of them made larger by the margin on average, with noise between the two."""
 
-    def make(seed: int) -> Bout:
+    def make(seed: int) -> HoldoutPredictions:
         random = np.random.default_rng(seed)
-        bout = regression(500, seed, {"champion": 0.0})
-        y = np.asarray(bout.truth.y, dtype=np.float64)
-        error = y - bout.predicted["champion"]
+        predictions = regression(500, seed, {"champion": 0.0})
+        y = np.asarray(predictions.truth.y, dtype=np.float64)
+        error = y - predictions.predicted["champion"]
         margin = 0.02 * np.abs(error).mean()
         worse = np.abs(error) + margin + random.normal(0, 0.1, 500)
-        return with_answers(bout, challenger=y - np.sign(error) * worse)
+        return with_answers(predictions, challenger=y - np.sign(error) * worse)
 
     rate = promoted(make, gate(guardrails=[], **LENIENT), "age")
 

@@ -1,4 +1,4 @@
-"""What a model must do whatever its metrics are: same answers, in time, at a size one can carry."""
+"""Operational guardrails: reproducible predictions, latency and model size."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlebout.core.arrays import FloatArray
-from titlebout.gate.operational import FEWEST_PAIRS, Behaviour, behaviour, shown_slower
+from titlebout.gate.operational import MIN_PAIRS, OperationalChecks, run_operational_checks, significantly_slower
 from titlebout.models.artifact import Model
 from titlebout.settings.gate import ResourceSettings
 
@@ -82,16 +82,16 @@ def model(tmp_path: Path, clock: Clock) -> Callable[..., Model]:
     return build
 
 
-def status(found: Behaviour) -> dict[str, str]:
+def status(found: OperationalChecks) -> dict[str, str]:
     return {guard.name: guard.status for guard in found.guards}
 
 
-def told(found: Behaviour, name: str) -> str:
+def detail(found: OperationalChecks, name: str) -> str:
     return next(guard.detail for guard in found.guards if guard.name == name)
 
 
 def test_a_plain_model_passes_everything(model: Callable[..., Model]) -> None:
-    found = behaviour(model("new"), model("old"), ROWS, SETTINGS)
+    found = run_operational_checks(model("new"), model("old"), ROWS, SETTINGS)
 
     assert status(found) == {"same answers": "passed", "golden rows": "passed", "latency": "passed", "size": "passed"}
     assert set(found.latency_ms) == {"challenger", "champion"}
@@ -99,7 +99,7 @@ def test_a_plain_model_passes_everything(model: Callable[..., Model]) -> None:
 
 
 def test_without_a_champion_neither_latency_nor_size_is_judged(model: Callable[..., Model]) -> None:
-    assert set(status(behaviour(model("new", seconds=0.01, size=10_000), None, ROWS, SETTINGS))) == {
+    assert set(status(run_operational_checks(model("new", seconds=0.01, size=10_000), None, ROWS, SETTINGS))) == {
         "same answers",
         "golden rows",
     }
@@ -127,33 +127,37 @@ class Moody:
 @pytest.mark.parametrize(
     ("answer", "with_what"),
     [
-        (by_batch, "the size of the batch"),
-        (by_position, "the order of the rows, the size of the batch"),
-        (Moody(), "asking twice, the order of the rows, the order of the columns, the size of the batch"),
+        (by_batch, "batch size"),
+        (by_position, "row order, batch size"),
+        (Moody(), "repetition, row order, column order, batch size"),
     ],
 )
-def test_an_answer_that_depends_on_how_one_asks_is_found(
+def test_predictions_that_depend_on_the_request_fail(
     answer: Answer, with_what: str, model: Callable[..., Model]
 ) -> None:
-    found = behaviour(model("new", answer), None, ROWS, SETTINGS)
+    found = run_operational_checks(model("new", answer), None, ROWS, SETTINGS)
 
     assert status(found)["same answers"] == "failed"
-    assert told(found, "same answers") == f"its answers change with {with_what}"
+    assert detail(found, "same answers") == f"predictions depend on {with_what}"
 
 
 def test_a_single_row_cannot_be_asked_in_batches(model: Callable[..., Model]) -> None:
-    assert status(behaviour(model("new", by_batch), None, ROWS.head(1), SETTINGS))["same answers"] == "passed"
+    assert (
+        status(run_operational_checks(model("new", by_batch), None, ROWS.head(1), SETTINGS))["same answers"] == "passed"
+    )
 
 
 @pytest.mark.parametrize(("off", "expected"), [(1e-9, "passed"), (1e-4, "failed")])
 def test_golden_rows_are_answered_as_when_the_model_was_trained(
     off: float, expected: str, model: Callable[..., Model]
 ) -> None:
-    found = behaviour(model("new", golden=lambda rows: by_row(rows) + off), None, ROWS, SETTINGS)
+    found = run_operational_checks(model("new", golden=lambda rows: by_row(rows) + off), None, ROWS, SETTINGS)
 
     assert status(found)["golden rows"] == expected
     if expected == "failed":
-        assert told(found, "golden rows") == "read back, it answers otherwise, by up to 0.0001"
+        assert (
+            detail(found, "golden rows") == "the model loaded from disk predicts differently: largest difference 0.0001"
+        )
 
 
 @pytest.mark.parametrize(
@@ -164,7 +168,7 @@ def test_too_slow_is_slower_than_the_champion_and_the_free_latency(
 ) -> None:
     settings = ResourceSettings(latency_budget_ms=free_ms, latency_pairs=12, max_latency_ratio=3)
     champion = model("old", seconds=0.001 if seconds else 0.01)
-    found = behaviour(model("new", seconds=seconds), champion, ROWS, settings, clock)
+    found = run_operational_checks(model("new", seconds=seconds), champion, ROWS, settings, clock)
 
     assert status(found)["latency"] == expected
     assert found.latency_ms == pytest.approx(
@@ -172,12 +176,12 @@ def test_too_slow_is_slower_than_the_champion_and_the_free_latency(
     )
 
 
-@pytest.mark.parametrize(("seconds", "pairs"), [(0.001, 50), (0.05, 30), (10, FEWEST_PAIRS)])
+@pytest.mark.parametrize(("seconds", "pairs"), [(0.001, 50), (0.05, 30), (10, MIN_PAIRS)])
 def test_a_slow_model_is_timed_for_fewer_pairs(
     seconds: float, pairs: int, model: Callable[..., Model], clock: Clock
 ) -> None:
     new, old = model("new", seconds=seconds), model("old", seconds=seconds)
-    behaviour(new, old, ROWS, ResourceSettings(latency_pairs=50), clock)
+    run_operational_checks(new, old, ROWS, ResourceSettings(latency_pairs=50), clock)
 
     assert old.estimator.single == pytest.approx(1 + pairs, abs=1)
 
@@ -187,9 +191,9 @@ def test_no_setting_times_fewer_pairs_than_the_rule_needs(
     pairs: int, model: Callable[..., Model], clock: Clock
 ) -> None:
     new, old = model("new"), model("old")
-    behaviour(new, old, ROWS, ResourceSettings(latency_pairs=pairs), clock)
+    run_operational_checks(new, old, ROWS, ResourceSettings(latency_pairs=pairs), clock)
 
-    assert old.estimator.single == 1 + max(pairs, FEWEST_PAIRS)
+    assert old.estimator.single == 1 + max(pairs, MIN_PAIRS)
 
 
 @pytest.mark.parametrize("stalled", range(2, 14))
@@ -197,7 +201,7 @@ def test_one_stall_of_the_champion_hides_no_slow_challenger(
     stalled: int, model: Callable[..., Model], clock: Clock
 ) -> None:
     champion = model("old", seconds=0.001, stalls=[stalled])
-    found = behaviour(model("new", seconds=0.06), champion, ROWS, SETTINGS, clock)
+    found = run_operational_checks(model("new", seconds=0.06), champion, ROWS, SETTINGS, clock)
 
     assert status(found)["latency"] == "failed"
 
@@ -208,7 +212,7 @@ def test_too_large_is_larger_than_the_champion_and_the_free_size(
 ) -> None:
     settings = ResourceSettings(latency_pairs=12, size_budget_mb=free_mb)
 
-    assert status(behaviour(model("new", size=size), model("old"), ROWS, settings))["size"] == expected
+    assert status(run_operational_checks(model("new", size=size), model("old"), ROWS, settings))["size"] == expected
 
 
 @pytest.mark.parametrize("pairs", [12, 50])
@@ -219,14 +223,14 @@ def test_a_busy_machine_makes_no_model_slower(pairs: int) -> None:
 
     by_medians = np.mean([np.median(new) > 1.5 * np.median(old) for new, old in times])
     assert by_medians > 0.05, "the noise is large enough to mislead"
-    assert np.mean([shown_slower(new, old, 1.5) for new, old in times]) <= 0.01
+    assert np.mean([significantly_slower(new, old, 1.5) for new, old in times]) <= 0.01
 
 
 @pytest.mark.parametrize(("times", "expected"), [(1.4, False), (1.6, True)])
 def test_on_a_quiet_machine_twelve_pairs_show_a_slow_challenger(times: float, expected: bool) -> None:
-    new, old = np.random.default_rng(3).normal(0.02, 0.0005, (2, FEWEST_PAIRS))
+    new, old = np.random.default_rng(3).normal(0.02, 0.0005, (2, MIN_PAIRS))
 
-    assert shown_slower(times * new, old, 1.5) is expected
+    assert significantly_slower(times * new, old, 1.5) is expected
 
 
 @pytest.mark.parametrize(
@@ -236,11 +240,11 @@ def test_a_challenger_is_too_slow_in_enough_pairs(pairs: int, needed: int) -> No
     """The critical counts of a one-sided sign test at 0.01, from a table of the binomial distribution."""
     for slow, expected in ((needed, True), (needed - 1, False)):
         challenger = np.where(np.arange(pairs) < slow, 2.0, 1.0)
-        assert shown_slower(challenger, np.ones(pairs), 1.5) is expected
+        assert significantly_slower(challenger, np.ones(pairs), 1.5) is expected
 
 
 @given(
-    pairs=st.integers(FEWEST_PAIRS, 100),
+    pairs=st.integers(MIN_PAIRS, 100),
     stalled=st.integers(0, 99),
     stall=st.floats(1, 1e6),
     times=st.floats(2, 1000),
@@ -254,5 +258,5 @@ def test_one_stalled_pair_changes_no_clear_verdict(
     champion, challenger = 0.02 * random.uniform(0.95, 1.05, (2, pairs))
     one = np.arange(pairs) == stalled % pairs
 
-    assert shown_slower(times * challenger, np.where(one, stall * champion, champion), 1.5)
-    assert not shown_slower(np.where(one, stall * challenger, challenger), champion, 1.5)
+    assert significantly_slower(times * challenger, np.where(one, stall * champion, champion), 1.5)
+    assert not significantly_slower(np.where(one, stall * challenger, challenger), champion, 1.5)

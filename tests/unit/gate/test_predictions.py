@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_bouts import classification, gate, regression
+from made_predictions import classification, gate, regression
 from titlebout.core.errors import DataError, NotFoundError
 from titlebout.gate.decision import decide
-from titlebout.gate.predictions import Bout, read_bout, write_bout
+from titlebout.gate.predictions import HoldoutPredictions, read_predictions, write_predictions
 from titlebout.metrics.estimates import GroundTruth
 
 FACTS = {"reason": "change", "holdout": {"uses": 3}, "models": ["a", None, 1.5]}
 
 
-def full(kind: Any = classification, rows: int = 600) -> Bout:
+def full(kind: Any = classification, rows: int = 600) -> HoldoutPredictions:
     random = np.random.default_rng(0)
     columns = pd.DataFrame(
         {
@@ -41,36 +41,39 @@ def full(kind: Any = classification, rows: int = 600) -> Bout:
 
 @pytest.mark.parametrize("kind", [classification, regression])
 def test_what_is_read_is_what_was_written(kind: Any, tmp_path: Path) -> None:
-    bout = full(kind)
-    path = write_bout(tmp_path / "reports" / "answers.parquet", bout)
-    found = read_bout(path)
+    predictions = full(kind)
+    path = write_predictions(tmp_path / "reports" / "answers.parquet", predictions)
+    found = read_predictions(path)
 
     assert path.is_file()
-    assert (found.truth.task, found.truth.classes) == (bout.truth.task, bout.truth.classes)
-    assert np.array_equal(found.truth.y, bout.truth.y)
-    assert list(found.predicted) == list(bout.predicted)
-    assert all(np.array_equal(found.predicted[who], bout.predicted[who]) for who in bout.predicted)
-    pd.testing.assert_frame_equal(found.columns, bout.columns)
+    assert (found.truth.task, found.truth.classes) == (predictions.truth.task, predictions.truth.classes)
+    assert np.array_equal(found.truth.y, predictions.truth.y)
+    assert list(found.predicted) == list(predictions.predicted)
+    assert all(np.array_equal(found.predicted[who], predictions.predicted[who]) for who in predictions.predicted)
+    pd.testing.assert_frame_equal(found.columns, predictions.columns)
     assert found.entities is not None
-    assert np.array_equal(found.entities, bout.entities)
+    assert np.array_equal(found.entities, predictions.entities)
     assert found.rows is not None
     assert found.rows.dtype == np.uint64
-    assert np.array_equal(found.rows, bout.rows)
+    assert np.array_equal(found.rows, predictions.rows)
     assert found.facts == FACTS
 
 
 @pytest.mark.parametrize("kind", [classification, regression])
 def test_answers_from_a_file_give_the_identical_decision(kind: Any, tmp_path: Path) -> None:
-    bout = full(kind)
+    predictions = full(kind)
     settings = gate(
-        slices={"columns": tuple(bout.columns.columns)}, floors={"accuracy": 0.5} if bout.truth.classes else {}
+        slices={"columns": tuple(predictions.columns.columns)},
+        floors={"accuracy": 0.5} if predictions.truth.classes else {},
     )
 
-    assert decide(read_bout(write_bout(tmp_path / "x.parquet", bout)), settings, "age") == decide(bout, settings, "age")
+    assert decide(read_predictions(write_predictions(tmp_path / "x.parquet", predictions)), settings, "age") == decide(
+        predictions, settings, "age"
+    )
 
 
 def test_what_a_bout_does_not_have_is_not_in_the_file(tmp_path: Path) -> None:
-    found = read_bout(write_bout(tmp_path / "x.parquet", classification(10)))
+    found = read_predictions(write_predictions(tmp_path / "x.parquet", classification(10)))
 
     assert (found.entities, found.rows, found.facts, list(found.columns)) == (None, None, {}, [])
 
@@ -79,17 +82,19 @@ def test_what_a_bout_does_not_have_is_not_in_the_file(tmp_path: Path) -> None:
 def test_labels_of_any_kind_are_told_apart(classes: tuple[object, ...], tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     truth = GroundTruth("classification", random.integers(0, len(classes), 20), classes)
-    bout = Bout(truth, {who: random.dirichlet(np.ones(len(classes)), 20) for who in ("challenger", "champion")})
-    found = read_bout(write_bout(tmp_path / "x.parquet", bout))
+    predictions = HoldoutPredictions(
+        truth, {who: random.dirichlet(np.ones(len(classes)), 20) for who in ("challenger", "champion")}
+    )
+    found = read_predictions(write_predictions(tmp_path / "x.parquet", predictions))
 
     assert found.truth.classes == classes
     assert [type(label) for label in found.truth.classes] == [type(label) for label in classes]
-    assert all(np.array_equal(found.predicted[who], bout.predicted[who]) for who in bout.predicted)
+    assert all(np.array_equal(found.predicted[who], predictions.predicted[who]) for who in predictions.predicted)
 
 
 def test_a_slice_column_may_have_any_name_and_a_mixture_of_types(tmp_path: Path) -> None:
-    bout = classification(6, columns=pd.DataFrame({"y": list("ababab"), "row": [1, "x", None, 2.5, "x", 1]}))
-    found = read_bout(write_bout(tmp_path / "x.parquet", bout)).columns
+    predictions = classification(6, columns=pd.DataFrame({"y": list("ababab"), "row": [1, "x", None, 2.5, "x", 1]}))
+    found = read_predictions(write_predictions(tmp_path / "x.parquet", predictions)).columns
 
     assert found["y"].tolist() == list("ababab")
     assert found["row"].dropna().tolist() == ["1", "x", "2.5", "x", "1"]
@@ -98,14 +103,14 @@ def test_a_slice_column_may_have_any_name_and_a_mixture_of_types(tmp_path: Path)
 
 def test_columns_that_are_a_part_of_a_larger_table_keep_their_rows(tmp_path: Path) -> None:
     table = pd.DataFrame({"c": list("abcdef")}, index=[10, 4, 7, 1, 0, 2])
-    found = read_bout(write_bout(tmp_path / "x.parquet", classification(6, columns=table)))
+    found = read_predictions(write_predictions(tmp_path / "x.parquet", classification(6, columns=table)))
 
     assert found.columns["c"].tolist() == list("abcdef")
 
 
 def test_a_file_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there are no predictions") as caught:
-        read_bout(tmp_path / "x.parquet")
+        read_predictions(tmp_path / "x.parquet")
 
     assert "titlebout evaluate" in str(caught.value.fix)
 
@@ -135,9 +140,9 @@ def without(column: str, path: Path) -> None:
     ids=["empty", "cut", "csv", "another table", "no truth", "no answers", "another version"],
 )
 def test_what_is_no_file_of_predictions_is_refused(damage: Any, tmp_path: Path) -> None:
-    path = write_bout(tmp_path / "x.parquet", classification(10))
+    path = write_predictions(tmp_path / "x.parquet", classification(10))
     damage(path)
 
     with pytest.raises(DataError, match="not a file of predictions") as caught:
-        read_bout(path)
+        read_predictions(path)
     assert (caught.value.where, caught.value.fix) == (str(path), "run `titlebout evaluate` again")

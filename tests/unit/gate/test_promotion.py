@@ -14,7 +14,7 @@ from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
 
 MODEL = DvcOutput("0123456789abcdef0123456789abcdef.dir", 1234, 4)
-OTHER = DvcOutput("fedcba9876543210fedcba9876543210.dir", 99, 4)
+OTHER_LEVEL = DvcOutput("fedcba9876543210fedcba9876543210.dir", 99, 4)
 
 
 def verdict(**changes: Any) -> EvaluateResult:
@@ -59,7 +59,7 @@ def test_only_the_verdict_promote_promotes(given: str, project: Project) -> None
     assert not (project.root / champion_path(project)).exists()
 
 
-@pytest.mark.parametrize("challenger", [OTHER.md5, ""])
+@pytest.mark.parametrize("challenger", [OTHER_LEVEL.md5, ""])
 def test_a_verdict_about_another_model_is_refused(challenger: str, project: Project) -> None:
     with pytest.raises(UnsafeError, match="the verdict is about another model") as caught:
         promote_challenger(project, MODEL, verdict(challenger=challenger))

@@ -11,9 +11,9 @@ import pytest
 
 from titlebout.core.arrays import FloatArray
 from titlebout.core.results import to_json
-from titlebout.gate.decision import Guard, decide
+from titlebout.gate.decision import GuardrailResult, decide
 from titlebout.gate.evaluate import EvaluationFacts, _result
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.gate.report import EvaluateResult, Holdout, draw
 from titlebout.metrics.estimates import GroundTruth
 from titlebout.settings.gate import GateSettings, SlicesSettings
@@ -33,7 +33,9 @@ FACTS = EvaluationFacts(
 )
 
 
-def bout(noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south"), rows: int = 900) -> Bout:
+def predictions(
+    noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south"), rows: int = 900
+) -> HoldoutPredictions:
     """Models that see the truth through noise of their own; the dummy sees nothing."""
     random = np.random.default_rng(1)
     logit = random.normal(0, 1.5, rows)
@@ -44,7 +46,7 @@ def bout(noise: dict[str, float], harbours: tuple[str, ...] = ("north", "south")
         return np.column_stack([1 - late, late])
 
     predicted = {who: answers(amount) for who, amount in noise.items()} | {"dummy": np.full((rows, 2), 0.5)}
-    return Bout(
+    return HoldoutPredictions(
         GroundTruth("classification", y, (0, 1)), predicted, pd.DataFrame({"harbour": np.resize(harbours, rows)})
     )
 
@@ -53,23 +55,23 @@ def result(noise: dict[str, float], reason: str = "drift", **facts: Any) -> Eval
     about = FACTS.replace(reason=reason, **facts)
     if "champion" not in noise:
         about = about.replace(champion="")
-    return _result(about, decide(bout(noise), SETTINGS, reason, about.holdout.uses), passed=True)
+    return _result(about, decide(predictions(noise), SETTINGS, reason, about.holdout.uses), passed=True)
 
 
 def test_a_reviewer_reads_the_verdict_the_evidence_and_what_to_do_next() -> None:
     text = result({"challenger": 0.3, "champion": 1.2}).to_markdown()
 
-    assert text.startswith("### Gate: promote\n\n**The challenger is better than the champion: log")
-    assert "Why it ran: **drift**. To win, it has to be ahead" in text
+    assert text.startswith("### Gate: promote\n\n**The challenger is significantly better than the champion: log")
+    assert "Reason for the challenger: **drift**. To be promoted, it must be better" in text
     for expected in (
         "| **log\\_loss (smaller is better)** | ",
-        "to show a gain of the margin",
+        "Detecting a gain of the margin",
         "| ✓ | calibration |",
         "Slices: 2 not worse",
         "    predicted  ▁",
         "| challenger right |",
         "900 rows, 2024-04-06 to 2024-04-19",
-        "1 challenger has met on it",
+        "used for 1 challenger so far",
         "Challenger `0123456789ab`, champion `fedcba987654`",
         "--from-predictions reports/evaluate/predictions.parquet",
     ):
@@ -78,27 +80,27 @@ def test_a_reviewer_reads_the_verdict_the_evidence_and_what_to_do_next() -> None
 
 
 def test_a_slice_that_got_worse_is_named_in_red_with_its_numbers() -> None:
-    one = bout({"challenger": 0.3, "champion": 1.2})
+    one = predictions({"challenger": 0.3, "champion": 1.2})
     worse = one.predicted["challenger"].copy()
     south = (one.columns["harbour"] == "south").to_numpy()
     worse[south] = 0.5
-    broken = Bout(one.truth, {**one.predicted, "challenger": worse}, one.columns)
+    broken = HoldoutPredictions(one.truth, {**one.predicted, "challenger": worse}, one.columns)
     text = _result(FACTS, decide(broken, SETTINGS, "change"), passed=False).to_markdown()
 
     assert text.startswith("### Gate: keep the champion")
-    assert "Slices: worse in 1: harbour = south" in text
+    assert "Slices: significantly worse in 1 slice: harbour = south" in text
     assert "| `harbour = south` | 450 |" in text
     assert "| worse |" in text
 
 
-def test_the_first_model_is_compared_with_the_one_that_knows_nothing() -> None:
+def test_the_first_model_is_compared_with_the_dummy_model() -> None:
     first = result({"challenger": 0.3})
     text = first.to_markdown()
 
     assert (first.reason, first.rule, first.champion_score, first.gain) == ("first", "first", None, None)
-    assert "Nobody holds the title yet" in text
-    assert "champion none yet" in text
-    assert "To win, it has to be better than a model that knows nothing" in text
+    assert "There is no champion yet" in text
+    assert ", no champion yet. Holdout: " in text
+    assert "To be promoted, it must be significantly better than the dummy model" in text
 
 
 @pytest.mark.parametrize(
@@ -114,8 +116,8 @@ def test_a_verdict_without_a_bout_is_one_sentence(verdict: str, said: str, tmp_p
 
 
 def test_words_of_others_stay_words() -> None:
-    told = result({"challenger": 0.3, "champion": 1.2}, reason="<script>@everyone | `x`")
-    text = told.to_markdown()
+    detail = result({"challenger": 0.3, "champion": 1.2}, reason="<script>@everyone | `x`")
+    text = detail.to_markdown()
 
     assert "<script>" not in text
     assert "@everyone" not in text
@@ -133,13 +135,15 @@ def test_a_result_is_strict_json_with_everything_the_report_shows() -> None:
 
 
 def test_a_guard_that_fails_afterwards_leads_the_reasons() -> None:
-    won = decide(bout({"challenger": 0.3, "champion": 1.2}), SETTINGS, "change")
+    won = decide(predictions({"challenger": 0.3, "champion": 1.2}), SETTINGS, "change")
     text = _result(
-        FACTS, won.guarded([Guard(name="serving", status="failed", detail="it answers otherwise")]), passed=False
+        FACTS,
+        won.with_guardrails([GuardrailResult(name="serving", status="failed", detail="it answers otherwise")]),
+        passed=False,
     ).to_markdown()
 
     assert text.startswith(
-        "### Gate: keep the champion\n\n**Serving: it answers otherwise.**\n\n- The challenger is better"
+        "### Gate: keep the champion\n\n**Serving: it answers otherwise.**\n\n- The challenger is significantly better"
     )
 
 

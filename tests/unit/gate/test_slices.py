@@ -1,4 +1,4 @@
-"""Slices: one test each, corrected together; what is too small is named and pooled, what is missing is told."""
+"""Slices: one test each, corrected together; small levels are listed and pooled, missing values are a level."""
 
 import numpy as np
 import pandas as pd
@@ -7,42 +7,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from made_bouts import classification, grouped, pair, sliced, with_answers
+from made_predictions import classification, grouped, pair, sliced, with_answers
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
-from titlebout.gate.predictions import Bout
-from titlebout.gate.slices import NAMED, OTHER, Slice, examine
+from titlebout.gate.predictions import HoldoutPredictions
+from titlebout.gate.slices import MAX_SMALL_SLICES, OTHER_LEVEL, Slice, compare_slices
 from titlebout.metrics.estimates import log_losses
 from titlebout.settings.gate import SlicesSettings
 
 ALPHA = 0.05
 
 
-def losses_of(bout: Bout) -> dict[str, FloatArray]:
-    return {who: log_losses(bout.truth, bout.predicted[who]) for who in ("champion", "challenger")}
+def losses_of(predictions: HoldoutPredictions) -> dict[str, FloatArray]:
+    return {who: log_losses(predictions.truth, predictions.predicted[who]) for who in ("champion", "challenger")}
 
 
-def slices(bout: Bout, **settings: object) -> tuple[Slice, ...]:
-    columns = tuple(bout.columns.columns)
-    return examine(bout, losses_of(bout), SlicesSettings(columns=columns, **settings), ALPHA)[0]  # type: ignore[arg-type]
+def slices(predictions: HoldoutPredictions, **settings: object) -> tuple[Slice, ...]:
+    columns = tuple(predictions.columns.columns)
+    return compare_slices(predictions, losses_of(predictions), SlicesSettings(columns=columns, **settings), ALPHA)[0]  # type: ignore[arg-type]
 
 
-def worse_where(bout: Bout, rows: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Bout:
-    """The same bout with a challenger that knows nothing in some rows."""
-    given_ = bout.predicted["challenger"].copy()
+def worse_where(
+    predictions: HoldoutPredictions, rows: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+) -> HoldoutPredictions:
+    """The same holdout with a challenger that is uninformative in some rows."""
+    given_ = predictions.predicted["challenger"].copy()
     given_[rows] = 0.5
-    return with_answers(bout, challenger=given_)
+    return with_answers(predictions, challenger=given_)
 
 
 def test_p_values_are_those_of_the_paired_t_test_after_holm() -> None:
     carrier = np.repeat(["a", "b", "c"], [100, 200, 300])
-    bout = sliced(classification(600), carrier=carrier)
-    losses = losses_of(bout)
+    predictions = sliced(classification(600), carrier=carrier)
+    losses = losses_of(predictions)
     gains = losses["champion"] - losses["challenger"]
     raw = {one: stats.ttest_1samp(gains[carrier == one], 0, alternative="less").pvalue for one in "abc"}
     by_size = sorted(raw.values())
     stepped = np.minimum(np.maximum.accumulate([by_size[0] * 3, by_size[1] * 2, by_size[2]]), 1)
-    found = {one.level: one for one in slices(bout)}
+    found = {one.level: one for one in slices(predictions)}
 
     assert {one: found[one].p for one in "abc"} == {
         one: pytest.approx(stepped[by_size.index(raw[one])]) for one in "abc"
@@ -66,10 +68,10 @@ def test_a_slice_with_a_useless_challenger_is_red_and_first() -> None:
 
 def test_a_tolerance_bounds_the_loss_and_not_its_noise() -> None:
     carrier = np.tile(["a", "b"], 1000)
-    bout = worse_where(sliced(classification(2000), carrier=carrier), carrier == "a")
+    predictions = worse_where(sliced(classification(2000), carrier=carrier), carrier == "a")
 
-    assert slices(bout)[0].status == "red"
-    assert {one.status for one in slices(bout, tolerance=5.0)} == {"green"}
+    assert slices(predictions)[0].status == "red"
+    assert {one.status for one in slices(predictions, tolerance=5.0)} == {"green"}
 
 
 def test_what_only_its_own_test_shows_is_yellow() -> None:
@@ -84,8 +86,8 @@ def test_what_only_its_own_test_shows_is_yellow() -> None:
 
 def test_small_slices_are_named_pooled_and_not_tested() -> None:
     carrier = np.concatenate([np.repeat("large", 300), np.repeat(["s1", "s2", "s3"], 29), ["one"] * 13])
-    bout = sliced(classification(400), carrier=carrier)
-    found, untested = examine(bout, losses_of(bout), SlicesSettings(columns=("carrier",)), ALPHA)
+    predictions = sliced(classification(400), carrier=carrier)
+    found, untested = compare_slices(predictions, losses_of(predictions), SlicesSettings(columns=("carrier",)), ALPHA)
     by = {one.level: one for one in found}
 
     assert untested == {"carrier": 4}
@@ -95,7 +97,7 @@ def test_small_slices_are_named_pooled_and_not_tested() -> None:
         "s2": 29,
         "s3": 29,
         "one": 13,
-        OTHER: 100,
+        OTHER_LEVEL: 100,
     }
     assert {name for name, one in by.items() if one.status == "grey"} == {"s1", "s2", "s3", "one"}
     assert {name for name, one in by.items() if one.p is None} == {"s1", "s2", "s3", "one"}
@@ -105,7 +107,10 @@ def test_a_loss_in_many_small_slices_is_found_by_pooling() -> None:
     carrier = np.concatenate([np.repeat("large", 1000), np.repeat(np.arange(50).astype(str), 20)])
     found = slices(worse_where(sliced(classification(2000), carrier=carrier), carrier != "large"))
 
-    assert [(one.level, one.status) for one in found if one.status != "grey"] == [(OTHER, "red"), ("large", "green")]
+    assert [(one.level, one.status) for one in found if one.status != "grey"] == [
+        (OTHER_LEVEL, "red"),
+        ("large", "green"),
+    ]
 
 
 def test_one_small_slice_has_nothing_to_be_pooled_with() -> None:
@@ -117,13 +122,13 @@ def test_one_small_slice_has_nothing_to_be_pooled_with() -> None:
 def test_a_hundred_thousand_values_are_pooled_and_ten_named() -> None:
     """The budget of a unit test keeps it fast: the work for a value may not grow with their number."""
     rows = 200_000
-    bout = sliced(classification(rows), key=np.arange(rows) // 2)
-    bout = sliced(bout, key=bout.columns["key"].astype(str))
-    found, untested = examine(bout, losses_of(bout), SlicesSettings(columns=("key",)), ALPHA)
+    predictions = sliced(classification(rows), key=np.arange(rows) // 2)
+    predictions = sliced(predictions, key=predictions.columns["key"].astype(str))
+    found, untested = compare_slices(predictions, losses_of(predictions), SlicesSettings(columns=("key",)), ALPHA)
 
     assert untested == {"key": 100_000}
-    assert [one.rows for one in found if one.level == OTHER] == [rows]
-    assert len([one for one in found if one.status == "grey"]) == NAMED
+    assert [one.rows for one in found if one.level == OTHER_LEVEL] == [rows]
+    assert len([one for one in found if one.status == "grey"]) == MAX_SMALL_SLICES
 
 
 def test_many_numbers_are_cut_in_five_and_few_are_not() -> None:
@@ -173,29 +178,31 @@ def test_mostly_equal_numbers_stay_together() -> None:
     assert sum(one.rows for one in slices(sliced(classification(1000), delay=delay))) == 1000
 
 
-def test_a_column_that_is_not_there_is_told_with_those_that_are() -> None:
-    bout = sliced(classification(100), carrier=["a"] * 100)
+def test_an_unknown_slice_column_is_reported_with_the_existing_ones() -> None:
+    predictions = sliced(classification(100), carrier=["a"] * 100)
 
     with pytest.raises(ConfigError, match="no column 'carier'") as caught:
-        examine(bout, losses_of(bout), SlicesSettings(columns=("carier",)), ALPHA)
-    assert caught.value.why == "there is: carrier"
+        compare_slices(predictions, losses_of(predictions), SlicesSettings(columns=("carier",)), ALPHA)
+    assert caught.value.why == "the data has: carrier"
     with pytest.raises(ConfigError) as caught:
-        examine(classification(100), {}, SlicesSettings(columns=("carrier",)), ALPHA)
-    assert caught.value.why == "there is: none"
+        compare_slices(classification(100), {}, SlicesSettings(columns=("carrier",)), ALPHA)
+    assert caught.value.why == "the data has: no slice columns"
 
 
 def test_rows_of_one_entity_are_pooled_with_others() -> None:
     carrier = np.repeat(["one", "many"], [100, 900])
-    bout = sliced(
+    predictions = sliced(
         grouped(classification(1000), np.concatenate([np.zeros(100, int), np.arange(900) // 9 + 1])), carrier=carrier
     )
-    found = {one.level: one for one in slices(bout)}
+    found = {one.level: one for one in slices(predictions)}
 
     assert (found["one"].status, found["one"].p) == ("grey", None)
     assert found["many"].p is not None
     copies = np.arange(100).repeat(10)
     small = classification(100, noise={"challenger": 0.9, "champion": 0.5})
-    repeated = Bout(small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()})
+    repeated = HoldoutPredictions(
+        small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()}
+    )
     alone = slices(sliced(small, c=["x"] * 100))[0].p
     together = slices(sliced(grouped(repeated, copies), c=["x"] * 1000))[0].p
     assert together == pytest.approx(alone)
@@ -203,10 +210,10 @@ def test_rows_of_one_entity_are_pooled_with_others() -> None:
 
 def test_a_loss_below_zero_that_rises_is_worse() -> None:
     """A team's own loss may be a negative profit."""
-    bout = sliced(classification(200), c=["x"] * 200)
+    predictions = sliced(classification(200), c=["x"] * 200)
     noise = np.random.default_rng(0).normal(0, 0.1, 200)
-    found, _ = examine(
-        bout, {"champion": np.full(200, -5.0), "challenger": noise - 3}, SlicesSettings(columns=("c",)), ALPHA
+    found, _ = compare_slices(
+        predictions, {"champion": np.full(200, -5.0), "challenger": noise - 3}, SlicesSettings(columns=("c",)), ALPHA
     )
 
     assert found[0].change == pytest.approx(0.4, abs=0.01)
@@ -215,9 +222,9 @@ def test_a_loss_below_zero_that_rises_is_worse() -> None:
 
 @pytest.mark.parametrize(("challenger", "change", "status"), [(0.5, 1.0, "red"), (0.0, 0.0, "green")])
 def test_a_champion_without_any_loss_can_only_be_lost_to(challenger: float, change: float, status: str) -> None:
-    bout = sliced(classification(200), c=["x"] * 200)
+    predictions = sliced(classification(200), c=["x"] * 200)
     losses = {"champion": np.zeros(200), "challenger": np.tile([challenger, challenger / 2], 100)}
-    found, _ = examine(bout, losses, SlicesSettings(columns=("c",)), ALPHA)
+    found, _ = compare_slices(predictions, losses, SlicesSettings(columns=("c",)), ALPHA)
 
     assert (found[0].change, found[0].status) == (change, status)
 
@@ -225,22 +232,22 @@ def test_a_champion_without_any_loss_can_only_be_lost_to(challenger: float, chan
 @given(seed=st.integers(0, 99))
 def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     random = np.random.default_rng(seed)
-    bout = sliced(
+    predictions = sliced(
         classification(300, seed), carrier=random.choice(list("abcdef"), 300), distance=random.normal(size=300)
     )
     order = random.permutation(300)
-    shuffled = Bout(
-        bout.truth.take(order),
-        {who: given_[order] for who, given_ in bout.predicted.items()},
-        bout.columns.iloc[order].reset_index(drop=True),
+    shuffled = HoldoutPredictions(
+        predictions.truth.take(order),
+        {who: given_[order] for who, given_ in predictions.predicted.items()},
+        predictions.columns.iloc[order].reset_index(drop=True),
     )
 
-    def told(found: tuple[Slice, ...]) -> dict[tuple[str, str], tuple[int, str, float | None]]:
+    def detail(found: tuple[Slice, ...]) -> dict[tuple[str, str], tuple[int, str, float | None]]:
         return {
             (one.column, one.level): (one.rows, one.status, None if one.p is None else round(one.p, 9)) for one in found
         }
 
-    assert told(slices(shuffled)) == told(slices(bout))
+    assert detail(slices(shuffled)) == detail(slices(predictions))
 
 
 def test_equal_models_are_rarely_called_worse_in_any_of_twenty_slices() -> None:

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as reference
 from sklearn.metrics import get_scorer_names
 
-from made_bouts import classification, grouped, regression
+from made_predictions import classification, grouped, regression
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
 from titlebout.metrics.catalogue import built_in_metric

@@ -73,7 +73,7 @@ def test_one_day_of_history_gives_no_time_split(tmp_path: Path) -> None:
     _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), "churned")
     assert roles.time == ""
     assert "signup" in roles.drop
-    assert "chosen by their hash" in roles.notes[1]
+    assert "selected by their hash" in roles.notes[1]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def _code(name: str, package: str, roles: ColumnRoles) -> dict[str, str]:
         "categorical": _list_literal(roles.categorical),
         "numeric": _list_literal(roles.numeric),
         "estimator": f"HistGradientBoosting{'Regressor' if regression else 'Classifier'}",
-        "answer": "the predicted value" if regression else "the probability of each class",
+        "prediction": "the predicted value" if regression else "the probability of each class",
         "loss": '\n        loss="absolute_error",' if regression else "",
         "labels": "np.arange(40.0)" if regression else '["no", "yes"] * 20',
         "method": "predict" if regression else "predict_proba",
@@ -91,8 +91,8 @@ def _code(name: str, package: str, roles: ColumnRoles) -> dict[str, str]:
     targets = {f"src/{package}": _PACKAGE, "tests": _TESTS}
     return {
         f"{folder}/{file}": Template((_HERE / f"{file}.txt").read_text(encoding="utf-8")).substitute(substitutions)
-        for folder, render_team_files in targets.items()
-        for file in render_team_files
+        for folder, files in targets.items()
+        for file in files
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray, IntArray
-from titlebout.gate.predictions import Bout
+from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.estimates import GroundTruth
 from titlebout.settings.gate import GateSettings
 
@@ -24,15 +24,17 @@ def pair(positive: FloatArray) -> FloatArray:
     return np.column_stack([1 - positive, positive])
 
 
-def classification(rows: int = 2000, seed: int = 0, noise: dict[str, float] | None = None, **more: Any) -> Bout:
-    """A bout in which each model sees the logit of the truth through noise of its own, and answers as calibrated as it can."""
+def classification(
+    rows: int = 2000, seed: int = 0, noise: dict[str, float] | None = None, **more: Any
+) -> HoldoutPredictions:
+    """Holdout predictions in which each model sees the true logit through its own noise, and is as calibrated as possible."""
     noise = {"challenger": 0.5, "champion": 0.5} if noise is None else noise
     random = np.random.default_rng(seed)
     logits = random.normal(0, SPREAD, rows)
     y = (random.random(rows) < sigmoid(logits)).astype(np.int64)
     predicted = {who: pair(_answers(logits, sd, random)) for who, sd in noise.items()}
     predicted["dummy"] = pair(np.full(rows, 0.5))
-    return Bout(GroundTruth("classification", y, CLASSES), predicted, **more)
+    return HoldoutPredictions(GroundTruth("classification", y, CLASSES), predicted, **more)
 
 
 def _answers(logits: FloatArray, noise: float, random: np.random.Generator) -> FloatArray:
@@ -40,37 +42,39 @@ def _answers(logits: FloatArray, noise: float, random: np.random.Generator) -> F
     return sigmoid(seen * SPREAD**2 / (SPREAD**2 + noise**2))
 
 
-def regression(rows: int = 2000, seed: int = 0, noise: dict[str, float] | None = None, **more: Any) -> Bout:
-    """A bout about values; a model's error has its noise's standard deviation, beside 1 that nobody can know."""
+def regression(
+    rows: int = 2000, seed: int = 0, noise: dict[str, float] | None = None, **more: Any
+) -> HoldoutPredictions:
+    """Holdout predictions of values; a model's error is its own noise plus irreducible noise of standard deviation 1."""
     noise = {"challenger": 0.5, "champion": 0.5} if noise is None else noise
     random = np.random.default_rng(seed)
     signal = random.normal(0, 3, rows)
     y = signal + random.normal(0, 1, rows)
     predicted = {who: signal + random.normal(0, sd, rows) for who, sd in noise.items()}
     predicted["dummy"] = np.full(rows, y.mean())
-    return Bout(GroundTruth("regression", y), predicted, **more)
+    return HoldoutPredictions(GroundTruth("regression", y), predicted, **more)
 
 
-def with_answers(bout: Bout, **predicted: FloatArray | None) -> Bout:
-    """The same bout with other answers of some models; None takes a model out."""
-    given = {who: answers for who, answers in {**bout.predicted, **predicted}.items() if answers is not None}
-    return replace(bout, predicted=given)
+def with_answers(predictions: HoldoutPredictions, **predicted: FloatArray | None) -> HoldoutPredictions:
+    """The same holdout with other predictions of some models; None removes a model."""
+    given = {who: answers for who, answers in {**predictions.predicted, **predicted}.items() if answers is not None}
+    return replace(predictions, predicted=given)
 
 
-def more_sure(bout: Bout, who: str, factor: float) -> FloatArray:
+def more_sure(predictions: HoldoutPredictions, who: str, factor: float) -> FloatArray:
     """The answers of a model, `factor` times as sure."""
-    positive = bout.predicted[who][:, 1]
+    positive = predictions.predicted[who][:, 1]
     return pair(sigmoid(factor * np.log(positive / (1 - positive))))
 
 
-def sliced(bout: Bout, **columns: Any) -> Bout:
-    """The same bout with columns to slice by."""
-    return replace(bout, columns=pd.DataFrame(columns))
+def sliced(predictions: HoldoutPredictions, **columns: Any) -> HoldoutPredictions:
+    """The same holdout with slice columns."""
+    return replace(predictions, columns=pd.DataFrame(columns))
 
 
-def grouped(bout: Bout, entities: IntArray) -> Bout:
-    """The same bout whose rows belong to entities."""
-    return replace(bout, entities=entities)
+def grouped(predictions: HoldoutPredictions, entities: IntArray) -> HoldoutPredictions:
+    """The same holdout with rows that belong to entities."""
+    return replace(predictions, entities=entities)
 
 
 def gate(**settings: Any) -> GateSettings:

@@ -1,4 +1,4 @@
-"""The team of the synthetic worlds: a logistic model of hinges, and the rules that look at columns."""
+"""Workload of the synthetic worlds: a logistic regression on hinge features, and the drift rules."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +12,8 @@ from worlds import COLUMNS, TARGET, TIME, FloatArray
 
 from titlebout.backtest.simulation import Predictor
 from titlebout.data.columns import recent, row_hashes
-from titlebout.drift.importance import Outlook
-from titlebout.drift.measure import drift, outlook_of
+from titlebout.drift.importance import ChampionContext
+from titlebout.drift.measure import build_champion_context, drift
 from titlebout.metrics.catalogue import row_losses
 from titlebout.settings.checks import ChecksSettings
 from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
@@ -38,14 +38,14 @@ Key = tuple[int, pd.Timestamp, pd.Timestamp]
 
 
 def hinges(rows: pd.DataFrame) -> FloatArray:
-    """Return inputs of the model, shape (n_rows, 24): broken lines of every column, no product of two."""
+    """Return inputs of the model, shape (n_rows, 24): piecewise linear in every column, without interactions."""
     x = rows[list(COLUMNS)].to_numpy()
     return np.column_stack([x, *(np.maximum(0, x - knot) for knot in KNOTS)])
 
 
 @dataclass(frozen=True, eq=False)
 class Hinged:
-    """A fitted logistic model of hinges; `about` tells the rows it was fitted on from others."""
+    """A fitted logistic model of hinges; `about` identifies its training rows."""
 
     estimator: LogisticRegression
     about: Key
@@ -54,7 +54,7 @@ class Hinged:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """The columns it looks at."""
+        """Kinds of the input columns."""
         return dict.fromkeys(COLUMNS, "number")
 
     def predict(self, rows: pd.DataFrame) -> FloatArray:
@@ -64,43 +64,47 @@ class Hinged:
 
 
 @dataclass(frozen=True)
-class Team:
-    """Fits by windows, and remembers what the drift rule said: policies under which the same happens need not ask twice.
+class Workload:
+    """Fits with a training window, and caches the drift results that variants with equal inputs share.
 
     Attributes
     ----------
     params : Params
+        Task, roles of columns, and training windows.
     settings : Settings
-    looked, seen : dict
-        How a champion looks at columns, and which drifted.
+        Retraining policy and drift settings.
+    contexts, results : dict
+        Caches: column importance by champion, and drifted columns.
     """
 
     params: Params = PARAMS
     settings: Settings = SETTINGS
-    looked: dict[Any, tuple[pd.DataFrame, Outlook]] = field(default_factory=dict)
-    seen: dict[Any, tuple[str, ...]] = field(default_factory=dict)
+    contexts: dict[Any, tuple[pd.DataFrame, ChampionContext]] = field(default_factory=dict)
+    results: dict[Any, tuple[str, ...]] = field(default_factory=dict)
 
     def fit(self, rows: pd.DataFrame) -> Hinged:
-        """Return a model of the training window that suits the rows."""
+        """Return a model of the selected training window."""
         used = select_window(rows, self.params, _losses).of(rows, TIME)
         return Hinged(_fit(used), _key(used), row_hashes(used))
 
-    def drifted(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor) -> tuple[str, ...]:
+    def drifted_columns(self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor) -> tuple[str, ...]:
         """Return the columns that drifted and matter to the champion, by titlebout's rule."""
         assert isinstance(champion, Hinged)
-        if not self.settings.policy.drift:  # nobody listens
+        if not self.settings.policy.drift:  # the drift trigger is off
             return ()
-        current = recent(current, TIME, self.settings.drift.window_days)  # all that the rule looks at
+        current = recent(current, TIME, self.settings.drift.window_days)  # the rows that the drift rule uses
         about = champion.about, _key(reference)
         key = *about, _key(current)
-        if about not in self.looked:
-            self.looked[about] = outlook_of(champion, reference, self.params, self.settings.drift.min_rows)
-        if key not in self.seen:
-            past, outlook = self.looked[about]
-            self.seen[key] = drift(past, current, self.settings.drift, TIME, TARGET, outlook).decisive
-        return self.seen[key]
+        if about not in self.contexts:
+            self.contexts[about] = build_champion_context(
+                champion, reference, self.params, self.settings.drift.min_rows
+            )
+        if key not in self.results:
+            past, outlook = self.contexts[about]
+            self.results[key] = drift(past, current, self.settings.drift, TIME, TARGET, outlook).decisive
+        return self.results[key]
 
-    def shifted(self, reference: pd.DataFrame, current: pd.DataFrame) -> float:
+    def drifted_share(self, reference: pd.DataFrame, current: pd.DataFrame) -> float:
         """Return the share of columns that drifted by Evidently's defaults, as Evidently itself would."""
         moved = [_normed(reference[name], current[name]) >= EVIDENTLY_FROM for name in COLUMNS]
         return float(np.mean(moved))
@@ -114,9 +118,9 @@ def _fit(rows: pd.DataFrame) -> LogisticRegression:
     return LogisticRegression(solver="newton-cholesky").fit(hinges(rows), rows[TARGET].to_numpy())
 
 
-def _losses(fitted_on: pd.DataFrame, asked: pd.DataFrame) -> FloatArray:
-    answers = _fit(fitted_on).predict_proba(hinges(asked))
-    return row_losses("classification", asked[TARGET].to_numpy().astype(object), answers, (0, 1))
+def _losses(fitted_on: pd.DataFrame, scored: pd.DataFrame) -> FloatArray:
+    predictions = _fit(fitted_on).predict_proba(hinges(scored))
+    return row_losses("classification", scored[TARGET].to_numpy().astype(object), predictions, (0, 1))
 
 
 def _key(rows: pd.DataFrame) -> Key:

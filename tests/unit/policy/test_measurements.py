@@ -1,4 +1,4 @@
-"""What a decision rests on, built from the data and the champion: the same for the loop and for a backtest."""
+"""Measurements for a decision, from the data and the champion."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,8 +11,8 @@ from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
 from titlebout.data.moment import Moment
 from titlebout.models.champion import Champion
-from titlebout.policy.rules import Attempt, Clock, Measured, Reading
-from titlebout.policy.signals import Holder, Situation, measure, refused
+from titlebout.policy.measurements import DecisionInputs, LoadedChampion, measure, refused
+from titlebout.policy.rules import Attempt, Clock, Measurement, Measurements
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.settings.params import Params
 from titlebout.settings.settings import Settings
@@ -52,70 +52,74 @@ def champion(**meta: Any) -> Champion:
     return Champion(DvcOutput("c0ffee.dir", 1, 1), meta)
 
 
-def holder(won_on: pd.DataFrame | None, *, fails: bool = False, **meta: Any) -> Holder:
-    return Holder(champion(**meta), Constant(fails=fails), won_on, 400)
+def load(rows_held_out: pd.DataFrame | None, *, fails: bool = False, **meta: Any) -> LoadedChampion:
+    return LoadedChampion(champion(**meta), Constant(fails=fails), rows_held_out, 400)
 
 
-SITUATION = Situation(
-    known=rows(500),
-    fresh=rows(60),
-    labelled=rows(40),
-    drift=Reading(1.0, "in x"),
-    holder=holder(rows(100), holdout={"rows": 100, "end": ""}),
+INPUTS = DecisionInputs(
+    tracked=rows(500),
+    new=rows(60),
+    labeled=rows(40),
+    drift=Measurement(1.0, "in x"),
+    loaded=load(rows(100), holdout={"rows": 100, "end": ""}),
     champions=(),
     attempts=(),
-    asked=frozenset({"schedule"}),
+    requested=frozenset({"schedule"}),
 )
 
 
-def test_everything_measured_is_in_what_a_decision_rests_on() -> None:
-    measured, clock = measure(SITUATION, PARAMS, SETTINGS)
+def test_measurements_hold_everything_that_a_decision_needs() -> None:
+    measured, clock = measure(INPUTS, PARAMS, SETTINGS)
 
     assert clock == Clock(Moment(560), 50.0)
-    assert (measured.new_rows, measured.drift, measured.asked) == (40, Reading(1.0, "in x"), frozenset({"schedule"}))
+    assert (measured.new_rows, measured.drift, measured.requested) == (
+        40,
+        Measurement(1.0, "in x"),
+        frozenset({"schedule"}),
+    )
     assert (measured.champion, measured.won_at, measured.decayed_at) == ("c0ffee.dir", Moment(500), None)
     assert measured.decay.value is not None
     assert abs(measured.decay.value) < 3
 
 
 def test_a_loss_that_grew_is_measured_as_decay() -> None:
-    measured, _ = measure(replace(SITUATION, labelled=rows(40, spread=5.0)), PARAMS, SETTINGS)
+    measured, _ = measure(replace(INPUTS, labeled=rows(40, spread=5.0)), PARAMS, SETTINGS)
 
     assert measured.decay.value is not None
     assert measured.decay.value > 3
 
 
 def test_without_a_champion_there_is_no_decay() -> None:
-    measured, _ = measure(replace(SITUATION, holder=None), PARAMS, SETTINGS)
+    measured, _ = measure(replace(INPUTS, loaded=None), PARAMS, SETTINGS)
 
     assert (measured.decay.value, measured.champion, measured.won_at) == (None, "", None)
 
 
 @pytest.mark.parametrize(
-    ("held", "why"),
-    [(holder(None), "not in the tracked data"), (holder(rows(100), fails=True), "its code fails")],
+    ("champion_loaded", "why"),
+    [(load(None), "not in the tracked data"), (load(rows(100), fails=True), "its code fails")],
 )
-def test_a_decay_that_cannot_be_measured_says_why(held: Holder, why: str) -> None:
-    measured, _ = measure(replace(SITUATION, holder=held), PARAMS, SETTINGS)
+def test_decay_that_cannot_be_measured_reports_why(champion_loaded: LoadedChampion, why: str) -> None:
+    measured, _ = measure(replace(INPUTS, loaded=champion_loaded), PARAMS, SETTINGS)
 
     assert measured.decay.value is None
-    assert why in measured.decay.told
+    assert why in measured.decay.detail
 
 
-def test_a_champion_won_at_the_end_of_its_holdout() -> None:
-    held = holder(rows(100), holdout={"rows": 100, "end": "2024-03-01T00:00:00+00:00"})
-    measured, _ = measure(replace(SITUATION, holder=held), PARAMS, SETTINGS)
+def test_the_promotion_time_is_the_end_of_the_holdout() -> None:
+    held = load(rows(100), holdout={"rows": 100, "end": "2024-03-01T00:00:00+00:00"})
+    measured, _ = measure(replace(INPUTS, loaded=held), PARAMS, SETTINGS)
 
     assert measured.won_at == Moment.parse("2024-03-01")
 
 
 def test_a_promotion_for_decay_is_followed_up_from_its_attempt() -> None:
     won = Attempt(Moment(510), "perf_decay", "won")
-    followed = replace(SITUATION, champions=(champion(reason="perf_decay"),), attempts=(won,))
+    followed = replace(INPUTS, champions=(champion(reason="perf_decay"),), attempts=(won,))
     measured, _ = measure(followed, PARAMS, SETTINGS)
 
     assert measured.decayed_at == Moment(510)
 
 
-def test_of_refused_data_nothing_is_measured() -> None:
-    assert refused("no rows") == (Measured(refused="no rows"), Clock(None, 1.0))
+def test_refused_data_is_not_measured() -> None:
+    assert refused("no rows") == (Measurements(refused="no rows"), Clock(None, 1.0))

@@ -1,0 +1,143 @@
+"""Measurements behind a decision, computed by the same code in ``decide`` and in a backtest."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from titlebout.data.moment import Moment, moment_of
+from titlebout.models.champion import Champion, find_champion_after_decay
+from titlebout.models.interfaces import Predictor
+from titlebout.policy.performance import decay
+from titlebout.policy.rules import DAY, Attempt, Clock, Measurement, Measurements
+from titlebout.settings.params import Params
+from titlebout.settings.settings import Settings
+
+SHOWN_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class LoadedChampion:
+    """The champion, loaded, with its promotion holdout.
+
+    Attributes
+    ----------
+    champion : Champion
+        Its content hash and metadata.
+    model : Predictor
+        The champion, loaded.
+    holdout : DataFrame or None
+        Rows on which it was evaluated when it was promoted; None when they are not in the data any more.
+    trained_rows : int
+        Number of training rows.
+    """
+
+    champion: Champion
+    model: Predictor
+    holdout: pd.DataFrame | None
+    trained_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionInputs:
+    """Data, champion and history from which a decision is computed.
+
+    Attributes
+    ----------
+    tracked : DataFrame
+        The tracked rows.
+    new : DataFrame
+        Rows that are not tracked yet.
+    labeled : DataFrame
+        New rows that have their label.
+    drift : Measurement
+        See :func:`drift_measurement`.
+    loaded : LoadedChampion or None
+        None when there is no champion.
+    champions : iterable of Champion
+        Every champion so far, the newest first.
+    attempts : sequence of Attempt
+        The oldest first.
+    requested : frozenset of str
+        ``manual`` for a run that a person requested, ``schedule`` for a scheduled run.
+    """
+
+    tracked: pd.DataFrame
+    new: pd.DataFrame
+    labeled: pd.DataFrame
+    drift: Measurement
+    loaded: LoadedChampion | None
+    champions: Iterable[Champion]
+    attempts: Sequence[Attempt]
+    requested: frozenset[str]
+
+
+def measure(inputs: DecisionInputs, params: Params, settings: Settings) -> tuple[Measurements, Clock]:
+    """Return the measurements for a decision, except for the open pull request, and the data clock.
+
+    Parameters
+    ----------
+    inputs : DecisionInputs
+        Data, champion and history.
+    params : Params
+        Task and roles of columns.
+    settings : Settings
+        Its policy has the length of a period and the limits of the measurements.
+    """
+    loaded, labeled = inputs.loaded, inputs.labeled
+    clock = clock_of(inputs.tracked, inputs.new, params.data.time, settings)
+    measured = Measurements(new_rows=len(labeled), drift=inputs.drift, requested=inputs.requested)
+    if loaded is None:
+        return replace(measured, decay=Measurement(None, "there is no champion")), clock
+    return replace(
+        measured,
+        decay=decay(loaded.model, loaded.holdout, labeled, params, settings.policy),
+        won_at=_won_at(loaded),
+        decayed_at=decayed_at(find_champion_after_decay(inputs.champions), inputs.attempts),
+        champion=loaded.champion.output.md5,
+    ), clock
+
+
+def refused(reason: str, requested: frozenset[str] = frozenset()) -> tuple[Measurements, Clock]:
+    """Return the measurements for refused data: nothing is read from the data, not even its time."""
+    return Measurements(refused=reason, requested=requested), Clock(None, 1.0)
+
+
+def _won_at(loaded: LoadedChampion) -> Moment:
+    """Return the data time of the champion's promotion: the end of its holdout, or its number of rows."""
+    recorded = loaded.champion.meta.get("holdout") or {}
+    return Moment.read(str(recorded.get("end") or "")) or Moment(loaded.trained_rows + recorded.get("rows", 0))
+
+
+def clock_of(tracked: pd.DataFrame, new: pd.DataFrame, time: str, settings: Settings) -> Clock:
+    """Return the data clock.
+
+    Parameters
+    ----------
+    tracked, new : DataFrame
+        The tracked rows and the new rows; at least one table must have a row.
+    time : str
+        Time column; empty when rows have no time.
+    settings : Settings
+        Length of a period in days, or else in rows.
+    """
+    days, rows = settings.policy.period_days, settings.retrain.min_new_rows
+    return Clock(moment_of(tracked, new, time), float(days * DAY if time else rows))
+
+
+def drift_measurement(names: Sequence[str]) -> Measurement:
+    """Return the number of drifted columns, with the first of their names as the detail."""
+    shown = ", ".join(names[:SHOWN_COLUMNS])
+    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
+    return Measurement(float(len(names)), f"in {shown}{more}" if names else "")
+
+
+def decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> Moment | None:
+    """Return the data time at which this champion was promoted after performance decay.
+
+    Taken from the attempt log; falls back to the end of the champion's holdout, which is earlier by the label delay.
+    """
+    if champion is None:
+        return None
+    won = [attempt.at for attempt in attempts if (attempt.reason, attempt.outcome) == ("perf_decay", "won")]
+    return won[-1] if won else Moment.read(str((champion.meta.get("holdout") or {}).get("end") or ""))
