@@ -70,7 +70,7 @@ def recorder(tmp_path: Path) -> Path:
     return programs
 
 
-def test_there_is_one_action_per_command_of_the_loop_and_one_that_sets_up() -> None:
+def test_there_is_one_action_per_command_and_one_for_setup() -> None:
     assert sorted(path.name for path in ACTIONS.iterdir()) == sorted(["setup", *COMMANDS])
 
 
@@ -133,7 +133,7 @@ def test_inputs_arrive_as_they_are_and_nothing_in_them_is_run(name: str, recorde
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_with_its_default_inputs_the_real_command_gets_as_far_as_looking_for_a_project(
+def test_default_inputs_are_accepted_by_the_real_command(
     name: str, tmp_path: Path
 ) -> None:
     ran = run_step(name, {}, Path(sys.executable).parent, tmp_path)

@@ -83,7 +83,7 @@ def decided(command: Command, *options: str) -> Any:
     output = command("decide", *options)
     document = output.document
     assert output.code == (ExitCode.DATA_REFUSED if document["action"] == "stop" else ExitCode.OK)
-    assert sorted(signal["name"] for signal in document["signals"]) == sorted(["data", "renewal", *REASONS])
+    assert sorted(entry["name"] for entry in document["triggers"]) == sorted(["data", "renewal", *REASONS])
     assert json.loads(Path("reports/decide.json").read_text("utf-8")) == document
     assert Path("reports/decide.md").read_text("utf-8").startswith("### Decision: ")
     return document
@@ -96,7 +96,7 @@ def champion_hash(root: Path) -> str:
 
 
 def trigger(document: Any, name: str) -> Any:
-    return next(entry for entry in document["signals"] if entry["name"] == name)
+    return next(entry for entry in document["triggers"] if entry["name"] == name)
 
 
 def test_performance_decay_starts_an_attempt(here: Path, command: Command) -> None:

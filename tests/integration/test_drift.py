@@ -124,7 +124,7 @@ def test_what_differs_in_the_newer_half_only_is_suspect(reference: pd.DataFrame,
     assert statuses(result)["price"] == "suspect"
 
 
-def test_what_is_too_small_in_the_whole_can_be_large_enough_in_the_newer_half() -> None:
+def test_a_late_change_too_small_overall_is_found_in_the_newer_half() -> None:
     old, new = shop(5000), shop(4000, start="2025-01-01", seed=1)
     new["price"] += np.where(new.index < 2000, 0, 0.85)
     column = compared(old, new, window_days=365).columns[0]

@@ -402,7 +402,7 @@ def test_a_champion_that_needs_another_column_cannot_be_met(at: Callable[[str], 
     assert said.error["what"] == "the champion cannot predict the holdout: missing columns: passengers"
 
 
-def test_a_champion_that_has_seen_what_came_after_the_holdout_cannot_be_met(
+def test_a_champion_trained_on_rows_after_the_holdout_cannot_be_compared(
     at: Callable[[str], Path], command: Command
 ) -> None:
     root = at("better")

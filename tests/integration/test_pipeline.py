@@ -79,7 +79,7 @@ def test_a_fresh_clone_trains_nothing_and_downloads_nothing(cloned: Callable[[st
     assert objects(root, ".dvc/cache") == []
 
 
-def test_new_data_reruns_everything_even_in_a_clone_that_has_none_of_it(
+def test_new_data_reruns_everything_even_in_an_empty_clone(
     states: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     """For a dependency on a part of what data.dvc names, DVC would say that nothing changed."""

@@ -152,7 +152,7 @@ def test_the_users_files_stay_as_they_were(attempted: tuple[Path, retraining_ret
     assert not (root / "data").exists()
 
 
-def test_a_fresh_clone_of_the_branch_has_data_and_champion_without_any_secret(
+def test_a_fresh_clone_of_the_branch_needs_no_secret(
     attempted: tuple[Path, retraining_retrain.RetrainResult], tmp_path: Path
 ) -> None:
     root, _ = attempted

@@ -28,7 +28,7 @@ def test_what_a_child_does_not_find_is_not_found_here(project: Project) -> None:
         run_step(project, TrainResult, None, "train")
 
 
-def test_an_option_that_a_child_does_not_know_is_an_error_of_usage(project: Project) -> None:
+def test_an_unknown_option_of_a_subcommand_is_a_usage_error(project: Project) -> None:
     with pytest.raises(ConfigError, match="--fast"):
         run_step(project, TrainResult, None, "train", "--fast")
 

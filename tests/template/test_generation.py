@@ -161,7 +161,7 @@ def test_the_schedule_changes_one_line_and_nothing_else(
     assert changed == {".github/workflows/drift.yml", "README.md"}
 
 
-def test_another_name_changes_the_name_and_leaves_the_example_as_it_was_trained(
+def test_another_name_does_not_change_the_trained_example(
     generate: Generate, project: Path
 ) -> None:
     other = generate(project_name="Prévision des retards")
@@ -268,7 +268,7 @@ def test_a_working_copy_with_leftovers_generates_none_of_them(framework: Path, p
     assert files_of(tmp_path / "out" / project.name) == files_of(project)
 
 
-def test_the_wheel_brings_the_template_with_real_files_in_the_place_of_links(
+def test_the_wheel_contains_the_template_with_files_instead_of_links(
     framework: Path, project: Path, tmp_path: Path
 ) -> None:
     built = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=framework)

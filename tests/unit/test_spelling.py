@@ -34,22 +34,6 @@ FILES = [
     if path.is_file() and not path.is_symlink() and path.suffix in {".md", ".toml", ".yaml", ".yml", ".sh"}
 ]
 CODE = [path for name in ("src", "demo", "scripts", "benchmarks") for path in (ROOT / name).rglob("*.py")]
-# Words in src/ that go with the change of names in their room; nothing may be added.
-PENDING = {
-    ("docs/reference/results.md", "relabelled"),
-    ("src/titlebout/backtest/backtest.py", "Labelled"),
-    ("src/titlebout/backtest/backtest.py", "labelled"),
-    ("src/titlebout/checks/check.py", "misspelt"),
-    ("src/titlebout/cli/main.py", "defence"),
-    ("src/titlebout/data/new_rows.py", "labelled"),
-    ("src/titlebout/drift/distances.py", "favours"),
-    ("src/titlebout/drift/domain_classifier.py", "neighbours"),
-    ("src/titlebout/gate/calibration.py", "Centred"),
-    ("src/titlebout/policy/attempts.py", "authorized"),
-    ("src/titlebout/policy/rules.py", "labelled"),
-    ("src/titlebout/retraining/propose.py", "authorized"),
-    ("src/titlebout/training/train.py", "Labelled"),
-}
 
 
 def british(text: str) -> list[str]:
@@ -93,7 +77,7 @@ def test_pages_and_the_template_are_in_american_spelling() -> None:
     found = {(path.relative_to(ROOT).as_posix(), word) for path, text in texts.items() for word in british(text)}
 
     assert len(texts) > 50
-    assert found - PENDING == set()
+    assert found == set()
 
 
 def test_docstrings_and_comments_are_in_american_spelling() -> None:
@@ -104,4 +88,4 @@ def test_docstrings_and_comments_are_in_american_spelling() -> None:
         for word in british(text)
     }
 
-    assert found - PENDING == set()
+    assert found == set()

@@ -96,3 +96,14 @@ def test_every_input_and_output_of_an_action_is_described() -> None:
         action = yaml.safe_load(path.read_text(encoding="utf-8"))
         for part in ("inputs", "outputs"):
             assert all(entry.get("description", "").endswith(".") for entry in action.get(part, {}).values()), path
+
+
+def test_no_name_of_a_test_has_more_than_twelve_words() -> None:
+    names = {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+    assert len(names) > 500
+    assert sorted(name for name in names if len(name.split("_")) > 13) == []

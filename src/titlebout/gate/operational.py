@@ -12,16 +12,13 @@ from titlebout.core.arrays import FloatArray
 from titlebout.data.sampling import evenly_spaced
 from titlebout.gate.decision import GuardrailResult
 from titlebout.models.artifact import Model
-from titlebout.settings.gate import ResourceSettings
+from titlebout.settings.gate import MIN_LATENCY_PAIRS, ResourceSettings
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-8
 CHECKED_ROWS = 256
 MEGABYTE = 1e6
 # Level of the sign test. It is strict because on a runner shared with other jobs one prediction in five takes twice as long.
 SLOWER_LEVEL = 0.01
-# The test must tolerate one pair in which either model stalled. With 10 pairs it does not at this level (9 of 10:
-# p = 0.011); with 12 pairs it does (11 of 12: p = 0.003).
-MIN_PAIRS = 12
 LATENCY_SECONDS = 3.0  # after this only the minimum number of pairs is completed
 
 
@@ -68,7 +65,7 @@ def run_operational_checks(
     """
     scored = rows.iloc[evenly_spaced(len(rows), CHECKED_ROWS)]
     models = {"challenger": challenger} | ({"champion": champion} if champion else {})
-    seconds = _measure_latency(models, scored.head(1), max(settings.latency_pairs, MIN_PAIRS), clock)
+    seconds = _measure_latency(models, scored.head(1), settings.latency_pairs, clock)
     latency = {name: float(np.median(taken)) * 1e3 for name, taken in seconds.items()}
     size = {name: (model.folder / "model.skops").stat().st_size for name, model in models.items()}
     guards = [_prediction_invariance(challenger, scored), _golden_rows(challenger)]
@@ -156,7 +153,7 @@ def _measure_latency(
         model.predict(row)  # warm-up: the first prediction includes lazy imports
     deadline = clock() + LATENCY_SECONDS
     for pair in range(pairs):
-        if pair >= MIN_PAIRS and clock() > deadline:
+        if pair >= MIN_LATENCY_PAIRS and clock() > deadline:
             break
         for name, model in models.items():
             begun = clock()

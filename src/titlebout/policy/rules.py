@@ -174,7 +174,7 @@ class Decision:
         Stop: the data is refused. Wait: a trigger fires, but an attempt would be too early.
     sentence : str
         Explanation of the action.
-    signals : tuple of Trigger
+    triggers : tuple of Trigger
         Every trigger, in order of priority.
     reason, note : str
         Arguments of the attempt; empty without one.
@@ -182,7 +182,7 @@ class Decision:
 
     action: Action
     sentence: str
-    signals: tuple[Trigger, ...]
+    triggers: tuple[Trigger, ...]
     reason: str = ""
     note: str = ""
 
@@ -205,23 +205,23 @@ def decide(
     clock : Clock
         Data time and length of a period.
     """
-    triggers = _Triggers(measured, settings, clock, _History.of(attempts, measured.champion, clock))
+    history = _History.of(attempts, measured.champion, clock)
     data = Trigger.of("data", float(bool(measured.refused)), 1.0, measured.refused)
-    signals = (data, *triggers.all())
-    fired = [trigger for trigger in signals[1:] if trigger.fired]
+    triggers = (data, *_Triggers(measured, settings, clock, history).all())
+    fired = [trigger for trigger in triggers[1:] if trigger.fired]
     ready = [trigger for trigger in fired if not trigger.held_back]
     if data.fired:
-        return Decision("stop", f"the data is refused: {measured.refused}", signals)
+        return Decision("stop", f"the data is refused: {measured.refused}", triggers)
     if not fired:
-        return Decision("nothing", "no trigger fires", signals)
+        return Decision("nothing", "no trigger fires", triggers)
     if measured.new_rows < min_new_rows:
         shortage = f"{measured.new_rows:,} new labeled rows, at least {min_new_rows:,} are needed"
-        return Decision("wait", f"{_names(fired)}, but too few rows: {shortage}", signals)
+        return Decision("wait", f"{_names(fired)}, but too few rows: {shortage}", triggers)
     if not ready:
-        return Decision("wait", f"{_names(fired)}: held back, {fired[0].held_back}", signals)
+        return Decision("wait", f"{_names(fired)}: held back, {fired[0].held_back}", triggers)
     first = ready[0]
     reason = measured.proposal.reason if measured.proposal and first.name == RENEWAL else first.name
-    return Decision("attempt", f"{_names([first])}: {first.detail}", signals, reason, first.detail)
+    return Decision("attempt", f"{_names([first])}: {first.detail}", triggers, reason, first.detail)
 
 
 @dataclass(frozen=True)

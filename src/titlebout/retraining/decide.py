@@ -53,7 +53,7 @@ class DecideResult(StepResult):
         Content hash of the champion; empty when there is none.
     new_rows : int
         Number of new labeled rows.
-    signals : tuple of Trigger
+    triggers : tuple of Trigger
         Every trigger, in order of priority.
     attempts : int
         Number of attempts in the log.
@@ -78,7 +78,7 @@ class DecideResult(StepResult):
     at: Moment | None = None
     champion: str = ""
     new_rows: int = 0
-    signals: tuple[Trigger, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
     attempts: int = 0
     log_problem: str = ""
     url: str = ""
@@ -93,7 +93,7 @@ class DecideResult(StepResult):
         headline = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[self.action]
         rows = [
             (trigger.name.replace("_", " "), trigger.value, trigger.threshold, trigger.distance, *_state(trigger))
-            for trigger in self.signals
+            for trigger in self.triggers
         ]
         lines = [f"### Decision: {headline}", "", f"{escape(self.reasons[0][0].upper() + self.reasons[0][1:])}.", ""]
         lines += [table(["trigger", "value", "threshold", "distance", "state", "detail"], rows)]
@@ -142,7 +142,7 @@ def decide(
         at=clock.at,
         champion=measured.champion,
         new_rows=measured.new_rows,
-        signals=decision.signals,
+        triggers=decision.triggers,
         attempts=len(history.attempts),
         log_problem=history.problem,
     )

@@ -57,7 +57,7 @@ def test_a_folder_outside_a_repository_is_refused_with_a_fix(tmp_path: Path) -> 
     assert "git init" in str(caught.value.fix)
 
 
-def test_a_repository_that_git_does_not_trust_is_an_error_of_its_own(git: Git, tmp_path: Path) -> None:
+def test_a_repository_with_another_owner_is_its_own_error(git: Git, tmp_path: Path) -> None:
     (git.root / ".git" / "config").write_text("[core\n")
 
     with pytest.raises(ConfigError) as caught:

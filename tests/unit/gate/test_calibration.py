@@ -102,7 +102,7 @@ def test_several_classes_are_judged_by_the_likeliest_one() -> None:
 
 
 @pytest.mark.parametrize("copies", [1, 5])
-def test_copies_of_a_row_tell_nothing_when_they_are_known_to_belong_together(copies: int) -> None:
+def test_copies_of_a_row_add_no_evidence_when_they_are_grouped(copies: int) -> None:
     truth, predicted = world(300)
     units = np.repeat(np.arange(300), copies)
     alone = calibration(truth, predicted, ALPHA)

@@ -343,7 +343,7 @@ def test_an_unseen_label_costs_as_much_as_an_answer_of_zero() -> None:
     assert found.verdict == "promote"
 
 
-def test_one_row_of_an_unseen_label_does_not_stop_the_gate_for_good() -> None:
+def test_one_row_of_an_unseen_label_does_not_block_the_gate() -> None:
     predictions = classification(noise=BETTER)
     y = predictions.truth.labels
     y[0] = "maybe"
@@ -528,7 +528,7 @@ def test_a_holdout_that_is_used_up_promotes_nobody() -> None:
     assert "31 challengers were evaluated on it, and gate.holdout.refuse_after is 30" in found.reasons[0]
 
 
-def test_one_gain_is_enough_for_the_first_use_and_not_for_the_eleventh() -> None:
+def test_a_gain_can_suffice_for_the_first_use_but_not_the_eleventh() -> None:
     verdicts = [
         (decide(predictions, PLAIN, "change").verdict, decide(predictions, PLAIN, "change", 11).verdict)
         for predictions in (classification(600, seed, {"challenger": 0.6, "champion": 0.8}) for seed in range(20))
@@ -773,7 +773,7 @@ def test_churn_of_values_tells_who_is_nearer_and_how_far_they_moved() -> None:
     assert found.churn.median_move == pytest.approx(1)
 
 
-def test_the_power_line_says_what_these_rows_resolve_and_how_many_are_needed() -> None:
+def test_the_power_line_states_the_detectable_gain_and_the_needed_rows() -> None:
     found = decide(classification(noise=EQUAL), PLAIN, "change")
     line = found.metrics[0]
     assert line.gain is not None

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlebout.core.arrays import FloatArray
-from titlebout.gate.operational import MIN_PAIRS, OperationalChecks, run_operational_checks, significantly_slower
+from titlebout.gate.operational import OperationalChecks, run_operational_checks, significantly_slower
 from titlebout.models.artifact import Model
-from titlebout.settings.gate import ResourceSettings
+from titlebout.settings.gate import MIN_LATENCY_PAIRS, ResourceSettings
 
 SETTINGS = ResourceSettings(latency_budget_ms=5, latency_pairs=12, size_budget_mb=0.001)
 ROWS = pd.DataFrame({"wind": np.linspace(0, 20, 40), "waves": np.linspace(3, 0, 40)})
@@ -176,7 +176,7 @@ def test_too_slow_is_slower_than_the_champion_and_the_free_latency(
     )
 
 
-@pytest.mark.parametrize(("seconds", "pairs"), [(0.001, 50), (0.05, 30), (10, MIN_PAIRS)])
+@pytest.mark.parametrize(("seconds", "pairs"), [(0.001, 50), (0.05, 30), (10, MIN_LATENCY_PAIRS)])
 def test_a_slow_model_is_timed_for_fewer_pairs(
     seconds: float, pairs: int, model: Callable[..., Model], clock: Clock
 ) -> None:
@@ -186,14 +186,14 @@ def test_a_slow_model_is_timed_for_fewer_pairs(
     assert old.estimator.single == pytest.approx(1 + pairs, abs=1)
 
 
-@pytest.mark.parametrize("pairs", [10, 50])
-def test_no_setting_times_fewer_pairs_than_the_rule_needs(
+@pytest.mark.parametrize("pairs", [MIN_LATENCY_PAIRS, 50])
+def test_as_many_pairs_are_timed_as_the_setting_says(
     pairs: int, model: Callable[..., Model], clock: Clock
 ) -> None:
     new, old = model("new"), model("old")
     run_operational_checks(new, old, ROWS, ResourceSettings(latency_pairs=pairs), clock)
 
-    assert old.estimator.single == 1 + max(pairs, MIN_PAIRS)
+    assert old.estimator.single == 1 + pairs
 
 
 @pytest.mark.parametrize("stalled", range(2, 14))
@@ -228,7 +228,7 @@ def test_a_busy_machine_makes_no_model_slower(pairs: int) -> None:
 
 @pytest.mark.parametrize(("times", "expected"), [(1.4, False), (1.6, True)])
 def test_on_a_quiet_machine_twelve_pairs_show_a_slow_challenger(times: float, expected: bool) -> None:
-    new, old = np.random.default_rng(3).normal(0.02, 0.0005, (2, MIN_PAIRS))
+    new, old = np.random.default_rng(3).normal(0.02, 0.0005, (2, MIN_LATENCY_PAIRS))
 
     assert significantly_slower(times * new, old, 1.5) is expected
 
@@ -244,7 +244,7 @@ def test_a_challenger_is_too_slow_in_enough_pairs(pairs: int, needed: int) -> No
 
 
 @given(
-    pairs=st.integers(MIN_PAIRS, 100),
+    pairs=st.integers(MIN_LATENCY_PAIRS, 100),
     stalled=st.integers(0, 99),
     stall=st.floats(1, 1e6),
     times=st.floats(2, 1000),

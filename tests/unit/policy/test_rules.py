@@ -111,7 +111,7 @@ def test_each_case_leads_to_one_action(name: str) -> None:
 
 
 def trigger(decision: Decision, name: str) -> Any:
-    return next(candidate for candidate in decision.signals if candidate.name == name)
+    return next(candidate for candidate in decision.triggers if candidate.name == name)
 
 
 def test_a_trigger_reports_its_distance_to_the_threshold() -> None:
@@ -187,13 +187,13 @@ def test_a_decision_lists_every_trigger_and_follows_from_them(
 ) -> None:
     found = decided(measured, now, *attempts)
 
-    assert sorted(fired.name for fired in found.signals) == sorted(["data", "renewal", *REASONS])
-    ready = [candidate.name for candidate in found.signals[1:] if candidate.fired and not candidate.held_back]
+    assert sorted(fired.name for fired in found.triggers) == sorted(["data", "renewal", *REASONS])
+    ready = [candidate.name for candidate in found.triggers[1:] if candidate.fired and not candidate.held_back]
     if found.action == "attempt":
         assert found.reason == ready[0]
         assert measured.new_rows >= 500
     assert (found.action == "stop") == bool(measured.refused)
     assert (found.action == "nothing") == (
-        not measured.refused and not any(candidate.fired for candidate in found.signals)
+        not measured.refused and not any(candidate.fired for candidate in found.triggers)
     )
     assert decided(measured, now, *reversed(attempts)) == found
