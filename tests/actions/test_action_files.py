@@ -133,9 +133,7 @@ def test_inputs_arrive_as_they_are_and_nothing_in_them_is_run(name: str, recorde
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_default_inputs_are_accepted_by_the_real_command(
-    name: str, tmp_path: Path
-) -> None:
+def test_default_inputs_are_accepted_by_the_real_command(name: str, tmp_path: Path) -> None:
     ran = run_step(name, {}, Path(sys.executable).parent, tmp_path)
     assert "titlebout.toml" in ran.stderr
     assert ran.returncode == 5

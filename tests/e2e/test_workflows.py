@@ -25,9 +25,7 @@ def test_the_first_push_is_green_and_has_nothing_to_train(example: Path, github:
     assert github.calls == []
 
 
-def test_failing_code_checks_do_not_stop_the_gate(
-    example: Path, github: GithubServer
-) -> None:
+def test_failing_code_checks_do_not_stop_the_gate(example: Path, github: GithubServer) -> None:
     sample.edit(example / "src/flights_delay/features.py", "import pandas as pd", "import os\nimport pandas as pd")
     sample.commit(example, "An import that nobody uses")
     ran = run(example, "ci.yml", "pull_request", github, number=1)

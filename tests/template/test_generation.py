@@ -161,9 +161,7 @@ def test_the_schedule_changes_one_line_and_nothing_else(
     assert changed == {".github/workflows/drift.yml", "README.md"}
 
 
-def test_another_name_does_not_change_the_trained_example(
-    generate: Generate, project: Path
-) -> None:
+def test_another_name_does_not_change_the_trained_example(generate: Generate, project: Path) -> None:
     other = generate(project_name="Prévision des retards")
     assert other.name == "prevision-des-retards"
     assert tomllib.loads((other / "titlebout.toml").read_text("utf-8"))["project"]["name"] == other.name

@@ -20,7 +20,7 @@ from titlebout.data.holdout import Split, require_no_overlap, split
 from titlebout.data.moment import moment_of
 from titlebout.gate import decision as gate_decision
 from titlebout.gate.candidates import combine_predictions
-from titlebout.models.champion import Champion
+from titlebout.models.champion import Champion, Promotion
 from titlebout.models.interfaces import Predictor
 from titlebout.policy.measurements import refused
 from titlebout.policy.performance import losses
@@ -169,9 +169,7 @@ def simulate(
     )
     labeled_rows = simulation.rows(0, 1)
     holdout_split = split(labeled_rows, workload.params)
-    simulation.deploy(
-        simulation.fit(labeled_rows, holdout_split)[0], holdout_split, {"reason": "first", "rule": "first"}
-    )
+    simulation.deploy(simulation.fit(labeled_rows, holdout_split)[0], holdout_split, reason="first", rule="first")
     return SimulationResult(
         strategy.name, tuple(simulation.run_period(at, period) for at, period in enumerate(periods))
     )
@@ -245,7 +243,7 @@ class _Simulation:
                 self.evaluate(model, labeled_rows, holdout_split, reason) if self.strategy.gated else (UNGATED, UNGATED)
             )
             if verdict in {"promote", UNGATED}:
-                self.deploy(model, holdout_split, {"reason": reason, "rule": rule})
+                self.deploy(model, holdout_split, reason, rule)
         # Rows without a label yet count for the data time, as they do in `titlebout retrain`.
         arrived = self.rows(0, len(self.batches))
         data_time = moment_of(arrived, arrived.iloc[:0], self.workload.params.data.time)
@@ -279,11 +277,11 @@ class _Simulation:
         decision = gate_decision.decide(evaluation, settings, reason, self.evaluations[holdout_split.fingerprint])
         return decision.verdict, decision.rule
 
-    def deploy(self, model: Predictor, holdout_split: Split, promotion: dict[str, str]) -> None:
+    def deploy(self, model: Predictor, holdout_split: Split, reason: str, rule: str) -> None:
         """Put a model into service from the next period on."""
-        champion = Champion(
-            DvcOutput(str(len(self.deployments)), 0, 1), {**promotion, "holdout": _recorded(holdout_split)}
-        )
+        holdout = holdout_split.summary(self.evaluations[holdout_split.fingerprint])
+        promotion = Promotion(reason=reason, rule=rule, holdout=holdout)
+        champion = Champion(DvcOutput(str(len(self.deployments)), 0, 1), promotion)
         self.deployments.insert(0, Deployment(model, champion, holdout_split, self.attempted_batches))
 
     def labeled(self, at: int) -> int:
@@ -300,13 +298,3 @@ def _stopped(reason: str, settings: Settings) -> Decision:
     """Return the decision on refused data; no other measurement is made."""
     measured, clock = refused(reason)
     return decide(measured, (), settings.policy, settings.retrain.min_new_rows, clock)
-
-
-def _recorded(holdout_split: Split) -> dict[str, object]:
-    """Return the holdout's metadata as a promotion records it."""
-    return {
-        "rows": int(holdout_split.holdout.sum()),
-        "fingerprint": holdout_split.fingerprint,
-        "start": holdout_split.start,
-        "end": holdout_split.end,
-    }

@@ -9,6 +9,7 @@ import pandas as pd
 
 from titlebout.core.arrays import BoolArray
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, UnsafeError
+from titlebout.core.results import Record
 from titlebout.data.columns import ROW_HASH_BITS, column_kind, conform, row_hashes, timestamps
 from titlebout.data.tables import read_tables
 from titlebout.repository.project import Project
@@ -57,6 +58,28 @@ def target_values(frame: pd.DataFrame, params: Params) -> npt.NDArray[np.object_
     return column.to_numpy().astype(object)
 
 
+class Holdout(Record):
+    """The rows on which models are compared.
+
+    Attributes
+    ----------
+    rows : int
+        Number of rows.
+    fingerprint : str
+        SHA-256 over the hashes of the rows.
+    start, end : str
+        First and last time (ISO 8601); empty without a time column.
+    uses : int
+        Number of challengers that were evaluated on these rows.
+    """
+
+    rows: int
+    fingerprint: str
+    start: str
+    end: str
+    uses: int
+
+
 @dataclass(frozen=True)
 class Split:
     """Split of the tracked data into training and holdout rows.
@@ -80,6 +103,11 @@ class Split:
     def fingerprint(self) -> str:
         """SHA-256 of the sorted hashes of the holdout rows; identifies the holdout."""
         return sha256(np.sort(self.hashes[self.holdout]).tobytes()).hexdigest()
+
+    def summary(self, uses: int) -> Holdout:
+        """Return the summary of the holdout, after its use by this many challengers."""
+        rows = int(self.holdout.sum())
+        return Holdout(rows=rows, fingerprint=self.fingerprint, start=self.start, end=self.end, uses=uses)
 
     def to_dict(self) -> dict[str, object]:
         """Return the sizes, times and fingerprint of the split, for a result."""

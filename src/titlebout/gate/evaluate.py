@@ -13,12 +13,13 @@ from pydantic import ConfigDict, ValidationError
 
 from titlebout.core.errors import DataError, UnsafeError
 from titlebout.core.results import Record, StepResult
+from titlebout.data.holdout import Holdout
 from titlebout.gate.candidates import Baselines, ScoredHoldout, load_baselines, predict_holdout
 from titlebout.gate.decision import Decision, GuardrailResult, decide
 from titlebout.gate.holdout_usage import evaluated_challengers, record_use
 from titlebout.gate.operational import OperationalChecks, run_operational_checks
 from titlebout.gate.predictions import HoldoutPredictions, read_predictions, write_predictions
-from titlebout.gate.report import EvaluateResult, Holdout, draw
+from titlebout.gate.report import EvaluateResult, draw
 from titlebout.metrics.catalogue import PRIMARY
 from titlebout.models.champion import Champion, champion_at, champion_in_work_tree, disallowed_paths, was_champion
 from titlebout.models.loading import load_project_model
@@ -185,13 +186,7 @@ class _Evaluation:
             anchor_missing=scored.missing,
             latency_ms=measured.latency_ms,
             size_bytes=measured.size_bytes,
-            holdout=Holdout(
-                rows=len(scored.rows),
-                fingerprint=fingerprint,
-                start=scored.split.start,
-                end=scored.split.end,
-                uses=len(evaluated_challengers(self.project, self.git, fingerprint)),
-            ),
+            holdout=scored.split.summary(len(evaluated_challengers(self.project, self.git, fingerprint))),
             guards=measured.guards,
         )
 
@@ -224,7 +219,7 @@ def _recorded_reason(project: Project, git: Git, fork: str, requested: bool) -> 
     """
     here = champion_in_work_tree(project)
     refreshed = requested and here is not None and not disallowed_paths(project, git, fork)
-    return str(here.meta.get("reason", "change")) if refreshed and here else "change"
+    return here.promotion.reason if refreshed and here else "change"
 
 
 class _Packaged(StepResult):

@@ -5,12 +5,10 @@ from typing import Literal
 from titlebout.core.errors import UnsafeError
 from titlebout.core.results import StepResult, read_result
 from titlebout.gate.report import EvaluateResult
-from titlebout.models.champion import Champion, champion_path, set_champion
+from titlebout.models.champion import Champion, Promotion, champion_path, set_champion
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
-
-META_KEYS = ("reason", "rule", "metric", "challenger_score", "champion_score", "holdout", "champion")
 
 
 class PromoteResult(StepResult):
@@ -94,5 +92,5 @@ def promote_challenger(project: Project, challenger: DvcOutput, evaluation: Eval
             why=f"the gate evaluated {evaluation.challenger}, dvc.lock has {challenger.md5}",
             fix="run `titlebout evaluate` again",
         )
-    evidence = evaluation.model_dump()
-    return set_champion(project, challenger, {key: evidence[key] for key in META_KEYS}, evaluation.champion)
+    promotion = Promotion(**{name: getattr(evaluation, name) for name in Promotion.model_fields})
+    return set_champion(project, challenger, promotion, evaluation.champion)

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from titlebout.core.errors import ExitCode
 from titlebout.core.markdown import Markdown, code, escape, format_number, format_score, table
-from titlebout.core.results import Record, StepResult, write_text_atomically
+from titlebout.core.results import StepResult, write_text_atomically
+from titlebout.data.holdout import Holdout
 from titlebout.gate.calibration import Calibration
 from titlebout.gate.decision import Churn, ClassChurn, GuardrailResult, MetricLine, Power, ValueChurn
 from titlebout.gate.figures import Interval, calibration_svg, gains_svg
@@ -29,28 +30,6 @@ _RULES = {
 }
 _MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "untested": "?"}
 _BLOCKS = "▁▂▃▄▅▆▇█"
-
-
-class Holdout(Record):
-    """The rows on which models are compared.
-
-    Attributes
-    ----------
-    rows : int
-        Number of rows.
-    fingerprint : str
-        SHA-256 over the hashes of the rows.
-    start, end : str
-        First and last time (ISO 8601); empty without a time column.
-    uses : int
-        Number of challengers that were evaluated on these rows.
-    """
-
-    rows: int
-    fingerprint: str
-    start: str
-    end: str
-    uses: int
 
 
 class EvaluateResult(StepResult):

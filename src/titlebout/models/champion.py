@@ -1,17 +1,47 @@
 """The champion of a project: ``champion.dvc`` on the main branch, read from git and changed by pull requests only."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from titlebout.core.errors import ConflictError
-from titlebout.core.results import write_text_atomically
+from pydantic import ValidationError
+
+from titlebout.core.errors import ConfigError, ConflictError
+from titlebout.core.results import Record, write_text_atomically
 from titlebout.core.yaml_text import to_yaml
+from titlebout.data.holdout import Holdout
 from titlebout.repository.dvc_files import DvcOutput, parse_dvc_file, parse_yaml
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
 CHAMPION_FILE = "champion.dvc"
+
+
+class Promotion(Record):
+    """Summary of the evaluation with which a model became the champion; the key ``meta`` of ``champion.dvc``.
+
+    Attributes
+    ----------
+    reason : str
+        Why the model was trained.
+    rule : str
+        Rule of the gate that it passed; ``first`` without a champion.
+    metric : str
+        Primary metric.
+    challenger_score, champion_score : float or None
+        Score of this model and of the champion that it replaced.
+    holdout : Holdout or None
+        Rows of the evaluation.
+    champion : str
+        Content hash of the champion that it replaced; empty if there was none.
+    """
+
+    reason: str = "change"
+    rule: str = "superior"
+    metric: str = ""
+    challenger_score: float | None = None
+    champion_score: float | None = None
+    holdout: Holdout | None = None
+    champion: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,12 +52,12 @@ class Champion:
     ----------
     output : DvcOutput
         Content address of the model folder.
-    meta : mapping
-        Recorded at its promotion: reason, rule, metric, scores, holdout, and the previous champion.
+    promotion : Promotion
+        Summary of the evaluation with which it was promoted; the defaults if ``champion.dvc`` has none.
     """
 
     output: DvcOutput
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    promotion: Promotion = Promotion()  # noqa: RUF009 - it is immutable
 
     @property
     def was_superior(self) -> bool:
@@ -36,7 +66,7 @@ class Champion:
         An anchor is the last such champion. A refresh, which only has to be no worse than the champion, must also be no
         worse than the anchor; otherwise many small allowed losses could add up (bio-creep in non-inferiority trials).
         """
-        return self.meta.get("rule", "superior") in {"superior", "first"}
+        return self.promotion.rule in {"superior", "first"}
 
 
 def champion_path(project: Project) -> str:
@@ -68,6 +98,8 @@ def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
     ------
     ConflictError
         If ``champion.dvc`` has merge conflict markers.
+    ConfigError
+        If it is not valid.
     """
     path = (project.pipeline_dir / CHAMPION_FILE).relative_to(git.root).as_posix()
     text = git.show(revision, path)
@@ -115,8 +147,8 @@ def find_champion_after_decay(champions: Iterable[Champion]) -> Champion | None:
     champions : iterable of Champion
         Sorted newest first.
     """
-    newest = next((champion for champion in champions if champion.meta.get("reason") != "follow_up"), None)
-    return newest if newest and newest.meta.get("reason") == "perf_decay" else None
+    newest = next((champion for champion in champions if champion.promotion.reason != "follow_up"), None)
+    return newest if newest and newest.promotion.reason == "perf_decay" else None
 
 
 def _champion_history(project: Project, git: Git, revision: str) -> Iterator[tuple[str, Champion]]:
@@ -134,12 +166,14 @@ def champion_in_work_tree(project: Project) -> Champion | None:
     ------
     ConflictError
         If ``champion.dvc`` has merge conflict markers.
+    ConfigError
+        If it is not valid.
     """
     path = project.root / champion_path(project)
     return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
 
 
-def set_champion(project: Project, model: DvcOutput, meta: Mapping[str, Any], expected: str) -> Champion:
+def set_champion(project: Project, model: DvcOutput, promotion: Promotion, expected: str) -> Champion:
     """Write a model into ``champion.dvc``; merging this file to main makes it the champion.
 
     Parameters
@@ -147,8 +181,8 @@ def set_champion(project: Project, model: DvcOutput, meta: Mapping[str, Any], ex
     project : Project
     model : DvcOutput
         Content address of the model folder.
-    meta : mapping
-        Summary of its evaluation, as plain values.
+    promotion : Promotion
+        Summary of its evaluation.
     expected : str
         Content hash of the champion that it was evaluated against; empty if there was none.
 
@@ -167,7 +201,7 @@ def set_champion(project: Project, model: DvcOutput, meta: Mapping[str, Any], ex
         )
     document = {
         "desc": f"Champion of pipeline {project.pipeline}: the model that serves once this file is on main",
-        "meta": dict(meta),
+        "meta": promotion.model_dump(),
         "outs": [
             {
                 "md5": model.md5,
@@ -181,8 +215,18 @@ def set_champion(project: Project, model: DvcOutput, meta: Mapping[str, Any], ex
     header = "# Written by `titlebout promote` and `titlebout retrain`. Do not edit by hand; to roll back, revert the commit.\n"
     text = header + to_yaml(document)
     write_text_atomically(project.root / champion_path(project), text)
-    return Champion(model, meta)
+    return Champion(model, promotion)
 
 
 def _parse(text: str, where: str) -> Champion:
-    return Champion(parse_dvc_file(text, where), parse_yaml(text, where).get("meta") or {})
+    output = parse_dvc_file(text, where)
+    try:
+        return Champion(output, Promotion.model_validate(parse_yaml(text, where).get("meta") or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            "the promotion recorded in champion.dvc is not valid",
+            where=where,
+            why=f"{'.'.join(map(str, ('meta', *first['loc'])))}: {first['msg']}",
+            fix="restore the file from git",
+        ) from error

@@ -105,8 +105,9 @@ def refused(reason: str, requested: frozenset[str] = frozenset()) -> tuple[Measu
 
 def _won_at(loaded: LoadedChampion) -> Moment:
     """Return the data time of the champion's promotion: the end of its holdout, or its number of rows."""
-    recorded = loaded.champion.meta.get("holdout") or {}
-    return Moment.read(str(recorded.get("end") or "")) or Moment(loaded.trained_rows + recorded.get("rows", 0))
+    holdout = loaded.champion.promotion.holdout
+    end = Moment.read(holdout.end) if holdout else None
+    return end or Moment(loaded.trained_rows + (holdout.rows if holdout else 0))
 
 
 def clock_of(tracked: pd.DataFrame, new: pd.DataFrame, time: str, settings: Settings) -> Clock:
@@ -140,4 +141,5 @@ def decayed_at(champion: Champion | None, attempts: Sequence[Attempt]) -> Moment
     if champion is None:
         return None
     won = [attempt.at for attempt in attempts if (attempt.reason, attempt.outcome) == ("perf_decay", "won")]
-    return won[-1] if won else Moment.read(str((champion.meta.get("holdout") or {}).get("end") or ""))
+    holdout = champion.promotion.holdout
+    return won[-1] if won else Moment.read(holdout.end if holdout else "")

@@ -1,7 +1,6 @@
 """Performance decay: the champion's losses on new labels, compared with its losses on its promotion holdout."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ from titlebout.core.arrays import BoolArray, FloatArray
 from titlebout.core.errors import ConfigError, DataError
 from titlebout.core.markdown import format_number
 from titlebout.data.columns import recent, row_hashes, timestamps
-from titlebout.data.holdout import Split, split, target_values
+from titlebout.data.holdout import Holdout, Split, split, target_values
 from titlebout.metrics.catalogue import PRIMARY, row_losses
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion
@@ -108,21 +107,23 @@ def promotion_holdout(project: Project, champion: Champion, model: Model, tracke
     tracked : DataFrame of shape (n_tracked, n_columns)
         The tracked rows.
     """
-    recorded, hashes = champion.meta.get("holdout") or {}, row_hashes(tracked)
+    recorded, hashes = champion.promotion.holdout, row_hashes(tracked)
+    if recorded is None:
+        return None
     for rows in _candidate_holdouts(project, recorded, ~np.isin(hashes, model.trained_rows), tracked):
-        if Split(rows, hashes, "", "").fingerprint == recorded.get("fingerprint") and rows.sum() > 1:
+        if Split(rows, hashes, "", "").fingerprint == recorded.fingerprint and rows.sum() > 1:
             return tracked[rows]
     return None
 
 
 def _candidate_holdouts(
-    project: Project, recorded: Mapping[str, Any], unseen: BoolArray, tracked: pd.DataFrame
+    project: Project, recorded: Holdout, unseen: BoolArray, tracked: pd.DataFrame
 ) -> Iterator[BoolArray]:
     """Yield candidate masks: rows in the recorded period that the model was not trained on, then the current holdout."""
     time = project.params.data.time
-    if time and recorded.get("start"):
+    if time and recorded.start:
         stamps = timestamps(tracked, time)
-        yield unseen & stamps.between(pd.Timestamp(recorded["start"]), pd.Timestamp(recorded["end"])).to_numpy()
+        yield unseen & stamps.between(pd.Timestamp(recorded.start), pd.Timestamp(recorded.end)).to_numpy()
     else:
         yield unseen
     # A training window leaves out old rows, so rows that the model was not trained on need not be holdout rows.

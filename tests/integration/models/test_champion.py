@@ -7,14 +7,17 @@ import pytest
 import sample
 from titlebout.core import process
 from titlebout.core.errors import ConflictError
-from titlebout.models.champion import champion_at, champion_in_work_tree, champion_path, set_champion
+from titlebout.data.holdout import Holdout
+from titlebout.models.champion import Promotion, champion_at, champion_in_work_tree, champion_path, set_champion
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
 MODEL = DvcOutput("0123456789abcdef0123456789abcdef.dir", 1234, 4)
 OTHER = DvcOutput("fedcba9876543210fedcba9876543210.dir", 99, 4)
-META = {"reason": "first", "challenger_score": 0.4, "holdout": {"rows": 168}}
+FIRST = Promotion(
+    reason="first", challenger_score=0.4, holdout=Holdout(rows=168, fingerprint="ab", start="", end="", uses=1)
+)
 
 
 @pytest.fixture
@@ -43,9 +46,9 @@ def test_an_unknown_revision_is_an_error(project: Project) -> None:
 
 def test_the_champion_of_a_commit_is_what_it_committed(project: Project) -> None:
     git = Git(project.root)
-    set_champion(project, MODEL, META, "")
+    set_champion(project, MODEL, FIRST, "")
     first = sample.commit(project.root, "First champion")
-    set_champion(project, OTHER, META, MODEL.md5)
+    set_champion(project, OTHER, FIRST, MODEL.md5)
 
     at = champion_at(project, git, first)
     assert at is not None
@@ -62,7 +65,7 @@ def test_a_project_below_the_top_of_its_repository_has_its_champion(tmp_path: Pa
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(sample.FILES[name], encoding="utf-8")
     project = Project.find(root)
-    set_champion(project, MODEL, META, "")
+    set_champion(project, MODEL, FIRST, "")
     sample.git(tmp_path, "init", "--quiet")
     sample.commit(tmp_path, "First commit")
     at = champion_at(project, Git.find(root), "HEAD")
@@ -72,7 +75,7 @@ def test_a_project_below_the_top_of_its_repository_has_its_champion(tmp_path: Pa
 
 
 def test_a_committed_merge_conflict_is_a_conflict(project: Project) -> None:
-    set_champion(project, MODEL, META, "")
+    set_champion(project, MODEL, FIRST, "")
     text = pointer_file(project).read_text()
     pointer_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
     sample.commit(project.root, "Markers")

@@ -187,9 +187,7 @@ def test_a_slow_model_is_timed_for_fewer_pairs(
 
 
 @pytest.mark.parametrize("pairs", [MIN_LATENCY_PAIRS, 50])
-def test_as_many_pairs_are_timed_as_the_setting_says(
-    pairs: int, model: Callable[..., Model], clock: Clock
-) -> None:
+def test_as_many_pairs_are_timed_as_the_setting_says(pairs: int, model: Callable[..., Model], clock: Clock) -> None:
     new, old = model("new"), model("old")
     run_operational_checks(new, old, ROWS, ResourceSettings(latency_pairs=pairs), clock)
 

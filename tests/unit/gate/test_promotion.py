@@ -7,9 +7,10 @@ import pytest
 
 import sample
 from titlebout.core.errors import UnsafeError
-from titlebout.gate.promotion import META_KEYS, promote_challenger
-from titlebout.gate.report import EvaluateResult, Holdout
-from titlebout.models.champion import champion_in_work_tree, champion_path
+from titlebout.data.holdout import Holdout
+from titlebout.gate.promotion import promote_challenger
+from titlebout.gate.report import EvaluateResult
+from titlebout.models.champion import Promotion, champion_in_work_tree, champion_path
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
 
@@ -45,9 +46,13 @@ def test_a_promoted_model_is_read_back_with_its_evidence(project: Project) -> No
 
     assert champion_in_work_tree(project) == promoted
     assert promoted.output == MODEL
-    assert tuple(promoted.meta) == META_KEYS
-    assert promoted.meta["challenger_score"] == 0.4
-    assert promoted.meta["holdout"] == {"rows": 168, "fingerprint": "ab", "start": "", "end": "", "uses": 1}
+    assert promoted.promotion == Promotion(
+        reason="first",
+        rule="first",
+        metric="log_loss",
+        challenger_score=0.4,
+        holdout=Holdout(rows=168, fingerprint="ab", start="", end="", uses=1),
+    )
 
 
 @pytest.mark.parametrize("given", ["keep", "inconclusive", "unchanged"])

@@ -11,10 +11,11 @@ import pytest
 
 from titlebout.core.arrays import FloatArray
 from titlebout.core.results import to_json
+from titlebout.data.holdout import Holdout
 from titlebout.gate.decision import GuardrailResult, decide
 from titlebout.gate.evaluate import EvaluationFacts, _result
 from titlebout.gate.predictions import HoldoutPredictions
-from titlebout.gate.report import EvaluateResult, Holdout, draw
+from titlebout.gate.report import EvaluateResult, draw
 from titlebout.metrics.estimates import GroundTruth
 from titlebout.settings.gate import GateSettings, SlicesSettings
 

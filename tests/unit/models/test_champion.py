@@ -7,7 +7,8 @@ import yaml
 
 import sample
 from titlebout.core.errors import ConfigError, ConflictError
-from titlebout.models.champion import champion_in_work_tree, champion_path, set_champion
+from titlebout.data.holdout import Holdout
+from titlebout.models.champion import Promotion, champion_in_work_tree, champion_path, set_champion
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
 
@@ -15,7 +16,9 @@ MODEL = DvcOutput("0123456789abcdef0123456789abcdef.dir", 1234, 4)
 OTHER = DvcOutput("fedcba9876543210fedcba9876543210.dir", 99, 4)
 
 
-META = {"reason": "first", "challenger_score": 0.4, "holdout": {"rows": 168}}
+FIRST = Promotion(
+    reason="first", challenger_score=0.4, holdout=Holdout(rows=168, fingerprint="ab", start="", end="", uses=1)
+)
 
 
 @pytest.fixture
@@ -36,16 +39,15 @@ def test_a_new_project_has_no_champion(project: Project) -> None:
 
 
 def test_the_champion_is_read_back_with_its_metadata(project: Project) -> None:
-    champion = set_champion(project, MODEL, META, "")
+    champion = set_champion(project, MODEL, FIRST, "")
 
     assert champion_in_work_tree(project) == champion
     assert champion.output == MODEL
-    assert champion.meta["challenger_score"] == 0.4
-    assert champion.meta["holdout"]["rows"] == 168
+    assert champion.promotion == FIRST
 
 
 def test_dvc_can_read_the_champion_file(project: Project) -> None:
-    set_champion(project, MODEL, META, "")
+    set_champion(project, MODEL, FIRST, "")
     text = champion_file(project).read_text()
 
     assert text.startswith("# Written by `titlebout promote`")
@@ -55,32 +57,32 @@ def test_dvc_can_read_the_champion_file(project: Project) -> None:
 
 
 def test_the_same_evaluation_writes_the_same_bytes(project: Project) -> None:
-    set_champion(project, MODEL, META, "")
+    set_champion(project, MODEL, FIRST, "")
     first = champion_file(project).read_bytes()
-    set_champion(project, MODEL, META, "")
+    set_champion(project, MODEL, FIRST, "")
 
     assert champion_file(project).read_bytes() == first
 
 
 @pytest.mark.parametrize("previous", [None, MODEL])
 def test_an_evaluation_against_another_champion_is_outdated(previous: DvcOutput | None, project: Project) -> None:
-    set_champion(project, OTHER, META, "")
+    set_champion(project, OTHER, FIRST, "")
     before = champion_file(project).read_bytes()
     third = DvcOutput("33.dir", 1, 1)
 
     with pytest.raises(ConflictError, match="the champion has changed") as caught:
-        set_champion(project, third, META, previous.md5 if previous else "")
+        set_champion(project, third, FIRST, previous.md5 if previous else "")
     assert caught.value.exit_code == 6
     assert champion_file(project).read_bytes() == before
 
 
 def test_an_evaluation_against_a_missing_champion_is_outdated(project: Project) -> None:
     with pytest.raises(ConflictError, match="the champion has changed"):
-        set_champion(project, MODEL, META, OTHER.md5)
+        set_champion(project, MODEL, FIRST, OTHER.md5)
 
 
 def test_conflict_markers_in_champion_dvc_are_a_conflict(project: Project) -> None:
-    set_champion(project, MODEL, META, "")
+    set_champion(project, MODEL, FIRST, "")
     text = champion_file(project).read_text()
     champion_file(project).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
 
@@ -101,4 +103,13 @@ def test_a_champion_file_without_metadata_is_valid(project: Project) -> None:
     current = champion_in_work_tree(project)
 
     assert current is not None
-    assert (current.output.md5, current.meta) == ("ab.dir", {})
+    assert (current.output.md5, current.promotion) == ("ab.dir", Promotion())
+
+
+@pytest.mark.parametrize("meta", ["text", "{holdout: 3}", "{challenger_score: much}", "{surprise: 1}"])
+def test_an_invalid_promotion_is_an_error_with_its_field(meta: str, project: Project) -> None:
+    champion_file(project).write_text(f"meta: {meta}\nouts:\n- md5: ab.dir\n  path: champion\n")
+
+    with pytest.raises(ConfigError, match="the promotion recorded") as caught:
+        champion_in_work_tree(project)
+    assert str(caught.value.why).startswith("meta")

@@ -9,8 +9,9 @@ import pytest
 
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
+from titlebout.data.holdout import Holdout
 from titlebout.data.moment import Moment
-from titlebout.models.champion import Champion
+from titlebout.models.champion import Champion, Promotion
 from titlebout.policy.measurements import DecisionInputs, LoadedChampion, measure, refused
 from titlebout.policy.rules import Attempt, Clock, Measurement, Measurements
 from titlebout.repository.dvc_files import DvcOutput
@@ -49,7 +50,7 @@ def rows(number: int, spread: float = 1.0) -> pd.DataFrame:
 
 
 def champion(**meta: Any) -> Champion:
-    return Champion(DvcOutput("c0ffee.dir", 1, 1), meta)
+    return Champion(DvcOutput("c0ffee.dir", 1, 1), Promotion(**meta))
 
 
 def load(rows_held_out: pd.DataFrame | None, *, fails: bool = False, **meta: Any) -> LoadedChampion:
@@ -61,7 +62,7 @@ INPUTS = DecisionInputs(
     new=rows(60),
     labeled=rows(40),
     drift=Measurement(1.0, "in x"),
-    loaded=load(rows(100), holdout={"rows": 100, "end": ""}),
+    loaded=load(rows(100), holdout=Holdout(rows=100, fingerprint="ab", start="", end="", uses=1)),
     champions=(),
     attempts=(),
     requested=frozenset({"schedule"}),
@@ -107,7 +108,9 @@ def test_decay_that_cannot_be_measured_reports_why(champion_loaded: LoadedChampi
 
 
 def test_the_promotion_time_is_the_end_of_the_holdout() -> None:
-    held = load(rows(100), holdout={"rows": 100, "end": "2024-03-01T00:00:00+00:00"})
+    held = load(
+        rows(100), holdout=Holdout(rows=100, fingerprint="ab", start="", end="2024-03-01T00:00:00+00:00", uses=1)
+    )
     measured, _ = measure(replace(INPUTS, loaded=held), PARAMS, SETTINGS)
 
     assert measured.won_at == Moment.parse("2024-03-01")
