@@ -1,7 +1,7 @@
 """A small real repository for tests: 600 ferry crossings, a logistic regression, and an in-tree DVC remote."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,12 +178,22 @@ def crossings(rows: int = ROWS, *, start: str = "2024-03-01", seed: int = 0) -> 
     )
 
 
-def write(root: Path) -> Path:
-    """Write the files of the repository and its data."""
-    for name, text in FILES.items():
+def write_settings(root: Path) -> Path:
+    """Write only the settings and the parameters; that is enough for `Project.find`."""
+    return _write_files(root, ("titlebout.toml", "pipelines/ferries/params.yaml"))
+
+
+def _write_files(root: Path, names: Iterable[str]) -> Path:
+    for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(FILES[name], encoding="utf-8")
+    return root
+
+
+def write(root: Path) -> Path:
+    """Write the files of the repository and its data."""
+    _write_files(root, FILES)
     (root / "data").mkdir()
     crossings().to_parquet(root / "data" / "2024-03.parquet", index=False)
     return root

@@ -23,9 +23,7 @@ FIRST = Promotion(
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project with one commit and no champion."""
-    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
+    sample.write_settings(tmp_path)
     sample.git(tmp_path, "init", "--quiet")
     sample.commit(tmp_path, "First commit")
     return Project.find(tmp_path)
@@ -59,12 +57,9 @@ def test_the_champion_of_a_commit_is_what_it_committed(project: Project) -> None
 
 
 def test_a_project_below_the_top_of_its_repository_has_its_champion(tmp_path: Path) -> None:
-    """Looked for at the top, it would seem as if nobody held the title, and any challenger would win."""
+    """Searched for at the top, there would be no champion, and any challenger would be promoted."""
     root = tmp_path / "models" / "ferries"
-    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(sample.FILES[name], encoding="utf-8")
-    project = Project.find(root)
+    project = Project.find(sample.write_settings(root))
     set_champion(project, MODEL, FIRST, "")
     sample.git(tmp_path, "init", "--quiet")
     sample.commit(tmp_path, "First commit")

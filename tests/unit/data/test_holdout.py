@@ -183,9 +183,7 @@ def test_a_regression_target_that_is_not_a_number_is_refused(values: list[object
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
+    sample.write_settings(tmp_path)
     (tmp_path / "data").mkdir()
     return Project.find(tmp_path)
 

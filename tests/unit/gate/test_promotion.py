@@ -35,10 +35,7 @@ def verdict(**changes: Any) -> EvaluateResult:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project without a champion."""
-    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
-    return Project.find(tmp_path)
+    return Project.find(sample.write_settings(tmp_path))
 
 
 def test_a_promoted_model_is_read_back_with_its_evidence(project: Project) -> None:

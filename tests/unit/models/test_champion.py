@@ -24,10 +24,7 @@ FIRST = Promotion(
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project with one commit and no champion."""
-    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
-    return Project.find(tmp_path)
+    return Project.find(sample.write_settings(tmp_path))
 
 
 def champion_file(project: Project) -> Path:

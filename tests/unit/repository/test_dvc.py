@@ -66,10 +66,7 @@ def test_merge_conflict_markers_are_a_conflict(text: str) -> None:
 
 @pytest.fixture
 def dvc(tmp_path: Path) -> Dvc:
-    for name in ("titlebout.toml", "pipelines/ferries/params.yaml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(sample.FILES[name], encoding="utf-8")
-    return Dvc(Project.find(tmp_path))
+    return Dvc(Project.find(sample.write_settings(tmp_path)))
 
 
 def lock(dvc: Dvc, text: str) -> Path:
