@@ -112,7 +112,7 @@ def test_the_next_day_it_is_refreshed(weeks: Weeks) -> None:
     refreshed = weeks.until(4)
 
     assert refreshed.passed, refreshed.failure
-    assert refreshed.outputs["check"]["note"] == "the open proposal shows data up to 2013-04-18"
+    assert refreshed.outputs["check"]["note"] == "the open pull request is based on data up to 2013-04-18"
     assert len(weeks.github.repository.pulls) == 1
     assert weeks.heads[-1] not in weeks.heads[:-1]
     sample.git(weeks.root, "fetch", "--quiet", "origin", BRANCH)

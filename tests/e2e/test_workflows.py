@@ -44,7 +44,7 @@ def test_drift_opens_one_pull_request_that_passes_its_own_gate(
     (pull,) = github.state()["pulls"]
     assert pull["head"]["ref"] == BRANCH
     assert pull["title"].startswith("Retrain flights-delay: log loss ")
-    assert f"Why it was trained: **{first.outputs['check']['reason'].replace('_', ' ')}, " in pull["body"]
+    assert f"Reason for the retraining: **{first.outputs['check']['reason'].replace('_', ' ')}, " in pull["body"]
     log = "refs/titlebout/log/flights-delay"
     assert log in sample.git(example, "ls-remote", "origin", log)
     assert "### Gate: promote" in pull["body"]
