@@ -258,7 +258,7 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
 
     Returns
     -------
-    tuple of DataFrame, Arrival and Moment
+    tuple of DataFrame, NewRows and Moment
         The added rows, all new rows, and the data time with them.
 
     Raises
