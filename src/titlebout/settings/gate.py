@@ -25,9 +25,9 @@ _VALUES = (
 class RulesSettings(Table):
     """Rule that a challenger must pass on the primary metric, by the reason for which it was trained.
 
-    `superior`: significantly better than the champion. `non-inferior`: shown not to be worse than the champion by
-    more than `gate.margin`. `non-inferior-and-ahead`: the same, with a better value than the champion's on the holdout. A reason
-    without a key uses `superior`.
+    `superior`: significantly better than the champion. `non-inferior`: shown not to be worse than the champion by more
+    than `gate.margin`. `non-inferior-and-ahead`: the same, with a better value than the champion's on the holdout. A
+    reason without a key uses `superior`.
     """
 
     change: Rule = Field(
