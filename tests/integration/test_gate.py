@@ -140,7 +140,7 @@ def test_a_branch_that_is_behind_asks_for_no_promotion(
     sample.git(root, "switch", "--quiet", "other-model")
     behind = command("evaluate")
     assert (behind.code, behind.error["what"]) == (5, "the champion's model cannot be fetched")
-    assert "update the branch" in behind.error["fix"]  # the objects are in main's dvc-remote
+    assert "merge the base branch" in behind.error["fix"]  # the objects are in main's dvc-remote
 
     fetch_objects(root, states["better"])
     said = command("evaluate", "--only-promotions")

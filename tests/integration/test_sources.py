@@ -203,7 +203,7 @@ def test_a_bucket_without_credentials_denies_access(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
-    with pytest.raises(PermissionRefusedError, match="access denied"):
+    with pytest.raises(PermissionRefusedError, match="denied access"):
         read_current(project)
 
 

@@ -111,7 +111,7 @@ BAD_TABLES: dict[str, tuple[bytes, str, int, str]] = {
     "one-class": (b"x,y\n1,a\n2,a\n", "y", 3, "always 'a'"),
     "null-column": (b"x,w,y\n1,,a\n2,,b\n", "y", 65, "'w' has no values"),
     "null-target": (b"x,y\n1,a\n2,\n3,b\n", "y", 65, "1 missing"),
-    "no-ending": (b"x,y\n1,a\n2,b\n", "y", 65, "cannot read"),
+    "no-ending": (b"x,y\n1,a\n2,b\n", "y", 65, "unsupported file type"),
 }
 
 
