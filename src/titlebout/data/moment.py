@@ -85,7 +85,7 @@ class Moment:
             return (self.value - other.value).total_seconds()
         if isinstance(self.value, int) and isinstance(other.value, int):
             return float(self.value - other.value)
-        raise TypeError("cannot subtract a time from a number of rows, or a number of rows from a time")
+        raise TypeError("cannot subtract two positions in the data when one is a time and the other a number of rows")
 
     def __add__(self, distance: float) -> "Moment":
         """Return the moment some seconds or rows later."""
