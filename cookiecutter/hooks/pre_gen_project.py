@@ -19,13 +19,13 @@ def refusal(answers: dict) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,62}", slug) or slug.endswith("-"):
         return f"project_slug {slug!r}: use 2 to 63 lowercase letters, digits and hyphens, starting with a letter"
     if bool(data) != bool(answers["target"]):
-        return "data_file and target belong together: set both for your own data, or neither for the flights example"
+        return "data_file and target must be used together: set both for your own data, or neither for the flights example"
     if data and not Path(data).is_absolute():
         return f"data_file {data!r}: use the full path, for example {str(Path.home() / 'table.csv')!r}"
     if data and not Path(data).is_file():
         return f"data_file {data!r}: the file does not exist"
     if (remote == "in-tree") != (not url):
-        return "remote and remote_url belong together: set a URL for an external storage, none for in-tree"
+        return "remote and remote_url must be used together: set a URL for an external storage, none for in-tree"
     if url and not re.fullmatch(SCHEMES[remote] + r"://[A-Za-z0-9][\w.:@/+=-]*", url, re.ASCII):
         return f"remote_url {url!r}: a URL of {remote} has the form {SCHEMES[remote]}://place/path"
     if url and re.search(r":[^/]*@", url.split("://")[1]):

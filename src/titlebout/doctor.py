@@ -144,7 +144,7 @@ def _suite(project: Project) -> str:
     if not project.suite_path.is_file():
         raise NotFoundError(
             f"{project.settings.checks.suite} does not exist",
-            fix="restore it from git, or set checks.suite in titlebout.toml to another file",
+            fix="restore it from git, or set checks.suite in titlebout.toml to a different file",
         )
     expectations = read_json(project.suite_path).get("expectations", [])
     return f"{len(expectations)} expectations in {project.settings.checks.suite}"
@@ -194,11 +194,11 @@ def _remote_size(project: Project) -> str:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > MAX_REMOTE_BYTES:
         raise ConfigError(
-            f"dvc-remote/ has {size / 1e6:.0f} MB, which every clone downloads",
+            f"dvc-remote/ is {size / 1e6:.0f} MB, which every clone downloads",
             fix="move to an object store: `dvc remote add storage s3://bucket/path`, `dvc push --remote storage`, "
-            "`dvc remote default storage`, `git rm -r dvc-remote`",
+            "`dvc remote default storage`, `git rm -r dvc-remote`, `git commit`; the history keeps the old objects",
         )
-    return f"dvc-remote/ has {size / 1e6:.1f} MB"
+    return f"dvc-remote/ is {size / 1e6:.1f} MB"
 
 
 def _workflows(project: Project) -> str:
@@ -226,7 +226,8 @@ def _location(project: Project, output: DvcOutput) -> str:
     missing = [entry["relpath"] for entry in entries if _find_object(stores, entry["md5"]) is None]
     if listing is None or missing:
         raise NotFoundError(
-            f"{missing[0] if missing else output.short} is neither in {stores[0].name}/ nor in the cache",
+            f"the DVC object of {missing[0] if missing else output.short} is missing from both {stores[0].name}/ and "
+            "the local cache",
             fix="run `dvc push` on a machine that has it, and commit dvc-remote/",
         )
     return "all on this machine"

@@ -100,12 +100,12 @@ def test_a_folder_that_is_no_repository_of_ours(
         ("a.csv", "departure,harbour,wind,waves,passengers,late\n", "header but no rows"),
         ("a.csv", "departure,harbour\n2024-03-01,Bod\xf8\n".encode("latin-1"), "not UTF-8"),
         ("a.csv", "departure,harbour\n2024-03-01,Bodø\n".encode("utf-16"), "not UTF-8"),
-        ("a.csv", "a,b\n1,2\n3\n", "line 3 has 1 fields, the header has 2"),
-        ("a.csv", "a,b\n1,2,3\n", "line 2 has 3 fields, the header has 2"),
+        ("a.csv", "a,b\n1,2\n3\n", "line 3 has 1 fields, but the header has 2"),
+        ("a.csv", "a,b\n1,2,3\n", "line 2 has 3 fields, but the header has 2"),
         ("a.csv", 'a,b\n1,"2\n', "not valid CSV"),
         ("a.csv", "a,A\n1,2\n", "two columns are named"),
-        ("a.jsonl", '{"a": 1}\n{"a":\n', "not a JSON object"),
-        ("a.parquet", "PAR1", "not valid parquet"),
+        ("a.jsonl", '{"a": 1}\n{"a":\n', "not valid JSON"),
+        ("a.parquet", "PAR1", "not valid Parquet"),
     ],
 )
 def test_a_file_that_is_no_table(name: str, content: str | bytes, what: str, root: Path, refused: Refused) -> None:
@@ -124,7 +124,7 @@ def test_files_that_do_not_go_together(root: Path, refused: Refused) -> None:
     arrives(root, "a.csv", sample.crossings(10))
     arrives(root, "b.csv", sample.crossings(10).rename(columns={"wind": "Wind"}))
 
-    assert "b.csv has other columns than a.csv" in refused(65, "check-data", "--on", "current")["what"]
+    assert "b.csv and a.csv have different columns" in refused(65, "check-data", "--on", "current")["what"]
 
 
 def training(root: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -148,11 +148,11 @@ def training(root: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]
         (lambda frame: frame.assign(late=0), 3, "the training rows have only one class: 0"),
         (lambda frame: frame.rename(columns={"late": "Late"}), 65, "target column 'late' is missing"),
         (lambda frame: frame.assign(late=frame["late"].where(frame["wind"] > 10)), 65, "missing values"),
-        (lambda frame: frame.drop(columns="departure"), 65, "time column 'departure' is missing"),
-        (lambda frame: frame.assign(departure="soon"), 65, "column 'departure' is not of kind datetime"),
-        (lambda frame: frame.assign(wind=float("inf")), 65, "column 'wind' is not of kind number"),
+        (lambda frame: frame.drop(columns="departure"), 65, "the data has no time column 'departure'"),
+        (lambda frame: frame.assign(departure="soon"), 65, "column 'departure' cannot be read as datetime"),
+        (lambda frame: frame.assign(wind=float("inf")), 65, "column 'wind' cannot be read as number"),
         (lambda frame: frame.rename(columns={"harbour": "port"}), 2, "fitting the model failed: "),
-        (lambda frame: frame.tail(10), 3, "the training part would be empty"),
+        (lambda frame: frame.tail(10), 3, "the split leaves no training rows"),
     ],
     ids=["one class", "no target", "unlabelled", "no time", "no times", "infinite", "renamed", "too short"],
 )

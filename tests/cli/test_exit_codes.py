@@ -143,8 +143,8 @@ def test_an_error_ends_with_its_code_and_all_it_knows(name: str, code: int, fail
         (ProcessError(Completed(("git", "push"), 128, "", "fatal: no")), 1, "git ended with exit code 128"),
         (PermissionError(13, "Permission denied", "a.csv"), 74, "cannot use a file: Permission denied"),
         (OSError(28, "No space left on device"), 74, "cannot use a file: No space left on device"),
-        (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),
-        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), 1, "UnicodeEncodeError"),
+        (ZeroDivisionError("division by zero"), 1, "unexpected error: ZeroDivisionError: division by zero"),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), 1, "unexpected error: UnicodeEncodeError"),
     ],
 )
 def test_every_other_failure_has_no_bare_traceback(error: Exception, code: int, what: str, failing: Failing) -> None:
@@ -161,15 +161,15 @@ def test_a_bug_says_that_it_is_one_and_what_to_send(failing: Failing) -> None:
 
     assert "report" in said.error["fix"]
     assert "test_exit_codes.py" in said.error["why"]
-    assert said.error["state"] == "unknown"
+    assert said.error["state"].startswith("unknown")
 
 
 @pytest.mark.parametrize(
     ("error", "code", "what"),
     [
-        (KeyboardInterrupt(), 130, "interrupted"),
-        (click.Abort(), 130, "interrupted"),
-        (SystemExit(ExitCode.TERMINATED), 143, "terminated"),
+        (KeyboardInterrupt(), 130, "interrupted (Ctrl-C)"),
+        (click.Abort(), 130, "interrupted (Ctrl-C)"),
+        (SystemExit(ExitCode.TERMINATED), 143, "terminated by a signal (SIGTERM)"),
     ],
 )
 def test_a_command_that_is_stopped_says_so(error: BaseException, code: int, what: str, failing: Failing) -> None:

@@ -78,7 +78,7 @@ def test_an_object_in_neither_remote_nor_cache_is_missing(root: Path) -> None:
         path.unlink()
     assert "data" not in broken(root), "one copy is enough"
     data[-1].unlink()
-    assert found(root)["data"].what.startswith("2024-03.parquet is neither in dvc-remote/")
+    assert found(root)["data"].what.startswith("the DVC object of 2024-03.parquet is missing from both")
     assert "dvc push" in found(root)["data"].fix
 
 

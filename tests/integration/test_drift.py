@@ -483,5 +483,5 @@ def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:
     (root / "incoming").mkdir()
     sample.crossings(300, start="2024-05-01", seed=8).to_parquet(root / "incoming" / "new.parquet", index=False)
 
-    with pytest.raises(InconclusiveError, match="no row that the champion was trained on"):
+    with pytest.raises(InconclusiveError, match="none of the rows that the champion was trained on"):
         drift_measure.measure(Project.find(root))

@@ -400,7 +400,7 @@ def test_a_wait_beyond_the_deadline_is_not_started(server: GithubServer, forge: 
     with pytest.raises(TemporaryError) as caught:
         forge.ensure_pull_request(WANTED)
     assert fake_time.slept == []
-    assert caught.value.why == "HTTP 429: rate limit"
+    assert caught.value.why == "HTTP 429: rate limit exceeded"
     assert caught.value.state.startswith("the server did not carry out the request")
 
 
@@ -418,7 +418,7 @@ def test_an_unreachable_server_is_tried_four_times(server: GithubServer, fake_ti
     with pytest.raises(TemporaryError, match="the request to the server failed") as caught:
         forge.ensure_pull_request(WANTED)
     assert fake_time.slept == [1, 2, 4]
-    assert caught.value.why.startswith("ConnectError")
+    assert caught.value.why.startswith("no complete response: ConnectError")
     assert caught.value.state.startswith("the server did not carry out the request")
 
 
@@ -540,7 +540,7 @@ def test_any_other_refusal_quotes_the_server(server: GithubServer, forge: Forge,
 
 def test_a_conflict_that_is_never_listed_ends_with_an_error(server: GithubServer, forge: Forge) -> None:
     server.faults = [Fault(Reply(409, {"message": "changed", "documentation_url": ""}), method="POST", times=1000)]
-    with pytest.raises(ConflictError, match="changed concurrently"):
+    with pytest.raises(ConflictError, match="at the same time"):
         forge.ensure_pull_request(WANTED)
     assert len(server.calls) <= MAX_REQUESTS
 

@@ -101,7 +101,7 @@ def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command
 
     before = (root / CHAMPION).read_bytes()
     refused = command("promote")
-    assert (refused.code, refused.error["what"]) == (7, "the verdict of the gate is not promote")
+    assert (refused.code, refused.error["what"]) == (7, "the challenger cannot be promoted")
     assert (root / CHAMPION).read_bytes() == before
 
 
@@ -140,7 +140,7 @@ def test_a_branch_that_is_behind_asks_for_no_promotion(
     sample.git(root, "switch", "--quiet", "other-model")
     behind = command("evaluate")
     assert (behind.code, behind.error["what"]) == (5, "the champion's model cannot be fetched")
-    assert "update the branch" in behind.error["fix"]  # the objects are in main's dvc-remote
+    assert "merge the base branch" in behind.error["fix"]  # the objects are in main's dvc-remote
 
     fetch_objects(root, states["better"])
     said = command("evaluate", "--only-promotions")
@@ -159,7 +159,7 @@ def test_a_verdict_about_an_earlier_model_promotes_nothing(
         (root / name).write_bytes((states["worse"] / name).read_bytes())
     said = command("promote")
 
-    assert (said.code, said.error["what"]) == (7, "the verdict is about another model")
+    assert (said.code, said.error["what"]) == (7, "the last evaluation was of a different model")
     assert str(CHAMPION) not in sample.git(root, "diff", "--name-only")
 
 
@@ -171,7 +171,7 @@ def test_a_champion_that_saw_the_holdout_is_not_compared(at: Callable[[str], Pat
     said = command("evaluate")
 
     assert said.code == 7
-    assert said.error["what"] == "the champion was trained on 72 of the 240 holdout rows"
+    assert said.error["what"] == "72 of the 240 holdout rows were used to train the champion"
 
 
 def test_too_few_rows_decide_nothing(at: Callable[[str], Path], command: Command) -> None:
@@ -291,8 +291,8 @@ def test_kept_answers_are_decided_again_as_they_were_and_under_other_rules(
     ("arguments", "code", "what"),
     [
         (("--from-predictions", "nothing.parquet"), 5, "there are no predictions"),
-        (("--from-predictions", "data/2024-03.parquet"), 65, "not a file of predictions"),
-        (("--margin", "1 %"), 2, "--margin goes with --from-predictions"),
+        (("--from-predictions", "data/2024-03.parquet"), 65, "cannot read the predictions file"),
+        (("--margin", "1 %"), 2, "--margin can be used only with --from-predictions"),
         (
             ("--from-predictions", "reports/evaluate/predictions.parquet", "--margin", "much"),
             2,
@@ -399,7 +399,10 @@ def test_a_champion_that_needs_another_column_cannot_be_met(at: Callable[[str], 
     said = command("evaluate")
 
     assert said.code == 3
-    assert said.error["what"] == "the champion cannot predict the holdout: missing columns: passengers"
+    assert (
+        said.error["what"]
+        == "the champion cannot make predictions for the holdout: the data lacks columns that the model needs: passengers"
+    )
 
 
 def test_a_champion_trained_on_rows_after_the_holdout_cannot_be_compared(
@@ -411,7 +414,7 @@ def test_a_champion_trained_on_rows_after_the_holdout_cannot_be_compared(
     said = command("evaluate")
 
     assert said.code == 3
-    assert said.error["what"] == "the champion was trained on rows from after the start of the holdout"
+    assert said.error["what"] == "the champion was trained on rows newer than the start of the holdout"
 
 
 def test_a_champion_of_another_task_cannot_be_met(at: Callable[[str], Path], command: Command) -> None:
@@ -424,7 +427,7 @@ def test_a_champion_of_another_task_cannot_be_met(at: Callable[[str], Path], com
     assert command("train").code == 0
     said = command("evaluate")
 
-    assert (said.code, said.error["what"]) == (3, "the champion was trained for another task")
+    assert (said.code, said.error["what"]) == (3, "the champion was trained for a different task")
     assert "it predicts 'late' (classification)" in said.error["why"]
 
 

@@ -348,7 +348,7 @@ def test_a_tampered_model_is_not_packaged(packaged: Packaged, copied: Project) -
     weights[len(weights) // 2] ^= 1
     path.write_bytes(weights)
     shutil.rmtree(copied.root / "build")
-    with pytest.raises(UnsafeError, match="do not match the digest in the manifest"):
+    with pytest.raises(UnsafeError, match="does not match the digest in its manifest"):
         serving_package.package_folder(copied, copied.model_dir)
     assert not (copied.root / "build").exists()
 
@@ -380,7 +380,7 @@ def test_code_missing_from_the_bento_fails_packaging(
     features = copied.root / "src" / package / "features.py"
     features.write_text("import elsewhere\n" + features.read_text(encoding="utf-8"), encoding="utf-8")
     (copied.root / "src" / "elsewhere.py").touch()
-    with pytest.raises(UnsafeError, match="does not become ready") as caught:
+    with pytest.raises(UnsafeError, match="failed to start, or was not ready within") as caught:
         serving_package.package_folder(copied, copied.model_dir)
     assert "No module named 'elsewhere'" in str(caught.value.why)
     assert processes_below(tmp_path) == []

@@ -197,7 +197,7 @@ def test_errors_never_contain_the_password(root: Path, monkeypatch: pytest.Monke
     assert isinstance(read_error(root, query="pg_authid"), PermissionRefusedError)
     duplicate_columns = read_error(root, query="SELECT 1 AS a, 2 AS a")
     assert isinstance(duplicate_columns, DataError)
-    assert "two columns of the same name" in duplicate_columns.what
+    assert "two columns named" in duplicate_columns.what
     monkeypatch.setenv("DB_PASSWORD", "wrong-one")
     assert isinstance(read_error(root, query="crossings"), PermissionRefusedError)
     monkeypatch.setenv("DB_PORT", "9")

@@ -379,7 +379,7 @@ def test_late_rows_of_a_period_that_is_tracked_overwrite_nothing(calm_project: P
 def test_rows_without_labels_wait(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(200).drop(columns="late"), "2024-05")
 
-    with pytest.raises(InconclusiveError, match="has no column late"):
+    with pytest.raises(InconclusiveError, match="lacks columns of the tracked data: late"):
         retraining_retrain.retrain(calm_project, AttemptReason("drift"))
 
 

@@ -111,7 +111,7 @@ BAD_TABLES: dict[str, tuple[bytes, str, int, str]] = {
     "one-class": (b"x,y\n1,a\n2,a\n", "y", 3, "always 'a'"),
     "null-column": (b"x,w,y\n1,,a\n2,,b\n", "y", 65, "'w' has no values"),
     "null-target": (b"x,y\n1,a\n2,\n3,b\n", "y", 65, "1 missing"),
-    "no-ending": (b"x,y\n1,a\n2,b\n", "y", 65, "cannot read"),
+    "no-ending": (b"x,y\n1,a\n2,b\n", "y", 65, "unsupported file type"),
 }
 
 
@@ -132,7 +132,7 @@ def test_a_refused_table_leaves_nothing_behind(tmp_path: Path, name: str) -> Non
 def test_data_without_a_target_is_refused(table: Path, tmp_path: Path) -> None:
     completed = titlebout("new", "Some name", "--output-dir", tmp_path, "--data", table, cwd=tmp_path)
     assert completed.returncode == 2
-    assert "--data and --target belong together" in completed.stderr
+    assert "--data and --target must be used together" in completed.stderr
 
 
 def test_a_folder_that_is_not_empty_stays_unchanged(tmp_path: Path) -> None:

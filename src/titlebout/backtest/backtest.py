@@ -181,9 +181,9 @@ def cut(
     periods = [(_period_name(end - (back + 1) * length, length, by_time), part) for back, part in rows if len(part)]
     if len(periods) < FEWEST:
         raise InconclusiveError(
-            f"{len(periods)} periods are too few to compare policies; at least {FEWEST} are needed",
+            f"the backtest needs at least {FEWEST} periods, but the data covers only {len(periods)}",
             where="the tracked data",
-            why=f"it has {len(frame):,} rows, and {plan.start:.0%} of it is used for the first model",
+            why=f"the data has {len(frame):,} rows, and the oldest {plan.start:.0%} of it trains the first model",
             fix="choose shorter periods (--every) or a smaller start (--start), or wait for more data",
         )
     return frame[ago >= count], periods
@@ -297,16 +297,16 @@ def _length(every: str, time: str) -> tuple[int, bool]:
     match = re.fullmatch(r"([1-9]\d*)([hdw]?)", every)
     if match is None:
         raise ConfigError(
-            f"{every!r} is not a valid length of a period",
+            f"{every!r} is not a valid period length",
             where="--every",
             fix="use hours, days or weeks (12h, 28d, 4w), or a number of rows (500)",
         )
     number, unit = int(match[1]), match[2]
     if unit and not time:
         raise ConfigError(
-            "periods of time need a time column, but none is configured",
+            "a period in hours, days or weeks needs a time column, but data.time is empty",
             where="params.yaml: data.time",
-            fix="set data.time, or give --every a number of rows",
+            fix="set data.time, or set --every to a number of rows such as 500",
         )
     return number * (_UNITS[unit] * _SECOND if unit else 1), bool(unit)
 

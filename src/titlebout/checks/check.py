@@ -257,7 +257,7 @@ def _evaluate(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[
         raise TitleboutError(
             f"Great Expectations returned {len(results)} results for {len(expectations)} expectations",
             why="an expectation without a result must not count as passed",
-            fix="this is a bug in titlebout: please report it with the suite",
+            fix="this is a bug in titlebout: please report it, and attach the suite file",
         )
     return [
         ExpectationOutcome(expectation, bool(results[index].success), results[index].result or {})

@@ -112,9 +112,10 @@ def load_suite(path: Path) -> tuple[Expectation, ...]:
         first = error.errors()[0]
         location = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"the suite {path.name} is not valid: {location}: {first['msg']}",
+            f"the suite {path.name} is not valid: {first['msg']}",
             where=f"{path}: {location}",
-            fix='write entries as {"type": ..., "kwargs": {...}, "severity": "critical", "warning" or "info"}',
+            fix='write each entry as {"type": "...", "kwargs": {...}, "severity": "critical"}; the severity is critical, '
+            "warning or info",
         ) from error
     for index, expectation in enumerate(suite.expectations):
         problem = _problem(expectation)

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 def cli(verbose: bool) -> None:
     """CI/CD/CT for machine learning: every retrained model has to win the title from the one that serves.
 
-    The champion is the model in production; the challenger is the model that was trained last. Commands run in a
-    repository that `titlebout new` generated, and the workflows of that repository run the same commands.
+    The champion is the model in production; the challenger is the model that was trained last. It replaces the
+    champion only after both are compared on the same held-out rows. Commands run in a repository that `titlebout new`
+    generated, and the workflows of that repository run the same commands.
 
     \b
     Example:
@@ -50,7 +51,7 @@ def cli(verbose: bool) -> None:
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="CSV, parquet or JSONL file to use instead of the flights example; needs --target.",
+    help="CSV, Parquet or JSONL file to use instead of the flights example; needs --target.",
 )
 @click.option("--target", metavar="COLUMN", help="Column of --data to predict.")
 @click.option(
@@ -64,8 +65,8 @@ def new_command(
 ) -> "StepResult":
     """Generate a repository with a model pipeline and GitHub workflows.
 
-    NAME is the name of the project and of its folder. Without --data the repository has the flights example, with a
-    trained champion.
+    NAME is the name of the project and of its folder. Without --data the repository contains the flights example,
+    with a trained champion.
 
     \b
     Example:
@@ -79,7 +80,7 @@ def new_command(
 
 @step(cli, "adopt", in_project=False)
 @click.option(
-    "--data", required=True, type=click.Path(path_type=Path), help="CSV, parquet or JSONL file with your data."
+    "--data", required=True, type=click.Path(path_type=Path), help="CSV, Parquet or JSONL file with your data."
 )
 @click.option("--target", required=True, metavar="COLUMN", help="Column to predict.")
 @click.option(
@@ -88,10 +89,10 @@ def new_command(
     help="Prediction task; by default inferred from the values of the target.",
 )
 def adopt_command(data: Path, target: str, task: str | None) -> "StepResult":
-    """Replace the flights example by your own data.
+    """Replace the flights example with your own data.
 
     Run it in a generated repository. It writes the parameters, the expectation suite and the model code for the columns
-    of the file, and removes the files of the example; all changes have to be committed first.
+    of the file, and removes the files of the example. Commit all changes first.
 
     \b
     Example:
@@ -107,12 +108,13 @@ def adopt_command(data: Path, target: str, task: str | None) -> "StepResult":
     "--on",
     type=click.Choice(["tracked", "current"]),
     default="tracked",
-    help="Check the data tracked by DVC, or the new data of drift.current.",
+    help="Data to check: tracked (the data tracked by DVC) or current (the new data at drift.current).",
 )
 def check_data_command(pipeline: str | None, on: Literal["tracked", "current"]) -> "StepResult":
     """Check data against the Great Expectations suite.
 
-    The suite is the file checks.suite of titlebout.toml. Exit code 10 means that an expectation with severity "critical" failed.
+    The suite file is set by checks.suite in titlebout.toml. Exit code 10 means that an expectation with severity
+    "critical" failed.
 
     \b
     Example:
@@ -125,9 +127,10 @@ def check_data_command(pipeline: str | None, on: Literal["tracked", "current"]) 
 
 @step(cli, "train")
 def train_command(pipeline: str | None) -> "StepResult":
-    """Run the DVC pipeline, which trains the challenger.
+    """Train the challenger by running the DVC pipeline.
 
-    The stages are check-data, prepare, train and evaluate. Stages whose data, code and parameters have not changed are
+    The stages are check-data, prepare, train and evaluate, which only computes the challenger's metrics; run
+    `titlebout evaluate` to compare it with the champion. Stages whose data, code and parameters have not changed are
     skipped.
 
     \b
@@ -143,23 +146,29 @@ def train_command(pipeline: str | None) -> "StepResult":
 @click.option(
     "--base",
     metavar="REVISION",
-    help="Revision whose champion is compared; by default the base of the push or pull request, else origin/main.",
+    help="Git revision whose champion the challenger is compared with; by default the base of the push or pull request, "
+    "else origin/main.",
 )
 @click.option(
     "--only-promotions",
     is_flag=True,
-    help="Fail only when this commit changes champion.dvc; exit 0 for any other negative verdict.",
+    help="Fail on a negative verdict only if this branch changes champion.dvc, which requests a promotion; otherwise exit "
+    "with 0.",
 )
 @click.option(
-    "--reason", help="Reason for the training, a key of gate.rules; by default the one in champion.dvc, or change."
+    "--reason",
+    help="Why the challenger was trained: a key of gate.rules such as drift, which selects the rule. By default `change`, "
+    "or the reason recorded in champion.dvc if this branch changes only data and models.",
 )
 @click.option(
     "--from-predictions",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Decide again on the predictions saved in this file; no model is loaded.",
+    help="Repeat the decision on the predictions saved in this file, without loading a model.",
 )
 @click.option(
-    "--margin", help="With --from-predictions: use this margin instead of gate.margin, a number or a share such as 2%."
+    "--margin",
+    help="Margin to use instead of gate.margin: a number, or a percentage of the champion's value such as 2%. Only with "
+    "--from-predictions.",
 )
 def evaluate_command(
     pipeline: str | None,
@@ -171,8 +180,8 @@ def evaluate_command(
 ) -> "StepResult":
     """Compare challenger and champion on the same holdout rows.
 
-    The verdict is promote, keep, inconclusive or unchanged. Exit code 11 means that the champion is kept, 3 that the
-    evidence is not sufficient for a decision.
+    The verdict is promote, keep, inconclusive, or unchanged if the challenger is the champion. Exit code 11 means that
+    the champion is kept, 3 that the evidence is not sufficient for a decision.
 
     \b
     Example:
@@ -183,8 +192,8 @@ def evaluate_command(
     from titlebout.gate.evaluate import evaluate, evaluate_again
 
     if margin is not None and from_predictions is None:
-        fix = "for good, set gate.margin in titlebout.toml"
-        raise ConfigError("--margin goes with --from-predictions", fix=fix)
+        fix = "add --from-predictions FILE, or set gate.margin in titlebout.toml"
+        raise ConfigError("--margin can be used only with --from-predictions", fix=fix)
     project = _project(pipeline)
     if from_predictions is not None:
         return evaluate_again(project, from_predictions, reason, margin)
@@ -193,9 +202,9 @@ def evaluate_command(
 
 @step(cli, "promote")
 def promote_command(pipeline: str | None) -> "StepResult":
-    """Write the challenger into champion.dvc.
+    """Point champion.dvc to the challenger.
 
-    The last `titlebout evaluate` must have the verdict promote. The challenger becomes the champion when champion.dvc is
+    The verdict of the last `titlebout evaluate` must be promote. The challenger becomes the champion when champion.dvc is
     merged into the main branch.
 
     \b
@@ -215,7 +224,8 @@ def promote_command(pipeline: str | None) -> "StepResult":
 def package_command(pipeline: str | None, model: str, image: bool) -> "StepResult":
     """Package a model as a Bento and test the running service.
 
-    The test starts the service and compares its predictions for the golden rows with those stored beside the model.
+    The test starts the service, sends it the golden rows (training rows stored with the model), and compares its
+    predictions with the stored ones.
 
     \b
     Example:
@@ -248,22 +258,27 @@ def drift_command(pipeline: str | None, selftest: bool) -> "StepResult":
 
 
 @step(cli, "decide")
-@click.option("--manual", is_flag=True, help="A user requests a retraining: cool-downs are ignored.")
-@click.option("--schedule", is_flag=True, help="A schedule started this run; see policy.schedule.")
+@click.option("--manual", is_flag=True, help="Treat this run as a request of a user to retrain: no cool-down applies.")
+@click.option("--schedule", is_flag=True, help="Treat this run as started by a schedule; see policy.schedule.")
 @click.option(
-    "--forge", type=FORGES, default="none", help="Check on the forge whether the retrain pull request is still open."
+    "--forge",
+    type=FORGES,
+    default="none",
+    help="github: check on the forge (GitHub, Gitea or Forgejo) whether the retrain pull request is still open. none: "
+    "check only its branch.",
 )
 @click.option(
     "--from-reports",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Do not decide: open an issue if data was refused in the reports of another job.",
+    help="Do not decide: read the decision that another job wrote to this folder, and open or update an issue on the "
+    "forge if it refused the new data. Needs --forge github.",
 )
 def decide_command(
     pipeline: str | None, manual: bool, schedule: bool, forge: str, from_reports: Path | None
 ) -> "StepResult":
-    """Decide by the retraining policy whether to retrain.
+    """Decide whether to retrain, by the rules of the retraining policy.
 
-    Reads the results of check-data and drift in reports/, and the thresholds of the table policy in titlebout.toml.
+    Reads the results of check-data and drift in reports/, and the thresholds in the table [policy] of titlebout.toml.
 
     \b
     Example:
@@ -287,7 +302,7 @@ def decide_command(
     "--reason",
     type=click.Choice(REASONS),
     default="manual",
-    help="Reason for the retraining; it selects the rule of the gate, see gate.rules.",
+    help="Reason for the retraining, which selects the rule of the gate (see gate.rules).",
 )
 @click.option(
     "--note", default="", help="Details for the reviewer of the pull request, for example the columns that drifted."
@@ -296,7 +311,8 @@ def decide_command(
     "--forge",
     type=FORGES,
     default="none",
-    help="none: make a local branch only. github: open a pull request by the API at GITHUB_API_URL (also Gitea, Forgejo).",
+    help="none: create only a local branch. github: open a pull request through the API at GITHUB_API_URL, on Gitea and "
+    "Forgejo too.",
 )
 @click.option(
     "--bundle", type=click.Path(path_type=Path, dir_okay=False), help="Also write the branch to this git bundle."
@@ -311,8 +327,8 @@ def retrain_command(
 ) -> "StepResult":
     """Train a challenger on new data and propose its promotion.
 
-    Adds the new data, trains and evaluates. If the verdict is promote, the result is one commit on one branch, and with --forge github one pull
-    request.
+    Adds the new data, trains and evaluates. If the verdict is promote, the result is one commit on one branch, and with
+    --forge github one pull request.
 
     \b
     Example:
@@ -338,21 +354,22 @@ def retrain_command(
     "--every",
     metavar="LENGTH",
     default="",
-    help="Length of a period: 12h, 28d, 4w, or a number of rows; by default derived from the policy, for 6 to 26 periods.",
+    help="Length of a period: 12h, 28d, 4w, or a number of rows. By default policy.period_days, multiplied or shortened so "
+    "that there are 6 to 26 periods.",
 )
 @click.option(
     "--start",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.3,
     show_default=True,
-    help="Share of the data, oldest first, that trains the first model.",
+    help="Share of the data, between 0 and 1 and oldest first, that trains the first model.",
 )
 @click.option(
     "--policy",
     "policies",
     type=click.Choice(STRATEGY_NAMES),
     multiple=True,
-    help="Strategy to simulate, can be repeated; by default all.",
+    help="Strategy to simulate; can be repeated. By default all.",
 )
 @click.option("--label-delay", type=click.IntRange(min=0), default=0, help="Delay of the labels, in periods.")
 @click.option("--current", is_flag=True, help="Also use the new, labeled rows of drift.current.")
@@ -361,8 +378,8 @@ def backtest_command(
 ) -> "StepResult":
     """Compare retraining strategies on your past data.
 
-    Each strategy is simulated period by period. The report has the number of trainings and of replaced models, the mean
-    loss and the cost of each.
+    Each strategy is simulated period by period. The report shows for each of them how many models were trained and
+    promoted, the mean loss, and the time spent on training.
 
     \b
     Example:
@@ -376,9 +393,9 @@ def backtest_command(
 
 @step(cli, "doctor", in_project=False)
 def doctor_command() -> "StepResult":
-    """Report problems of this machine and repository, and how to fix them.
+    """Report problems with this machine and repository, and how to fix them.
 
-    No network is used.
+    The network is not used.
 
     \b
     Example:
@@ -392,7 +409,8 @@ def doctor_command() -> "StepResult":
 @cli.command("stage", hidden=True)
 @click.argument("name", type=click.Choice(["check-data", "prepare", "train", "evaluate"]))
 @click.option("--pipeline", metavar="NAME", required=True, help="Pipeline that the stage belongs to.")
-def stage_command(name: str, pipeline: str) -> None:  # noqa: D103 - run by DVC only
+def stage_command(name: str, pipeline: str) -> None:
+    """Run one stage of the DVC pipeline; DVC calls this command, see dvc.yaml."""
     from titlebout.cli import stages
 
     stages.run(_project(pipeline), name)

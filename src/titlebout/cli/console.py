@@ -36,7 +36,7 @@ def step(
         @click.option(
             "--no-fail",
             is_flag=True,
-            help="Exit 0 on a negative verdict (exit codes 3 and 10 to 12); the verdict is in the result.",
+            help="Exit with 0 also if the verdict is negative, instead of 3 or 10 to 12; errors keep their exit codes.",
         )
         @functools.wraps(function)
         def command(as_json: bool, no_fail: bool, *args: P.args, **kwargs: P.kwargs) -> None:

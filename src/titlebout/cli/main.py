@@ -50,15 +50,15 @@ def run(arguments: list[str], command: click.Command = cli, name: str = "titlebo
     except click.ClickException as error:
         return _usage(error, as_json)
     except (click.Abort, KeyboardInterrupt):
-        failure: TitleboutError = InterruptionError("interrupted", fix=_RERUN, state=_STOPPED)
+        failure: TitleboutError = InterruptionError("interrupted (Ctrl-C)", fix=_RERUN, state=_STOPPED)
     except SystemExit as ended:
         if ended.code != ExitCode.TERMINATED:
             raise
-        failure = TerminationError("terminated", fix=_RERUN, state=_STOPPED)
+        failure = TerminationError("terminated by a signal (SIGTERM)", fix=_RERUN, state=_STOPPED)
     except TitleboutError as error:
         failure = error
     except OSError as error:
-        what, fix = f"cannot use a file: {error.strerror or error}", "free some space or check the permissions"
+        what, fix = f"cannot use a file: {error.strerror or error}", "free some disk space, or check the permissions"
         failure = DiskError(what, where=error.filename, why=str(error), fix=fix)
     except Exception as error:  # noqa: BLE001 - a bug is reported as a bug, with the traceback
         failure = _bug(error)
@@ -71,7 +71,8 @@ def _bug(error: Exception) -> TitleboutError:
 
     why = "".join(traceback.format_exception(error)[-3:]).strip()
     fix = "this is a bug in titlebout: please report it with the lines above"
-    return TitleboutError(f"{type(error).__name__}: {error}", why=why, fix=fix, state="unknown")
+    state = "unknown; `git status` shows which files have changed"
+    return TitleboutError(f"unexpected error: {type(error).__name__}: {error}", why=why, fix=fix, state=state)
 
 
 def _usage(error: click.ClickException, as_json: bool) -> int:

@@ -153,7 +153,7 @@ def start(
             f"cannot start {command[0]}",
             where=str(cwd or Path.cwd()),
             why=str(error),
-            fix="install it, or run `titlebout doctor`",
+            fix=f"install {command[0]}, or run `titlebout doctor` to check this machine",
         ) from error
     try:
         yield child

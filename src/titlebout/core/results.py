@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from titlebout.core.errors import DataError, DiskError, ExitCode, NotFoundError
 
 SCHEMA_VERSION: Literal[1] = 1
-RESTORE = "restore it from git, or run the step that writes it"
+RESTORE = "restore the file from git or with `dvc pull`, or run the command that writes it again"
 
 
 class Record(BaseModel):
@@ -104,7 +104,8 @@ def read_result(path: Path, kind: type[Result]) -> Result:
     DataError
         If it has the result of another step or version, or a field is missing, unknown or malformed.
     """
-    return parse_result(_read(path), kind, str(path))
+    command = kind.model_fields["step"].default
+    return parse_result(_read(path, f"run `titlebout {command}`, which writes this file"), kind, str(path))
 
 
 def parse_result(text: str, kind: type[Result], where: str) -> Result:
@@ -133,7 +134,7 @@ def parse_result(text: str, kind: type[Result], where: str) -> Result:
         return result
     name = kind.model_fields["step"].default
     raise DataError(
-        f"this is not a {name} result of schema version {SCHEMA_VERSION}",
+        f"the JSON document is not a result of `titlebout {name}` in schema version {SCHEMA_VERSION}",
         where=where,
         why=": ".join(filter(None, problem)),
         fix=f"run `titlebout {name}` again with this version of titlebout",
@@ -174,7 +175,10 @@ def write_text_atomically(path: Path, text: str) -> Path:
             raise
     except OSError as error:
         raise DiskError(
-            f"cannot write {path.name}", where=str(path), why=str(error), fix="free some space or check the permissions"
+            f"cannot write {path.name}",
+            where=str(path),
+            why=str(error),
+            fix="free some disk space, or check the permissions of the folder",
         ) from error
     return path
 
@@ -208,8 +212,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def _read(path: Path) -> str:
-    """Return the text of a file.
+def _read(path: Path, missing_fix: str = RESTORE) -> str:
+    """Return the text of a file; `missing_fix` is the fix if it does not exist.
 
     Raises
     ------
@@ -221,9 +225,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise NotFoundError(
-            f"{path.name} does not exist", where=str(path), fix="run the step that writes it"
-        ) from error
+        raise NotFoundError(f"{path.name} does not exist", where=str(path), fix=missing_fix) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} is not valid JSON", where=str(path), why=str(error), fix=RESTORE) from error
 
@@ -242,4 +244,4 @@ def _plain(value: object) -> object:
         return value.isoformat()
     if isinstance(value, Path):
         return value.as_posix()
-    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+    raise TypeError(f"a result contains a value of type {type(value).__name__}, which cannot be converted to JSON")

@@ -45,7 +45,7 @@ def column_kind(column: Column) -> str:
 
 
 def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
-    """Convert every column to the dtype of its kind, so that CSV, parquet and JSON give the same table.
+    """Convert every column to the dtype of its kind, so that CSV, Parquet and JSON give the same table.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ def conform(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
     missing = [name for name in kinds if name not in frame.columns]
     if missing:
         raise DataError(
-            f"missing columns: {', '.join(missing)}",
+            f"the data lacks columns that the model needs: {', '.join(missing)}",
             why=f"the data has: {', '.join(map(str, frame.columns))}",
-            fix="add the columns, or retrain on data without them",
+            fix="add the columns, or train a model on data without them",
         )
     return pd.DataFrame({name: _conform_column(frame[name], kind) for name, kind in kinds.items()}, index=frame.index)
 
@@ -125,15 +125,20 @@ def timestamps(frame: pd.DataFrame, time: str) -> Column:
         If the column does not exist, or a value is missing or not a time.
     """
     if time not in frame.columns:
-        raise DataError(f"time column {time!r} is missing", fix="add it, or change data.time in params.yaml")
+        raise DataError(f"the data has no time column {time!r}", fix="add it, or change data.time in params.yaml")
     if column_kind(frame[time]) in {"number", "integer", "boolean"} and frame[time].notna().any():
         raise DataError(
-            f"time column {time!r} has numbers", fix="write times in ISO 8601, for example 2024-03-01T12:00:00Z"
+            f"time column {time!r} contains numbers instead of times",
+            fix="write times in ISO 8601, for example 2024-03-01T12:00:00Z",
         )
     times = _conform_column(frame[time], "datetime")
     if times.isna().any():
         row = int(np.flatnonzero(times.isna())[0])
-        raise DataError(f"time column {time!r} has missing values", where=f"row {row}", fix="fill or drop these rows")
+        raise DataError(
+            f"time column {time!r} has missing values",
+            where=f"first in row {row}",
+            fix="fill in the missing times, or drop the rows without one",
+        )
     return times
 
 
@@ -149,9 +154,9 @@ def _conform_column(column: Column, kind: str) -> Column:
         return _as_boolean(column) if kind == "boolean" else _as_number(column)
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"column {column.name!r} is not of kind {kind}",
+            f"column {column.name!r} cannot be read as {kind}",
             why=str(error),
-            fix="correct the values or the type of the column",
+            fix=f"correct the values, or convert the column to {kind}",
         ) from error
 
 
@@ -167,7 +172,7 @@ def _like(column: Column, reference: Column) -> Column:
 def _as_number(column: Column) -> Column:
     numbers = pd.to_numeric(column.astype(object) if column.dtype == "category" else column).astype("float64")
     if np.isinf(numbers).any():
-        raise ValueError("infinite values")
+        raise ValueError("the column contains infinite values")
     return numbers + 0.0  # turns -0.0 into 0.0, which is equal but has another hash
 
 
@@ -176,7 +181,7 @@ def _as_text(column: Column) -> Column:
     if isinstance(column.dtype, pd.StringDtype):
         return column.astype(object).where(column.notna(), None)
     if any(isinstance(value, list | dict | np.ndarray) for value in column):
-        raise ValueError("a cell holds a list or an object")
+        raise ValueError("the column contains a list or an object")
     texts = [str(value) if present else None for value, present in zip(column, column.notna(), strict=True)]
     return pd.Series(texts, index=column.index, name=column.name, dtype=object)
 
@@ -185,7 +190,7 @@ def _as_boolean(column: Column) -> Column:
     texts = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
     mapped = column.astype(object).map(lambda value: texts.get(str(value).lower()) if pd.notna(value) else np.nan)
     if mapped.isna().sum() > column.isna().sum():
-        raise ValueError("values other than true and false")
+        raise ValueError("the column contains values other than true and false")
     return mapped.astype("float64")
 
 

@@ -77,7 +77,7 @@ def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Curre
         return CurrentData(frame, unfinished)
     if not rule.ids:
         raise ConfigError(
-            "labels have their own source, but no id columns are set",
+            "sources.labels is set, but sources.id is empty",
             where="titlebout.toml: sources.id",
             why="labels are joined to current data by id columns",
             fix="set sources.id to the columns that identify a row in both current data and labels",

@@ -129,8 +129,9 @@ def _read(connection: "Connection", query: Query, address: Address) -> pd.DataFr
     with connection.execution_options(yield_per=CHUNK).execute(statement, values) as result:
         names = list(result.keys())
         if len(set(names)) < len(names):
+            repeated = next(name for name in names if names.count(name) > 1)
             fix = "give each column its own name with AS in the query"
-            raise DataError("the query returns two columns of the same name", where=address.written, fix=fix)
+            raise DataError(f"the query returns two columns named {repeated!r}", where=address.written, fix=fix)
         for rows in result.partitions(CHUNK):
             chunks.append(_frame([tuple(row) for row in rows], names))
             if sum(map(len, chunks)) > query.max_rows:
@@ -209,8 +210,9 @@ def _translate(address: Address, error: Exception, phase: str) -> TitleboutError
     message = " ".join(str(getattr(error, "orig", None) or error).split())
     details: dict[str, Any] = {"where": address.written, "why": address.masked(message)}
     if phase == "open":
-        fix = "use a path, or for example postgresql+psycopg://${USER}:${PASSWORD}@host/database or s3://bucket/folder"
-        return ConfigError("the address is not a path, an object storage URL or a database URL", fix=fix, **details)
+        form = "postgresql+psycopg://${USER}:${PASSWORD}@host/database or s3://bucket/folder"
+        fix = f"set drift.current or sources.labels in titlebout.toml to a path, or for example {form}"
+        return ConfigError("the address is not a path, an object store URL or a database URL", fix=fix, **details)
     if any(words in message.lower() for words in _REFUSED):
         fix = "grant the user CONNECT and SELECT, and check the environment variables for user and password"
         return PermissionRefusedError("access denied by the database", fix=fix, **details)

@@ -135,14 +135,14 @@ def split(frame: pd.DataFrame, params: Params) -> Split:
     ConfigError
         If a column of ``split.entity`` does not exist.
     InconclusiveError
-        If the training part or the holdout would be empty.
+        If there would be no training rows or no holdout rows.
     """
     hashes = row_hashes(frame)
     time = params.data.time
     is_holdout = _by_time(frame, params) if params.split.by == "time" else _by_hash(frame, hashes, params)
     if is_holdout.all() or not is_holdout.any():
         raise InconclusiveError(
-            f"the {'holdout' if not is_holdout.any() else 'training part'} would be empty",
+            f"the split leaves no {'holdout' if not is_holdout.any() else 'training'} rows",
             why=f"{len(frame)} rows, split by {params.split.by}",
             fix="add data, or change split in params.yaml",
         )
@@ -169,9 +169,9 @@ def require_no_overlap(holdout: HashArray, trained: HashArray, model: str) -> No
     shared = int(np.isin(holdout, trained).sum())
     if shared:
         raise UnsafeError(
-            f"the {model} was trained on {shared} of the {len(holdout)} holdout rows",
+            f"{shared} of the {len(holdout)} holdout rows were used to train the {model}",
             why="a score on training rows is too optimistic",
-            fix="change split in params.yaml so that the holdout starts after the training rows of both models",
+            fix="change split in params.yaml so that the holdout contains no row that a model was trained on",
         )
 
 

@@ -42,7 +42,7 @@ class Moment:
         """
         if text.isdigit():
             if len(text) > MOST_DIGITS:
-                raise ValueError(f"a number of rows has at most {MOST_DIGITS} digits")
+                raise ValueError(f"a number of rows can have at most {MOST_DIGITS} digits")
             return cls(int(text))
         try:
             moment = datetime.fromisoformat(text)
@@ -85,7 +85,7 @@ class Moment:
             return (self.value - other.value).total_seconds()
         if isinstance(self.value, int) and isinstance(other.value, int):
             return float(self.value - other.value)
-        raise TypeError("a time and a number of rows have no distance")
+        raise TypeError("cannot subtract two positions in the data when one is a time and the other a number of rows")
 
     def __add__(self, distance: float) -> "Moment":
         """Return the moment some seconds or rows later."""

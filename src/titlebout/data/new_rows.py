@@ -210,10 +210,10 @@ def require_one_label(is_labeled: pd.DataFrame, rule: NewRowsRule) -> None:
     if contradictory:
         shown = ", ".join(name.replace("\x1f", " / ") for name in contradictory[:SHOWN_IDS])
         raise DataError(
-            f"{len(contradictory)} rows have labels that contradict each other",
+            f"the labels of {len(contradictory)} {'id' if len(contradictory) == 1 else 'ids'} contradict each other",
             where=f"{' / '.join(rule.ids)}: {shown}{', ...' if len(contradictory) > SHOWN_IDS else ''}",
-            why=f"{rule.target!r} has more than one value for each of them",
-            fix="correct the labels in the source so that each row has one",
+            why=f"the target {rule.target!r} has more than one value for each of these ids",
+            fix="correct the source so that each id has one label",
         )
 
 
@@ -247,7 +247,7 @@ _OTHER_LABELS = {
     "seen": "tracked already",
     "repeated": "repeated",
     "too_late": "too late",
-    "relabelled": "tracked with another label",
+    "relabelled": "tracked with a different label",
     "unknown_labels": "labels without a matching row",
     "unfinished": "files with an unfinished last line",
 }

@@ -62,7 +62,7 @@ def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: in
     DataError
         If the total size is more than `max_bytes`.
     UnsafeError
-        If the name of a file leads out of the folder.
+        If the name of a file points outside the folder.
     """
     require_package(address)
     with _translate_errors(address):
@@ -76,7 +76,7 @@ def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: in
             )
     if remaining < 0:
         fix = "select fewer files in drift.current, or raise sources.max_mb in titlebout.toml"
-        raise DataError(f"the files have more than {max_bytes / 1e6:.0f} MB", where=address.written, fix=fix)
+        raise DataError(f"the files total more than {max_bytes / 1e6:.0f} MB", where=address.written, fix=fix)
     return len(matching)
 
 
@@ -141,9 +141,9 @@ def _target_path(folder: Path, name: str, address: Address) -> Path:
     target = (folder / name.lstrip("/")).resolve()
     if not target.is_relative_to(folder.resolve()):
         raise UnsafeError(
-            "the name of a file leads out of its folder",
+            "the name of a file points outside its folder (path traversal)",
             where=f"{address.written}: {name}",
-            fix="remove the file, and check who has write access to this storage",
+            fix="remove the file, and check who has write access to this object store",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
@@ -173,12 +173,12 @@ def _translate(address: Address, error: Exception) -> TitleboutError:
     kind, why = type(error).__name__, address.masked(str(error) or type(error).__name__)
     if isinstance(error, FileNotFoundError):
         fix = "check the address; `titlebout doctor` shows which environment variables are set"
-        return NotFoundError("the address does not exist", where=address.written, why=why, fix=fix)
+        return NotFoundError("nothing was found at this address", where=address.written, why=why, fix=fix)
     if isinstance(error, PermissionError) or "Credential" in kind or "Unauthorized" in kind:
         fix = "set credentials that may list and read this address, in the way the cloud provider's tools expect them"
-        return PermissionRefusedError("access denied by the storage", where=address.written, why=why, fix=fix)
+        return PermissionRefusedError("the object store denied access", where=address.written, why=why, fix=fix)
     if isinstance(error, ValueError):
         fix = "correct drift.current or sources.labels in titlebout.toml"
         return ConfigError("the address is not valid", where=address.written, why=why, fix=fix)
     fix = "run the same command again later"
-    return TemporaryError("the storage could not be reached", where=address.written, why=f"{kind}: {why}", fix=fix)
+    return TemporaryError("the object store could not be reached", where=address.written, why=f"{kind}: {why}", fix=fix)

@@ -1,4 +1,4 @@
-"""Read tables from parquet, CSV and JSONL files; malformed files are errors, never repaired."""
+"""Read tables from Parquet, CSV and JSONL files; malformed files are errors, never repaired."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?
 
 
 def read_table(path: Path, end: int | None = None) -> pd.DataFrame:
-    """Read one parquet, CSV or JSONL file.
+    """Read one Parquet, CSV or JSONL file.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ def read_table(path: Path, end: int | None = None) -> pd.DataFrame:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"cannot read a {path.suffix or 'file without a suffix'}",
+            f"unsupported file type: {path.suffix or 'no file name extension'}",
             where=str(path),
-            fix=f"convert it to one of {', '.join(SUFFIXES)}",
+            fix=f"convert the file to one of {', '.join(SUFFIXES)}",
         )
     if path.stat().st_size == 0:
-        raise DataError("the file is empty", where=str(path), fix="check the export that wrote it")
+        raise DataError("the file is empty", where=str(path), fix="check the job that exported it")
     frame = reader(path)
     if len(frame) == 0:
-        raise DataError("the file has a header but no rows", where=str(path), fix="check the export that wrote it")
+        raise DataError("the file has a header but no rows", where=str(path), fix="check the job that exported it")
     return frame
 
 
@@ -135,9 +135,9 @@ def _require_tables(root: Path, pattern: str) -> tuple[Path, ...]:
     paths = find_tables(root, pattern)
     if not paths:
         raise NotFoundError(
-            f"no data in {pattern}",
+            f"no data files were found at {pattern}",
             where=str(root / pattern),
-            fix="put parquet, CSV or JSONL files there, or run `dvc pull`",
+            fix="put Parquet, CSV or JSONL files at this path, or run `dvc pull`",
         )
     return paths
 
@@ -169,7 +169,7 @@ def _concatenate(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> pd.Da
         mismatched = set(frame.columns) ^ set(frames[0].columns)
         if mismatched:
             raise DataError(
-                f"{path.name} has other columns than {paths[0].name}",
+                f"{path.name} and {paths[0].name} have different columns",
                 where=str(path),
                 why=f"in only one of the files: {', '.join(sorted(map(str, mismatched)))}",
                 fix="rename or add the columns, or remove the file from the folder",
@@ -189,7 +189,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
-            "the file is not valid parquet",
+            "the file is not valid Parquet",
             where=str(path),
             why=str(error),
             fix="export it again, or restore it with `dvc pull`",
@@ -218,10 +218,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
         for row in rows:
             if row and len(row) != len(header):
                 raise DataError(
-                    f"line {rows.line_num} has {len(row)} fields, the header has {len(header)}",
+                    f"line {rows.line_num} has {len(row)} fields, but the header has {len(header)}",
                     where=f"{path}:{rows.line_num}",
                     why="common causes: an unquoted comma, a truncated line, or a column added upstream",
-                    fix="correct the line, or the export that wrote it",
+                    fix="correct the line, or fix the job that exported the file",
                 )
         # pandas' default float parser is not exact: it can differ from the written number in the last bit.
         return parse_times(pd.read_csv(io.StringIO(text), float_precision="round_trip"))
@@ -230,7 +230,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
             "the file is not valid CSV",
             where=f"{path}:{rows.line_num}",
             why=str(error),
-            fix="correct the line, or the export that wrote it",
+            fix="correct the line, or fix the job that exported the file",
         ) from error
 
 
@@ -247,14 +247,17 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(
-            "a line is not a JSON object", where=where, why=str(error), fix="correct the line, or its export"
+            "a line is not valid JSON",
+            where=where,
+            why=str(error),
+            fix="correct the line, or fix the job that exported the file",
         ) from error
     if not isinstance(record, dict):
         raise DataError(
             "a line is not a JSON object",
             where=where,
             why=f"it is a {type(record).__name__}",
-            fix="correct the line, or its export",
+            fix="correct the line, or fix the job that exported the file",
         )
     return record
 
@@ -282,11 +285,11 @@ def _decode(path: Path, end: int | None = None) -> str:
         raise DataError(
             "the file is not UTF-8",
             where=f"{path}, byte {error.start}",
-            fix="export it as UTF-8, for example with `iconv -t utf-8`",
+            fix="convert it to UTF-8, for example with `iconv -f latin1 -t utf-8 FILE > NEW_FILE`",
         ) from error
     if "\x00" in text:
         raise DataError(
-            "the file has NUL characters",
+            "the file contains NUL characters",
             where=str(path),
             why="it is probably binary or UTF-16",
             fix="export it as UTF-8",

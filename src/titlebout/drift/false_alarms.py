@@ -160,9 +160,11 @@ def count_false_alarms(
     window = len(rows) // _SHARE
     if window < settings.min_rows:
         raise InconclusiveError(
-            f"the reference has {len(rows)} rows, too few for windows of {settings.min_rows} rows",
+            f"the drift selftest needs at least {_SHARE * settings.min_rows} rows of reference data (the rows that the "
+            f"champion was trained on), but there are only {len(rows)}",
             where="titlebout.toml: drift.min_rows",
-            fix=f"collect at least {_SHARE * settings.min_rows} rows first",
+            why=f"a window has at least drift.min_rows ({settings.min_rows}) rows, and at most a quarter of the data",
+            fix="collect more data, or lower drift.min_rows",
         )
     names = [name for name in rows.columns if name not in {time, *settings.entity, *settings.ignore}]
     columns = list(pairs(rows, rows.head(1), names, target))

@@ -68,10 +68,10 @@ def trained_rows_mask(known: pd.DataFrame, champion: TracedPredictor) -> npt.NDA
     trained: npt.NDArray[np.bool_] = np.isin(row_hashes(known), champion.trained_rows)
     if not trained.any():
         raise InconclusiveError(
-            "the tracked data has no row that the champion was trained on",
+            "none of the rows that the champion was trained on is in the tracked data",
             where="data.dvc",
-            why="the data was rewritten since the champion was trained, or titlebout computes row hashes differently now",
-            fix="train a challenger on the current data: `titlebout train && titlebout evaluate && titlebout promote`",
+            why="the data was rewritten after the training, or this version of titlebout computes row hashes differently",
+            fix="train a challenger on the tracked data: `titlebout train && titlebout evaluate && titlebout promote`",
         )
     return trained
 

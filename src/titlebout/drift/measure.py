@@ -37,7 +37,7 @@ _PROBLEMS = {
     "missing": "is missing",
     "new": "is not in the reference",
     "repeated": "occurs more than once",
-    "retyped": "has another type than in the reference",
+    "retyped": "has a different type than in the reference",
     "empty": "has no values in the current data",
 }
 

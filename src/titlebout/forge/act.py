@@ -99,7 +99,7 @@ def run_workflow(
         raise NotFoundError(
             f"workflow {workflow} does not exist",
             where=str(path),
-            fix="generate the repository again with `titlebout new`",
+            fix="restore it from git",
         )
     with tempfile.TemporaryDirectory(prefix="titlebout-act-") as folder:
         command = [
@@ -141,10 +141,10 @@ def _command(repository: Path, workflow: Path, event: str, folder: Path) -> list
             continue
         if not (STANDINS / name / "action.yml").is_file():
             raise UnsafeError(
-                f"no stand-in for {used}",
+                f"the action {used} has no local stand-in",
                 where=str(workflow),
-                why="the real action needs the network",
-                fix=f"write one in {STANDINS / name / 'action.yml'}",
+                why="a local run has no network, so a stand-in with the same behavior must replace each third-party action",
+                fix=f"write a stand-in in {STANDINS / name / 'action.yml'}",
             )
         mapped += ["--local-repository", f"{used}={STANDINS / name}"]
     options = ["--json", "--no-cache-server", "--action-offline-mode", "--pull=false", "-P", RUNNER]

@@ -187,7 +187,9 @@ def _output(name: str, value: object) -> str:
         If the value contains a character that the file cannot represent.
     """
     if not _OUTPUT_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not a valid output name")
+        raise ValueError(
+            f"{name!r} is not a valid name of a workflow output: only a-z, 0-9 and - are allowed, starting with a letter"
+        )
     text = (
         value
         if isinstance(value, str)
@@ -197,7 +199,7 @@ def _output(name: str, value: object) -> str:
         raise DataError(
             f"the output {name!r} contains a character that a workflow output cannot contain",
             why="a NUL or a lone surrogate, most likely from a column or file name",
-            fix="rename that column or file",
+            fix="rename the column or file whose name contains it",
         )
     while (delimiter := secrets.token_hex(16)) in text:
         pass
@@ -210,7 +212,10 @@ def _append(path: Path, text: bytes) -> None:
             stream.write(text)
     except OSError as error:
         raise DiskError(
-            f"cannot write {path.name}", where=str(path), why=str(error), fix="free some space or check the permissions"
+            f"cannot write {path.name}",
+            where=str(path),
+            why=str(error),
+            fix="free some disk space, or check the permissions of the folder",
         ) from error
 
 

@@ -21,6 +21,7 @@ from titlebout.core.errors import ConfigError, ConflictError, PermissionRefusedE
 from titlebout.core.markdown import truncate
 from titlebout.forge.http import MAX_PAGES, AmbiguousResponseError, JsonClient, Request
 from titlebout.forge.providers import (
+    FORGE,
     SET_TOKEN,
     Issue,
     Label,
@@ -167,7 +168,7 @@ class Forge:
                 fix="set GITHUB_REPOSITORY to owner/name",
             )
         if not re.fullmatch(r"[!-~]+", token or ""):  # HTTP libraries repeat an invalid header in their error message
-            raise PermissionRefusedError("the token for the forge is missing or malformed", fix=SET_TOKEN)
+            raise PermissionRefusedError(f"the token for {FORGE} is missing or malformed", fix=SET_TOKEN)
         # No keep-alive: requests are few and minutes apart, and a stale connection looks like a lost response.
         limits = httpx.Limits(max_keepalive_connections=0)
         return cls(
@@ -298,9 +299,7 @@ class Forge:
             path = request.path.format(root=self._api_url.removesuffix("/v3"))
             self._login = self._json.send(replace(request, path=path), self._dialect.viewer_response).login
             if not self._login:
-                raise PermissionRefusedError(
-                    "the forge did not return the user of the token", where=path, fix=SET_TOKEN
-                )
+                raise PermissionRefusedError(f"{FORGE} did not return the user of the token", where=path, fix=SET_TOKEN)
         return self._login
 
     def _ensure(

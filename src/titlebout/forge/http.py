@@ -163,11 +163,14 @@ class JsonClient:
                 return shape.validate_json(response.content), "next" in response.links
             except ValidationError as error:
                 raise _TransientError(
-                    f"{status}, but the body does not match the API schema", ambiguous=True
+                    f"{status}, but the response body does not match the API schema", ambiguous=True
                 ) from error
         if _is_rate_limit(response):
             raise _TransientError(
-                f"{status}: rate limit", ambiguous=False, pause=_RATE_LIMIT_PAUSE, retry_after=_requested_wait(response)
+                f"{status}: rate limit exceeded",
+                ambiguous=False,
+                pause=_RATE_LIMIT_PAUSE,
+                retry_after=_requested_wait(response),
             )
         if response.is_server_error:
             raise _TransientError(status, ambiguous=True, retry_after=_requested_wait(response))
@@ -186,7 +189,9 @@ class JsonClient:
         except httpx.RequestError as error:
             # Without a connection the request cannot have reached the server.
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
-            raise _TransientError(f"{type(error).__name__}: {error}", ambiguous=not unsent) from error
+            raise _TransientError(
+                f"no complete response: {type(error).__name__}: {error}", ambiguous=not unsent
+            ) from error
 
     def _wait(self, request: Request, fault: _TransientError, attempt: int) -> None:
         """Wait before the next attempt.

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from titlebout.core.errors import ConfigError, ConflictError, PermissionRefusedError, TitleboutError
 from titlebout.forge.http import Request
 
+FORGE = "the forge (GitHub, Gitea or Forgejo)"
 SET_TOKEN = "set TITLEBOUT_TOKEN to a valid token; in an Action, use the `token` input"  # noqa: S105 - a sentence
 _ALLOW_PULL_REQUESTS = (
     "enable Settings → Actions → General → Workflow permissions → 'Allow GitHub Actions to create and approve pull "
@@ -216,14 +217,18 @@ def refusal(dialect: Dialect, request: Request, response: httpx.Response) -> Tit
     message = _message(response)
     context = {"where": f"{request.method} {response.url.path}: HTTP {response.status_code}", "why": message}
     if response.status_code == httpx.codes.UNAUTHORIZED:
-        return PermissionRefusedError("the forge does not accept the token", fix=SET_TOKEN, **context)
+        return PermissionRefusedError(f"{FORGE} rejected the token", fix=SET_TOKEN, **context)
     if response.status_code in {httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}:
         fix = _permission_fix(dialect, request, response, message)
         return PermissionRefusedError("the token lacks a permission for this request", fix=fix, **context)
     if response.status_code == httpx.codes.CONFLICT or "already exists" in message:
-        return ConflictError("it exists already, or was changed concurrently", fix="run the command again", **context)
+        return ConflictError(
+            "the pull request, issue or label to write already exists, or another process changed it at the same time",
+            fix="run the command again",
+            **context,
+        )
     fix = _ENABLE_ISSUES if response.status_code == httpx.codes.GONE else "correct the cause that the server names"
-    return ConfigError("the forge refused the request", fix=fix, **context)
+    return ConfigError(f"{FORGE} rejected the request", fix=fix, **context)
 
 
 def _permission_fix(dialect: Dialect, request: Request, response: httpx.Response, message: str) -> str:

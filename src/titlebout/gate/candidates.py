@@ -90,7 +90,7 @@ def load_baselines(project: Project, git: Git, revision: str, champion: Champion
     UnsafeError
         If the fetched model does not have the content hash in ``champion.dvc``.
     InconclusiveError
-        If the champion cannot be loaded, or was trained for another task.
+        If the champion cannot be loaded, or was trained for a different task.
     NotFoundError
         If the champion cannot be fetched.
     """
@@ -199,9 +199,10 @@ def _fetch(project: Project, dvc: Dvc, champion: Champion, revision: str, target
     found = folder_digest(target)
     if found != champion.output.md5:
         raise UnsafeError(
-            "the fetched champion does not have the content hash in champion.dvc",
+            "the fetched champion does not match the content hash in champion.dvc",
             why=f"its hash is {found}, champion.dvc has {champion.output.md5}",
-            fix="restore the object on the DVC remote, or roll back to a champion that can be fetched",
+            fix="delete the champion's objects on the DVC remote and run `dvc push` on a machine that has the correct model, "
+            "or roll back to an earlier champion",
         )
     return load_project_model(project, target)
 
@@ -211,7 +212,7 @@ def _require_same_task(project: Project, champion: Model) -> None:
     theirs = {key: champion.manifest[key] for key in ours}
     if theirs != ours:
         raise InconclusiveError(
-            "the champion was trained for another task",
+            "the champion was trained for a different task",
             why=f"it predicts {theirs['target']!r} ({theirs['task']}), params.yaml has "
             f"{ours['target']!r} ({ours['task']})",
             fix="create a separate pipeline for the new task: models for different tasks cannot be compared",
@@ -222,9 +223,9 @@ def _require_trained_before(params: Params, holdout_split: Split, model: Model, 
     until = str(model.manifest["trained_until"])
     if params.split.by == "time" and until and until > holdout_split.start:
         raise InconclusiveError(
-            f"the {name} was trained on rows from after the start of the holdout",
+            f"the {name} was trained on rows newer than the start of the holdout",
             why=f"its training data ends {until}, the holdout starts {holdout_split.start}",
-            fix="merge main into this branch, so that it has the data that the model was trained on",
+            fix="merge main into this branch to get the data that the model was trained on",
         )
 
 
@@ -247,10 +248,10 @@ def _predict(project: Project, model: Model, holdout_rows: pd.DataFrame, name: s
         if name == "challenger":
             raise
         raise InconclusiveError(
-            f"the {name} cannot predict the holdout: {error.what}",
+            f"the {name} cannot make predictions for the holdout: {error.what}",
             where=error.where,
             why=error.why or f"it was trained on {', '.join(model.kinds)}",
-            fix="keep the columns and the code that it needs until another model is the champion",
+            fix="restore the columns and the code that it needs, and remove them only after another model is the champion",
         ) from error
 
 

@@ -90,9 +90,9 @@ def evaluate_again(
     predictions : Path
         File written by :func:`evaluate`.
     reason : str, optional
-        Reason that selects another rule.
+        Reason that selects a different rule.
     margin : str, optional
-        Another margin: a number, or a share such as ``2 %``.
+        A different margin: a number, or a percentage such as ``2%``.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def _facts_of(stored: HoldoutPredictions, path: Path) -> EvaluationFacts:
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(
-            "the facts stored with these predictions are incomplete",
+            "the metadata stored with the predictions is incomplete",
             where=str(path),
             why=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
             fix="run `titlebout evaluate` again",

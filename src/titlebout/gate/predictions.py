@@ -93,7 +93,7 @@ def read_predictions(path: Path) -> HoldoutPredictions:
         predicted = {model: _array(frame, _names(model, truth), truth) for model in metadata["models"]}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(
-            "this is not a file of predictions that this titlebout can read",
+            "this version of titlebout cannot read the predictions file",
             where=str(path),
             why=f"{type(error).__name__}: {error}",
             fix="run `titlebout evaluate` again",

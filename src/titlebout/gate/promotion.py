@@ -82,13 +82,13 @@ def promote_challenger(project: Project, challenger: DvcOutput, evaluation: Eval
     """
     if evaluation.verdict != "promote":
         raise UnsafeError(
-            "the verdict of the gate is not promote",
-            why=f"the verdict is {evaluation.verdict!r}",
+            "the challenger cannot be promoted",
+            why=f"the verdict of the gate is {evaluation.verdict!r}, not 'promote'",
             fix="read reports/evaluate.md; only a challenger with the verdict promote can be promoted",
         )
     if evaluation.challenger != challenger.md5:
         raise UnsafeError(
-            "the verdict is about another model",
+            "the last evaluation was of a different model",
             why=f"the gate evaluated {evaluation.challenger}, dvc.lock has {challenger.md5}",
             fix="run `titlebout evaluate` again",
         )

@@ -173,7 +173,7 @@ def _evidence(result: EvaluateResult, holdout: Holdout) -> Iterator[str]:
     yield _churn(result)
     yield _holdout(result, holdout)
     yield (
-        "Repeat the decision with another margin: "
+        "Repeat the decision with a different margin: "
         f"`titlebout evaluate --from-predictions reports/{result.predictions} --margin 1%`."
     )
 

@@ -150,7 +150,7 @@ def _groups(predictions: HoldoutPredictions, column: str) -> list[_SliceRows]:
             f"the data has no column {column!r} to slice by",
             where="titlebout.toml: gate.slices.columns",
             why=f"the data has: {', '.join(map(str, predictions.columns.columns)) or 'no slice columns'}",
-            fix="correct the name; with --from-predictions, run `titlebout evaluate` once, which writes the column",
+            fix="correct the name; with --from-predictions, first run `titlebout evaluate` without it, which saves the column",
         )
     codes, levels = _levels(predictions.columns[column])
     order = np.argsort(codes, kind="stable")

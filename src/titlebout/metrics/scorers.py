@@ -9,7 +9,7 @@ import numpy as np
 
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError
-from titlebout.metrics.catalogue import ABSOLUTE_MARGIN, RELATIVE_MARGIN, Metric, built_in_metric
+from titlebout.metrics.catalogue import ABSOLUTE_MARGIN, PRIMARY, RELATIVE_MARGIN, Metric, built_in_metric
 from titlebout.metrics.estimates import Estimate, GroundTruth, mean_loss
 
 BLOCKS = 50
@@ -84,10 +84,10 @@ def _custom_metric(name: str) -> Metric:
             return np.asarray(function(labels, predicted, classes), dtype=np.float64)
         except Exception as error:
             raise ConfigError(
-                f"metric {name!r} failed on {len(labels)} rows",
+                f"the function of metric {name!r} raised an error when it was called with {len(labels)} rows",
                 where="titlebout.toml: gate",
                 why=f"{type(error).__name__}: {error}",
-                fix="correct the function; it is called with labels, predictions and class labels",
+                fix="correct the function; its arguments are the true values, the predictions and the list of classes",
             ) from error
 
     def estimate(truth: GroundTruth, predicted: FloatArray, units: IntArray | None) -> Estimate:
@@ -96,10 +96,11 @@ def _custom_metric(name: str) -> Metric:
         if result.shape == (len(labels),) and np.isfinite(result).all():
             return mean_loss(result)
         if result.shape != ():
+            finite = "" if np.isfinite(result).all() else ", with values that are not finite"
             raise ConfigError(
-                f"metric {name!r} did not return one number, or one finite number per row",
+                f"metric {name!r} must return one number, or one finite number per row",
                 where="titlebout.toml: gate",
-                why=f"it returned an array of shape {result.shape} for {len(labels)} rows",
+                why=f"it returned an array of shape {result.shape} for {len(labels)} rows{finite}",
                 fix="return the loss of every row, or one number for all rows; smaller is better",
             )
         return jackknife(
@@ -122,7 +123,9 @@ def _scorer(name: str, task: str) -> Metric:
     scorer = get_scorer(name)
     if _TASKS.get(scorer._score_func.__module__) != task:  # noqa: SLF001 - scikit-learn has no public attribute for it
         raise ConfigError(
-            f"metric {name!r} is not a {task} metric", where="titlebout.toml: gate", fix="use a metric for this task"
+            f"metric {name!r} is not a {task} metric",
+            where="titlebout.toml: gate",
+            fix=f"use a {task} metric, for example {PRIMARY[task]}, or a function of your own (module:function)",
         )
 
     def estimate(truth: GroundTruth, predicted: FloatArray, units: IntArray | None) -> Estimate:

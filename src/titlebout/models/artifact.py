@@ -203,7 +203,7 @@ def load_model(folder: Path, package: str) -> Model:
     UnsafeError
         If the weights do not match the digest in the manifest, or contain a type that is not trusted.
     InconclusiveError
-        If the code it was trained with no longer exists, or it was written in another format version.
+        If the code it was trained with no longer exists, or it was written in a different format version.
     """
     import skops.io
 
@@ -216,17 +216,17 @@ def load_model(folder: Path, package: str) -> Model:
     expected_digest = str(manifest.get("sha256"))
     if digest != expected_digest:
         raise UnsafeError(
-            "the weights do not match the digest in the manifest",
+            "the model file does not match the digest in its manifest",
             where=str(path),
             why=f"SHA-256 is {digest[:12]}…, the manifest says {expected_digest[:12]}…",
             fix="restore the file: `dvc checkout --force`",
         )
     if manifest.get("schema_version") != MANIFEST_VERSION:
         raise InconclusiveError(
-            "the model was written by another version of titlebout",
+            "the model was written by a different version of titlebout",
             where=str(folder),
-            why=f"the manifest has version {manifest.get('schema_version')}, this titlebout reads {MANIFEST_VERSION}: "
-            "its row hashes cannot be compared with those of the holdout",
+            why=f"its manifest has version {manifest.get('schema_version')}, but this version of titlebout reads "
+            f"{MANIFEST_VERSION}; row hashes of different versions cannot be compared",
             fix="train the model again with this version of titlebout",
         )
     trusted = _trusted_types(weights, package, folder)
@@ -237,7 +237,8 @@ def load_model(folder: Path, package: str) -> Model:
             "the model cannot be loaded with the current code",
             where=str(path),
             why=f"{type(error).__name__}: {error}",
-            fix=f"restore the functions and classes it uses in src/{package}, or check out the commit of its training",
+            fix=f"restore the functions and classes that it uses in src/{package}, or check out the commit at which it was "
+            "trained",
         ) from error
 
 
@@ -274,7 +275,7 @@ def _trusted_types(weights: bytes, package: str, folder: Path) -> tuple[str, ...
         untrusted = skops.io.get_untrusted_types(data=weights)
     except Exception as error:  # a broken or crafted file can raise anything
         raise UnsafeError(
-            "the weights cannot be read",
+            "the model file cannot be read",
             where=str(folder),
             why=f"{type(error).__name__}: {error}",
             fix="restore the file: `dvc checkout --force`",
@@ -286,8 +287,8 @@ def _trusted_types(weights: bytes, package: str, folder: Path) -> tuple[str, ...
         raise UnsafeError(
             f"the model contains types that are not trusted: {', '.join(refused)}",
             where=str(folder),
-            why="loading an untrusted type could execute code of its author",
-            fix=f"use scikit-learn estimators, or named classes and functions of src/{package} instead of a lambda",
+            why="loading an untrusted type could run arbitrary code",
+            fix=f"use scikit-learn estimators, or named classes and functions from src/{package}; a lambda has no name",
         )
     return tuple(sorted(untrusted))
 

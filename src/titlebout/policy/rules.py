@@ -321,7 +321,7 @@ class _Triggers:
                 )
         if against_another:
             return Trigger.of(
-                RENEWAL, newer, min(newer, 0.0), "the open pull request was evaluated against another champion"
+                RENEWAL, newer, min(newer, 0.0), "the open pull request was evaluated against a different champion"
             )
         detail = f"the open pull request is based on data up to {proposal.at.short}"
         return Trigger.of(RENEWAL, newer or None, self.settings.renew_periods, detail)

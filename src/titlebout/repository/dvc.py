@@ -51,7 +51,7 @@ _CAUSES = (
         r"No space left|quota exceeded|Read-only file system",
         DiskError,
         "DVC cannot write",
-        "free some space or check the permissions",
+        "free some disk space, or check the permissions",
     ),
     Cause(
         r"Unable to acquire lock|is busy",
@@ -160,7 +160,7 @@ class Dvc:
         output = self.challenger_output()
         if output is None:
             raise NotFoundError(
-                f"no model was trained in pipeline {self.project.pipeline}",
+                f"no model has been trained yet in pipeline {self.project.pipeline}",
                 where=str(self.project.pipeline_dir / "dvc.lock"),
                 fix="run `titlebout train`",
             )
@@ -218,8 +218,8 @@ class Dvc:
             "the champion's model cannot be fetched",
             where=f"{source}.dvc at {revision[:12]}",
             why=completed.tail(6),
-            fix="update the branch if its dvc-remote/ is older than that commit; otherwise run `dvc push` on a machine "
-            "that has the model, or check the remote with `titlebout doctor`",
+            fix="merge the base branch, which updates dvc-remote/; if that does not help, run `dvc push` on a machine that has "
+            "the model",
         )
 
     def add_data(self) -> DvcOutput:
@@ -269,7 +269,7 @@ class Dvc:
             raise NotFoundError(
                 "no data is tracked by DVC",
                 where=str(path),
-                fix="put your files into data/ and run `dvc add data`, or `titlebout adopt`",
+                fix="copy your files into data/ and run `dvc add data`, or run `titlebout adopt --data FILE --target COLUMN`",
             )
         return parse_dvc_file(path.read_text(encoding="utf-8"), str(path))
 

@@ -55,7 +55,7 @@ def parse_dvc_file(text: str, where: str) -> DvcOutput:
         return DvcOutput(out["md5"], int(out.get("size", 0)), int(out.get("nfiles", 1)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
-            "not a .dvc file that tracks one folder", where=where, fix="restore the file from git"
+            "the file is not a .dvc file that tracks one folder", where=where, fix="restore the file from git"
         ) from error
 
 
@@ -137,5 +137,8 @@ def remote_url(root: Path) -> str:
     name = config.get("core", "remote", fallback="")
     url = config.get(f"'remote \"{name}\"'", "url", fallback="")
     if not url:
-        raise ConfigError("no default DVC remote is set", fix="run `dvc remote default in-tree`")
+        raise ConfigError(
+            "no default DVC remote is set",
+            fix="run `dvc remote default in-tree` for the remote in dvc-remote/, or name your own remote",
+        )
     return url

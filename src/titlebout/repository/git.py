@@ -248,7 +248,9 @@ class Git:
         """
         if self.run("update-ref", ref, commit, expected or "", check=False).returncode != 0:
             raise ConflictError(
-                f"{_label(ref)} was changed concurrently", where=str(self.root), fix="run the command again"
+                f"another process changed {_label(ref)} at the same time",
+                where=str(self.root),
+                fix="run the command again",
             )
 
     def push_branch(self, branch: str, commit: str, expected: str | None) -> None:
@@ -271,7 +273,9 @@ class Git:
             return
         if re.search(r"stale info|fetch first|cannot lock ref|reference already exists", completed.stderr):
             raise ConflictError(
-                f"{_label(ref)} of origin was changed concurrently", why=completed.tail(3), fix="run the command again"
+                f"another push changed {_label(ref)} on origin at the same time",
+                why=completed.tail(3),
+                fix="run the command again",
             )
         error = _explain(completed)
         raise error

@@ -58,7 +58,7 @@ def unpack(project: Project, git: Git, bundle: Path) -> BundleContents:
     """
     if not bundle.is_file():
         raise NotFoundError(
-            "the bundle does not exist", where=str(bundle), fix="run `titlebout retrain --bundle FILE` first"
+            "the git bundle does not exist", where=str(bundle), fix="run `titlebout retrain --bundle FILE` first"
         )
     available = {line.split()[-1] for line in git.output("bundle", "list-heads", str(bundle.resolve())).splitlines()}
     targets = {

@@ -266,10 +266,10 @@ def _findings(project: Project) -> tuple[str, Measurement]:
     checked = read_result(project.reports / "check-data.json", CheckResult)
     if checked.source != project.settings.drift.current:
         raise ConflictError(
-            "the last data check was not of the current data",
+            "the last data check was not run on the current data (drift.current)",
             where="reports/check-data.json",
             why=f"it checked {checked.source!r}",
-            fix="run `titlebout check-data --on current`, `titlebout drift` and this command, in this order",
+            fix="run `titlebout check-data --on current`, then `titlebout drift`, then this command again",
         )
     if not checked.passed:
         return next(iter(checked.reasons), "the data check did not pass"), Measurement(None)

@@ -276,9 +276,10 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
     missing = sorted(set(tracked.columns) - set(current.frame.columns))
     if missing:
         raise InconclusiveError(
-            f"the current data has no column {', '.join(missing)}",
+            f"the current data lacks columns of the tracked data: {', '.join(missing)}",
             where=where,
-            fix="wait for the labels, or run `titlebout check-data --on current` to see every problem",
+            fix="wait for the labels if the target is missing; otherwise run `titlebout check-data --on current` to see every "
+            "problem",
         )
     arrival = find_new_rows(project, replace(current, frame=current.frame[tracked.columns]), tracked)
     new_rows = arrival.ready(work.params.data.target)

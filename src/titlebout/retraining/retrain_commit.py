@@ -17,6 +17,7 @@ from titlebout.retraining.reason import AttemptReason
 
 TRAILER = "Titlebout-Retrain"
 INPUTS_TRAILER = "Titlebout-Inputs"
+_KINDS = {"100755": "an executable file", "120000": "a symbolic link", "160000": "a submodule"}  # by mode in git
 
 
 def require_safe_commit(project: Project, git: Git, base: str, commit: str) -> None:
@@ -41,7 +42,7 @@ def require_safe_commit(project: Project, git: Git, base: str, commit: str) -> N
     """
     if git.output("rev-parse", f"{commit}^") != base:
         raise ConflictError(
-            "the base branch has new commits since this attempt",
+            "the base branch has new commits since this retraining attempt started",
             why=f"the retrain commit's parent is {git.output('rev-parse', f'{commit}^')[:12]}, the base is at {base[:12]}",
             fix="run the retrain workflow again; it retrains on the new base",
         )
@@ -63,9 +64,14 @@ def _require_regular_files(project: Project, git: Git, base: str, commit: str) -
     outs = {path: _paths(git.show(commit, path), path) for path in pointers}
     elsewhere = [path for path, targets in outs.items() if targets not in ([pointers[path]], [])]
     if irregular or elsewhere:
+        kind = (
+            _KINDS.get(irregular[0].split()[1], "a special file") if irregular else "a .dvc file with a different path"
+        )
         raise UnsafeError(
-            "the retrain commit contains something other than regular files and pointers to the data and the champion",
+            f"the retrain commit contains {kind}",
             where=irregular[0].split("\t")[-1] if irregular else elsewhere[0],
+            why="it may contain only regular files, and .dvc files that track data/ or champion/; others could make a "
+            "checkout write outside the project",
             fix="review the code that the training job ran; nothing was pushed",
         )
 

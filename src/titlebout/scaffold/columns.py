@@ -52,7 +52,7 @@ def infer_column_roles(path: Path, target: str, task: str | None = None) -> tupl
     Parameters
     ----------
     path : Path
-        CSV, parquet or JSONL file.
+        CSV, Parquet or JSONL file.
     target : str
         Column to predict.
     task : {"classification", "regression"} or None
@@ -134,19 +134,21 @@ def _require_task(target: Column, task: str | None) -> str:
         )
     kind = column_kind(target)
     if kind == "datetime":
-        raise ConfigError(f"the target {target.name!r} is a time", fix="set --target to a column of numbers or classes")
+        raise ConfigError(
+            f"the target {target.name!r} is a time column", fix="set --target to a column of numbers or classes"
+        )
     too_many_classes = n_distinct > MAX_CLASSES
     if task is None:
         return "regression" if kind == "number" or (kind == "integer" and too_many_classes) else "classification"
     if task == "regression" and kind in {"text", "boolean"}:
         raise ConfigError(
             f"the target {target.name!r} is {kind}, which cannot be predicted as a number",
-            fix="use --task classification, or name another target",
+            fix="use --task classification, or name a different target",
         )
     if task == "classification" and too_many_classes:
         raise ConfigError(
-            f"the target {target.name!r} has {n_distinct} distinct values, more than {MAX_CLASSES} classes",
-            fix="use --task regression, or name another target",
+            f"the target {target.name!r} has {n_distinct} distinct values, but classification supports at most {MAX_CLASSES}",
+            fix="use --task regression, or name a different target",
         )
     return task
 

@@ -1,4 +1,4 @@
-"""Generate repositories, and replace the flights example by the user's data. The only module that runs cookiecutter.
+"""Generate repositories, and replace the flights example with the user's data. The only module that runs cookiecutter.
 
 The data is validated before anything is written. A new repository is generated in a temporary folder and renamed at the
 end, so that an error leaves nothing behind.
@@ -158,7 +158,7 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
     start : Path
         A folder in a generated repository.
     data : Path
-        CSV, parquet or JSONL file; it is copied without changes.
+        CSV, Parquet or JSONL file; it is copied without changes.
     target : str
         Column to predict.
     task : {"classification", "regression"} or None
@@ -198,7 +198,7 @@ def _own_data(request: Request) -> tuple[Path, str, str | None] | None:
         return request.data, request.target, request.task
     if request.data or request.target:
         raise ConfigError(
-            "--data and --target belong together", fix="set both, for example `--data table.csv --target churned`"
+            "--data and --target must be used together", fix="set both, for example `--data table.csv --target churned`"
         )
     return None
 
@@ -218,8 +218,8 @@ def _template_folder() -> Path:
     raise NotFoundError(
         "this copy of titlebout does not include the template",
         where=str(library),
-        why="the copy in vendor/ of a generated repository has only the library",
-        fix="run the command with an installed titlebout, or run `cookiecutter <URL of titlebout>`",
+        why="the copy in vendor/ of a generated repository contains only the library",
+        fix="run `pip install .` in a clone of titlebout, then run the command outside this repository",
     )
 
 
@@ -243,8 +243,8 @@ def _generate(template: Path, name: str | None, folder: Path, ask: bool) -> Path
         return Path(generate_files(str(template), {"cookiecutter": answers}, output_dir=str(folder)))
     except CookiecutterException as error:
         raise ConfigError(
-            "the template rejects these answers",
-            why=f"{error}; its message is above",
+            "the template rejected the project name or a different answer",
+            why=f"{error}; see the message above",
             fix="choose other answers, for example `titlebout new my-project`",
         ) from error
 
@@ -254,7 +254,7 @@ def _require_free(target: Path) -> None:
         raise ConflictError(
             f"{target.name} exists and is not empty",
             where=str(target),
-            fix="choose another name or --output-dir, or move that folder away",
+            fix="choose a different name or --output-dir, or move that folder away",
         )
 
 
@@ -284,7 +284,7 @@ def _require_example(project: Project) -> None:
         raise ConflictError(
             "the flights example was already replaced",
             where=str(project.pipeline_dir),
-            why="the pipeline in titlebout.toml, or its target, is not that of the example",
+            why="the pipeline in titlebout.toml, or the target in its params.yaml, differs from the example's",
             fix="to use other data, put files into data/ and run `dvc add data`, then edit params.yaml",
         )
     git = _repository(project.root)
@@ -293,7 +293,7 @@ def _require_example(project: Project) -> None:
         raise ConfigError(
             f"{changed[0]} has uncommitted changes",
             where=str(project.root),
-            why="files of the example are replaced, and git can restore committed changes only",
+            why="this command replaces the example files, and git can restore only committed changes",
             fix="run `git commit` or `git stash` first",
         )
 

@@ -24,6 +24,9 @@ def serving_requirements(root: Path) -> str:
     lock = next((root / name for name in LOCKS if (root / name).is_file()), None)
     if lock is None:
         raise NotFoundError(
-            f"{LOCKS[0]} does not exist", where=str(root), why="it locks the packages of a bento", fix="run `make lock`"
+            f"{LOCKS[0]} does not exist",
+            where=str(root),
+            why="it pins the packages of a packaged service (bento)",
+            fix="run `make lock`",
         )
     return lock.read_text(encoding="utf-8")

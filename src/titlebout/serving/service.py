@@ -60,7 +60,7 @@ def _iso_text(value: object) -> object:
         If the value does not start with an ISO 8601 date.
     """
     if not isinstance(value, str) or not ISO_DATE.match(value):
-        raise PydanticCustomError("iso_8601", "Input should be a date and time in ISO 8601, as a string")
+        raise PydanticCustomError("not_iso_8601", "Input should be a date and time in ISO 8601, as a string")
     return value
 
 
@@ -73,7 +73,7 @@ def _as_utc(value: datetime) -> datetime:
         If pandas cannot represent the year.
     """
     if value.year not in YEARS:
-        raise PydanticCustomError("year", f"Input should be of a year from {YEARS[0]} to {YEARS[-1]}")
+        raise PydanticCustomError("year_out_of_range", f"Input should be a time in the years {YEARS[0]} to {YEARS[-1]}")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
@@ -107,7 +107,7 @@ class _Request(_Strict):
         except ValidationError as error:
             if error.error_count() <= MAX_ERRORS:
                 raise
-        error_type = PydanticCustomError("flood", f"More than {MAX_ERRORS} values are wrong")
+        error_type = PydanticCustomError("too_many_errors", f"Request has more than {MAX_ERRORS} invalid values")
         summary_error = ValidationError.from_exception_data(
             "Request", [{"type": error_type, "loc": ("rows",), "input": None}]
         )

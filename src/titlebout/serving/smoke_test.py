@@ -88,7 +88,7 @@ def serve(bento: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
         if PORT_TAKEN not in summary:
             break
     raise UnsafeError(
-        "the packaged service does not become ready",
+        f"the packaged service failed to start, or was not ready within {READY_SECONDS:g} seconds",
         why=summary or "its log is empty",
         fix="correct the errors in these log lines; on a very slow machine, run the command again",
     )
@@ -166,7 +166,7 @@ def _predict(client: httpx.Client, rows: Sequence[Row], model: Model) -> npt.NDA
         )
     document = response.json()
     if document["model"] != model.manifest["sha256"]:
-        raise UnsafeError(**_failure("it serves another model", f"its SHA-256 is {document['model']}"))
+        raise UnsafeError(**_failure("it serves a different model", f"its SHA-256 is {document['model']}"))
     return np.array(
         [list(p["probabilities"].values()) if "label" in p else p["value"] for p in document["predictions"]]
     )
@@ -183,7 +183,7 @@ def _compare(predictions: npt.NDArray[np.float64], expected: npt.NDArray[np.floa
     if predictions.shape != expected.shape:
         raise UnsafeError(
             **_failure(
-                "it returns another number of predictions", f"shape {predictions.shape} instead of {expected.shape}"
+                "it returns a different number of predictions", f"shape {predictions.shape} instead of {expected.shape}"
             )
         )
     difference = float(np.abs(predictions - expected).max())

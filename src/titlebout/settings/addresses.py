@@ -39,7 +39,7 @@ class Address:
 
 
 def address(written: str, key: str) -> Address:
-    """Replace each ``${NAME}`` in an address by the environment variable NAME.
+    """Replace each ``${NAME}`` in an address with the environment variable NAME.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def address(written: str, key: str) -> Address:
             f"{SETTINGS_FILE} contains a password",
             where=where,
             why="the file is tracked by git, so everyone with read access to the repository can see the password",
-            fix="change the password, replace it by ${NAME} in the file, and set the environment variable NAME",
+            fix="change the password, replace it with ${NAME} in the file, and set the environment variable NAME",
         )
     values = {name: os.environ.get(name, "") for name in _VARIABLE.findall(written)}  # noqa: TID251 - this module may
     unset = sorted(name for name, value in values.items() if not value)
@@ -68,7 +68,7 @@ def address(written: str, key: str) -> Address:
         raise ConfigError(
             f"the environment variable {unset[0]} is not set",
             where=where,
-            fix=f"export {unset[0]} in your shell; in a workflow, set it from a secret under env of the step",
+            fix=f"export {unset[0]} in your shell; in a workflow, set it from a secret in the step's env",
         )
     user, at, rest = written.rpartition("@")
     url = _VARIABLE.sub(lambda found: quote(values[found[1]], safe=""), user) + at

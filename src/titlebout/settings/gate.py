@@ -13,58 +13,65 @@ Rule = Literal["superior", "non-inferior-and-ahead", "non-inferior"]
 # The sign test of gate.operational must tolerate one pair in which either model stalled. With 10 pairs it does not at
 # its level of 0.01 (9 of 10: p = 0.011); with 12 pairs it does (11 of 12: p = 0.003).
 MIN_LATENCY_PAIRS = 12
-MARGIN_FIX = 'write a number greater than 0, such as 0.01, or a percentage, such as "2 %"'
+MARGIN_FIX = 'write a number greater than 0, such as 0.01, or a percentage, such as "2%"'
+
+
+_VALUES = (
+    " Values: superior (significantly better than the champion), non-inferior (shown not to be worse by more than "
+    "gate.margin), non-inferior-and-ahead (non-inferior, and better on the holdout)."
+)
 
 
 class RulesSettings(Table):
     """Rule that a challenger must pass on the primary metric, by the reason for which it was trained.
 
-    `superior`: significantly better than the champion. `non-inferior`: not worse than the champion by more than
-    `gate.margin`. `non-inferior-and-ahead`: the same, and better than the champion on average. A reason without a key
-    uses `superior`.
+    `superior`: significantly better than the champion. `non-inferior`: shown not to be worse than the champion by more
+    than `gate.margin`. `non-inferior-and-ahead`: the same, with a better value than the champion's on the holdout. A
+    reason without a key uses `superior`.
     """
 
     change: Rule = Field(
         "superior",
         json_schema_extra=ADVANCED,
-        description="Rule for a challenger trained after a change of code, parameters or configuration.",
+        description="Rule for a challenger trained after a change of code, parameters or configuration." + _VALUES,
     )
     schedule: Rule = Field(
         "superior",
         json_schema_extra=ADVANCED,
-        description="Rule for a challenger from a scheduled retraining that had no other trigger.",
+        description="Rule for a challenger from a scheduled retraining that had no other trigger." + _VALUES,
     )
     manual: Rule = Field(
         "superior",
         json_schema_extra=ADVANCED,
-        description="Rule for a challenger from a retraining started by a person or by another system.",
+        description="Rule for a challenger from a retraining started by a person or by another system." + _VALUES,
     )
     volume: Rule = Field(
         "superior",
         json_schema_extra=ADVANCED,
-        description="Rule for a challenger trained because enough new rows arrived (policy.volume_rows).",
+        description="Rule for a challenger trained because enough new rows arrived (policy.volume_rows)." + _VALUES,
     )
     perf_decay: Rule = Field(
         "non-inferior-and-ahead",
         json_schema_extra=ADVANCED,
-        description="Rule for a challenger trained because the loss of the champion on new labels has increased.",
+        description="Rule for a challenger trained because the champion's loss on newly labeled data has increased."
+        + _VALUES,
     )
     follow_up: Rule = Field(
         "non-inferior-and-ahead",
         json_schema_extra=ADVANCED,
-        description="Rule for a challenger from a repeated retraining some periods after a promotion for "
-        "performance decay (policy.follow_up_periods).",
+        description="Rule for a challenger from a follow-up: one more retraining some periods after a promotion for "
+        "performance decay (policy.follow_up_periods)." + _VALUES,
     )
     drift: Rule = Field(
         "non-inferior-and-ahead",
         json_schema_extra=ADVANCED,
-        description="Rule for a challenger trained because the input data has drifted.",
+        description="Rule for a challenger trained because the input data has drifted." + _VALUES,
     )
     age: Rule = Field(
         "non-inferior",
         json_schema_extra=ADVANCED,
         description="Rule for a challenger trained because the champion reached its maximum age "
-        "(policy.max_age_periods).",
+        "(policy.max_age_periods)." + _VALUES,
     )
 
 
@@ -87,8 +94,8 @@ class SlicesSettings(Table):
         0.02,
         ge=0,
         json_schema_extra=ADVANCED,
-        description="Relative increase of the loss that is allowed in a slice: 0.02 means 2 %. A larger increase fails "
-        "the gate if it is statistically significant.",
+        description="Increase of the loss that is allowed in a slice, relative to the champion's loss: 0.02 means 2%. A "
+        "challenger with a larger increase is not promoted if the increase is statistically significant.",
     )
 
 
@@ -119,7 +126,7 @@ class CalibrationSettings(Table):
         gt=0,
         json_schema_extra=ADVANCED,
         description="Largest allowed difference between the mean prediction and the mean outcome, in either direction. "
-        "A difference of probabilities in classification; in standard deviations of the target in regression.",
+        "Measured in probabilities for classification, and in standard deviations of the target for regression.",
     )
 
 
@@ -131,35 +138,36 @@ class ResourceSettings(Table):
         gt=1,
         json_schema_extra=ADVANCED,
         description="Largest allowed ratio of the prediction latency of the challenger to that of the champion, "
-        "measured on single rows. Beyond it the gate fails, unless the latency is within latency_budget_ms.",
+        "measured on single rows. A challenger with a significantly higher ratio is not promoted, unless its latency is "
+        "within latency_budget_ms.",
     )
     latency_budget_ms: float = Field(
         50,
         ge=0,
         json_schema_extra=ADVANCED,
         description="Latency budget in milliseconds: a challenger whose median latency for one row is at most this "
-        "passes, whatever the ratio to the champion is.",
+        "passes the latency check, whatever the ratio to the champion is.",
     )
     latency_pairs: int = Field(
         50,
         ge=MIN_LATENCY_PAIRS,
         json_schema_extra=ADVANCED,
-        description="Number of single-row predictions that are timed for each model, in alternation. "
-        "Timing stops early after 3 seconds.",
+        description="Number of single-row predictions that are timed for each model, alternating between champion and "
+        f"challenger. Timing stops after 3 seconds in total, but not before {MIN_LATENCY_PAIRS} predictions of each model.",
     )
     max_size_ratio: float = Field(
         2.0,
         gt=1,
         json_schema_extra=ADVANCED,
         description="Largest allowed ratio of the model file size of the challenger to that of the champion. "
-        "Beyond it the gate fails, unless the size is within size_budget_mb.",
+        "A challenger with a higher ratio is not promoted, unless its size is within size_budget_mb.",
     )
     size_budget_mb: float = Field(
         10,
         ge=0,
         json_schema_extra=ADVANCED,
-        description="Size budget in megabytes: a challenger whose model file is at most this large passes, whatever the "
-        "ratio to the champion is.",
+        description="Size budget in megabytes: a challenger whose model file is at most this large passes the size check, "
+        "whatever the ratio to the champion is.",
     )
 
 
@@ -208,21 +216,22 @@ class GateSettings(Table):
     min_rows: int = Field(
         200,
         ge=2,
-        description="Smallest number of holdout rows on which the gate decides. With fewer rows the verdict is "
+        description="Smallest number of holdout rows for a decision of the gate. With fewer rows the verdict is "
         "inconclusive, and the champion stays.",
     )
     margin: float | str | None = Field(
         None,
-        description="Smallest difference in the primary metric that matters. A non-inferiority rule accepts a decline up "
-        "to the margin; the rule superior rejects a challenger whose gain is shown to be smaller, instead of calling it "
-        'inconclusive. A number in units of the metric, or a percentage of the champion\'s value such as "2 %". By '
-        "default 2 % for a loss without a fixed range (log_loss, mae) and 0.01 for a metric between 0 and 1 (accuracy).",
+        description="Smallest difference in the primary metric that matters. Under a non-inferiority rule it is the largest "
+        "decline that is accepted. Under the rule superior every significant gain is accepted; without one the verdict "
+        "is keep if the gain is shown to be smaller than the margin, otherwise inconclusive. A number in "
+        'units of the metric, or a percentage of the champion\'s value such as "2%". By default 2% for a loss without a '
+        "fixed range (log_loss, mae) and 0.01 for a metric between 0 and 1 (accuracy).",
     )
     entity: str = Field(
         "",
         json_schema_extra=ADVANCED,
         description="Column that identifies the entity of a row, such as a customer or a machine. Rows of one entity "
-        "are treated as dependent, which widens the confidence bounds. Empty means that all rows are independent.",
+        "are treated as dependent, which widens the confidence bounds. If empty, all rows are treated as independent.",
     )
     anchor: bool = Field(
         True,
@@ -239,15 +248,16 @@ class GateSettings(Table):
     guardrails: tuple[str, ...] | None = Field(
         None,
         json_schema_extra=ADVANCED,
-        description="Guardrail metrics: metrics beside the primary one that must not get significantly worse by more "
-        "than their default margin. By default roc_auc and accuracy for classification, rmse for regression. An empty "
-        "list means no guardrail metrics.",
+        description="Guardrail metrics, in addition to the primary metric: a challenger is not promoted if it is "
+        "significantly worse than the champion in one of them, by more than the metric's default margin (2% for a loss "
+        "without a fixed range, 0.01 for a metric between 0 and 1). By default roc_auc and accuracy for classification, "
+        "rmse for regression. An empty list means no guardrail metrics.",
     )
     smoke_test: bool = Field(
         True,
         json_schema_extra=ADVANCED,
-        description="Whether a challenger that passes is also packaged and served, and its HTTP responses compared with "
-        "recorded predictions, before the verdict is to promote.",
+        description="Whether a challenger that passes all other checks is also packaged and served, and its HTTP responses "
+        "compared with the predictions stored with the model, before it can get the verdict promote.",
     )
     rules: RulesSettings = RulesSettings()
     slices: SlicesSettings = SlicesSettings()
@@ -260,7 +270,7 @@ class GateSettings(Table):
     def _is_margin(cls, margin: float | str | None) -> float | str | None:
         size = margin_size(margin)[0] if margin is not None else 1
         if not 0 < size < float("inf"):
-            raise ValueError('must be a number greater than 0, or a percentage such as "2 %"')
+            raise ValueError('must be a number greater than 0, or a percentage such as "2%"')
         return margin
 
 
@@ -270,12 +280,12 @@ def margin_size(margin: float | str) -> tuple[float, bool]:
     Parameters
     ----------
     margin : float or str
-        A number in units of the metric, or a percentage such as ``"2 %"``.
+        A number in units of the metric, or a percentage such as ``"2%"``; a space before the sign is allowed.
 
     Returns
     -------
     size : float
-        0.02 for ``"2 %"``; NaN if a text is not a percentage.
+        0.02 for ``"2%"``; NaN if a text is not a percentage.
     relative : bool
     """
     if not isinstance(margin, str):
@@ -285,7 +295,7 @@ def margin_size(margin: float | str) -> tuple[float, bool]:
 
 
 def with_margin(settings: GateSettings, margin: str) -> GateSettings:
-    """Return the settings with another margin.
+    """Return the settings with a different margin.
 
     Parameters
     ----------

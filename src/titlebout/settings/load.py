@@ -73,14 +73,14 @@ def load_params(path: Path) -> Params:
         raise ConfigError(
             "split.by is 'time', but data.time is empty",
             where=f"{path}: data.time",
-            why="a split by time holds out the newest rows, which takes a time column",
+            why="a split by time holds out the newest rows, so it needs a time column",
             fix="set data.time to the name of the time column, or set split.by to hash",
         )
     if params.split.windows and not params.data.time:
         raise ConfigError(
             "split.windows is set, but data.time is empty",
             where=f"{path}: data.time",
-            why="windows of training rows are measured in days, which takes a time column",
+            why="windows of training rows are measured in days, so they need a time column",
             fix="set data.time to the name of the time column, or remove split.windows",
         )
     return params
@@ -131,7 +131,7 @@ def _config_error(path: Path, model: type[BaseModel], error: ValidationError) ->
             f"{key or path.name} is not a table of keys and values",
             where=str(path),
             why=f"the value is {without_passwords(repr(first['input']))}",
-            fix=f"replace the value by a table; {REFERENCE} describes its keys",
+            fix=f"replace the value with a table; see {REFERENCE} for its keys",
         )
     return ConfigError(
         f"{key} {_rule(first)}",

@@ -21,7 +21,7 @@ class PolicySettings(Table):
     cool_down_periods: int = Field(
         4,
         ge=0,
-        description="Number of periods to wait after an attempt before the same trigger may start another one. "
+        description="Number of periods to wait after an attempt (a retraining) before the same trigger may start another. "
         "Doubles after each consecutive rejection, up to eight times as long. A period is policy.period_days "
         "days. 0 disables the wait.",
     )
@@ -29,9 +29,9 @@ class PolicySettings(Table):
         2.33,
         gt=0,
         json_schema_extra=ADVANCED,
-        description="z-score of the increase of the champion's loss on newly labeled data at which performance decay "
-        "starts an attempt. The increase is measured against the holdout on which the champion was promoted; 2.33 is a "
-        "one-sided significance level of 1 %.",
+        description="Performance decay starts an attempt (a retraining) when the champion's loss on newly labeled data has "
+        "increased by at least this z-score. The increase is measured against the holdout on which the champion was "
+        "promoted; 2.33 corresponds to a one-sided significance level of 1%.",
     )
     decay_periods: int = Field(
         4,
@@ -50,20 +50,21 @@ class PolicySettings(Table):
     follow_up_periods: tuple[int, ...] = Field(
         (4, 8),
         json_schema_extra=ADVANCED,
-        description="Retrain again this many periods after a promotion for performance decay, once for each number in "
-        "the list, because more data from after the change is then available. An empty list disables the trigger.",
+        description="Numbers of periods after a promotion for performance decay at which to retrain again, once for each "
+        "number, because by then more data from after the change is available. An empty list disables the trigger.",
     )
     drift: bool = Field(
         True,
         json_schema_extra=ADVANCED,
-        description="Whether confirmed drift starts an attempt. false means that drift is only reported.",
+        description="Whether drift starts an attempt (a retraining). Drift counts if an important column (drift.min_importance) "
+        "differs in the whole window of current data and in each half of it. false means that drift is only reported.",
     )
     renew_periods: float = Field(
         0,
         ge=0,
         json_schema_extra=ADVANCED,
-        description="Re-evaluate an open retrain pull request when the data is at least this many periods newer. "
-        "0 means on any newer data.",
+        description="Retrain, to renew an open retrain pull request, when the data is at least this many periods newer "
+        "than the data that the pull request is based on. 0 means on any newer data.",
     )
     max_age_periods: int = Field(
         26,

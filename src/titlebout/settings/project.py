@@ -21,6 +21,6 @@ class ProjectSettings(Table):
     pipeline: str = Field(
         pattern=r"^[a-z][a-z0-9-]*$",
         description="Default pipeline: the name of a folder under pipelines/. "
-        "Commands use it unless the option --pipeline names another one. Lowercase letters, digits and hyphens, starting "
+        "Commands use it unless the option --pipeline names a different one. Lowercase letters, digits and hyphens, starting "
         "with a letter.",
     )

@@ -166,7 +166,7 @@ def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFra
         raise InconclusiveError(
             f"the training rows have only one class: {y[0]}",
             where=f"column {data.target}",
-            fix="add rows of another class",
+            fix="add rows of a different class",
         )
     X = select_inputs(rows, data.target, data.drop)
     estimator = project.build_model()

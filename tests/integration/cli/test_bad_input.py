@@ -85,7 +85,7 @@ def test_a_base_that_does_not_exist(refused: Refused) -> None:
 def test_a_detached_head_is_a_place_like_any_other(root: Path, refused: Refused) -> None:
     sample.git(root, "switch", "--quiet", "--detach")
 
-    assert refused(5, "evaluate")["what"] == "no model was trained in pipeline ferries"
+    assert refused(5, "evaluate")["what"] == "no model has been trained yet in pipeline ferries"
 
 
 def test_data_that_was_changed_and_not_recorded(root: Path, refused: Refused) -> None:

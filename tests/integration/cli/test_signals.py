@@ -37,7 +37,8 @@ def training(root: Path) -> Iterator[tuple["Popen[str]", int]]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "what"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+    ("number", "code", "what"),
+    [(signal.SIGTERM, 143, "terminated by a signal (SIGTERM)"), (signal.SIGINT, 130, "interrupted (Ctrl-C)")],
 )
 def test_a_stopped_training_leaves_no_child_and_nothing_half_done(
     number: signal.Signals, code: int, what: str, root: Path

@@ -218,7 +218,7 @@ def test_a_push_that_never_succeeds_is_an_error(git: Git, monkeypatch: pytest.Mo
     (hooks / "pre-receive").write_text("#!/bin/sh\necho 'stale info' >&2\nexit 1\n")
     (hooks / "pre-receive").chmod(0o755)
 
-    with pytest.raises(ConflictError, match="was changed concurrently"):
+    with pytest.raises(ConflictError, match="at the same time"):
         push_attempts(git, "ferries", REF)
 
 

@@ -268,7 +268,7 @@ def test_a_branch_is_set_only_from_the_expected_commit(git: Git) -> None:
     git.set_branch("retrain/x", second, first)
     assert git.resolve("retrain/x") == second
     for expected in (first, None):
-        with pytest.raises(ConflictError, match="branch retrain/x was changed concurrently"):
+        with pytest.raises(ConflictError, match="another process changed branch retrain/x at the same time"):
             git.set_branch("retrain/x", first, expected)
     assert git.resolve("retrain/x") == second
 
@@ -285,7 +285,9 @@ def test_a_push_succeeds_only_over_the_expected_commit(git: Git, origin: Path, t
     other.push_branch("retrain/x", theirs, first)
 
     for expected in (first, None):
-        with pytest.raises(ConflictError, match="branch retrain/x of origin was changed concurrently") as caught:
+        with pytest.raises(
+            ConflictError, match="another push changed branch retrain/x on origin at the same time"
+        ) as caught:
             git.push_branch("retrain/x", first, expected)
         assert caught.value.exit_code == 6
     assert sample.git(origin, "rev-parse", "retrain/x") == theirs

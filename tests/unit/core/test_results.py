@@ -101,7 +101,7 @@ MALFORMED: dict[str, tuple[dict[str, object], str]] = {
 @pytest.mark.parametrize(("document", "why"), MALFORMED.values(), ids=MALFORMED)
 def test_a_document_that_is_not_this_result_is_refused(document: dict[str, object], why: str, tmp_path: Path) -> None:
     path = write_json(tmp_path / "launch.json", document)
-    with pytest.raises(DataError, match="not a launch result of schema version 1") as caught:
+    with pytest.raises(DataError, match="not a result of `titlebout launch` in schema version 1") as caught:
         read_result(path, LaunchResult)
 
     assert str(caught.value.why).startswith(why)
@@ -111,7 +111,7 @@ def test_a_document_that_is_not_this_result_is_refused(document: dict[str, objec
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"launch"'])
 def test_text_that_is_no_object_is_no_result(text: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a launch result"):
+    with pytest.raises(DataError, match="not a result of `titlebout launch`"):
         read_result(write_text_atomically(tmp_path / "launch.json", text), LaunchResult)
 
 
@@ -159,7 +159,7 @@ def test_what_json_cannot_say_is_never_written(value: float, tmp_path: Path) -> 
 
 
 def test_an_unknown_type_is_never_written(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="cannot write set as JSON"):
+    with pytest.raises(TypeError, match="a value of type set, which cannot be converted to JSON"):
         write_json(tmp_path / "result.json", {"score": {1, 2}})
 
 
@@ -192,7 +192,7 @@ def test_a_missing_document_says_which_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"train\.json does not exist") as caught:
         read_json(tmp_path / "train.json")
 
-    assert "run the step" in str(caught.value.fix)
+    assert "run the command that writes it" in str(caught.value.fix)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe{}", b"{'a': 1}"])

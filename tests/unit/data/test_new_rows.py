@@ -172,7 +172,7 @@ def test_a_row_without_an_id_is_refused() -> None:
 
 
 def test_contradictory_labels_are_reported_with_their_id() -> None:
-    with pytest.raises(DataError, match="1 rows have labels that contradict") as caught:
+    with pytest.raises(DataError, match="the labels of 1 id contradict") as caught:
         select_new_rows(rows(row("2024-03-11", "x", late=0), row("2024-03-12", "x", late=1)), tracked_rows(), BY_ID)
 
     assert caught.value.where == "id: x"
@@ -195,7 +195,7 @@ def test_an_empty_tracked_column_has_no_kind_to_convert_to() -> None:
 
 
 def test_a_value_of_another_kind_is_reported_with_its_column() -> None:
-    with pytest.raises(DataError, match="column 'whole' is not of kind integer"):
+    with pytest.raises(DataError, match="column 'whole' cannot be read as integer"):
         select_new_rows(tracked_rows().assign(whole=["a", "b", "c"]), tracked_rows(), BY_VALUE)
 
 
@@ -240,7 +240,7 @@ def test_labels_fill_missing_values_and_may_not_contradict_existing_ones() -> No
 
 
 def test_only_the_first_contradictory_ids_are_listed() -> None:
-    with pytest.raises(DataError, match="8 rows") as caught:
+    with pytest.raises(DataError, match="the labels of 8 ids") as caught:
         join_labels(unlabeled_rows(), labels(*[(n, n % 2) for n in range(8)], *[(n, 7) for n in range(8)]), BY_ID)
 
     assert caught.value.where == "id: 0, 1, 2, 3, 4, ..."

@@ -208,7 +208,7 @@ def test_an_output_with_forbidden_characters_is_refused_before_writing(tmp_path:
 
 @pytest.mark.parametrize("name", ["", "A", "1a", "a_b", "a=b", "a<<b", "a\nb", "a\n", "é"])
 def test_an_invalid_output_name_is_a_value_error(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="is not a valid output name"):
+    with pytest.raises(ValueError, match="is not a valid name of a workflow output"):
         Ci(output_path=tmp_path / "output").write_outputs({name: "1"})
 
 

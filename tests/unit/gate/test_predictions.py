@@ -143,6 +143,6 @@ def test_what_is_no_file_of_predictions_is_refused(damage: Any, tmp_path: Path) 
     path = write_predictions(tmp_path / "x.parquet", classification(10))
     damage(path)
 
-    with pytest.raises(DataError, match="not a file of predictions") as caught:
+    with pytest.raises(DataError, match="cannot read the predictions file") as caught:
         read_predictions(path)
     assert (caught.value.where, caught.value.fix) == (str(path), "run `titlebout evaluate` again")

@@ -54,7 +54,7 @@ def test_a_promoted_model_is_read_back_with_its_evidence(project: Project) -> No
 
 @pytest.mark.parametrize("given", ["keep", "inconclusive", "unchanged"])
 def test_only_the_verdict_promote_promotes(given: str, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the verdict of the gate is not promote") as caught:
+    with pytest.raises(UnsafeError, match="the challenger cannot be promoted") as caught:
         promote_challenger(project, MODEL, verdict(verdict=given))
 
     assert repr(given) in str(caught.value.why)
@@ -63,7 +63,7 @@ def test_only_the_verdict_promote_promotes(given: str, project: Project) -> None
 
 @pytest.mark.parametrize("challenger", [OTHER_LEVEL.md5, ""])
 def test_a_verdict_about_another_model_is_refused(challenger: str, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the verdict is about another model") as caught:
+    with pytest.raises(UnsafeError, match="the last evaluation was of a different model") as caught:
         promote_challenger(project, MODEL, verdict(challenger=challenger))
 
     assert MODEL.md5 in str(caught.value.why)

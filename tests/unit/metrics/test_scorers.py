@@ -220,7 +220,7 @@ def test_an_invalid_custom_metric_is_refused(name: str, own: Callable[[str], Any
 
 @pytest.mark.parametrize(("name", "why"), [("broken", "TypeError"), ("raising", "ZeroDivisionError")])
 def test_an_exception_in_a_custom_metric_is_reported_as_its_own(name: str, why: str, own: Callable[[str], Any]) -> None:
-    with pytest.raises(ConfigError, match="failed on 600 rows") as caught:
+    with pytest.raises(ConfigError, match="raised an error when it was called with 600 rows") as caught:
         own(name).estimate(TRUTH, PREDICTIONS, None)
 
     assert why in str(caught.value.why)

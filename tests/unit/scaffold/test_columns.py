@@ -100,7 +100,7 @@ def test_a_float_target_cannot_be_classified(tmp_path: Path) -> None:
         ({"churned": "yes"}, "churned", None, InconclusiveError, "always 'yes'"),
         ({"price": 1.0}, "price", "regression", InconclusiveError, "always '1.0'"),
         ({}, "churned", "regression", ConfigError, "cannot be predicted as a number"),
-        ({}, "income", "classification", ConfigError, "more than 50 classes"),
+        ({}, "income", "classification", ConfigError, "at most 50"),
     ],
 )
 def test_an_unusable_table_is_refused(

@@ -106,9 +106,9 @@ def test_rounding_differences_are_tolerated(model: Model) -> None:
 @pytest.mark.parametrize(
     ("service", "message"),
     [
-        (other_model, "serves another model"),
+        (other_model, "serves a different model"),
         (inconsistent, "predictions of the golden rows differ"),
-        (short, "another number of predictions"),
+        (short, "a different number of predictions"),
         (broken, "rejects rows that the model was trained on"),
         (lenient, "accepts a row"),
         (failing, "accepts a row"),
