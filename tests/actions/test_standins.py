@@ -36,3 +36,18 @@ def test_an_artifact_begins_below_what_its_paths_have_in_common(paths: str, tmp_
     kept = tmp_path / "artifacts" / "kept"
     found = [os.path.relpath(Path(folder, file), kept) for folder, _, files in os.walk(kept) for file in files]
     assert sorted(found) == UPLOADS[paths]
+
+
+def test_the_environment_of_a_job_starts_with_bytecode(tmp_path: Path) -> None:
+    compiled = tmp_path / "bytecode/lib/x/__pycache__/y.pyc"
+    compiled.parent.mkdir(parents=True)
+    compiled.write_bytes(b"1")
+    (tmp_path / "work").mkdir()
+    action = yaml.safe_load((STANDINS / "astral-sh/setup-uv/action.yml").read_text("utf-8"))
+    (step,) = action["runs"]["steps"]
+
+    for _ in range(2):
+        env = {"TITLEBOUT_BYTECODE": str(tmp_path / "bytecode")}
+        process.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path / "work", env=env)
+
+    assert (tmp_path / "work/.venv/lib/x/__pycache__/y.pyc").read_bytes() == b"1"

@@ -17,12 +17,13 @@ from typing import Any
 from titlebout.core import process
 from titlebout.core.errors import NotFoundError, UnsafeError
 from titlebout.core.process import Progress
+from titlebout.forge.bytecode import link_bytecode
 
 STANDINS = Path(__file__).parent / "standins"
 # Actions that act implements itself.
 BUILT_IN = ("actions/checkout",)
 RUNNER = "ubuntu-24.04=-self-hosted"
-
+BYTECODE = "bytecode"
 SHOWN_LINES = 40
 
 
@@ -102,6 +103,7 @@ def run_workflow(
             fix="restore it from git",
         )
     with tempfile.TemporaryDirectory(prefix="titlebout-act-") as folder:
+        link_bytecode(repository / "requirements.lock", Path(folder) / BYTECODE)
         command = [
             *_command(repository, path, event, Path(folder)),
             *_arguments(Path(folder), payload, variables or {}),
@@ -155,7 +157,11 @@ def _arguments(folder: Path, payload: Mapping[str, Any] | None, variables: Mappi
     """Write event, environment and token to files: command-line arguments are visible to every process."""
     event = folder / "event.json"
     event.write_text(json.dumps(payload or {}), encoding="utf-8")
-    steps = {"TITLEBOUT_ARTIFACTS": str(folder / "artifacts"), **variables}
+    steps = {
+        "TITLEBOUT_ARTIFACTS": str(folder / "artifacts"),
+        "TITLEBOUT_BYTECODE": str(folder / BYTECODE),
+        **variables,
+    }
     secrets = folder / "secrets"
     secrets.write_text(f"GITHUB_TOKEN={steps.pop('GITHUB_TOKEN', '')}\n", encoding="utf-8")
     environment = folder / "env"
