@@ -99,7 +99,7 @@ def test_a_package_that_is_not_the_locked_one_is_refused(project: Path, line: st
     assert not list((project / ".venv").glob("lib/*/site-packages/iniconfig"))
 
 
-def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_tool_is_reported_in_one_sentence(tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     ran = set_up(folder, GITHUB_ACTIONS="true")

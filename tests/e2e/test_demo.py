@@ -50,7 +50,7 @@ def test_the_demo_ends_with_a_table_of_the_months(shown: tuple[Path, process.Com
     assert "Months: 1; challengers trained: 1; promoted: " in said.stdout
 
 
-def test_progress_is_told_while_it_runs(shown: tuple[Path, process.Completed]) -> None:
+def test_progress_is_shown_while_it_runs(shown: tuple[Path, process.Completed]) -> None:
     _, said = shown
 
     told = [line for line in said.stderr.splitlines() if re.match(r"\d/5 ", line)]
@@ -58,7 +58,7 @@ def test_progress_is_told_while_it_runs(shown: tuple[Path, process.Completed]) -
     assert "Running stage 'train':" in said.stderr
 
 
-def test_the_repository_stays_behind_and_its_history_tells_the_story(shown: tuple[Path, process.Completed]) -> None:
+def test_the_repository_remains_with_its_history(shown: tuple[Path, process.Completed]) -> None:
     folder, _ = shown
 
     told = sample.git(folder / "flights-delay", "log", "--reverse", "--first-parent", "--format=%s").splitlines()

@@ -96,7 +96,7 @@ def test_a_claim_that_the_figures_speak_against_does_not_hold(
     assert any(said in claim.said for claim in fallen)
 
 
-def test_another_seed_gives_other_bouts_and_the_same_one_the_same(gate: Mapping[str, ModuleType]) -> None:
+def test_the_seed_determines_the_evaluations(gate: Mapping[str, ModuleType]) -> None:
     one, again, other = (gate["end_to_end"].measure(seed, {200: 4}) for seed in (1, 1, 2))
 
     assert one == again
@@ -140,7 +140,7 @@ def month(number: int, rows: int = 800) -> pd.DataFrame:
 
 
 @pytest.mark.nightly
-def test_verdicts_on_months_are_weighed_by_the_month_that_follows(
+def test_verdicts_on_months_are_weighted_by_the_next_month(
     gate: Mapping[str, ModuleType],
 ) -> None:
     found = gate["flights"].measure([month(number) for number in range(1, 6)])

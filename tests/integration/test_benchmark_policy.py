@@ -47,7 +47,7 @@ def named(worlds: ModuleType, name: str) -> Any:
     "name",
     ["nothing", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("label", "new region", "abrupt concept"))],
 )
-def test_nobody_loses_less_than_who_knows_the_truth(policy: Mapping[str, ModuleType], name: str) -> None:
+def test_no_strategy_has_less_loss_than_the_oracle(policy: Mapping[str, ModuleType], name: str) -> None:
     worlds, world = policy["worlds"], named(policy["worlds"], name)
     learned, asked = (worlds.draw(world, week, 3, 20_000) for week in (30, 31))
 

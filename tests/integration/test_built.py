@@ -86,7 +86,7 @@ def test_a_killed_build_is_neither_used_nor_waited_for(cache: Path, source: Path
     assert ask(cache, source) == ["first", "second"]
 
 
-def test_what_nobody_asked_for_in_a_week_is_removed(cache: Path, source: Path) -> None:
+def test_entries_unused_for_a_week_are_removed(cache: Path, source: Path) -> None:
     old, new = (cache / name for name in ("made-old", "made-new"))
     for folder in (old, new):
         folder.mkdir(parents=True)

@@ -148,7 +148,7 @@ def test_no_rows_fail_a_suite_that_does_not_ask_for_any(tmp_path: Path) -> None:
     assert (result.verdict, result.evaluated, result.skipped) == ("value_skew", 1, 1)
 
 
-def test_warnings_are_told_and_pass(suite: Path) -> None:
+def test_warnings_are_reported_and_pass(suite: Path) -> None:
     frame = ferries()
     result = checked(frame.assign(wind=frame["wind"] + 12), suite)
     assert (result.verdict, result.passed) == ("warning", True)
@@ -156,7 +156,7 @@ def test_warnings_are_told_and_pass(suite: Path) -> None:
     assert any(f.message.startswith("mean is 2") and "expected between" in f.message for f in result.failures)
 
 
-def test_a_suite_can_make_anything_critical_or_only_tell_it(tmp_path: Path) -> None:
+def test_a_suite_can_set_any_severity(tmp_path: Path) -> None:
     for severity, verdict in (("critical", "value_skew"), ("warning", "warning"), ("info", "warning")):
         path = one(tmp_path, "column_max_to_be_between", severity, column="seats", max_value=10)
         assert checked(ferries(), path).verdict == verdict
@@ -261,7 +261,7 @@ def test_labels_may_come_later(suite: Path) -> None:
     assert checked(ferries(), suite, late_target="late").skipped == 0
 
 
-def test_values_of_rows_are_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_values_of_rows_are_never_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     secret = "4111-1111-1111-1111"
     frame = pd.DataFrame({"card": [secret, "x"], "amount": [31337.25, 1.0]})
     rules = [

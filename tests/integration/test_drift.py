@@ -319,13 +319,13 @@ def test_too_few_rows_decide_nothing(reference: pd.DataFrame, current: pd.DataFr
     assert compared(current.head(rows), reference).verdict == "insufficient_data"
 
 
-def test_a_missing_time_is_told(reference: pd.DataFrame, current: pd.DataFrame) -> None:
+def test_a_missing_time_is_reported(reference: pd.DataFrame, current: pd.DataFrame) -> None:
     current.loc[7, "when"] = pd.NaT
     with pytest.raises(DataError, match="missing values"):
         compared(reference, current)
 
 
-def test_what_is_usual_between_windows_of_the_reference_is_no_drift() -> None:
+def test_natural_variation_of_the_reference_is_not_drift() -> None:
     """A price that wanders by the week differs from the average in every window."""
     reference, current = shop(1600), shop(200, start="2024-06-01", seed=1)
     week = np.random.default_rng(0).normal(0, 4, 16)
@@ -409,7 +409,7 @@ def test_the_table_names_only_what_differs(reference: pd.DataFrame, current: pd.
     assert "4 of 6 columns are stable" in text
 
 
-def test_levels_of_few_rows_are_not_told(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
+def test_levels_of_few_rows_are_not_reported(reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path) -> None:
     names = current["country"].where(current.index % 2 == 0, [f"person {i}" for i in range(480)])
     result, columns = drift_measure._measure(reference, current.assign(country=names), SETTINGS, "when", "returned")
     assert statuses(result)["country"] == "drift"
@@ -429,7 +429,7 @@ def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None
     assert {path.name for path in project.reports.iterdir()} == {"drift.html", "drift-01.svg"}
 
 
-def test_measure_asks_the_champion_what_it_makes_of_the_columns(root: Path) -> None:
+def test_measure_uses_the_importance_of_the_columns(root: Path) -> None:
     for command in ("train", "evaluate", "promote"):
         process.run(["titlebout", command], cwd=root)
     arrived = sample.crossings(400, start="2024-05-01", seed=3)

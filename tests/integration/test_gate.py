@@ -17,7 +17,7 @@ from titlebout.repository.project import Project
 Command = Callable[..., Said]
 
 
-def test_the_first_model_that_knows_something_takes_the_title(at: Callable[[str], Path], command: Command) -> None:
+def test_the_first_model_better_than_the_dummy_is_promoted(at: Callable[[str], Path], command: Command) -> None:
     root = at("weak")
     said = command("evaluate")
 
@@ -42,7 +42,7 @@ def test_the_champion_itself_has_nothing_to_prove(at: Callable[[str], Path], com
     assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "unchanged", False)
 
 
-def test_a_better_challenger_takes_the_title(
+def test_a_better_challenger_becomes_the_champion(
     at: Callable[[str], Path], states: dict[str, Path], command: Command
 ) -> None:
     root = at("better")
@@ -57,7 +57,7 @@ def test_a_better_challenger_takes_the_title(
     assert sample.git(root, "diff", "--name-only") == str(CHAMPION)
 
 
-def test_a_former_champion_may_take_the_title_back(
+def test_a_former_champion_can_be_promoted_again(
     at: Callable[[str], Path], command: Command, states: dict[str, Path]
 ) -> None:
     """To roll back, revert the commit: the old champion could not win against the new one on these rows."""
@@ -77,7 +77,7 @@ def test_a_former_champion_may_take_the_title_back(
     assert said.document["champion"] == challenger(states["better"]).md5
 
 
-def test_a_fresh_clone_fetches_what_the_bout_needs(
+def test_a_fresh_clone_fetches_what_the_evaluation_needs(
     cloned: Callable[[str], Path], states: dict[str, Path], command: Command
 ) -> None:
     root = cloned("better")
@@ -221,7 +221,7 @@ def creeping(root: Path, states: dict[str, Path], command: Command) -> None:
     sample.git(root, "switch", "--quiet", "other-model")
 
 
-def test_a_refresh_also_meets_the_last_champion_that_won_by_being_better(
+def test_a_refresh_is_also_compared_with_the_anchor(
     at: Callable[[str], Path], states: dict[str, Path], command: Command
 ) -> None:
     root = at("worse")
@@ -300,7 +300,7 @@ def test_kept_answers_are_decided_again_as_they_were_and_under_other_rules(
         ),
     ],
 )
-def test_what_cannot_be_decided_again_is_said(
+def test_invalid_options_for_saved_predictions_are_errors(
     arguments: tuple[str, ...], code: int, what: str, at: Callable[[str], Path], command: Command
 ) -> None:
     at("better")
@@ -315,7 +315,7 @@ def test_what_cannot_be_decided_again_is_said(
 # --- guards
 
 
-def test_a_winner_is_asked_over_http_before_it_wins(at: Callable[[str], Path], command: Command) -> None:
+def test_a_challenger_is_tested_over_http_before_it_is_promoted(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
     sample.edit(root / "titlebout.toml", "smoke_test = false", "smoke_test = true")
     said = command("evaluate")
@@ -335,7 +335,7 @@ ON_SITE = (Path(__file__).parents[2] / "requirements.lock").is_file()  # true in
 """
 
 
-def test_a_winner_that_answers_otherwise_where_it_serves_keeps_the_champion(
+def test_a_challenger_that_predicts_differently_when_served_is_rejected(
     at: Callable[[str], Path], command: Command
 ) -> None:
     root = at("better")
@@ -354,7 +354,7 @@ def test_a_winner_that_answers_otherwise_where_it_serves_keeps_the_champion(
     assert said.document["reasons"][0].startswith("serving: the smoke test of the service failed")
 
 
-def test_a_model_whose_answer_depends_on_the_other_rows_keeps_the_champion(
+def test_a_model_whose_prediction_depends_on_other_rows_is_rejected(
     at: Callable[[str], Path], command: Command
 ) -> None:
     root = at("better")
@@ -390,7 +390,7 @@ def rewrite_data(root: Path, change: Callable[[object], object]) -> None:
     sample.dvc(root, "push", "--quiet")
 
 
-def test_a_champion_that_needs_another_column_cannot_be_met(at: Callable[[str], Path], command: Command) -> None:
+def test_a_champion_that_needs_another_column_cannot_be_compared(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
     rewrite_data(root, lambda frame: frame.drop(columns="passengers"))
     sample.edit(root / "src" / "ferries" / "model.py", '"waves", "passengers", ', '"waves", ')
@@ -417,7 +417,7 @@ def test_a_champion_trained_on_rows_after_the_holdout_cannot_be_compared(
     assert said.error["what"] == "the champion was trained on rows newer than the start of the holdout"
 
 
-def test_a_champion_of_another_task_cannot_be_met(at: Callable[[str], Path], command: Command) -> None:
+def test_a_champion_of_another_task_cannot_be_compared(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
     sample.edit(root / PARAMS, "task: classification\n  target: late", "task: regression\n  target: passengers")
     model = root / "src" / "ferries" / "model.py"
@@ -451,7 +451,7 @@ def test_a_metric_of_ones_own_decides(at: Callable[[str], Path], command: Comman
     assert said.document["metrics"][0]["better"] == "smaller"
 
 
-def test_a_model_without_scikit_learn_meets_the_champion(at: Callable[[str], Path], command: Command) -> None:
+def test_a_model_without_scikit_learn_is_compared(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
     (root / "src" / "ferries" / "model.py").write_text(blocks("use-your-own-model.md", "python")[0], encoding="utf-8")
     sample.edit(root / PARAMS, "C: 1.0", "column: harbour")

@@ -154,7 +154,7 @@ def test_data_that_fails_its_checks_ends_the_training_as_an_answer(at: Callable[
         ("import os; os._exit(9)", 1, "stage train ended with exit code 9"),
     ],
 )
-def test_a_failing_stage_is_told_in_its_own_words(
+def test_a_failing_stage_is_reported_with_its_own_message(
     code: str, exit_code: int, told: str, at: Callable[[str], Path], command: Command
 ) -> None:
     root = at("weak")
@@ -170,7 +170,7 @@ def test_a_failing_stage_is_told_in_its_own_words(
 
 
 @pytest.mark.parametrize("name", [LOCK, CHAMPION])
-def test_a_merge_conflict_is_told_before_anything_runs(name: Path, at: Callable[[str], Path], command: Command) -> None:
+def test_a_merge_conflict_is_reported_before_anything_runs(name: Path, at: Callable[[str], Path], command: Command) -> None:
     root = at("crowned")
     text = (root / name).read_text()
     (root / name).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")

@@ -67,6 +67,6 @@ def test_groups_and_ignored_columns_are_kept_out() -> None:
     assert count_false_alarms(rows, settings, "when", "late").rows == 400
 
 
-def test_too_short_a_reference_is_told() -> None:
+def test_too_short_a_reference_is_reported() -> None:
     with pytest.raises(InconclusiveError, match="needs at least 400 rows"):
         count_false_alarms(crossings(399), SETTINGS, "when", "late")

@@ -13,7 +13,7 @@ BESIDE_THE_ROOMS = {"__init__.py", "__main__.py", "doctor.py", "py.typed"}
 MOST_LINES = 500
 
 
-def test_nothing_stands_beside_the_rooms() -> None:
+def test_there_are_no_modules_beside_the_rooms() -> None:
     assert {path.name for path in SOURCE.iterdir() if path.is_file()} <= BESIDE_THE_ROOMS
 
 

@@ -78,7 +78,7 @@ def test_people_see_the_day_or_the_number_of_rows() -> None:
     assert (Moment(START).short, Moment(12_000).short) == ("2024-01-01", "12,000 rows")
 
 
-def test_the_data_stands_at_its_newest_time_or_number_of_rows() -> None:
+def test_the_data_time_is_the_newest_time_or_the_number_of_rows() -> None:
     known, arrived = pd.DataFrame({"when": TIMES}), pd.DataFrame({"when": TIMES[:1] - pd.Timedelta(days=1)})
 
     assert moment_of(known, arrived, "when") == Moment.parse("2024-03-31T23:59:59.5")

@@ -156,13 +156,13 @@ def test_a_window_is_compared_with_the_rest_of_the_reference(random: np.random.G
     )
 
 
-def test_gaps_that_come_in_bursts_are_usual(random: np.random.Generator) -> None:
+def test_gaps_in_bursts_are_natural_variation(random: np.random.Generator) -> None:
     bursts = random.normal(size=4000)
     bursts[1000:1300] = np.nan
     assert natural_variation("number", bursts, 200).null_delta > 0.5
 
 
-def test_too_short_a_reference_has_nothing_usual(random: np.random.Generator) -> None:
+def test_too_short_a_reference_has_no_natural_variation(random: np.random.Generator) -> None:
     values = random.normal(size=1000)
     assert natural_variation("number", values, 1000 // MIN_WINDOWS + 1) == NaturalVariation(0, 0)
     assert natural_variation("number", values, 1000 // MIN_WINDOWS).effect > 0
@@ -199,7 +199,7 @@ def test_a_sorted_column_is_sorted_and_not_clumped(random: np.random.Generator) 
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [np.nan, np.nan], [1.0, 1.0, 1.0, 1.0], [np.nan] * 50 + [1.0]])
-def test_what_cannot_be_told_is_not_clumped(values: list[float]) -> None:
+def test_constant_or_missing_values_have_no_design_effect(values: list[float]) -> None:
     for kind in ("number", "level"):
         assert design_effect(kind, np.array(values), 16).values == 1
 

@@ -147,7 +147,7 @@ def test_naming_the_classes_the_other_way_round_turns_the_bias_only(seed: int) -
     ],
     ids=["constant", "one class", "separated", "two rows"],
 )
-def test_a_slope_that_cannot_be_told_is_none(y: list[int], positive: list[float]) -> None:
+def test_a_slope_that_cannot_be_estimated_is_none(y: list[int], positive: list[float]) -> None:
     found = calibration(GroundTruth("classification", np.array(y), CLASSES), pair(np.array(positive)), ALPHA)
 
     assert (found.slope, found.slope_lower, found.slope_upper) == (None, None, None)
@@ -161,7 +161,7 @@ def test_constant_values_have_no_slope_and_a_constant_target_no_scale() -> None:
     assert calibration(truth, np.array([3.0, 3.0, 3.0]), ALPHA).bias == 1
 
 
-def test_ten_equal_parts_by_prediction_tell_what_was_said_and_what_happened() -> None:
+def test_ten_equal_parts_compare_predicted_and_observed() -> None:
     truth, predicted = world(1003)
     found = calibration(truth, predicted, ALPHA)
 
@@ -230,7 +230,7 @@ def test_a_champion_that_is_a_little_wrong_excuses_nothing(champion: tuple[float
     assert len(calibration_problems(found_with(0.5, 0.05), found_with(*champion), SETTINGS)) == 2
 
 
-def test_a_calibrated_model_of_a_world_is_told_as_one() -> None:
+def test_a_calibrated_model_is_recognized() -> None:
     predictions = classification(5000)
     found = calibration(predictions.truth, predictions.predicted["challenger"], ALPHA)
 

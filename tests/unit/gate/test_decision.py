@@ -474,7 +474,7 @@ def test_a_metric_that_does_not_exist_or_fit_is_refused(settings_: dict[str, Any
         decide(classification(300), gate(**settings_), "change")
 
 
-def test_a_champion_that_never_errs_is_not_told_as_an_undefined_metric() -> None:
+def test_a_champion_without_errors_is_not_an_undefined_metric() -> None:
     predictions = regression(noise=BETTER)
     found = decide(with_answers(predictions, champion=np.array(predictions.truth.y, dtype=np.float64)), PLAIN, "change")
 
@@ -521,7 +521,7 @@ def test_a_tighter_level_is_never_a_wider_one() -> None:
     assert decide(classification(300), gate(alpha=0.001), "change", 20).alpha == 0.001
 
 
-def test_a_holdout_that_is_used_up_promotes_nobody() -> None:
+def test_a_holdout_that_is_used_up_promotes_no_model() -> None:
     found = decide(classification(noise=BETTER), PLAIN, "change", 31)
 
     assert found.verdict == "inconclusive"
@@ -634,7 +634,7 @@ def test_a_slice_that_is_lost_keeps_the_champion() -> None:
     assert decide(lost_in_one_slice(), gate(calibration=LENIENT["calibration"]), "change").verdict == "promote"
 
 
-def test_slices_of_a_rank_metric_are_told_by_the_default_loss() -> None:
+def test_slices_of_a_rank_metric_are_compared_by_the_default_loss() -> None:
     settings_ = gate(
         primary_metric="roc_auc", guardrails=[], slices={"columns": ["carrier"]}, calibration=LENIENT["calibration"]
     )
@@ -645,7 +645,7 @@ def test_slices_of_a_rank_metric_are_told_by_the_default_loss() -> None:
     assert [one.change for one in found] == pytest.approx([one.change for one in expected])
 
 
-def test_slices_of_a_loss_are_told_by_that_loss() -> None:
+def test_slices_of_a_loss_are_compared_by_that_loss() -> None:
     found = decide(lost_in_one_slice(), gate(primary_metric="brier", slices={"columns": ["carrier"]}), "change")
     predictions = lost_in_one_slice()
     inside = CARRIER == "c"
@@ -656,7 +656,7 @@ def test_slices_of_a_loss_are_told_by_that_loss() -> None:
     )
 
 
-def test_slices_that_are_all_too_small_promote_nobody() -> None:
+def test_slices_that_are_all_too_small_promote_no_model() -> None:
     predictions = sliced(
         classification(290, noise={"challenger": 0.0, "champion": 3.0}), customer=np.arange(290).astype(str)
     )
@@ -746,7 +746,7 @@ def test_a_decision_is_strict_json(kind: Callable[..., HoldoutPredictions], nois
     assert '"verdict"' in plain(decide(predictions, gate(slices={"columns": ["carrier"]}), "change"))
 
 
-def test_churn_tells_whose_answers_changed_and_who_is_right() -> None:
+def test_churn_shows_which_model_is_right_where_they_differ() -> None:
     truth = GroundTruth("classification", np.array([0, 0, 0, 1] * 50), ("no", "yes"))
     sure = {0: [0.9, 0.1], 1: [0.1, 0.9]}
     predictions = HoldoutPredictions(
@@ -763,7 +763,7 @@ def test_churn_tells_whose_answers_changed_and_who_is_right() -> None:
     )
 
 
-def test_churn_of_values_tells_who_is_nearer_and_how_far_they_moved() -> None:
+def test_churn_of_values_shows_which_model_is_nearer() -> None:
     predictions = regression(400, noise=EQUAL)
     y = np.asarray(predictions.truth.y, dtype=np.float64)
     off = np.tile([1.0, 1.0, 1.0, 3.0], 100)
@@ -892,7 +892,7 @@ def promoted(make: Callable[[int], HoldoutPredictions], settings_: GateSettings,
     return float(np.mean([decide(make(seed), settings_, reason).verdict == "promote" for seed in range(runs)]))
 
 
-def test_an_equal_model_is_rarely_called_better() -> None:
+def test_an_equal_model_is_rarely_promoted() -> None:
     assert promoted(lambda seed: classification(500, seed, EQUAL), PLAIN, "change") <= 0.1
 
 

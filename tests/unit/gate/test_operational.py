@@ -141,7 +141,7 @@ def test_predictions_that_depend_on_the_request_fail(
     assert detail(found, "same answers") == f"predictions depend on {with_what}"
 
 
-def test_a_single_row_cannot_be_asked_in_batches(model: Callable[..., Model]) -> None:
+def test_a_single_row_is_not_split_into_batches(model: Callable[..., Model]) -> None:
     assert (
         status(run_operational_checks(model("new", by_batch), None, ROWS.head(1), SETTINGS))["same answers"] == "passed"
     )

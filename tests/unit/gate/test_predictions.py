@@ -72,14 +72,14 @@ def test_answers_from_a_file_give_the_identical_decision(kind: Any, tmp_path: Pa
     )
 
 
-def test_what_a_bout_does_not_have_is_not_in_the_file(tmp_path: Path) -> None:
+def test_missing_parts_are_not_in_the_file(tmp_path: Path) -> None:
     found = read_predictions(write_predictions(tmp_path / "x.parquet", classification(10)))
 
     assert (found.entities, found.rows, found.facts, list(found.columns)) == (None, None, {}, [])
 
 
 @pytest.mark.parametrize("classes", [("1", 1), (True, False), (1, 2.5), ("only one",), ("a: b", "champion 0: a", "|")])
-def test_labels_of_any_kind_are_told_apart(classes: tuple[object, ...], tmp_path: Path) -> None:
+def test_labels_of_any_type_are_distinguished(classes: tuple[object, ...], tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     truth = GroundTruth("classification", random.integers(0, len(classes), 20), classes)
     predictions = HoldoutPredictions(

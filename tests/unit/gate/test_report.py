@@ -107,7 +107,7 @@ def test_the_first_model_is_compared_with_the_dummy_model() -> None:
 @pytest.mark.parametrize(
     ("verdict", "said"), [("unchanged", "### Gate: nothing to decide"), ("promote", "### Gate: promote")]
 )
-def test_a_verdict_without_a_bout_is_one_sentence(verdict: str, said: str, tmp_path: Path) -> None:
+def test_a_verdict_without_an_evaluation_is_one_sentence(verdict: str, said: str, tmp_path: Path) -> None:
     short = EvaluateResult(
         passed=True, reasons=("a former champion",), verdict=verdict, reason="none", metric="log_loss", challenger="0"
     )

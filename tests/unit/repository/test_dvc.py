@@ -176,7 +176,7 @@ def test_the_error_of_a_stage_keeps_its_class_and_words(
     ("ended", "code", "told"),
     [("74", ExitCode.DISK, "exit code 74"), ("-9", ExitCode.BUG, "signal 9"), ("99", ExitCode.BUG, "exit code 99")],
 )
-def test_a_stage_that_left_no_word_is_told_by_how_it_ended(
+def test_a_stage_without_an_error_file_is_reported_by_its_exit(
     ended: str, code: ExitCode, told: str, tmp_path: Path
 ) -> None:
     last = f"ERROR: failed to reproduce 'train': failed to run: titlebout stage train, exited with {ended}"
@@ -188,7 +188,7 @@ def test_a_stage_that_left_no_word_is_told_by_how_it_ended(
     assert "value is missing" in str(found.why)
 
 
-def test_what_is_no_failure_of_a_stage_is_not_told_as_one(tmp_path: Path) -> None:
+def test_other_failures_are_not_reported_as_a_stage_failure(tmp_path: Path) -> None:
     assert (
         _stage_failure(tmp_path / "nothing", completed("ERROR: failed to reproduce 'data.dvc': missing data")) is None
     )
