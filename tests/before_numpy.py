@@ -1,4 +1,4 @@
-"""One thread for each process of a test run, said before numpy and scikit-learn start theirs.
+"""One thread for each process of a test run, set before numpy and scikit-learn start theirs.
 
 Tests run side by side: threads of one model that wait for each other burn what another test needs.
 """

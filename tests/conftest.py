@@ -15,7 +15,7 @@ import examples
 import sample
 import titlebout
 from built import built, cache_folder
-from sample import Said
+from sample import CommandResult
 from titlebout.cli.main import run
 from titlebout.repository.project import Project
 
@@ -110,13 +110,13 @@ def root(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> sample.Command:
-    """Run a command in this process and return what it said; its standard output is one JSON document or an error."""
+    """Run a command in this process and return its output; its standard output is one JSON document or an error."""
 
-    def call(*arguments: str) -> Said:
+    def call(*arguments: str) -> CommandResult:
         capsys.readouterr()
         code = run([*arguments, "--json"])
-        said = capsys.readouterr()
-        return Said(code, json.loads(said.out), said.err)
+        completed = capsys.readouterr()
+        return CommandResult(code, json.loads(completed.out), completed.err)
 
     return call
 
@@ -127,16 +127,16 @@ def refused(root: Path, command: sample.Command) -> sample.Refused:
 
     def call(code: int, *arguments: str, at: Path | None = None) -> dict[str, str]:
         before = sample.files(at or root)
-        said = command(*arguments)
-        assert said.code == code, said
-        assert set(said.document) == {"error"}
-        error = said.error
+        completed = command(*arguments)
+        assert completed.code == code, completed
+        assert set(completed.document) == {"error"}
+        error = completed.error
         assert error["exit_code"] == code
         assert error["what"]
         assert error["where"] or error["why"], error
         assert error["fix"], error
-        assert said.errors.startswith(f"error: {error['what']}".splitlines()[0])
-        assert "Traceback" not in said.errors
+        assert completed.errors.startswith(f"error: {error['what']}".splitlines()[0])
+        assert "Traceback" not in completed.errors
         assert sample.files(at or root) == before
         return error
 

@@ -32,7 +32,7 @@ def classification(
     random = np.random.default_rng(seed)
     logits = random.normal(0, SPREAD, rows)
     y = (random.random(rows) < sigmoid(logits)).astype(np.int64)
-    predicted = {who: pair(_answers(logits, sd, random)) for who, sd in noise.items()}
+    predicted = {model_name: pair(_answers(logits, sd, random)) for model_name, sd in noise.items()}
     predicted["dummy"] = pair(np.full(rows, 0.5))
     return HoldoutPredictions(GroundTruth("classification", y, CLASSES), predicted, **more)
 
@@ -50,20 +50,24 @@ def regression(
     random = np.random.default_rng(seed)
     signal = random.normal(0, 3, rows)
     y = signal + random.normal(0, 1, rows)
-    predicted = {who: signal + random.normal(0, sd, rows) for who, sd in noise.items()}
+    predicted = {model_name: signal + random.normal(0, sd, rows) for model_name, sd in noise.items()}
     predicted["dummy"] = np.full(rows, y.mean())
     return HoldoutPredictions(GroundTruth("regression", y), predicted, **more)
 
 
 def with_answers(predictions: HoldoutPredictions, **predicted: FloatArray | None) -> HoldoutPredictions:
     """The same holdout with other predictions of some models; None removes a model."""
-    given = {who: answers for who, answers in {**predictions.predicted, **predicted}.items() if answers is not None}
+    given = {
+        model_name: answers
+        for model_name, answers in {**predictions.predicted, **predicted}.items()
+        if answers is not None
+    }
     return replace(predictions, predicted=given)
 
 
-def more_sure(predictions: HoldoutPredictions, who: str, factor: float) -> FloatArray:
+def more_sure(predictions: HoldoutPredictions, model_name: str, factor: float) -> FloatArray:
     """The answers of a model, `factor` times as sure."""
-    positive = predictions.predicted[who][:, 1]
+    positive = predictions.predicted[model_name][:, 1]
     return pair(sigmoid(factor * np.log(positive / (1 - positive))))
 
 

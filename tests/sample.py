@@ -144,8 +144,8 @@ FILES = {
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command said: its exit code, its document, and its standard error."""
+class CommandResult:
+    """Output of a command: its exit code, its document, and its standard error."""
 
     code: int
     document: dict[str, Any]
@@ -157,7 +157,7 @@ class Said:
         return self.document["error"]
 
 
-Command = Callable[..., Said]
+Command = Callable[..., CommandResult]
 Refused = Callable[..., dict[str, str]]
 
 

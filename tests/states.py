@@ -13,7 +13,7 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
 
-NAMES = ("weak", "crowned", "better", "worse")
+NAMES = ("weak", "promoted", "better", "worse")
 SOURCES = (Path(__file__), *sample.SOURCES, LIBRARY)
 PIPELINE = Path("pipelines") / "ferries"
 PARAMS, LOCK, CHAMPION = PIPELINE / "params.yaml", PIPELINE / "dvc.lock", PIPELINE / "champion.dvc"
@@ -72,26 +72,26 @@ def build_calm(repository: Path, folder: Path) -> None:
 
 
 def build(repository: Path, folder: Path) -> None:
-    """Build the four states below `folder`, with what the training of each said beside them."""
+    """Build the four states below `folder`, with the output of each training beside them."""
 
     def state(name: str, before: Path) -> Path:
         return sample.copy(before, folder / name / sample.NAME)
 
     weak = state("weak", repository)
-    said = with_regularisation(weak, "0.003")
-    (folder / "weak" / "train.json").write_text(json.dumps(said))
+    completed = with_regularisation(weak, "0.003")
+    (folder / "weak" / "train.json").write_text(json.dumps(completed))
     sample.dvc(weak, "push", "--quiet")
     sample.commit(weak, "A first model")
 
-    crowned = state("crowned", weak)
-    titlebout(crowned, "evaluate")
-    titlebout(crowned, "promote")
-    sample.commit(crowned, "First champion")
+    promoted = state("promoted", weak)
+    titlebout(promoted, "evaluate")
+    titlebout(promoted, "promote")
+    sample.commit(promoted, "First champion")
 
     for name, value in (("better", "1.0"), ("worse", "0.0001")):
-        root = state(name, crowned)
-        said = with_regularisation(root, value)
-        (folder / name / "train.json").write_text(json.dumps(said))
+        root = state(name, promoted)
+        completed = with_regularisation(root, value)
+        (folder / name / "train.json").write_text(json.dumps(completed))
         sample.dvc(root, "push", "--quiet")
         sample.git(root, "switch", "--quiet", "--create", "other-model")
         sample.commit(root, "Another model")

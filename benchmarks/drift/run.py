@@ -107,11 +107,11 @@ def side_by_side(quick: bool, scale: float) -> list[dict[str, Any]]:
         rules = (
             ours | peers.here(tables) | ({} if quick else peers.elsewhere(tables, HERE.parents[1] / "build" / "peers"))
         )
-        found.append({"cell": name, "rules": {rule: _told(alarms) for rule, alarms in rules.items()}})
+        found.append({"cell": name, "rules": {rule: _report(alarms) for rule, alarms in rules.items()}})
     return found
 
 
-def _told(alarms: list[bool] | str) -> Any:
+def _report(alarms: list[bool] | str) -> Any:
     return alarms if isinstance(alarms, str) else rate(sum(alarms), len(alarms))
 
 
@@ -157,8 +157,14 @@ def _table(headers: list[str], rows: list[list[Any]]) -> str:
 
 
 def _alarm_table(rows: list[dict[str, Any]]) -> str:
-    headers = ["reference rows", "batch rows", "columns", "runs that said drift (95 % interval)", "suspect or drift"]
-    told = [
+    headers = [
+        "reference rows",
+        "batch rows",
+        "columns",
+        "runs with the verdict drift (95 % interval)",
+        "suspect or drift",
+    ]
+    reported = [
         [
             f"{row['reference']:,}",
             f"{row['rows']:,}",
@@ -168,7 +174,7 @@ def _alarm_table(rows: list[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return _table(headers, told)
+    return _table(headers, reported)
 
 
 def render(document: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def agreement(seed: int, rows: tuple[int, ...] = AGREEMENT_ROWS, times: int = AG
             rng = np.random.default_rng([seed, 5, n, at])
             same = widths = themselves = 0.0
             for _ in range(times):
-                predictions = _bout(rng, n, name)
+                predictions = _predictions(rng, n, name)
                 gain = _closed(predictions, name)
                 (lower, upper), again = (
                     np.quantile(_draws(rng, predictions, name), [ALPHA, 1 - ALPHA]) for _ in range(2)
@@ -59,7 +59,7 @@ def times(seed: int, timed: Mapping[int, int] = TIMED, rounds: int = ROUNDS) -> 
     for n, draws in timed.items():
         rng = np.random.default_rng([seed, 6, n])
         for name, kinds in BOOTSTRAPPED.items():
-            predictions = _bout(rng, n, name)
+            predictions = _predictions(rng, n, name)
             for kind in kinds:
                 pairs = [
                     (
@@ -80,7 +80,10 @@ def times(seed: int, timed: Mapping[int, int] = TIMED, rounds: int = ROUNDS) -> 
 def whole(seed: int, n: int, settings: Any, rounds: int = ROUNDS) -> Row:
     """Return the time of a whole decision against one ROC AUC and one log loss of scikit-learn per model."""
     predictions = worlds.classification(np.random.default_rng([seed, 7]), n)
-    y, given = predictions.truth.y, [predictions.predicted[who][:, 1] for who in ("challenger", "champion")]
+    y, given = (
+        predictions.truth.y,
+        [predictions.predicted[model_name][:, 1] for model_name in ("challenger", "champion")],
+    )
     pairs = [
         (
             _seconds(lambda: decide(predictions, settings, "change")),
@@ -92,7 +95,7 @@ def whole(seed: int, n: int, settings: Any, rounds: int = ROUNDS) -> Row:
     return {"n": n, "slices": 8, "decide_s": ours, "scikit_learn_s": theirs, "ratio": median(a / b for a, b in pairs)}
 
 
-def _bout(rng: np.random.Generator, n: int, name: str) -> HoldoutPredictions:
+def _predictions(rng: np.random.Generator, n: int, name: str) -> HoldoutPredictions:
     of = worlds.absolute_error if name == "mae" else worlds.log_loss
     share = float(rng.uniform(-1.5, 1.5)) * worlds.MARGIN
     pair = worlds.worse(share, of) if share > 0 else worlds.better(-share, of)
@@ -102,7 +105,8 @@ def _bout(rng: np.random.Generator, n: int, name: str) -> HoldoutPredictions:
 def _closed(predictions: HoldoutPredictions, name: str) -> Difference:
     metric = find_metric(name, predictions.truth.task)
     one, other = (
-        metric.estimate(predictions.truth, predictions.predicted[who], None) for who in ("challenger", "champion")
+        metric.estimate(predictions.truth, predictions.predicted[model_name], None)
+        for model_name in ("challenger", "champion")
     )
     gain = metric.gain(one, other)
     assert gain is not None
@@ -119,14 +123,18 @@ def _resampled(
     if kind == "mean":
         gains, n = _row_gains(predictions, name), len(predictions.truth.y)
         return np.array([gains[rng.integers(0, n, n)].mean() for _ in range(draws)])
-    y, given = predictions.truth.y, [predictions.predicted[who][:, 1] for who in ("challenger", "champion")]
+    y, given = (
+        predictions.truth.y,
+        [predictions.predicted[model_name][:, 1] for model_name in ("challenger", "champion")],
+    )
     return _plain_auc(rng, y, given, draws) if kind == "plain" else _fast_auc(rng, y, given, draws)
 
 
 def _row_gains(predictions: HoldoutPredictions, name: str) -> FloatArray:
     metric = find_metric(name, predictions.truth.task)
     one, other = (
-        metric.estimate(predictions.truth, predictions.predicted[who], None) for who in ("challenger", "champion")
+        metric.estimate(predictions.truth, predictions.predicted[model_name], None)
+        for model_name in ("challenger", "champion")
     )
     sign = -1 if metric.better == "smaller" else 1
     return sign * (one.influence + one.value - other.influence - other.value)

@@ -31,19 +31,19 @@ def _type_one(rows: Iterable[Row]) -> list[Claim]:
     found = [row for row in rows if row["world"] in WORLDS]
     equal = [row for row in found if row["boundary"] == "equal"]
     margin = [row for row in found if row["boundary"] == "margin"]
-    said = "an equal challenger is shown to be better in 3 to 7 % of evaluations at a nominal 5 %, for every built-in metric"
+    completed = "an equal challenger is shown to be better in 3 to 7 % of evaluations at a nominal 5 %, for every built-in metric"
     at_margin = "a challenger worse by the margin is shown to be non-inferior in 3 to 7 % of evaluations"
-    return [_between(said, equal), _between(at_margin, margin)]
+    return [_between(completed, equal), _between(at_margin, margin)]
 
 
-def _between(said: str, rows: list[Row]) -> Claim:
+def _between(completed: str, rows: list[Row]) -> Claim:
     worst = max(rows, key=lambda row: (abs(row["rate"] - 0.05) - 0.02) / row["error"])
     holds = abs(worst["rate"] - 0.05) <= 0.02 + ERRORS * worst["error"]
     outside = sum(not 0.03 <= row["rate"] <= 0.07 for row in rows)
-    told = (
+    reported = (
         f"{_rate(worst)} ({worst['metric']}, {worst['world']}, {worst['n']:,} rows); {outside} of {len(rows)} outside"
     )
-    return Claim(said, told, holds)
+    return Claim(completed, reported, holds)
 
 
 def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
@@ -55,7 +55,7 @@ def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
         ("a better challenger with a broken slice is promoted in at most 5 % from 2,000 rows", "better, broken slice", "promote", MODES, 2000, 0.05),
     ]  # fmt: skip
     claims = []
-    for said, truth, verdict, modes, least, bound in wanted:
+    for completed, truth, verdict, modes, least, bound in wanted:
         fitting = [
             cell
             for cell in cells
@@ -68,7 +68,7 @@ def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
             worst = max(fitting, key=lambda cell: (cell["rate"] - bound) / cell["error"])
             place = f"{worst['mode']}, {worst['truth']}, {worst['n']:,} rows"
             holds = worst["rate"] <= bound + ERRORS * worst["error"]
-            claims.append(Claim(said, f"{_rate(worst)} ({place})", holds))
+            claims.append(Claim(completed, f"{_rate(worst)} ({place})", holds))
     return claims
 
 
@@ -96,17 +96,19 @@ def _agreement(rows: Iterable[Row]) -> list[Claim]:
         pooled.append({"metric": metric, **_share(rate, {"repetitions": times})})
     worst = min(pooled, key=lambda one: one["rate"])
     holds = worst["rate"] >= 0.97 - ERRORS * worst["error"]
-    said = "a paired bootstrap of 1,000 draws gives the same verdict in at least 97 %"
-    return [Claim(said, f"{_rate(worst)} ({worst['metric']})", holds)]
+    completed = "a paired bootstrap of 1,000 draws gives the same verdict in at least 97 %"
+    return [Claim(completed, f"{_rate(worst)} ({worst['metric']})", holds)]
 
 
 def _times(rows: Iterable[Row], whole: Row) -> list[Claim]:
     worst = min((row for row in rows if row["bootstrap"] != "fast"), key=lambda row: row["ratio"])
-    told = f"{worst['ratio']:,.0f} times ({worst['metric']}, {worst['n']:,} rows)"
+    reported = f"{worst['ratio']:,.0f} times ({worst['metric']}, {worst['n']:,} rows)"
     cost = "a whole decision takes at most 5 times one ROC AUC and one log loss of scikit-learn per model"
     return [
         Claim(
-            "a bootstrap takes at least 100 times as long, for mean losses and for ROC AUC", told, worst["ratio"] >= 100
+            "a bootstrap takes at least 100 times as long, for mean losses and for ROC AUC",
+            reported,
+            worst["ratio"] >= 100,
         ),
         Claim(cost, f"{whole['ratio']:.1f} times ({whole['n']:,} rows)", whole["ratio"] <= 5),
     ]
@@ -114,8 +116,8 @@ def _times(rows: Iterable[Row], whole: Row) -> list[Claim]:
 
 def _flights(name: str, found: Row) -> Claim:
     ours, never = (found["mean_regret"][policy] for policy in ("ours", "never"))
-    said = f"flights ({name}): the regret of the verdicts is less than half of that of never retraining"
-    return Claim(said, f"{ours:.4f} against {never:.4f} log loss a month", ours < never / 2)
+    completed = f"flights ({name}): the regret of the verdicts is less than half of that of never retraining"
+    return Claim(completed, f"{ours:.4f} against {never:.4f} log loss a month", ours < never / 2)
 
 
 def _rate(row: Row) -> str:

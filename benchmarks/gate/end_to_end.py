@@ -131,8 +131,8 @@ def _within(predictions: HoldoutPredictions) -> bool:
     for name in names:
         metric = find_metric(name, predictions.truth.task)
         new, old = (
-            metric.estimate(predictions.truth, predictions.predicted[who], None).value
-            for who in ("challenger", "champion")
+            metric.estimate(predictions.truth, predictions.predicted[model_name], None).value
+            for model_name in ("challenger", "champion")
         )
         if abs(new - old) > share * abs(old):
             return False
@@ -145,9 +145,9 @@ def evidently_agrees(seed: int, times: int = EVIDENTLY_TIMES) -> Row:
     for _ in range(times):
         pair = worlds.worse(float(rng.uniform(0.0, 0.25)))
         predictions = worlds.classification(rng, EVIDENTLY_ROWS, pair)
-        said = _evidently(predictions)
-        agreed += said == _within(predictions)
-        passed += said
+        completed = _evidently(predictions)
+        agreed += completed == _within(predictions)
+        passed += completed
     return {"repetitions": times, "n": EVIDENTLY_ROWS, "agreed": agreed / times, "passed": passed / times}
 
 
@@ -156,9 +156,10 @@ def _evidently(predictions: HoldoutPredictions) -> bool:
     known = DataDefinition(classification=[BinaryClassification(target="y", prediction_probas="p", pos_label=1)])
     new, old = (
         Dataset.from_pandas(
-            pd.DataFrame({"y": predictions.truth.y, "p": predictions.predicted[who][:, 1]}), data_definition=known
+            pd.DataFrame({"y": predictions.truth.y, "p": predictions.predicted[model_name][:, 1]}),
+            data_definition=known,
         )
-        for who in ("challenger", "champion")
+        for model_name in ("challenger", "champion")
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the library

@@ -79,7 +79,7 @@ def _verdicts(project: Project, year: list[pd.DataFrame], reason: str) -> Iterat
     for at in range(FIRST_MONTHS, len(year) - 1):
         seen = pd.concat(year[: at + 1], ignore_index=True)
         challenger, holdout, rate = _fit(project, seen)
-        predictions = _bout(project, {"challenger": challenger, "champion": champion}, holdout, rate)
+        predictions = _predictions(project, {"challenger": challenger, "champion": champion}, holdout, rate)
         decision = decide(predictions, SETTINGS, reason)
         later = [_gain(champion, challenger, year[at + 1]), _gain(champion, challenger, pd.concat(year[at + 1 :]))]
         shown = decision.metrics[0].gain if decision.metrics else None
@@ -94,7 +94,9 @@ def _verdicts(project: Project, year: list[pd.DataFrame], reason: str) -> Iterat
             "gain": gain,
             "gain_next_month": later[0],
             "gain_rest_of_year": later[1],
-            "regret": {who: max(0.0, -later[0] if taken else later[0]) for who, taken in promoted.items()},
+            "regret": {
+                model_name: max(0.0, -later[0] if taken else later[0]) for model_name, taken in promoted.items()
+            },
         }
         champion = challenger if promoted["ours"] else champion
 
@@ -108,9 +110,9 @@ def _fit(project: Project, frame: pd.DataFrame) -> tuple[Fitted, pd.DataFrame, f
     return Fitted(project, estimator), frame[held], float(rows[project.params.data.target].mean())
 
 
-def _bout(project: Project, models: dict[str, Fitted], holdout: pd.DataFrame, rate: float) -> HoldoutPredictions:
+def _predictions(project: Project, models: dict[str, Fitted], holdout: pd.DataFrame, rate: float) -> HoldoutPredictions:
     truth = encode_ground_truth("classification", target_values(holdout, project.params), (0, 1))
-    predicted = {who: model.probabilities(holdout) for who, model in models.items()}
+    predicted = {model_name: model.probabilities(holdout) for model_name, model in models.items()}
     predicted["dummy"] = np.tile([1 - rate, rate], (len(holdout), 1))
     columns = holdout[[*SETTINGS.slices.columns]].reset_index(drop=True)
     return HoldoutPredictions(truth, predicted, columns)

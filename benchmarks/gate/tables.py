@@ -38,7 +38,7 @@ def _percent(share: float) -> str:
 
 
 def _claims(claims: Sequence[Claim]) -> str:
-    rows = [(claim.said, claim.worst, "yes" if claim.holds else "**no**") for claim in claims]
+    rows = [(claim.completed, claim.worst, "yes" if claim.holds else "**no**") for claim in claims]
     return "### The claims\n\n" + _table(["claim", "least favorable figure", "holds"], rows)
 
 
@@ -61,8 +61,8 @@ def _type_one(rows: Sequence[Row]) -> str:
         for (boundary, world, metric), by_n in sorted(cells.items())
     ]
     head = ["truth", "world", "metric", *(f"{n:,} rows" for n in sizes)]
-    told = f"Percent of simulated evaluations; nominal 5. Monte Carlo errors of at most {error} points, from left to right."
-    return f"### Type I error rate by metric\n\n{told}\n\n{_table(head, lines)}"
+    reported = f"Percent of simulated evaluations; nominal 5. Monte Carlo errors of at most {error} points, from left to right."
+    return f"### Type I error rate by metric\n\n{reported}\n\n{_table(head, lines)}"
 
 
 def _end_to_end(rows: Sequence[Row]) -> str:
@@ -78,8 +78,8 @@ def _end_to_end(rows: Sequence[Row]) -> str:
         for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
     ]
     head = ["truth", "rows", "evaluations", *modes, "failed guardrails"]
-    told = "Percent of evaluations with each verdict (promote / inconclusive / keep), by rule."
-    return f"### The whole rule\n\n{told}\n\n{_table(head, lines)}"
+    reported = "Percent of evaluations with each verdict (promote / inconclusive / keep), by rule."
+    return f"### The whole rule\n\n{reported}\n\n{_table(head, lines)}"
 
 
 def _verdicts(found: Mapping[str, float]) -> str:
@@ -98,14 +98,14 @@ def _others(rows: Sequence[Row], evidently: Row | None) -> str:
         for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
     ]
     head = ["truth", "rows", "superior", "non-inferior and ahead", "naive", "gain ≥ 2 %", "loss ≤ 2 %", "Evidently"]
-    told = "Percent of the same evaluations that each rule promotes."
+    reported = "Percent of the same evaluations that each rule promotes."
     if evidently:
-        told += (
+        reported += (
             f" Evidently's default tests were computed by their formula; the library itself gave the same verdict in "
             f"{_percent(evidently['agreed'])} % of {evidently['repetitions']} evaluations of {evidently['n']:,} rows, "
             f"of which {_percent(evidently['passed'])} % passed."
         )
-    return f"### Compared with other rules\n\n{told}\n\n{_table(head, lines)}"
+    return f"### Compared with other rules\n\n{reported}\n\n{_table(head, lines)}"
 
 
 def _agreement(rows: Sequence[Row]) -> str:
@@ -138,12 +138,12 @@ def _times(rows: Sequence[Row], whole: Row) -> str:
         for row in rows
     ]
     head = ["metric", "bootstrap", "rows", "closed form, ms", "1,000 draws, ms", "draws timed", "ratio"]
-    told = (
+    reported = (
         f"Medians of {rows[0]['rounds']} alternating rounds; where fewer than 1,000 draws were timed, the time is scaled up. A whole decision "
         f"on {whole['n']:,} rows with {whole['slices']} slices takes {whole['decide_s']:.1f} s, one ROC AUC and one log "
         f"loss of scikit-learn per model {whole['scikit_learn_s']:.1f} s: {whole['ratio']:.1f} times."
     )
-    return f"### Against a paired bootstrap: time\n\n{told}\n\n{_table(head, lines)}"
+    return f"### Against a paired bootstrap: time\n\n{reported}\n\n{_table(head, lines)}"
 
 
 def _flights(name: str, found: Row) -> str:
@@ -163,5 +163,5 @@ def _flights(name: str, found: Row) -> str:
     mean = ["mean", *[""] * 6, *(f"{found['mean_regret'][policy]:.4f}" for policy in POLICIES)]
     head = ["month", "holdout rows", "verdict", "naive", "gain on the holdout", "next month", "until December"]
     head += ["regret: ours", "naive", "always promote", "never"]
-    told = f"{found['rows']:,} flights, reason `{found['reason']}`; gains and regrets in log loss."
-    return f"### Flights, {name}\n\n{told}\n\n{_table(head, [*lines, mean])}"
+    reported = f"{found['rows']:,} flights, reason `{found['reason']}`; gains and regrets in log loss."
+    return f"### Flights, {name}\n\n{reported}\n\n{_table(head, [*lines, mean])}"

@@ -38,7 +38,7 @@ def measure(seed: int, repetitions: Mapping[int, int] = REPETITIONS) -> list[Row
 
 
 def _cells(n: int) -> list[tuple[str, Make, tuple[str, ...], bool]]:
-    """Return name and maker of each world, the metrics, and whether the engine is told of entities."""
+    """Return name and maker of each world, the metrics, and whether the engine knows the entities."""
     cells: list[tuple[str, Make, tuple[str, ...], bool]] = [
         ("two classes", worlds.classification, BINARY, True),
         ("values", worlds.regression, VALUES, True),
@@ -95,7 +95,8 @@ def _gain(predictions: HoldoutPredictions, name: str, named: bool, margin: float
     """Return the difference of the challenger from the champion, or from one that is worse by a share of its value."""
     metric, units = find_metric(name, predictions.truth.task), predictions.entities if named else None
     one, other = (
-        metric.estimate(predictions.truth, predictions.predicted[who], units) for who in ("challenger", "champion")
+        metric.estimate(predictions.truth, predictions.predicted[model_name], units)
+        for model_name in ("challenger", "champion")
     )
     return metric.gain(one, metric.worsened(other, margin, relative=True), units)
 

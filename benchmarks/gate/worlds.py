@@ -107,7 +107,7 @@ def classification(rng: np.random.Generator, n: int, pair: Pair = Pair(), entiti
         "champion": _log_odds(seen + _own(rng, pair.champion, n, units), pair.champion),
         "dummy": np.full(n, np.log(BASE_RATE / (1 - BASE_RATE))),
     }
-    predicted = {who: _two(1 / (1 + np.exp(-given))) for who, given in odds.items()}
+    predicted = {model_name: _two(1 / (1 + np.exp(-given))) for model_name, given in odds.items()}
     return HoldoutPredictions(GroundTruth("classification", y, (0, 1)), predicted, _slices(column), units)
 
 
@@ -137,8 +137,8 @@ def regression(
     units = None if not entities else rng.permutation(np.arange(n) % entities)
     y = signal + np.sqrt(UNEXPLAINED) * spread * errors
     predicted = {
-        who: (signal + spread * _own(rng, own, n, units)) / (1 + own)
-        for who, own in (("challenger", pair.challenger), ("champion", pair.champion))
+        model_name: (signal + spread * _own(rng, own, n, units)) / (1 + own)
+        for model_name, own in (("challenger", pair.challenger), ("champion", pair.champion))
     }
     return HoldoutPredictions(
         GroundTruth("regression", y), {**predicted, "dummy": np.zeros(n)}, _slices(rng.choice(8, n, p=ZIPF)), units

@@ -128,7 +128,7 @@ def test_files_that_do_not_go_together(root: Path, refused: Refused) -> None:
 
 
 def training(root: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Run the stage that fits, as DVC runs it, on the given data, and return its exit code and what it said."""
+    """Run the stage that fits, as DVC runs it, on the given data, and return its exit code and its output."""
     shutil.rmtree(root / "data")
     (root / "data").mkdir()
     frame.to_csv(root / "data" / "a.csv", index=False)
@@ -163,12 +163,12 @@ def test_data_that_nothing_can_be_learnt_from(
     root: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found, said = training(root, change(sample.crossings()), capsys)
+    found, completed = training(root, change(sample.crossings()), capsys)
 
     assert found == code
-    assert what in said.splitlines()[0]
-    assert "  fix: " in said
-    assert "Traceback" not in said
+    assert what in completed.splitlines()[0]
+    assert "  fix: " in completed
+    assert "Traceback" not in completed
 
 
 # --- the repository

@@ -7,7 +7,7 @@ from typing import Literal
 import click
 import pytest
 
-from sample import Said
+from sample import CommandResult
 from titlebout.cli.commands import cli
 from titlebout.cli.console import REFUSALS, step
 from titlebout.cli.main import run
@@ -49,7 +49,7 @@ CLASSES = {
     "TitleboutError": 1,
     "UnsafeError": 7,
 }
-Failing = Callable[[BaseException], Said]
+Failing = Callable[[BaseException], CommandResult]
 
 
 class TryResult(StepResult):
@@ -62,11 +62,13 @@ class TryResult(StepResult):
 
 
 @pytest.fixture
-def failing(command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Failing]:
+def failing(
+    command: Callable[..., CommandResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Failing]:
     """Run a command of the tests' own that ends with the given exception."""
     monkeypatch.chdir(tmp_path)
 
-    def end_with(error: BaseException) -> Said:
+    def end_with(error: BaseException) -> CommandResult:
         @step(cli, "try", in_project=False)
         def trying() -> TryResult:
             raise error
@@ -80,12 +82,12 @@ def failing(command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def ending(
-    command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Said]]:
+    command: Callable[..., CommandResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., CommandResult]]:
     """Run a command of the tests' own that ends with the given exit code as its answer."""
     monkeypatch.chdir(tmp_path)
 
-    def end_with(code: ExitCode, *options: str) -> Said:
+    def end_with(code: ExitCode, *options: str) -> CommandResult:
         class EndedResult(TryResult):
             @property
             def exit_code(self) -> ExitCode:
@@ -119,10 +121,10 @@ def test_every_error_class_has_its_code() -> None:
 @pytest.mark.parametrize(("name", "code"), CLASSES.items())
 def test_an_error_ends_with_its_code_and_all_it_knows(name: str, code: int, failing: Failing) -> None:
     error = getattr(errors, name)("what\nhappened", where="a.csv:3", why="because", fix="do this", state="half done")
-    said = failing(error)
+    completed = failing(error)
 
-    assert said.code == code
-    assert said.document == {
+    assert completed.code == code
+    assert completed.document == {
         "error": {
             "type": name,
             "exit_code": code,
@@ -134,7 +136,7 @@ def test_an_error_ends_with_its_code_and_all_it_knows(name: str, code: int, fail
         }
     }
     for line in ("error: what", "  where: a.csv:3", "  why: because", "  fix: do this", "  state: half done"):
-        assert line in said.errors.splitlines()
+        assert line in completed.errors.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -148,20 +150,20 @@ def test_an_error_ends_with_its_code_and_all_it_knows(name: str, code: int, fail
     ],
 )
 def test_every_other_failure_has_no_bare_traceback(error: Exception, code: int, what: str, failing: Failing) -> None:
-    said = failing(error)
+    completed = failing(error)
 
-    assert said.code == code
-    assert said.error["what"].startswith(what)
-    assert said.errors.startswith(f"error: {what}")
-    assert said.error["fix"]
+    assert completed.code == code
+    assert completed.error["what"].startswith(what)
+    assert completed.errors.startswith(f"error: {what}")
+    assert completed.error["fix"]
 
 
 def test_a_bug_says_that_it_is_one_and_what_to_send(failing: Failing) -> None:
-    said = failing(ZeroDivisionError("division by zero"))
+    completed = failing(ZeroDivisionError("division by zero"))
 
-    assert "report" in said.error["fix"]
-    assert "test_exit_codes.py" in said.error["why"]
-    assert said.error["state"].startswith("unknown")
+    assert "report" in completed.error["fix"]
+    assert "test_exit_codes.py" in completed.error["why"]
+    assert completed.error["state"].startswith("unknown")
 
 
 @pytest.mark.parametrize(
@@ -173,18 +175,18 @@ def test_a_bug_says_that_it_is_one_and_what_to_send(failing: Failing) -> None:
     ],
 )
 def test_a_command_that_is_stopped_says_so(error: BaseException, code: int, what: str, failing: Failing) -> None:
-    said = failing(error)
+    completed = failing(error)
 
-    assert (said.code, said.error["exit_code"], said.error["what"]) == (code, code, what)
-    assert "Traceback" not in said.errors
+    assert (completed.code, completed.error["exit_code"], completed.error["what"]) == (code, code, what)
+    assert "Traceback" not in completed.errors
 
 
 @pytest.mark.parametrize("code", [ExitCode.OK, *REFUSALS, ExitCode.INCONCLUSIVE])
-def test_an_answer_is_a_result_and_its_code(code: ExitCode, ending: Callable[..., Said]) -> None:
-    said = ending(code)
+def test_an_answer_is_a_result_and_its_code(code: ExitCode, ending: Callable[..., CommandResult]) -> None:
+    completed = ending(code)
 
-    assert said.code == code
-    assert said.document == {
+    assert completed.code == code
+    assert completed.document == {
         "schema_version": 1,
         "step": "try",
         "passed": code == 0,
@@ -193,14 +195,16 @@ def test_an_answer_is_a_result_and_its_code(code: ExitCode, ending: Callable[...
 
 
 @pytest.mark.parametrize("code", [ExitCode.OK, *REFUSALS, ExitCode.INCONCLUSIVE])
-def test_no_fail_turns_a_no_into_zero_and_leaves_the_verdict(code: ExitCode, ending: Callable[..., Said]) -> None:
-    said = ending(code, "--no-fail")
+def test_no_fail_turns_a_no_into_zero_and_leaves_the_verdict(
+    code: ExitCode, ending: Callable[..., CommandResult]
+) -> None:
+    completed = ending(code, "--no-fail")
 
-    assert (said.code, said.document["passed"]) == (0, code == 0)
+    assert (completed.code, completed.document["passed"]) == (0, code == 0)
 
 
 @pytest.mark.parametrize("code", [ExitCode.USAGE, ExitCode.TEMPORARY])
-def test_no_fail_hides_no_failure(code: ExitCode, ending: Callable[..., Said]) -> None:
+def test_no_fail_hides_no_failure(code: ExitCode, ending: Callable[..., CommandResult]) -> None:
     assert ending(code, "--no-fail").code == code
 
 
@@ -219,13 +223,13 @@ def test_no_fail_hides_no_failure(code: ExitCode, ending: Callable[..., Said]) -
     ],
 )
 def test_a_command_line_that_is_not_understood_is_a_usage_error(
-    arguments: list[str], command: Callable[..., Said], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], command: Callable[..., CommandResult], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = command(*arguments)
+    completed = command(*arguments)
 
-    assert said.code == 2
-    assert said.error["exit_code"] == 2
-    assert "--help" in said.error["fix"]
+    assert completed.code == 2
+    assert completed.error["exit_code"] == 2
+    assert "--help" in completed.error["fix"]
     assert run(arguments) == 2
     plain = capsys.readouterr()
     assert plain.out == ""
@@ -234,10 +238,10 @@ def test_a_command_line_that_is_not_understood_is_a_usage_error(
 
 def test_text_from_outside_is_no_workflow_command(failing: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    said = failing(errors.DataError("two columns are named 'a\n::set-output name=verdict::promote\n##[error]x'"))
-    annotations = [line for line in said.errors.splitlines() if line.startswith("::")]
+    completed = failing(errors.DataError("two columns are named 'a\n::set-output name=verdict::promote\n##[error]x'"))
+    annotations = [line for line in completed.errors.splitlines() if line.startswith("::")]
 
     assert len(annotations) == 1
     assert annotations[0].startswith("::error title=titlebout::two columns")
     assert "%0A::set-output" in annotations[0]
-    assert "##[" not in said.errors.replace(annotations[0], "")
+    assert "##[" not in completed.errors.replace(annotations[0], "")

@@ -14,13 +14,13 @@ COMMANDS = [name for name, command in cli.commands.items() if not command.hidden
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_says_what_it_does_and_shows_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([name, "--help"]) == 0
-    said = capsys.readouterr().out
+    completed = capsys.readouterr().out
 
-    assert said.startswith(f"Usage: titlebout {name} [OPTIONS]")
+    assert completed.startswith(f"Usage: titlebout {name} [OPTIONS]")
     assert len(str(cli.commands[name].get_short_help_str())) > 20
-    examples = said[said.index("Example:") : said.index("Options:")].splitlines()[1:]
+    examples = completed[completed.index("Example:") : completed.index("Options:")].splitlines()[1:]
     assert f"titlebout {name}" in examples[0]
-    assert all(len(line) <= 120 for line in said.splitlines())
+    assert all(len(line) <= 120 for line in completed.splitlines())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -49,18 +49,20 @@ def test_every_example_is_a_command_line_that_is_understood(name: str) -> None:
 
 def test_the_overview_lists_every_command_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
-    said = capsys.readouterr().out
+    completed = capsys.readouterr().out
 
-    listed = [line.split()[0] for line in said[said.index("Commands:") :].splitlines()[1:] if line.startswith("  ")]
+    listed = [
+        line.split()[0] for line in completed[completed.index("Commands:") :].splitlines()[1:] if line.startswith("  ")
+    ]
     assert [name for name in listed if name in COMMANDS] == COMMANDS
     assert "stage" not in listed
 
 
 def test_no_command_at_all_shows_the_overview(capsys: pytest.CaptureFixture[str]) -> None:
     run([])
-    said = capsys.readouterr()
+    completed = capsys.readouterr()
 
-    assert "Commands:" in said.out + said.err
+    assert "Commands:" in completed.out + completed.err
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

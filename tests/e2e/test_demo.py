@@ -31,39 +31,39 @@ class Loads(HTMLParser):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, process.Completed]:
-    """The folder of a demo of one month, and what it said."""
+    """The folder of a demo of one month, and its output."""
     folder = tmp_path_factory.mktemp("demo") / "out"
     command = [sys.executable, "-m", "demo", "--months", "1", "--output-dir", str(folder)]
     return folder, process.run(command, cwd=HOME)
 
 
 def test_the_demo_ends_with_a_table_of_the_months(shown: tuple[Path, process.Completed]) -> None:
-    _, said = shown
+    _, completed = shown
 
     assert re.search(
         r"^ *2013-03 +6,878 +passed +drift +retrain: [a-z ]+ +0\.\d{4} +0\.\d{4} +(promote|keep|inconclusive)",
-        said.stdout,
+        completed.stdout,
         re.MULTILINE,
     )
-    assert re.search(r"^ *titlebout +\d+ +\d+ +0\.\d{4} ", said.stdout, re.MULTILINE)
-    assert "First push: ci.yml run by act, jobs code and model passed" in said.stdout
-    assert "Months: 1; challengers trained: 1; promoted: " in said.stdout
+    assert re.search(r"^ *titlebout +\d+ +\d+ +0\.\d{4} ", completed.stdout, re.MULTILINE)
+    assert "First push: ci.yml run by act, jobs code and model passed" in completed.stdout
+    assert "Months: 1; challengers trained: 1; promoted: " in completed.stdout
 
 
 def test_progress_is_shown_while_it_runs(shown: tuple[Path, process.Completed]) -> None:
-    _, said = shown
+    _, completed = shown
 
-    told = [line for line in said.stderr.splitlines() if re.match(r"\d/5 ", line)]
-    assert [line[:3] for line in told] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
-    assert "Running stage 'train':" in said.stderr
+    reported = [line for line in completed.stderr.splitlines() if re.match(r"\d/5 ", line)]
+    assert [line[:3] for line in reported] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    assert "Running stage 'train':" in completed.stderr
 
 
 def test_the_repository_remains_with_its_history(shown: tuple[Path, process.Completed]) -> None:
     folder, _ = shown
 
-    told = sample.git(folder / "flights-delay", "log", "--reverse", "--first-parent", "--format=%s").splitlines()
+    reported = sample.git(folder / "flights-delay", "log", "--reverse", "--first-parent", "--format=%s").splitlines()
 
-    assert told[:3] == [
+    assert reported[:3] == [
         "Generate flights-delay with titlebout",
         "Promote the first champion",
         "Flights of 2013-03 arrived: 6,878 rows",
@@ -87,8 +87,10 @@ def test_the_page_has_a_plot_and_loads_nothing(shown: tuple[Path, process.Comple
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work\n", encoding="utf-8")
 
-    said = process.run([sys.executable, "-m", "demo", "--json", "--output-dir", str(tmp_path)], cwd=HOME, check=False)
+    completed = process.run(
+        [sys.executable, "-m", "demo", "--json", "--output-dir", str(tmp_path)], cwd=HOME, check=False
+    )
 
-    assert said.returncode == 6
-    assert json.loads(said.stdout)["error"]["what"] == "the output folder contains other files"
+    assert completed.returncode == 6
+    assert json.loads(completed.stdout)["error"]["what"] == "the output folder contains other files"
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

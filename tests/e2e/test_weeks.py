@@ -132,8 +132,8 @@ def test_a_broken_batch_is_one_issue_and_never_trained_on(weeks: Weeks) -> None:
         assert refused.jobs == {"check": "failure", "report": "success"}, refused.failure
 
     assert weeks.issues("open") == ["Data for flights-delay was refused"]
-    (told,) = (issue for issue in weeks.github.repository.issues if issue["state"] == "open")
-    assert "'temp'" in told["body"]
+    (reported,) = (issue for issue in weeks.github.repository.issues if issue["state"] == "open")
+    assert "'temp'" in reported["body"]
     assert len(set(weeks.heads[-3:])) == 1, "nothing is trained on it"
     assert len(weeks.github.repository.pulls) == 1
     assert weeks.github.violations == []

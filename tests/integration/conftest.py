@@ -12,7 +12,7 @@ from built import built, cache_folder
 
 @pytest.fixture(scope="session")
 def states(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Repositories in four states, and what the training of each said; not to be changed."""
+    """Repositories in four states, and the output of each training; not to be changed."""
     kept = built(cache_folder(), "states", lambda folder: four.build(repository, folder), *four.SOURCES)
     folder = tmp_path_factory.mktemp("states")
     for name in four.NAMES:

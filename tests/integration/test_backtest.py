@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import sample
-from sample import Said
+from sample import CommandResult
 from titlebout.backtest import backtest as backtest_backtest
 from titlebout.backtest.backtest import Plan
 from titlebout.backtest.report import BacktestResult
@@ -23,7 +23,7 @@ from titlebout.data.tables import read_tables
 from titlebout.drift.report import share_drifted
 from titlebout.repository.project import Project
 
-Command = Callable[..., Said]
+Command = Callable[..., CommandResult]
 SIX = ["--every", "4d", "--start", "0.5"]
 
 
@@ -36,9 +36,9 @@ def played(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.fixture(scope="module")
-def crowned(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def promoted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository with a champion and a policy that needs few labels; read-only."""
-    root = sample.copy(calm, tmp_path_factory.mktemp("crowned") / sample.NAME)
+    root = sample.copy(calm, tmp_path_factory.mktemp("promoted") / sample.NAME)
     sample.edit(root / "titlebout.toml", "[retrain]", "[policy]\ndecay_min_rows = 30\n\n[retrain]")
     sample.commit(root, "Listen to few labels")
     return root
@@ -113,14 +113,14 @@ def test_progress_is_printed_on_standard_error(played: tuple[Path, dict[str, Any
     ("arriving", "reason"), [(stormy, "perf_decay"), (windy, "drift"), (calm, "")], ids=["stormy", "windy", "calm"]
 )
 def test_a_simulation_decides_and_ends_as_production_does(
-    crowned: Path,
+    promoted: Path,
     tmp_path: Path,
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
     arriving: Callable[[pd.DataFrame], pd.DataFrame],
     reason: str,
 ) -> None:
-    root = sample.copy(crowned, tmp_path / sample.NAME)
+    root = sample.copy(promoted, tmp_path / sample.NAME)
     monkeypatch.chdir(root)
     fresh = arriving(sample.crossings(300, start="2024-04-20", seed=5))
     arrive(root, fresh)

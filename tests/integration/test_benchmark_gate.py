@@ -39,7 +39,9 @@ def results(gate: Mapping[str, ModuleType]) -> dict[str, Any]:
 
 def losses(predictions: Any) -> dict[str, Any]:
     rows = np.arange(len(predictions.truth.y))
-    return {who: -np.log(given[rows, predictions.truth.y]) for who, given in predictions.predicted.items()}
+    return {
+        model_name: -np.log(given[rows, predictions.truth.y]) for model_name, given in predictions.predicted.items()
+    }
 
 
 @pytest.mark.nightly
@@ -50,7 +52,7 @@ def test_a_large_sample_shows_the_truth_that_the_worlds_state(gate: Mapping[str,
     cost, in_slice = losses(predictions), (predictions.columns["slice"] == "b").to_numpy()
     worse = losses(worlds.classification(np.random.default_rng(2), 400_000, worlds.worse()))
     values = worlds.regression(np.random.default_rng(3), 400_000, worlds.worse(of=worlds.absolute_error))
-    errors = {who: np.abs(values.truth.y - given).mean() for who, given in values.predicted.items()}
+    errors = {model_name: np.abs(values.truth.y - given).mean() for model_name, given in values.predicted.items()}
 
     assert cost["champion"].mean() == pytest.approx(worlds.log_loss(pair.champion), rel=0.005)
     assert 1 - cost["challenger"].mean() / cost["champion"].mean() == pytest.approx(worlds.MARGIN, abs=0.004)
@@ -63,20 +65,20 @@ def test_a_large_sample_shows_the_truth_that_the_worlds_state(gate: Mapping[str,
 def test_a_small_run_gives_every_table_and_bears_the_claims_out(
     gate: Mapping[str, ModuleType], results: dict[str, Any], tmp_path: Path
 ) -> None:
-    found = [claim for claim in gate["claims"].check(results) if "takes" not in claim.said]
+    found = [claim for claim in gate["claims"].check(results) if "takes" not in claim.completed]
 
     text = gate["tables"].page(results, found)
     gate["record"].write(tmp_path, results, text)
 
     assert json.loads((tmp_path / "results.json").read_text("utf-8")) == results
     assert text.count("\n### ") == 6
-    assert [claim.said for claim in found if not claim.holds] == []
+    assert [claim.completed for claim in found if not claim.holds] == []
     assert len(found) == 7
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
-    ("part", "change", "said"),
+    ("part", "change", "completed"),
     [
         ("type_one", {"rate": 0.3}, "is shown to be"),
         ("end_to_end", {"ours": {"superior": {"promote": 0.9, "keep": 0.9}}}, "promoted"),
@@ -85,7 +87,7 @@ def test_a_small_run_gives_every_table_and_bears_the_claims_out(
     ],
 )
 def test_a_claim_that_the_figures_speak_against_does_not_hold(
-    gate: Mapping[str, ModuleType], results: dict[str, Any], part: str, change: dict[str, Any], said: str
+    gate: Mapping[str, ModuleType], results: dict[str, Any], part: str, change: dict[str, Any], completed: str
 ) -> None:
     changed = deepcopy(results)
     for row in changed[part]:
@@ -93,7 +95,7 @@ def test_a_claim_that_the_figures_speak_against_does_not_hold(
 
     fallen = [claim for claim in gate["claims"].check(changed) if not claim.holds]
 
-    assert any(said in claim.said for claim in fallen)
+    assert any(completed in claim.completed for claim in fallen)
 
 
 def test_the_seed_determines_the_evaluations(gate: Mapping[str, ModuleType]) -> None:

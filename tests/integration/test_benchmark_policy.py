@@ -169,5 +169,5 @@ def test_every_claim_holds_for_the_committed_figures_and_falls_with_others(
         if row["policy"] == "titlebout" and not row["variant"]:
             row.update(regret=1000.0, attempts=50, pull_requests=50)
 
-    assert [claim.said for claim in policy["claims"].check(results) if not claim.holds] == []
-    assert [claim.said for claim in policy["claims"].check(changed) if claim.holds] == []
+    assert [claim.completed for claim in policy["claims"].check(results) if not claim.holds] == []
+    assert [claim.completed for claim in policy["claims"].check(changed) if claim.holds] == []

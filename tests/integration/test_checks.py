@@ -62,7 +62,7 @@ def checked(frame: pd.DataFrame, suite: Path, late_target: str | None = None) ->
     return result
 
 
-def told(result: CheckResult) -> set[tuple[str, str, str]]:
+def reported(result: CheckResult) -> set[tuple[str, str, str]]:
     return {(failure.kind, failure.severity, failure.column) for failure in result.failures}
 
 
@@ -112,7 +112,7 @@ def test_broken_data_is_refused_and_the_column_named(suite: Path, case: str) -> 
 
 def test_a_renamed_column_is_one_too_few_and_one_too_many(suite: Path) -> None:
     result = checked(ferries().rename(columns={"wind": "wind_kn"}), suite)
-    assert told(result) == {("schema", "critical", "wind"), ("schema", "critical", "wind_kn")}
+    assert reported(result) == {("schema", "critical", "wind"), ("schema", "critical", "wind_kn")}
     assert [failure.message for failure in result.failures] == ["is missing", "is not expected"]
 
 
@@ -152,7 +152,7 @@ def test_warnings_are_reported_and_pass(suite: Path) -> None:
     frame = ferries()
     result = checked(frame.assign(wind=frame["wind"] + 12), suite)
     assert (result.verdict, result.passed) == ("warning", True)
-    assert told(result) == {("value", "warning", "wind")}
+    assert reported(result) == {("value", "warning", "wind")}
     assert any(f.message.startswith("mean is 2") and "expected between" in f.message for f in result.failures)
 
 
@@ -171,7 +171,7 @@ def test_a_critical_rule_is_not_hidden_by_a_warning_about_the_type(tmp_path: Pat
     ]  # fmt: skip
     result = checked(ferries(), write(tmp_path, name="s", expectations=rules))
     assert result.verdict == "value_skew"
-    assert told(result) == {("value", "critical", "wind"), ("schema", "warning", "wind")}
+    assert reported(result) == {("value", "critical", "wind"), ("schema", "warning", "wind")}
 
 
 MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -281,9 +281,9 @@ def test_values_of_rows_are_never_reported(tmp_path: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.INFO):
         result = checked(frame, write(tmp_path, name="s", expectations=rules))
     assert len(result.failures) == len(rules)
-    said = to_json(result.model_dump()) + result.to_markdown() + caplog.text
-    assert secret not in said
-    assert "31337" not in said.replace(",", "")
+    completed = to_json(result.model_dump()) + result.to_markdown() + caplog.text
+    assert secret not in completed
+    assert "31337" not in completed.replace(",", "")
 
 
 def test_markup_in_names_stays_text(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from scipy.stats import ttest_ind
 
 import sample
 from fakes.github_server import GithubServer
-from sample import Said
+from sample import CommandResult
 from titlebout.core.errors import ExitCode
 from titlebout.core.names import REASONS
 from titlebout.core.results import parse_result, to_json
@@ -32,7 +32,7 @@ from titlebout.repository.project import Project
 from titlebout.retraining import decide as retraining_decide
 from titlebout.retraining.decide import DecideResult
 
-Command = Callable[..., Said]
+Command = Callable[..., CommandResult]
 CHAMPION = Path("pipelines/ferries/champion.dvc")
 LOG, NEW = "refs/titlebout/log/ferries", "0" * 32 + ".dir"
 END = "2024-04-19T22:00:00+00:00"  # of the sample's data
@@ -160,7 +160,7 @@ def test_without_a_forge_an_unmerged_branch_is_the_proposal(here: Path, command:
     merged = retraining_decide._proposed(
         Project.find(here), Git(here), None, attempts.read(Git(here), LOG).attempts, NEW
     )
-    assert merged is None, "who holds the title is not proposed any more"
+    assert merged is None, "a champion is not proposed any more"
     sample.git(here, "branch", "--quiet", "-D", "retrain/ferries")
     assert trigger(decided(command), "renewal")["detail"] == "no open retrain pull request"
 
@@ -170,9 +170,9 @@ def test_refused_data_opens_one_issue_that_stays_closed(here: Path, command: Com
     looked(command)
     assert decided(command, "--forge", "github")["action"] == "stop"
     reports = (here / "reports").rename(here / "from-another-job")
-    tell = ("decide", "--from-reports", str(reports), "--forge", "github")
+    publish = ("decide", "--from-reports", str(reports), "--forge", "github")
 
-    output = command(*tell)
+    output = command(*publish)
     assert (output.code, output.document["reasons"][1]) == (ExitCode.DATA_REFUSED, "issue 1 was created")
     (issue,) = github.repository.issues
     assert issue["title"] == "Data for ferries was refused"
@@ -180,9 +180,9 @@ def test_refused_data_opens_one_issue_that_stays_closed(here: Path, command: Com
     assert "'wind'" in issue["body"]
     assert "<b>" not in issue["body"]
 
-    assert command(*tell).document["reasons"][1] == "issue 1 was unchanged"
+    assert command(*publish).document["reasons"][1] == "issue 1 was unchanged"
     issue["state"] = "closed"
-    assert command(*tell).document["reasons"][1] == "issue 1 was unchanged"
+    assert command(*publish).document["reasons"][1] == "issue 1 was unchanged"
     assert issue["state"] == "closed"
 
 

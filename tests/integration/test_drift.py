@@ -175,9 +175,9 @@ def test_a_column_that_the_champion_hardly_looks_at_does_not_decide(
 
 
 def test_rows_of_one_customer_are_compared_once(reference: pd.DataFrame, current: pd.DataFrame) -> None:
-    def repeated(frame: pd.DataFrame, who: str) -> pd.DataFrame:
+    def repeated(frame: pd.DataFrame, model_name: str) -> pd.DataFrame:
         rows = frame.loc[np.repeat(frame.index, 10)].reset_index(drop=True)
-        return rows.assign(customer=[f"{who}{row // 10}" for row in rows.index])
+        return rows.assign(customer=[f"{model_name}{row // 10}" for row in rows.index])
 
     result = compared(repeated(reference, "a"), repeated(current, "b"), entity=("customer",))
     assert (result.verdict, result.rows, result.reference.rows) == ("stable", 480, 1000)
@@ -447,11 +447,11 @@ def test_measure_uses_the_importance_of_the_columns(root: Path) -> None:
 
 
 def test_the_selftest_is_a_command(
-    root: Path, command: Callable[..., sample.Said], monkeypatch: pytest.MonkeyPatch
+    root: Path, command: Callable[..., sample.CommandResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)
-    said = command("drift", "--selftest")
-    assert (said.code, said.document["step"], said.document["verdict"]) == (0, "drift-selftest", "kept")
+    completed = command("drift", "--selftest")
+    assert (completed.code, completed.document["step"], completed.document["verdict"]) == (0, "drift-selftest", "kept")
     assert (root / "reports" / "drift-selftest.json").is_file()
     assert not (root / "reports" / "drift.json").exists()
 

@@ -1,4 +1,4 @@
-"""The gate with real DVC and git: who meets whom, by which rule, who wins, and what is refused."""
+"""The gate with real DVC and git: which models are compared by which rule, which is promoted, what is refused."""
 
 import json
 import re
@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 import sample
-from sample import Said
+from sample import CommandResult
 from states import CHAMPION, LOCK, PARAMS, challenger, fetch_objects, give_title
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput, folder_digest
 from titlebout.repository.project import Project
 
-Command = Callable[..., Said]
+Command = Callable[..., CommandResult]
 
 
 def test_the_first_model_better_than_the_dummy_is_promoted(at: Callable[[str], Path], command: Command) -> None:
     root = at("weak")
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "first")
-    assert said.document["challenger_score"] < said.document["dummy_score"]
-    assert said.document["holdout"]["rows"] == 168
-    assert json.loads((root / "reports" / "evaluate.json").read_text()) == said.document
+    assert (completed.code, completed.document["verdict"], completed.document["reason"]) == (0, "promote", "first")
+    assert completed.document["challenger_score"] < completed.document["dummy_score"]
+    assert completed.document["holdout"]["rows"] == 168
+    assert json.loads((root / "reports" / "evaluate.json").read_text()) == completed.document
     assert "### Gate: promote" in (root / "reports" / "evaluate.md").read_text()
 
     promoted = command("promote")
@@ -36,22 +36,26 @@ def test_the_first_model_better_than_the_dummy_is_promoted(at: Callable[[str], P
 
 
 def test_the_champion_itself_has_nothing_to_prove(at: Callable[[str], Path], command: Command) -> None:
-    at("crowned")
-    said = command("evaluate")
+    at("promoted")
+    completed = command("evaluate")
 
-    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "unchanged", False)
+    assert (completed.code, completed.document["verdict"], completed.document["promotion_requested"]) == (
+        0,
+        "unchanged",
+        False,
+    )
 
 
 def test_a_better_challenger_becomes_the_champion(
     at: Callable[[str], Path], states: dict[str, Path], command: Command
 ) -> None:
     root = at("better")
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "change")
-    assert said.document["champion"] == challenger(states["crowned"]).md5
-    assert said.document["gain_lower"] > 0
-    assert not said.document["promotion_requested"]
+    assert (completed.code, completed.document["verdict"], completed.document["reason"]) == (0, "promote", "change")
+    assert completed.document["champion"] == challenger(states["promoted"]).md5
+    assert completed.document["gain_lower"] > 0
+    assert not completed.document["promotion_requested"]
     assert command("promote").code == 0
     assert command("evaluate", "--only-promotions").document["promotion_requested"]
     assert sample.git(root, "diff", "--name-only") == str(CHAMPION)
@@ -70,32 +74,32 @@ def test_a_former_champion_can_be_promoted_again(
     assert command("evaluate").document["verdict"] == "unchanged"
     sample.git(root, "switch", "--quiet", "--create", "roll-back")
     sample.git(root, "revert", "--no-edit", "HEAD", "HEAD~1")
-    said = command("evaluate", "--only-promotions")
+    completed = command("evaluate", "--only-promotions")
 
-    assert (said.code, said.document["verdict"], said.document["reason"]) == (0, "promote", "rollback")
-    assert said.document["challenger"] == challenger(states["crowned"]).md5
-    assert said.document["champion"] == challenger(states["better"]).md5
+    assert (completed.code, completed.document["verdict"], completed.document["reason"]) == (0, "promote", "rollback")
+    assert completed.document["challenger"] == challenger(states["promoted"]).md5
+    assert completed.document["champion"] == challenger(states["better"]).md5
 
 
 def test_a_fresh_clone_fetches_what_the_evaluation_needs(
     cloned: Callable[[str], Path], states: dict[str, Path], command: Command
 ) -> None:
     root = cloned("better")
-    said = command("evaluate", "--base", "origin/HEAD~1")
+    completed = command("evaluate", "--base", "origin/HEAD~1")
 
-    assert (said.code, said.document["verdict"]) == (0, "promote")
-    assert said.document["champion"] == challenger(states["crowned"]).md5
+    assert (completed.code, completed.document["verdict"]) == (0, "promote")
+    assert completed.document["champion"] == challenger(states["promoted"]).md5
     assert folder_digest(root / "data") == Dvc(Project.find(root)).data_output().md5
     assert sample.git(root, "status", "--porcelain") == ""
-    assert said.document["holdout"]["uses"] == 2, "the history tells of the weak model; this clone has no notes"
+    assert completed.document["holdout"]["uses"] == 2, "the history tells of the weak model; this clone has no notes"
 
 
 def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command) -> None:
     root = at("worse")
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert (said.code, said.document["verdict"], said.document["passed"]) == (11, "keep", False)
-    assert said.document["challenger_score"] > said.document["champion_score"]
+    assert (completed.code, completed.document["verdict"], completed.document["passed"]) == (11, "keep", False)
+    assert completed.document["challenger_score"] > completed.document["champion_score"]
     assert command("evaluate", "--no-fail").code == 0
     assert command("evaluate", "--only-promotions").code == 0
 
@@ -109,9 +113,13 @@ def test_a_promotion_that_was_not_won_is_refused(at: Callable[[str], Path], comm
     """Somebody writes the challenger into champion.dvc by hand."""
     root = at("worse")
     give_title(root, challenger(root))
-    said = command("evaluate", "--only-promotions")
+    completed = command("evaluate", "--only-promotions")
 
-    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (11, "keep", True)
+    assert (completed.code, completed.document["verdict"], completed.document["promotion_requested"]) == (
+        11,
+        "keep",
+        True,
+    )
 
 
 @pytest.mark.parametrize("change", ["another model", "no model"])
@@ -123,10 +131,10 @@ def test_a_title_for_anything_but_the_challenger_is_refused(
         (root / CHAMPION).unlink()
     else:
         give_title(root, DvcOutput(f"{'0' * 32}.dir", 1, 4))
-    said = command("evaluate", "--only-promotions")
+    completed = command("evaluate", "--only-promotions")
 
-    assert said.code == 7
-    assert said.error["what"] == "champion.dvc names a model other than the challenger in dvc.lock"
+    assert completed.code == 7
+    assert completed.error["what"] == "champion.dvc names a model other than the challenger in dvc.lock"
 
 
 def test_a_branch_that_is_behind_asks_for_no_promotion(
@@ -143,10 +151,14 @@ def test_a_branch_that_is_behind_asks_for_no_promotion(
     assert "merge the base branch" in behind.error["fix"]  # the objects are in main's dvc-remote
 
     fetch_objects(root, states["better"])
-    said = command("evaluate", "--only-promotions")
+    completed = command("evaluate", "--only-promotions")
 
-    assert (said.code, said.document["verdict"], said.document["promotion_requested"]) == (0, "keep", False)
-    assert said.document["champion"] == challenger(states["better"]).md5
+    assert (completed.code, completed.document["verdict"], completed.document["promotion_requested"]) == (
+        0,
+        "keep",
+        False,
+    )
+    assert completed.document["champion"] == challenger(states["better"]).md5
 
 
 def test_a_verdict_about_an_earlier_model_promotes_nothing(
@@ -157,30 +169,30 @@ def test_a_verdict_about_an_earlier_model_promotes_nothing(
     fetch_objects(root, states["worse"])
     for name in (LOCK, PARAMS):
         (root / name).write_bytes((states["worse"] / name).read_bytes())
-    said = command("promote")
+    completed = command("promote")
 
-    assert (said.code, said.error["what"]) == (7, "the last evaluation was of a different model")
+    assert (completed.code, completed.error["what"]) == (7, "the last evaluation was of a different model")
     assert str(CHAMPION) not in sample.git(root, "diff", "--name-only")
 
 
 def test_a_champion_that_saw_the_holdout_is_not_compared(at: Callable[[str], Path], command: Command) -> None:
-    root = at("crowned")
+    root = at("promoted")
     sample.edit(root / PARAMS, "holdout_days: 14", "holdout_days: 20")
     trained = command("train")
     assert trained.document["ran"] == ["prepare", "train", "evaluate"]
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert said.code == 7
-    assert said.error["what"] == "72 of the 240 holdout rows were used to train the champion"
+    assert completed.code == 7
+    assert completed.error["what"] == "72 of the 240 holdout rows were used to train the champion"
 
 
 def test_too_few_rows_decide_nothing(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
     sample.edit(root / "titlebout.toml", "min_rows = 100", "min_rows = 169")
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert (said.code, said.document["verdict"]) == (3, "inconclusive")
-    assert "the holdout has 168 rows, but gate.min_rows is 169" in said.document["reasons"][0]
+    assert (completed.code, completed.document["verdict"]) == (3, "inconclusive")
+    assert "the holdout has 168 rows, but gate.min_rows is 169" in completed.document["reasons"][0]
     assert command("promote").code == 7
 
 
@@ -189,14 +201,14 @@ def test_too_few_rows_decide_nothing(at: Callable[[str], Path], command: Command
 
 def test_the_reason_chooses_the_rule(at: Callable[[str], Path], command: Command) -> None:
     at("better")
-    said = {reason: command("evaluate", f"--reason={reason}").document for reason in ("drift", "age", "-x; rm")}
+    completed = {reason: command("evaluate", f"--reason={reason}").document for reason in ("drift", "age", "-x; rm")}
 
-    assert {reason: document["rule"] for reason, document in said.items()} == {
+    assert {reason: document["rule"] for reason, document in completed.items()} == {
         "drift": "non-inferior-and-ahead",
         "age": "non-inferior",
         "-x; rm": "superior",
     }
-    assert said["-x; rm"]["reason"] == "-x; rm"
+    assert completed["-x; rm"]["reason"] == "-x; rm"
 
 
 def test_an_easier_rule_is_not_for_a_change_of_parameters(at: Callable[[str], Path], command: Command) -> None:
@@ -206,9 +218,9 @@ def test_an_easier_rule_is_not_for_a_change_of_parameters(at: Callable[[str], Pa
     assert command("promote").code == 0
     assert "reason: drift" in (root / CHAMPION).read_text()
     sample.commit(root, "Promotion")
-    said = command("evaluate", "--only-promotions")
+    completed = command("evaluate", "--only-promotions")
 
-    assert (said.document["reason"], said.document["rule"]) == ("change", "superior")
+    assert (completed.document["reason"], completed.document["rule"]) == ("change", "superior")
 
 
 def creeping(root: Path, states: dict[str, Path], command: Command) -> None:
@@ -227,12 +239,12 @@ def test_a_refresh_is_also_compared_with_the_anchor(
     root = at("worse")
     creeping(root, states, command)
     fetch_objects(root, states["better"])
-    said = command("evaluate", "--reason=age")
+    completed = command("evaluate", "--reason=age")
 
-    assert said.document["champion"] == challenger(states["better"]).md5
-    primary = said.document["metrics"][0]
+    assert completed.document["champion"] == challenger(states["better"]).md5
+    primary = completed.document["metrics"][0]
     assert primary["champion"] < primary["anchor"] < primary["dummy"]
-    assert said.document["over_anchor"]["gain"] == pytest.approx(primary["anchor"] - primary["challenger"])
+    assert completed.document["over_anchor"]["gain"] == pytest.approx(primary["anchor"] - primary["challenger"])
 
 
 def test_an_anchor_that_is_gone_promotes_nothing(
@@ -244,12 +256,12 @@ def test_an_anchor_that_is_gone_promotes_nothing(
     weak = challenger(states["weak"]).md5.removesuffix(".dir")
     for store in ("dvc-remote", ".dvc/cache"):
         (root / store / "files" / "md5" / weak[:2] / f"{weak[2:]}.dir").unlink()
-    said = command("evaluate", "--reason=drift")
+    completed = command("evaluate", "--reason=drift")
 
-    assert (said.code, said.document["verdict"]) == (3, "inconclusive")
-    assert said.document["reasons"][0].startswith(f"anchor: the anchor {weak[:12]} cannot be loaded")
+    assert (completed.code, completed.document["verdict"]) == (3, "inconclusive")
+    assert completed.document["reasons"][0].startswith(f"anchor: the anchor {weak[:12]} cannot be loaded")
     again = ("evaluate", "--from-predictions", "reports/evaluate/predictions.parquet")
-    assert command(*again).document == said.document
+    assert command(*again).document == completed.document
     assert command(*again, "--reason=change").document["verdict"] == "promote", "better needs no anchor"
 
 
@@ -263,9 +275,9 @@ def test_challengers_on_one_holdout_are_counted_until_it_is_used_up(
     sample.edit(root / "titlebout.toml", "[gate.slices]", "[gate.holdout]\ntighten_after = 1\n\n[gate.slices]")
     assert command("evaluate").document["alpha"] == 0.01
     sample.edit(root / "titlebout.toml", "tighten_after = 1", "refuse_after = 1")
-    said = command("evaluate")
-    assert (said.code, said.document["verdict"]) == (3, "inconclusive")
-    assert "the holdout is used up: 2 challengers were evaluated on it" in said.document["reasons"][0]
+    completed = command("evaluate")
+    assert (completed.code, completed.document["verdict"]) == (3, "inconclusive")
+    assert "the holdout is used up: 2 challengers were evaluated on it" in completed.document["reasons"][0]
 
 
 # --- decided again
@@ -306,10 +318,10 @@ def test_invalid_options_for_saved_predictions_are_errors(
     at("better")
     if "much" in arguments:
         command("evaluate")
-    said = command("evaluate", *arguments)
+    completed = command("evaluate", *arguments)
 
-    assert said.code == code
-    assert what in said.error["what"]
+    assert completed.code == code
+    assert what in completed.error["what"]
 
 
 # --- guards
@@ -318,10 +330,10 @@ def test_invalid_options_for_saved_predictions_are_errors(
 def test_a_challenger_is_tested_over_http_before_it_is_promoted(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
     sample.edit(root / "titlebout.toml", "smoke_test = false", "smoke_test = true")
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert said.document["verdict"] == "promote"
-    serving = next(guard for guard in said.document["guards"] if guard["name"] == "serving")
+    assert completed.document["verdict"] == "promote"
+    serving = next(guard for guard in completed.document["guards"] if guard["name"] == "serving")
     assert serving["status"] == "passed"
     assert "256 golden rows over HTTP" in serving["detail"]
 
@@ -348,10 +360,10 @@ def test_a_challenger_that_predicts_differently_when_served_is_rejected(
     )
     sample.edit(root / "titlebout.toml", "smoke_test = false", "smoke_test = true")
     assert command("train").code == 0
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert (said.code, said.document["verdict"]) == (11, "keep")
-    assert said.document["reasons"][0].startswith("serving: the smoke test of the service failed")
+    assert (completed.code, completed.document["verdict"]) == (11, "keep")
+    assert completed.document["reasons"][0].startswith("serving: the smoke test of the service failed")
 
 
 def test_a_model_whose_prediction_depends_on_other_rows_is_rejected(
@@ -363,19 +375,19 @@ def test_a_model_whose_prediction_depends_on_other_rows_is_rejected(
         features, "crossings.assign(hour=", 'crossings.assign(wind=crossings["wind"] - crossings["wind"].mean(), hour='
     )
     assert command("train").code == 0
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert (said.code, said.document["verdict"]) == (11, "keep")
-    assert "same answers: predictions depend on batch size" in said.document["reasons"]
+    assert (completed.code, completed.document["verdict"]) == (11, "keep")
+    assert "same answers: predictions depend on batch size" in completed.document["reasons"]
 
 
 def test_a_slice_that_is_no_column_is_a_mistake_of_the_settings(at: Callable[[str], Path], command: Command) -> None:
     root = at("better")
     sample.edit(root / "titlebout.toml", 'columns = ["harbour"]', 'columns = ["port"]')
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert (said.code, said.error["what"]) == (2, "the data has no column 'port'")
-    assert said.error["where"] == "titlebout.toml: gate.slices.columns"
+    assert (completed.code, completed.error["what"]) == (2, "the data has no column 'port'")
+    assert completed.error["where"] == "titlebout.toml: gate.slices.columns"
 
 
 # --- a champion that cannot be met
@@ -396,11 +408,11 @@ def test_a_champion_that_needs_another_column_cannot_be_compared(at: Callable[[s
     sample.edit(root / "src" / "ferries" / "model.py", '"waves", "passengers", ', '"waves", ')
     sample.edit(root / "expectations" / "ferries.json", '"waves", "passengers", ', '"waves", ')
     assert command("train").code == 0
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert said.code == 3
+    assert completed.code == 3
     assert (
-        said.error["what"]
+        completed.error["what"]
         == "the champion cannot make predictions for the holdout: the data lacks columns that the model needs: passengers"
     )
 
@@ -411,10 +423,10 @@ def test_a_champion_trained_on_rows_after_the_holdout_cannot_be_compared(
     root = at("better")
     rewrite_data(root, lambda frame: frame.head(440).assign(passengers=lambda rows: rows["passengers"] + 1))
     assert command("train").code == 0
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert said.code == 3
-    assert said.error["what"] == "the champion was trained on rows newer than the start of the holdout"
+    assert completed.code == 3
+    assert completed.error["what"] == "the champion was trained on rows newer than the start of the holdout"
 
 
 def test_a_champion_of_another_task_cannot_be_compared(at: Callable[[str], Path], command: Command) -> None:
@@ -425,10 +437,10 @@ def test_a_champion_of_another_task_cannot_be_compared(at: Callable[[str], Path]
     sample.edit(model, "import LogisticRegression", "import Ridge")
     sample.edit(model, "LogisticRegression(C=C, random_state=seed)", "Ridge(C, random_state=seed)")
     assert command("train").code == 0
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert (said.code, said.error["what"]) == (3, "the champion was trained for a different task")
-    assert "it predicts 'late' (classification)" in said.error["why"]
+    assert (completed.code, completed.error["what"]) == (3, "the champion was trained for a different task")
+    assert "it predicts 'late' (classification)" in completed.error["why"]
 
 
 # --- metrics and models of one's own, as the how-to pages show them
@@ -444,11 +456,11 @@ def test_a_metric_of_ones_own_decides(at: Callable[[str], Path], command: Comman
     (root / "src" / "ferries" / "costs.py").write_text(blocks("set-the-rules.md", "python")[0], encoding="utf-8")
     sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nprimary_metric = "ferries.costs:cost"')
     assert command("train").code == 0
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert said.document["metric"] == "ferries.costs:cost"
-    assert 0 < said.document["challenger_score"] < 1
-    assert said.document["metrics"][0]["better"] == "smaller"
+    assert completed.document["metric"] == "ferries.costs:cost"
+    assert 0 < completed.document["challenger_score"] < 1
+    assert completed.document["metrics"][0]["better"] == "smaller"
 
 
 def test_a_model_without_scikit_learn_is_compared(at: Callable[[str], Path], command: Command) -> None:
@@ -456,8 +468,8 @@ def test_a_model_without_scikit_learn_is_compared(at: Callable[[str], Path], com
     (root / "src" / "ferries" / "model.py").write_text(blocks("use-your-own-model.md", "python")[0], encoding="utf-8")
     sample.edit(root / PARAMS, "C: 1.0", "column: harbour")
     assert command("train").code == 0
-    said = command("evaluate")
+    completed = command("evaluate")
 
-    assert said.document["verdict"] == "keep"  # the harbour alone says little
-    passed = {guard["name"] for guard in said.document["guards"] if guard["status"] == "passed"}
+    assert completed.document["verdict"] == "keep"  # the harbour alone says little
+    passed = {guard["name"] for guard in completed.document["guards"] if guard["status"] == "passed"}
     assert {"golden rows", "same answers"} <= passed

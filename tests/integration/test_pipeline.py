@@ -1,4 +1,4 @@
-"""The pipeline and the gate with real DVC and git: what runs, what is fetched, who wins, and what is refused."""
+"""The pipeline and the gate with real DVC and git: what runs, what is fetched, promoted and refused."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import sample
-from sample import Said
+from sample import CommandResult
 from states import (
     CHAMPION,
     LOCK,
@@ -21,10 +21,10 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import folder_digest
 from titlebout.repository.project import Project
 
-Command = Callable[..., Said]
+Command = Callable[..., CommandResult]
 
 
-def said_while_training(states: dict[str, Path], name: str) -> dict[str, object]:
+def training_output(states: dict[str, Path], name: str) -> dict[str, object]:
     document: dict[str, object] = json.loads((states[name].parent / "train.json").read_text())
     return document
 
@@ -33,28 +33,28 @@ def said_while_training(states: dict[str, Path], name: str) -> dict[str, object]
 
 
 def test_the_first_training_runs_every_stage_and_says_what_came_out(states: dict[str, Path]) -> None:
-    said = said_while_training(states, "weak")
+    completed = training_output(states, "weak")
 
-    assert said["ran"] == ["check-data", "prepare", "train", "evaluate"]
-    assert (said["passed"], said["changed"]) == (True, True)
-    assert said["challenger"] == challenger(states["weak"]).md5
-    assert set(said["metrics"]) == {"log_loss", "accuracy", "roc_auc"}  # type: ignore[call-overload]
+    assert completed["ran"] == ["check-data", "prepare", "train", "evaluate"]
+    assert (completed["passed"], completed["changed"]) == (True, True)
+    assert completed["challenger"] == challenger(states["weak"]).md5
+    assert set(completed["metrics"]) == {"log_loss", "accuracy", "roc_auc"}  # type: ignore[call-overload]
 
 
 def test_a_second_training_runs_nothing(at: Callable[[str], Path], command: Command) -> None:
     root = at("weak")
-    said = command("train")
+    completed = command("train")
 
-    assert (said.code, said.document["changed"], said.document["ran"]) == (0, False, [])
-    assert said.document["skipped"] == ["check-data", "prepare", "train", "evaluate"]
+    assert (completed.code, completed.document["changed"], completed.document["ran"]) == (0, False, [])
+    assert completed.document["skipped"] == ["check-data", "prepare", "train", "evaluate"]
     assert sample.git(root, "status", "--porcelain") == ""
 
 
 def test_a_hyperparameter_reruns_the_training_only(states: dict[str, Path]) -> None:
-    said = said_while_training(states, "better")
+    completed = training_output(states, "better")
 
-    assert said["ran"] == ["train", "evaluate"]
-    assert said["skipped"] == ["check-data", "prepare"]
+    assert completed["ran"] == ["train", "evaluate"]
+    assert completed["skipped"] == ["check-data", "prepare"]
 
 
 def test_the_same_training_elsewhere_gives_the_same_model(at: Callable[[str], Path]) -> None:
@@ -70,10 +70,10 @@ def test_the_same_training_elsewhere_gives_the_same_model(at: Callable[[str], Pa
 
 def test_a_fresh_clone_trains_nothing_and_downloads_nothing(cloned: Callable[[str], Path], command: Command) -> None:
     root = cloned("weak")
-    said = command("train")
+    completed = command("train")
 
-    assert (said.code, said.document["changed"], said.document["ran"]) == (0, False, [])
-    assert said.document["challenger"] == challenger(root).md5
+    assert (completed.code, completed.document["changed"], completed.document["ran"]) == (0, False, [])
+    assert completed.document["challenger"] == challenger(root).md5
     assert not (root / "data").exists()
     assert not (root / PIPELINE / "model").exists()
     assert objects(root, ".dvc/cache") == []
@@ -90,9 +90,9 @@ def test_new_data_reruns_everything_even_in_an_empty_clone(
     sample.commit(source, "More data")
     root = clone(source, tmp_path / sample.NAME)
     monkeypatch.chdir(root)
-    said = command("train")
+    completed = command("train")
 
-    assert said.document["ran"] == ["check-data", "prepare", "train", "evaluate"]
+    assert completed.document["ran"] == ["check-data", "prepare", "train", "evaluate"]
     assert len(list((root / "data").iterdir())) == 2
     assert json.loads((root / PIPELINE / "reports" / "split.json").read_text())["train_rows"] == 532
 
@@ -107,11 +107,11 @@ def test_a_part_of_the_data_is_refused(at: Callable[[str], Path], command: Comma
     sample.dvc(root, "add", "--quiet", "data")
     (root / "data" / "2024-03.parquet").unlink()
     lock = (root / LOCK).read_text()
-    said = command("train")
+    completed = command("train")
 
-    assert said.code == 2
-    assert said.error["what"] == "data/ differs from data.dvc"
-    assert "dvc checkout data.dvc" in said.error["fix"]
+    assert completed.code == 2
+    assert completed.error["what"] == "data/ differs from data.dvc"
+    assert "dvc checkout data.dvc" in completed.error["fix"]
     assert (root / LOCK).read_text() == lock
 
 
@@ -123,11 +123,11 @@ def test_a_file_that_was_never_recorded_is_not_deleted(
     new = root / "data" / "2024-04.csv"
     sample.crossings(10, start="2024-05-01").to_csv(new, index=False)
     content = new.read_bytes()
-    said = command(*arguments)
+    completed = command(*arguments)
 
-    assert said.code == 2
-    assert "contains untracked files" in said.error["what"]
-    assert "dvc add data" in said.error["fix"]
+    assert completed.code == 2
+    assert "contains untracked files" in completed.error["what"]
+    assert "dvc add data" in completed.error["fix"]
     assert new.read_bytes() == content
 
 
@@ -137,16 +137,20 @@ def test_data_that_fails_its_checks_ends_the_training_as_an_answer(at: Callable[
     frame = sample.crossings(20, start="2024-05-01").assign(wind=float("nan"))
     frame.to_parquet(root / "data" / "2024-05.parquet", index=False)
     sample.dvc(root, "add", "--quiet", "data")
-    said = command("train")
+    completed = command("train")
 
-    assert said.code == 10
-    assert (said.document["passed"], said.document["changed"], said.document["ran"]) == (False, False, ["check-data"])
-    assert "wind" in said.document["reasons"][0]
+    assert completed.code == 10
+    assert (completed.document["passed"], completed.document["changed"], completed.document["ran"]) == (
+        False,
+        False,
+        ["check-data"],
+    )
+    assert "wind" in completed.document["reasons"][0]
     assert (root / LOCK).read_text() == lock
 
 
 @pytest.mark.parametrize(
-    ("code", "exit_code", "told"),
+    ("code", "exit_code", "reported"),
     [
         ("raise KeyError('harbor')", 2, "ferries.model:build_model failed: KeyError: 'harbor'"),
         ("import os; os.kill(os.getpid(), 9)", 1, "stage train was ended by signal 9"),
@@ -155,31 +159,33 @@ def test_data_that_fails_its_checks_ends_the_training_as_an_answer(at: Callable[
     ],
 )
 def test_a_failing_stage_is_reported_with_its_own_message(
-    code: str, exit_code: int, told: str, at: Callable[[str], Path], command: Command
+    code: str, exit_code: int, reported: str, at: Callable[[str], Path], command: Command
 ) -> None:
     root = at("weak")
     before = folder_digest(root / PIPELINE / "model")
     sample.edit(root / "src" / "ferries" / "model.py", "    numbers =", f"    {code}\n    numbers =")
-    said = command("train")
+    completed = command("train")
 
-    assert said.code == exit_code
-    assert said.error["what"] == told
-    assert said.error["fix"]
+    assert completed.code == exit_code
+    assert completed.error["what"] == reported
+    assert completed.error["fix"]
     assert list((root / PIPELINE).glob(".model*")) == []
     assert not (root / PIPELINE / "model").exists() or folder_digest(root / PIPELINE / "model") == before
 
 
 @pytest.mark.parametrize("name", [LOCK, CHAMPION])
-def test_a_merge_conflict_is_reported_before_anything_runs(name: Path, at: Callable[[str], Path], command: Command) -> None:
-    root = at("crowned")
+def test_a_merge_conflict_is_reported_before_anything_runs(
+    name: Path, at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("promoted")
     text = (root / name).read_text()
     (root / name).write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
 
     for arguments in (["train"], ["evaluate"])[name == CHAMPION :]:
-        said = command(*arguments)
-        assert said.code == 6
-        assert said.error["what"] == "unresolved merge conflict"
-        assert said.error["where"] == str(root / name)
+        completed = command(*arguments)
+        assert completed.code == 6
+        assert completed.error["what"] == "unresolved merge conflict"
+        assert completed.error["where"] == str(root / name)
 
 
 @pytest.mark.parametrize("lost", ["challenger", "champion", "data"])
@@ -189,16 +195,16 @@ def test_an_object_that_the_remote_lost_is_not_found(
     root = cloned("better")
     pointer = {
         "challenger": challenger(root),
-        "champion": challenger(states["crowned"]),
+        "champion": challenger(states["promoted"]),
         "data": Dvc(Project.find(root)).data_output(),
     }[lost]
     listing = root / "dvc-remote" / "files" / "md5" / pointer.md5[:2] / pointer.md5[2:]
     child = json.loads(listing.read_text())[0]["md5"]
     (root / "dvc-remote" / "files" / "md5" / child[:2] / child[2:]).unlink()
-    said = command("evaluate", "--base", "origin/HEAD~1")
+    completed = command("evaluate", "--base", "origin/HEAD~1")
 
-    assert said.code == 5
-    assert "dvc push" in said.error["fix"]
+    assert completed.code == 5
+    assert "dvc push" in completed.error["fix"]
     assert not (root / "reports" / "evaluate.json").exists()
 
 
@@ -213,7 +219,7 @@ def test_an_object_that_the_remote_altered_is_never_used(
     path = root / "dvc-remote" / "files" / "md5" / weights[:2] / weights[2:]
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    said = command("evaluate", "--base", "origin/HEAD~1")
+    completed = command("evaluate", "--base", "origin/HEAD~1")
 
-    assert said.code == 5
+    assert completed.code == 5
     assert not (root / "reports" / "evaluate.json").exists()

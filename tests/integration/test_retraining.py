@@ -16,7 +16,7 @@ import pytest
 
 import sample
 from fakes.github_server import Fault, GithubServer, refusal
-from sample import Said
+from sample import CommandResult
 from titlebout.cli.main import run
 from titlebout.core import process
 from titlebout.core.errors import (
@@ -231,7 +231,11 @@ def test_the_reports_of_an_attempt_are_kept(
 
 @pytest.mark.parametrize(("touched", "reason"), [(None, "drift"), ("README.md", "change")])
 def test_a_branch_with_changed_data_only_keeps_its_rule(
-    touched: str | None, reason: str, after: Project, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Said]
+    touched: str | None,
+    reason: str,
+    after: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., CommandResult],
 ) -> None:
     monkeypatch.chdir(after.root)
     sample.git(after.root, "checkout", "--quiet", BRANCH)

@@ -322,9 +322,9 @@ def test_the_reason_selects_the_rule_of_the_gate() -> None:
     rules: list[tuple[str, int]] = []
     production = backtest_simulation.gate_decision.decide
 
-    def recorded(bout: Any, settings: Any, reason: str, uses: int) -> Any:
+    def recorded(predictions: Any, settings: Any, reason: str, uses: int) -> Any:
         rules.append((reason, uses))
-        return production(bout, settings, reason, uses)
+        return production(predictions, settings, reason, uses)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backtest_simulation.gate_decision, "decide", recorded)

@@ -24,6 +24,24 @@ BANNED = {
     r"let us in|be had|of theirs": "access denied, available, their own",
     r"titles?(?= (?:from|changed|of the(?! issue| pull)|back|to|is|was))": "the champion; 'title' stays in the name and the tagline",
 }
+BANNED_IN_NAMES = {
+    "told",
+    "tell",
+    "tells",
+    "said",
+    "who",
+    "whom",
+    "nobody",
+    "somebody",
+    "bout",
+    "bouts",
+    "crown",
+    "crowned",
+    "contender",
+    "contenders",
+    "opponent",
+    "opponents",
+}
 TAGLINE = "has to win the title from the one that serves"
 PYTHON = [*(ROOT / "src").rglob("*.py"), *(ROOT / "demo").glob("*.py"), *(TEMPLATE / "hooks").glob("*.py")]
 PROSE = [
@@ -96,6 +114,44 @@ def test_every_input_and_output_of_an_action_is_described() -> None:
         action = yaml.safe_load(path.read_text(encoding="utf-8"))
         for part in ("inputs", "outputs"):
             assert all(entry.get("description", "").endswith(".") for entry in action.get(part, {}).values()), path
+
+
+def identifiers(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the name of everything that a Python file defines."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+
+
+def banned_parts(name: str) -> list[str]:
+    """Return the banned words of an identifier in snake or camel case."""
+    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().split("_")
+    return [word for word in words if word in BANNED_IN_NAMES]
+
+
+def test_no_banned_word_is_part_of_a_name() -> None:
+    paths = [
+        path for folder in ("src", "demo", "scripts", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")
+    ]
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in paths
+        for line, name in identifiers(path.read_text(encoding="utf-8"))
+        if banned_parts(name)
+    ]
+    assert found == []
+
+
+def test_the_words_of_a_name_are_found() -> None:
+    assert banned_parts("test_it_is_told_once") == ["told"]
+    assert banned_parts("CrownedModel") == ["crowned"]
+    assert banned_parts("toldo_whole") == []
+    source = "class Bout:\n    def tell(self, whom): said = whom\n"
+    assert [name for _, name in identifiers(source) if banned_parts(name)] == ["Bout", "tell", "whom", "said"]
 
 
 def test_no_name_of_a_test_has_more_than_twelve_words() -> None:

@@ -28,11 +28,11 @@ def test_unexpected_data_is_an_answer_that_names_the_column(
     change: Callable[[pd.DataFrame], pd.DataFrame], verdict: str, column: str, root: Path, command: Command
 ) -> None:
     arrives(root, "a.csv", change(sample.crossings(50)))
-    said = command("check-data", "--on", "current")
+    completed = command("check-data", "--on", "current")
 
-    assert (said.code, said.document["passed"], said.document["verdict"]) == (10, False, verdict)
-    assert column in said.document["reasons"][0]
-    assert json.loads((root / "reports" / "check-data.json").read_text()) == said.document
+    assert (completed.code, completed.document["passed"], completed.document["verdict"]) == (10, False, verdict)
+    assert column in completed.document["reasons"][0]
+    assert json.loads((root / "reports" / "check-data.json").read_text()) == completed.document
     assert command("check-data", "--on", "current", "--no-fail").code == 0
 
 
@@ -42,10 +42,10 @@ def test_no_model_was_trained_yet(arguments: list[str], refused: Refused) -> Non
 
 
 def test_a_missing_git_identity(root: Path, no_identity: None, command: Command) -> None:
-    said = command("doctor")
-    (finding,) = [finding for finding in said.document["findings"] if finding["name"] == "identity"]
+    completed = command("doctor")
+    (finding,) = [finding for finding in completed.document["findings"] if finding["name"] == "identity"]
 
-    assert (said.code, finding["ok"]) == (2, False)
+    assert (completed.code, finding["ok"]) == (2, False)
     assert "has no author identity" in finding["what"]
     assert "git config user.email" in finding["fix"]
 

@@ -1,4 +1,4 @@
-"""A command that is told to stop does so at once, takes its children along, and can be run again."""
+"""A command that is stopped ends at once with its children, and can be run again."""
 
 import json
 import signal
@@ -47,10 +47,10 @@ def test_a_stopped_training_leaves_no_child_and_nothing_half_done(
     with training(root) as (child, stage):
         assert alive(stage)
         child.send_signal(number)
-        said, errors = child.communicate()
+        completed, errors = child.communicate()
 
     assert child.returncode == code
     assert not alive(stage)
-    assert json.loads(said)["error"]["what"] == what
+    assert json.loads(completed)["error"]["what"] == what
     assert "Traceback" not in errors
     assert sample.git(root, "status", "--porcelain") == "M pipelines/ferries/dvc.yaml"

@@ -1,4 +1,4 @@
-"""The champion of a commit: what champion.dvc said there."""
+"""The champion of a commit, as champion.dvc names it there."""
 
 from pathlib import Path
 

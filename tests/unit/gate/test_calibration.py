@@ -186,7 +186,7 @@ def found_with(slope: float, bias: float = 0.0, wide: float = 0.05) -> Calibrati
 
 
 @pytest.mark.parametrize(
-    ("slope", "bias", "said"),
+    ("slope", "bias", "completed"),
     [
         (1.0, 0.0, []),
         (0.7, 0.0, ["overconfident: calibration slope 0.70"]),
@@ -200,9 +200,9 @@ def found_with(slope: float, bias: float = 0.0, wide: float = 0.05) -> Calibrati
         (0.5, 0.05, ["overconfident: calibration slope 0.50", "predicts too much on average: bias +0.050"]),
     ],
 )
-def test_a_fault_is_shown_and_large(slope: float, bias: float, said: list[str]) -> None:
-    assert calibration_problems(found_with(slope, bias), None, SETTINGS) == said
-    assert calibration_problems(found_with(slope, bias), found_with(1.0), SETTINGS) == said
+def test_a_fault_is_shown_and_large(slope: float, bias: float, completed: list[str]) -> None:
+    assert calibration_problems(found_with(slope, bias), None, SETTINGS) == completed
+    assert calibration_problems(found_with(slope, bias), found_with(1.0), SETTINGS) == completed
 
 
 def test_a_large_bias_that_chance_can_make_is_no_fault() -> None:

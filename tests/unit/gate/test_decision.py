@@ -203,7 +203,10 @@ def test_models_that_say_the_same_of_every_row_are_never_promoted(rule: str) -> 
 def test_values_are_decided_by_their_absolute_error(noise: dict[str, float]) -> None:
     predictions = regression(noise=noise)
     found = decide(predictions, PLAIN, "change")
-    mae = {who: float(np.abs(predictions.truth.y - given_).mean()) for who, given_ in predictions.predicted.items()}
+    mae = {
+        model_name: float(np.abs(predictions.truth.y - given_).mean())
+        for model_name, given_ in predictions.predicted.items()
+    }
 
     assert (found.metric, found.metrics[0].champion, found.metrics[0].challenger) == (
         "mae",
@@ -265,24 +268,24 @@ def test_an_anchor_that_is_reached_changes_nothing() -> None:
 # Bad input
 
 
-def spoilt(predictions: HoldoutPredictions, who: str, value: float) -> HoldoutPredictions:
-    given_ = predictions.predicted[who].copy()
+def spoilt(predictions: HoldoutPredictions, model_name: str, value: float) -> HoldoutPredictions:
+    given_ = predictions.predicted[model_name].copy()
     given_[3] = value
-    return with_answers(predictions, **{who: given_})
+    return with_answers(predictions, **{model_name: given_})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", [classification, regression])
 @pytest.mark.parametrize(
-    ("who", "verdict"), [("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")]
+    ("model_name", "verdict"), [("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")]
 )
 def test_a_prediction_that_is_no_number_never_promotes(
-    who: str, verdict: str, kind: Callable[..., HoldoutPredictions], value: float
+    model_name: str, verdict: str, kind: Callable[..., HoldoutPredictions], value: float
 ) -> None:
     predictions = kind(noise={**BETTER, "anchor": 0.6})
-    found = decide(spoilt(predictions, who, value), PLAIN, "age")
+    found = decide(spoilt(predictions, model_name, value), PLAIN, "age")
 
-    assert (found.verdict, found.reasons) == (verdict, (f"the {who}'s 1 of 2000 predictions are not finite",))
+    assert (found.verdict, found.reasons) == (verdict, (f"the {model_name}'s 1 of 2000 predictions are not finite",))
 
 
 def test_a_superior_challenger_is_not_compared_with_the_anchor() -> None:
@@ -293,12 +296,12 @@ def test_a_superior_challenger_is_not_compared_with_the_anchor() -> None:
 
 
 @pytest.mark.parametrize("row", [[-0.1, 1.1], [0.5, 0.6], [0.0, 0.0], [1.0, 1.0]])
-@pytest.mark.parametrize(("who", "verdict"), [("challenger", "keep"), ("champion", "inconclusive")])
-def test_what_are_no_probabilities_never_promotes(who: str, verdict: str, row: list[float]) -> None:
+@pytest.mark.parametrize(("model_name", "verdict"), [("challenger", "keep"), ("champion", "inconclusive")])
+def test_what_are_no_probabilities_never_promotes(model_name: str, verdict: str, row: list[float]) -> None:
     predictions = classification(noise=BETTER)
-    given_ = predictions.predicted[who].copy()
+    given_ = predictions.predicted[model_name].copy()
     given_[7] = row
-    found = decide(with_answers(predictions, **{who: given_}), PLAIN, "change")
+    found = decide(with_answers(predictions, **{model_name: given_}), PLAIN, "change")
 
     assert found.verdict == verdict
     assert "outside [0, 1] or do not sum to 1" in found.reasons[0]
@@ -314,7 +317,9 @@ def test_answers_to_other_rows_never_promote(shape: tuple[int, ...]) -> None:
 
 def test_probabilities_that_a_float32_has_rounded_are_probabilities() -> None:
     predictions = classification(noise=BETTER)
-    rounded = {who: given_.astype(np.float32).astype(np.float64) for who, given_ in predictions.predicted.items()}
+    rounded = {
+        model_name: given_.astype(np.float32).astype(np.float64) for model_name, given_ in predictions.predicted.items()
+    }
 
     assert decide(replace(predictions, predicted=rounded), PLAIN, "change").verdict == "promote"
 
@@ -325,7 +330,8 @@ def test_an_unseen_label_costs_as_much_as_an_answer_of_zero() -> None:
     y[:5] = "maybe"
     truth = encode_ground_truth("classification", y, predictions.truth.classes)
     wide = {
-        who: align_classes(given_, predictions.truth.classes, truth) for who, given_ in predictions.predicted.items()
+        model_name: align_classes(given_, predictions.truth.classes, truth)
+        for model_name, given_ in predictions.predicted.items()
     }
     found = decide(HoldoutPredictions(truth, wide), PLAIN, "change")
     cost = -np.log(np.finfo(float).eps)
@@ -349,7 +355,8 @@ def test_one_row_of_an_unseen_label_does_not_block_the_gate() -> None:
     y[0] = "maybe"
     truth = encode_ground_truth("classification", y, predictions.truth.classes)
     wide = {
-        who: align_classes(given_, predictions.truth.classes, truth) for who, given_ in predictions.predicted.items()
+        model_name: align_classes(given_, predictions.truth.classes, truth)
+        for model_name, given_ in predictions.predicted.items()
     }
 
     assert decide(HoldoutPredictions(truth, wide), PLAIN, "change").verdict == "promote"
@@ -418,7 +425,8 @@ def test_a_guard_whose_error_is_not_known_is_untested() -> None:
 def test_too_few_rows_are_inconclusive_with_what_to_do(kind: Callable[..., HoldoutPredictions], rows: int) -> None:
     predictions = kind(200, noise=BETTER)
     few = HoldoutPredictions(
-        predictions.truth.take(np.arange(rows)), {who: given_[:rows] for who, given_ in predictions.predicted.items()}
+        predictions.truth.take(np.arange(rows)),
+        {model_name: given_[:rows] for model_name, given_ in predictions.predicted.items()},
     )
     found = decide(few, PLAIN, "change")
 
@@ -448,7 +456,7 @@ def test_entities_make_a_gain_less_certain() -> None:
     small = classification(300, noise={"challenger": 0.6, "champion": 0.9})
     copies = np.repeat(np.arange(300), 20)
     predictions = HoldoutPredictions(
-        small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()}
+        small.truth.take(copies), {model_name: given_[copies] for model_name, given_ in small.predicted.items()}
     )
     alone, rowwise, together = (
         decide(one, PLAIN, "change") for one in (small, predictions, grouped(predictions, copies))
@@ -836,7 +844,7 @@ def test_the_same_rows_in_another_order_give_the_same_verdict(seed: int, reason:
     order = np.random.default_rng(seed).permutation(400)
     shuffled = HoldoutPredictions(
         predictions.truth.take(order),
-        {who: given_[order] for who, given_ in predictions.predicted.items()},
+        {model_name: given_[order] for model_name, given_ in predictions.predicted.items()},
         pd.DataFrame(predictions.columns.iloc[order]).reset_index(drop=True),
     )
     found, other = (decide(one, gate(slices={"columns": ["carrier"]}), reason) for one in (predictions, shuffled))
@@ -852,7 +860,7 @@ def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None
     predictions = regression(300, seed, EQUAL)
     scaled = HoldoutPredictions(
         GroundTruth("regression", predictions.truth.y * scale),
-        {who: given_ * scale for who, given_ in predictions.predicted.items()},
+        {model_name: given_ * scale for model_name, given_ in predictions.predicted.items()},
     )
     found, other = decide(predictions, PLAIN, "age"), decide(scaled, PLAIN, "age")
 
@@ -865,7 +873,7 @@ def test_the_unit_of_the_target_does_not_matter(seed: int, scale: float) -> None
 
 @share(0.4)
 @given(seed=st.integers(0, 999))
-def test_who_is_better_by_a_rule_is_never_better_both_ways(seed: int) -> None:
+def test_no_rule_prefers_both_models_to_each_other(seed: int) -> None:
     predictions = classification(400, seed, {"challenger": 0.6, "champion": 0.9})
     turned = with_answers(
         predictions, challenger=predictions.predicted["champion"], champion=predictions.predicted["challenger"]
@@ -904,8 +912,10 @@ def test_an_equal_model_is_rarely_called_better_where_rows_belong_together() -> 
         units = np.repeat(np.arange(100), 10)
         signal = random.normal(0, 3, 1000)
         y = signal + random.normal(0, 0.3, 1000)
-        wrong: dict[str, FloatArray] = {who: random.normal(0, 1, 100)[units] for who in ("challenger", "champion")}
-        predicted = {who: signal + error for who, error in wrong.items()}
+        wrong: dict[str, FloatArray] = {
+            model_name: random.normal(0, 1, 100)[units] for model_name in ("challenger", "champion")
+        }
+        predicted = {model_name: signal + error for model_name, error in wrong.items()}
         return HoldoutPredictions(GroundTruth("regression", y), {**predicted, "dummy": np.zeros(1000)}, entities=units)
 
     aware = promoted(make, gate(guardrails=[], **LENIENT), "change")

@@ -49,7 +49,10 @@ def test_what_is_read_is_what_was_written(kind: Any, tmp_path: Path) -> None:
     assert (found.truth.task, found.truth.classes) == (predictions.truth.task, predictions.truth.classes)
     assert np.array_equal(found.truth.y, predictions.truth.y)
     assert list(found.predicted) == list(predictions.predicted)
-    assert all(np.array_equal(found.predicted[who], predictions.predicted[who]) for who in predictions.predicted)
+    assert all(
+        np.array_equal(found.predicted[model_name], predictions.predicted[model_name])
+        for model_name in predictions.predicted
+    )
     pd.testing.assert_frame_equal(found.columns, predictions.columns)
     assert found.entities is not None
     assert np.array_equal(found.entities, predictions.entities)
@@ -83,13 +86,16 @@ def test_labels_of_any_type_are_distinguished(classes: tuple[object, ...], tmp_p
     random = np.random.default_rng(0)
     truth = GroundTruth("classification", random.integers(0, len(classes), 20), classes)
     predictions = HoldoutPredictions(
-        truth, {who: random.dirichlet(np.ones(len(classes)), 20) for who in ("challenger", "champion")}
+        truth, {model_name: random.dirichlet(np.ones(len(classes)), 20) for model_name in ("challenger", "champion")}
     )
     found = read_predictions(write_predictions(tmp_path / "x.parquet", predictions))
 
     assert found.truth.classes == classes
     assert [type(label) for label in found.truth.classes] == [type(label) for label in classes]
-    assert all(np.array_equal(found.predicted[who], predictions.predicted[who]) for who in predictions.predicted)
+    assert all(
+        np.array_equal(found.predicted[model_name], predictions.predicted[model_name])
+        for model_name in predictions.predicted
+    )
 
 
 def test_a_slice_column_may_have_any_name_and_a_mixture_of_types(tmp_path: Path) -> None:

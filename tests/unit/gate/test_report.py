@@ -46,7 +46,9 @@ def predictions(
         late = 1 / (1 + np.exp(-(logit + random.normal(0, amount, rows)) / (1 + amount**2 / 4)))
         return np.column_stack([1 - late, late])
 
-    predicted = {who: answers(amount) for who, amount in noise.items()} | {"dummy": np.full((rows, 2), 0.5)}
+    predicted = {model_name: answers(amount) for model_name, amount in noise.items()} | {
+        "dummy": np.full((rows, 2), 0.5)
+    }
     return HoldoutPredictions(
         GroundTruth("classification", y, (0, 1)), predicted, pd.DataFrame({"harbour": np.resize(harbours, rows)})
     )
@@ -105,14 +107,14 @@ def test_the_first_model_is_compared_with_the_dummy_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "said"), [("unchanged", "### Gate: nothing to decide"), ("promote", "### Gate: promote")]
+    ("verdict", "completed"), [("unchanged", "### Gate: nothing to decide"), ("promote", "### Gate: promote")]
 )
-def test_a_verdict_without_an_evaluation_is_one_sentence(verdict: str, said: str, tmp_path: Path) -> None:
+def test_a_verdict_without_an_evaluation_is_one_sentence(verdict: str, completed: str, tmp_path: Path) -> None:
     short = EvaluateResult(
         passed=True, reasons=("a former champion",), verdict=verdict, reason="none", metric="log_loss", challenger="0"
     )
 
-    assert short.to_markdown() == f"{said}\n\n**A former champion.**\n"
+    assert short.to_markdown() == f"{completed}\n\n**A former champion.**\n"
     assert draw(tmp_path, short) == ()
 
 

@@ -19,7 +19,10 @@ ALPHA = 0.05
 
 
 def losses_of(predictions: HoldoutPredictions) -> dict[str, FloatArray]:
-    return {who: log_losses(predictions.truth, predictions.predicted[who]) for who in ("champion", "challenger")}
+    return {
+        model_name: log_losses(predictions.truth, predictions.predicted[model_name])
+        for model_name in ("champion", "challenger")
+    }
 
 
 def slices(predictions: HoldoutPredictions, **settings: object) -> tuple[Slice, ...]:
@@ -201,7 +204,7 @@ def test_rows_of_one_entity_are_pooled_with_others() -> None:
     copies = np.arange(100).repeat(10)
     small = classification(100, noise={"challenger": 0.9, "champion": 0.5})
     repeated = HoldoutPredictions(
-        small.truth.take(copies), {who: given_[copies] for who, given_ in small.predicted.items()}
+        small.truth.take(copies), {model_name: given_[copies] for model_name, given_ in small.predicted.items()}
     )
     alone = slices(sliced(small, c=["x"] * 100))[0].p
     together = slices(sliced(grouped(repeated, copies), c=["x"] * 1000))[0].p
@@ -238,7 +241,7 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     order = random.permutation(300)
     shuffled = HoldoutPredictions(
         predictions.truth.take(order),
-        {who: given_[order] for who, given_ in predictions.predicted.items()},
+        {model_name: given_[order] for model_name, given_ in predictions.predicted.items()},
         predictions.columns.iloc[order].reset_index(drop=True),
     )
 

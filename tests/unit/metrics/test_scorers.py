@@ -16,8 +16,8 @@ from titlebout.metrics.catalogue import built_in_metric
 from titlebout.metrics.inference import from_replicates
 from titlebout.metrics.scorers import BLOCKS, find_metric, jackknife
 
-BOUT = classification(600, noise={"challenger": 0.5, "champion": 1.5})
-TRUTH, PREDICTIONS = BOUT.truth, BOUT.predicted["challenger"]
+PREDICTIONS = classification(600, noise={"challenger": 0.5, "champion": 1.5})
+TRUTH, PREDICTIONS = PREDICTIONS.truth, PREDICTIONS.predicted["challenger"]
 DECIDED = PREDICTIONS.argmax(axis=1)
 EXPECTED: dict[str, Callable[[], float]] = {
     "balanced_accuracy": lambda: reference.balanced_accuracy_score(TRUTH.y, DECIDED),

@@ -173,18 +173,18 @@ def test_the_error_of_a_stage_keeps_its_class_and_words(
 
 
 @pytest.mark.parametrize(
-    ("ended", "code", "told"),
+    ("ended", "code", "reported"),
     [("74", ExitCode.DISK, "exit code 74"), ("-9", ExitCode.BUG, "signal 9"), ("99", ExitCode.BUG, "exit code 99")],
 )
 def test_a_stage_without_an_error_file_is_reported_by_its_exit(
-    ended: str, code: ExitCode, told: str, tmp_path: Path
+    ended: str, code: ExitCode, reported: str, tmp_path: Path
 ) -> None:
     last = f"ERROR: failed to reproduce 'train': failed to run: titlebout stage train, exited with {ended}"
     found = _stage_failure(tmp_path / "nothing", completed(f"value is missing\n{last}"))
 
     assert found is not None
     assert found.exit_code == code
-    assert told in found.what
+    assert reported in found.what
     assert "value is missing" in str(found.why)
 
 

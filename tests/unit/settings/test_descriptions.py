@@ -1,6 +1,5 @@
-"""Descriptions of configuration keys: complete, in plain words, and a few everyday keys among the advanced ones."""
+"""Descriptions of configuration keys: complete, and a few everyday keys among the advanced ones."""
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,10 +15,6 @@ from titlebout.settings.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 GENERATED = ROOT / "cookiecutter" / "{{cookiecutter.project_slug}}" / "titlebout.toml"
-BANNED = (
-    *("told", "tell", "tells", "said", "bout", "bouts", "ring", "crown", "whom", "contender", "opponent", "nobody"),
-    *("somebody", "so many", "so long", "let us in", "is none", "is no", "be had", "withstand", "withstands"),
-)
 SHORTEST = 25  # characters
 MOST_EVERYDAY = 15  # of titlebout.toml
 
@@ -47,23 +42,17 @@ KEYS = {**dict(fields(Settings)), **dict(fields(Params))}
 EVERYDAY = {key for key, field in fields(Settings) if field.json_schema_extra != {"advanced": True}}
 
 
-def banned_words(text: str) -> list[str]:
-    return [word for word in BANNED if re.search(rf"\b{word}\b", text, re.IGNORECASE)]
-
-
 @pytest.mark.parametrize("key", KEYS)
-def test_every_key_has_a_full_description_in_plain_words(key: str) -> None:
+def test_every_key_has_a_full_description(key: str) -> None:
     description = KEYS[key].description or ""
 
     assert len(description) >= SHORTEST
     assert description.endswith(".")
-    assert banned_words(description) == []
 
 
 @pytest.mark.parametrize("table", [*tables(Settings), *tables(Params)], ids=lambda table: table.__name__)
-def test_every_table_is_described_in_plain_words(table: type[BaseModel]) -> None:
+def test_every_table_is_described(table: type[BaseModel]) -> None:
     assert len(table.__doc__ or "") >= SHORTEST
-    assert banned_words(str(table.__doc__)) == []
 
 
 def test_about_fifteen_keys_are_for_everyday_use() -> None:
