@@ -371,15 +371,15 @@ def retrain_command(
     multiple=True,
     help="Strategy to simulate; can be repeated. By default all.",
 )
-@click.option("--label-delay", type=click.IntRange(min=0), default=0, help="Delay of the labels, in periods.")
+@click.option("--label-delay", type=click.IntRange(min=0), default=0, help="Number of periods until the labels of a row are available.")
 @click.option("--current", is_flag=True, help="Also use the new, labeled rows of drift.current.")
 def backtest_command(
     pipeline: str | None, every: str, start: float, policies: tuple[str, ...], label_delay: int, current: bool
 ) -> "StepResult":
     """Compare retraining strategies on your past data.
 
-    Each strategy is simulated period by period. The report shows for each of them how many models were trained and
-    promoted, the mean loss, and the time spent on training.
+    Each strategy is simulated period by period; --every sets the length of a period. The report shows for each strategy
+    how many models were trained and promoted, the mean loss, and the time spent on training.
 
     \b
     Example:

@@ -36,7 +36,8 @@ def step(
         @click.option(
             "--no-fail",
             is_flag=True,
-            help="Exit with 0 also if the verdict is negative, instead of 3 or 10 to 12; errors keep their exit codes.",
+            help="Exit with 0 instead of 3 (inconclusive), 10 (data refused), 11 (champion kept) or 12 (drift found). "
+            "Errors keep their exit codes.",
         )
         @functools.wraps(function)
         def command(as_json: bool, no_fail: bool, *args: P.args, **kwargs: P.kwargs) -> None:

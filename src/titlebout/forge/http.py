@@ -163,7 +163,7 @@ class JsonClient:
                 return shape.validate_json(response.content), "next" in response.links
             except ValidationError as error:
                 raise _TransientError(
-                    f"{status}, but the response body does not match the API schema", ambiguous=True
+                    f"{status}, but the forge's response is not of the form that its API defines", ambiguous=True
                 ) from error
         if _is_rate_limit(response):
             raise _TransientError(

@@ -95,7 +95,8 @@ class SlicesSettings(Table):
         ge=0,
         json_schema_extra=ADVANCED,
         description="Increase of the loss that is allowed in a slice, relative to the champion's loss: 0.02 means 2%. A "
-        "challenger with a larger increase is not promoted if the increase is statistically significant.",
+        "challenger is not promoted if its increase in a slice is larger and statistically significant. The loss is the "
+        "primary metric, or log_loss or mae if the primary metric is not the mean of a loss over rows.",
     )
 
 
@@ -186,7 +187,8 @@ class HoldoutSettings(Table):
         gt=0,
         lt=0.5,
         json_schema_extra=ADVANCED,
-        description="Stricter significance level that replaces gate.alpha once tighten_after is exceeded.",
+        description="Stricter significance level, instead of gate.alpha, for further challengers on a holdout on which "
+        "more than tighten_after challengers were evaluated.",
     )
     refuse_after: int = Field(
         30,
@@ -222,10 +224,10 @@ class GateSettings(Table):
     margin: float | str | None = Field(
         None,
         description="Smallest difference in the primary metric that matters. Under a non-inferiority rule it is the largest "
-        "decline that is accepted. Under the rule superior every significant gain is accepted; without one the verdict "
-        "is keep if the gain is shown to be smaller than the margin, otherwise inconclusive. A number in "
-        'units of the metric, or a percentage of the champion\'s value such as "2%". By default 2% for a loss without a '
-        "fixed range (log_loss, mae) and 0.01 for a metric between 0 and 1 (accuracy).",
+        "decline that is accepted. Under the rule superior every significant gain is accepted, however small; if there is "
+        "no significant gain, the verdict is keep if the gain is shown to be smaller than the margin, and inconclusive "
+        'otherwise. A number in units of the metric, or a percentage of the champion\'s value such as "2%". By default 2% '
+        "if a smaller value is better (log_loss, mae; but not brier), and 0.01 for any other metric (accuracy, brier).",
     )
     entity: str = Field(
         "",
@@ -248,9 +250,9 @@ class GateSettings(Table):
     guardrails: tuple[str, ...] | None = Field(
         None,
         json_schema_extra=ADVANCED,
-        description="Guardrail metrics, in addition to the primary metric: a challenger is not promoted if it is "
-        "significantly worse than the champion in one of them, by more than the metric's default margin (2% for a loss "
-        "without a fixed range, 0.01 for a metric between 0 and 1). By default roc_auc and accuracy for classification, "
+        description="Guardrail metrics, in addition to the primary metric: a challenger is not promoted if its "
+        "decline from the champion in one of them is statistically significant and larger than the metric's default "
+        "margin (2% if a smaller value is better, as for rmse; 0.01 otherwise). By default roc_auc and accuracy for classification, "
         "rmse for regression. An empty list means no guardrail metrics.",
     )
     smoke_test: bool = Field(
