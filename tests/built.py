@@ -20,7 +20,7 @@ import titlebout
 TESTS = Path(__file__).parent
 LIBRARY = Path(titlebout.__file__).parent
 LOCK = TESTS.parent / "requirements-dev.lock"
-KEPT_SECONDS = 7 * 86_400  # of what nobody has asked for since
+KEPT_SECONDS = 7 * 86_400  # of what no run has used since
 
 
 def cache_folder() -> Path:

@@ -63,7 +63,7 @@ LABEL = Kind(TARGET, lambda random, rows: (random.random(rows) < 0.2).astype(np.
 
 
 def kinds(columns: int) -> Iterator[tuple[str, Kind]]:
-    """Yield names and kinds of so many columns; the last one is the label."""
+    """Yield names and kinds of this many columns; the last one is the label."""
     for position in range(columns - 1):
         kind = KINDS[position % len(KINDS)]
         yield f"c{position}_{kind.name}", kind

@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 
 def check(results: Mapping[str, Any]) -> list[Claim]:
-    """Return every claim that the results can tell about."""
+    """Return every claim that the results can support or refute."""
     claims = [*_type_one(results["type_one"]), *_end_to_end(results["end_to_end"]), *_agreement(results["agreement"])]
     if "times" in results:
         claims += _times(results["times"], results["whole"])

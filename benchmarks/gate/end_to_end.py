@@ -1,6 +1,6 @@
 """The whole rule, guards, slices and calibration on, in worlds whose truth is known; beside it what others do.
 
-All rules see the same bouts. *naive*: the challenger's loss is smaller. *gain*: it is smaller by the margin (MLflow's
+All rules see the same predictions. *naive*: the challenger's loss is smaller. *gain*: it is smaller by the margin (MLflow's
 ``min_relative_change``). *tolerance*: it is not larger by more than the margin (a threshold on the change, as in
 TensorFlow Model Analysis). *Evidently*: the tests that its report adds by itself to log loss, ROC AUC and accuracy (mean
 absolute error and RMSE) when it is given a reference: each within a share of the reference, on either side.
@@ -27,7 +27,7 @@ from titlebout.settings.gate import GateSettings, SlicesSettings
 SETTINGS = GateSettings(slices=SlicesSettings(columns=("slice",)))
 MODES = {"superior": "change", "non-inferior-and-ahead": "drift", "non-inferior": "age"}
 REPETITIONS = {200: 1200, 500: 1200, 2000: 800, 10_000: 200, 50_000: 40}
-FEWER = 4  # worlds that no claim is made of are run so many times less often
+FEWER = 4  # worlds without a claim are run this many times less often
 EVIDENTLY_ROWS, EVIDENTLY_TIMES = 2000, 40
 # Metrics of Evidently's default tests and the share by which each may differ, as in its source (0.7.23).
 EVIDENTLY = {

@@ -31,7 +31,7 @@ PAGE = HERE.parents[1] / "docs" / "explanation" / "error-rates-of-the-gate.md"
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run: repetitions by number of rows, bouts for the agreement, and the rest.
+    """How much is run: repetitions by number of rows, evaluations for the agreement, and the rest.
 
     Attributes
     ----------

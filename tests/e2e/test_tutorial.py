@@ -49,5 +49,5 @@ def test_a_step_of_the_tutorial_says_what_the_page_shows(position: int, outputs:
 def test_a_changed_number_would_be_noticed() -> None:
     shown = "log loss 0.4819\n…\ncommit c8db48e by …\n"
 
-    assert pattern(shown).fullmatch("log loss 0.4819\nany\nlines\ncommit 0123456 by somebody")
-    assert not pattern(shown).fullmatch("log loss 0.4818\nany\nlines\ncommit 0123456 by somebody")
+    assert pattern(shown).fullmatch("log loss 0.4819\nany\nlines\ncommit 0123456 by me")
+    assert not pattern(shown).fullmatch("log loss 0.4818\nany\nlines\ncommit 0123456 by me")

@@ -27,7 +27,7 @@ def test_the_first_push_is_green_and_has_nothing_to_train(example: Path, github:
 
 def test_failing_code_checks_do_not_stop_the_gate(example: Path, github: GithubServer) -> None:
     sample.edit(example / "src/flights_delay/features.py", "import pandas as pd", "import os\nimport pandas as pd")
-    sample.commit(example, "An import that nobody uses")
+    sample.commit(example, "An unused import")
     ran = run(example, "ci.yml", "pull_request", github, number=1)
     assert ran.jobs == {"code": "failure", "model": "success"}, ran.failure
     assert "F401" in ran.log
@@ -104,7 +104,7 @@ def test_a_challenger_that_loses_may_be_merged_but_not_as_the_champion(example: 
     model = yaml.safe_load((pipeline / "dvc.lock").read_text("utf-8"))["stages"]["train"]["outs"][0]
     document["outs"] = [model | {"path": "champion"}]
     (pipeline / "champion.dvc").write_text(yaml.safe_dump(document), "utf-8")
-    sample.commit(example, "Somebody writes himself the title")
+    sample.commit(example, "Write a model into champion.dvc by hand")
     ran = run(example, "ci.yml", "pull_request", github, number=1)
     assert ran.jobs == {"code": "success", "model": "failure"}, ran.failure
     assert (ran.outputs["model"]["verdict"], ran.outputs["model"]["promotion"]) == ("keep", "true")

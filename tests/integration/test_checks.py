@@ -1,4 +1,4 @@
-"""Real Great Expectations on small tables: what must fail fails, says why, and shows nobody's values."""
+"""Real Great Expectations on small tables: what must fail fails, says why, and shows no values of rows."""
 
 import json
 import logging

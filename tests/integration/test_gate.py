@@ -91,7 +91,7 @@ def test_a_fresh_clone_fetches_what_the_evaluation_needs(
     assert completed.document["champion"] == challenger(states["promoted"]).md5
     assert folder_digest(root / "data") == Dvc(Project.find(root)).data_output().md5
     assert sample.git(root, "status", "--porcelain") == ""
-    assert completed.document["holdout"]["uses"] == 2, "the history tells of the weak model; this clone has no notes"
+    assert completed.document["holdout"]["uses"] == 2, "the history has the weak model; this clone has no notes"
 
 
 def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command) -> None:
@@ -110,7 +110,7 @@ def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command
 
 
 def test_a_promotion_that_was_not_won_is_refused(at: Callable[[str], Path], command: Command) -> None:
-    """Somebody writes the challenger into champion.dvc by hand."""
+    """The challenger is written into champion.dvc by hand."""
     root = at("worse")
     give_title(root, challenger(root))
     completed = command("evaluate", "--only-promotions")
@@ -140,7 +140,7 @@ def test_a_title_for_anything_but_the_challenger_is_refused(
 def test_a_branch_that_is_behind_asks_for_no_promotion(
     at: Callable[[str], Path], states: dict[str, Path], command: Command
 ) -> None:
-    """Meanwhile another model took the title on main: that this branch still has the old champion is no request."""
+    """Meanwhile another model was promoted on main: the old champion in this branch is not a request for a promotion."""
     root = at("worse")
     sample.git(root, "switch", "--quiet", "main")
     give_title(root, challenger(states["better"]))

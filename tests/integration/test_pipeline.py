@@ -154,7 +154,7 @@ def test_data_that_fails_its_checks_ends_the_training_as_an_answer(at: Callable[
     [
         ("raise KeyError('harbor')", 2, "ferries.model:build_model failed: KeyError: 'harbor'"),
         ("import os; os.kill(os.getpid(), 9)", 1, "stage train was ended by signal 9"),
-        ("import os; os._exit(128 + 9)", 1, "stage train was ended by signal 9"),  # as some shells tell it
+        ("import os; os._exit(128 + 9)", 1, "stage train was ended by signal 9"),  # as some shells report it
         ("import os; os._exit(9)", 1, "stage train ended with exit code 9"),
     ],
 )

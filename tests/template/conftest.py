@@ -12,7 +12,7 @@ from generation import ROOT, Generate, run
 @pytest.fixture(scope="session")
 def framework(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This repository as a commit: tracked files and those that git would add, links as links."""
-    # cookiecutter tells a repository from a folder by the word "git" in its address.
+    # cookiecutter distinguishes a repository from a folder by the word "git" in its address.
     copy = tmp_path_factory.mktemp("framework") / "titlebout-git"
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT).stdout
     for name in filter(None, listed.split("\0")):

@@ -49,7 +49,7 @@ def anchors(text: str) -> set[str]:
 
 
 def shown_commands() -> Iterator[tuple[Path, str]]:
-    """Every `titlebout …` line that a console block tells the reader to type."""
+    """Every `titlebout …` line in a console block."""
     for path in PAGES:
         for block in re.findall(r"^ *```console\n(.*?)^ *```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE):
             for line in re.findall(r"^ *\$ (.+)$", block, re.MULTILINE):

@@ -43,7 +43,8 @@ BANNED_IN_NAMES = {
     "opponents",
 }
 TAGLINE = "has to win the title from the one that serves"
-PYTHON = [*(ROOT / "src").rglob("*.py"), *(ROOT / "demo").glob("*.py"), *(TEMPLATE / "hooks").glob("*.py")]
+FOLDERS = [TEMPLATE / "hooks", *(ROOT / name for name in ("src", "demo", "scripts", "benchmarks", "tests"))]
+PYTHON = [path for folder in FOLDERS for path in folder.rglob("*.py") if path != Path(__file__)]
 PROSE = [
     *(path for path in (ROOT / "docs").rglob("*.md") if "decisions" not in path.parts),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile", "titlebout.toml")),
@@ -134,12 +135,9 @@ def banned_parts(name: str) -> list[str]:
 
 
 def test_no_banned_word_is_part_of_a_name() -> None:
-    paths = [
-        path for folder in ("src", "demo", "scripts", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")
-    ]
     found = [
         f"{path.relative_to(ROOT)}:{line}: {name}"
-        for path in paths
+        for path in PYTHON
         for line, name in identifiers(path.read_text(encoding="utf-8"))
         if banned_parts(name)
     ]

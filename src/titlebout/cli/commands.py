@@ -371,7 +371,12 @@ def retrain_command(
     multiple=True,
     help="Strategy to simulate; can be repeated. By default all.",
 )
-@click.option("--label-delay", type=click.IntRange(min=0), default=0, help="Number of periods until the labels of a row are available.")
+@click.option(
+    "--label-delay",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Number of periods until the labels of a row are available.",
+)
 @click.option("--current", is_flag=True, help="Also use the new, labeled rows of drift.current.")
 def backtest_command(
     pipeline: str | None, every: str, start: float, policies: tuple[str, ...], label_delay: int, current: bool

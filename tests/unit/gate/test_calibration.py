@@ -1,4 +1,4 @@
-"""Slope and bias of predictions: against scikit-learn, in worlds whose slope is known, and with what is no model at all."""
+"""Slope and bias of predictions: against scikit-learn, in worlds whose slope is known, and with predictions of no model at all."""
 
 import numpy as np
 import pytest

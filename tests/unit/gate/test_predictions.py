@@ -1,4 +1,4 @@
-"""Answers that were kept in a file: the same after reading, and what is no such file is refused."""
+"""Predictions in a file: the same after reading; any other file is refused."""
 
 from dataclasses import replace
 from pathlib import Path
