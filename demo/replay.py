@@ -86,7 +86,7 @@ def demo(output_dir: Path, full: bool, months: int | None, on_line: Progress) ->
 
 
 def _summary(periods: list[Period], loop: float, backtested: BacktestResult) -> tuple[str, ...]:
-    means = {strategy.name: f"{strategy.mean_loss:.4f}" for strategy in backtested.policies}
+    means = {strategy.name: f"{strategy.mean_loss:.4f}" for strategy in backtested.strategies}
     promoted = sum(period.verdict == "promote" for period in periods)
     trained = sum(bool(period.verdict) for period in periods)
     baselines = (

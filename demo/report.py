@@ -144,7 +144,7 @@ def page(result: DemoResult, periods: list[Period]) -> str:
             PLOTTED[strategy.name][1],
             "--",
         )
-        for strategy in result.backtest.policies
+        for strategy in result.backtest.strategies
         if strategy.name in PLOTTED
     ]
     marked = {

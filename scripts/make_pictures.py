@@ -26,13 +26,13 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 NAME = "flights-delay"
 FIRST, END = pd.Timestamp("2013-03-01", tz="UTC"), pd.Timestamp("2013-04-19", tz="UTC")
-WIDTH, HEIGHT = 1000, 1230
+WIDTH, HEIGHT = 1000, 1310
 STYLE = """
 body { font: 16px/1.5 -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; color: #1f2328; margin: 16px }
-h1 { font-weight: 400; font-size: 26px } h3 { font-size: 18px } p, li { font-size: 14px }
+h1 { font-weight: 400; font-size: 26px } h3 { font-size: 18px } p, li { font-size: 14px; margin: 10px 0 }
 main { border: 1px solid #d1d9e0; border-radius: 6px; padding: 8px 16px }
 header { background: #f6f8fa; border-bottom: 1px solid #d1d9e0; margin: -8px -16px 12px; padding: 8px 16px; color: #59636e }
-table { border-collapse: collapse } th, td { border: 1px solid #d1d9e0; padding: 3px 10px; text-align: left }
+table { border-collapse: collapse } th, td { border: 1px solid #d1d9e0; padding: 3px 10px; text-align: left; font-size: 14px }
 tr:nth-child(2n) { background: #f6f8fa } code, pre { background: #eff1f3; border-radius: 6px; font-size: 12px }
 code { padding: 2px 5px } pre { padding: 10px; line-height: 1.7 } pre code { padding: 0 }
 details { border: 1px solid #d1d9e0; border-radius: 6px; padding: 6px 10px; margin: 8px 0; font-size: 14px }

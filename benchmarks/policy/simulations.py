@@ -128,5 +128,5 @@ def flights(project: Project) -> list[Row]:
                 f"{outcome.name}: {outcome.reason}: {outcome.verdict}" for outcome in one.outcomes if outcome.reason
             ],
         }
-        for one in result.policies
+        for one in result.strategies
     ]

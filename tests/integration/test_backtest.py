@@ -63,17 +63,17 @@ def arrive(root: Path, frame: pd.DataFrame) -> None:
 
 
 def policy(document: dict[str, Any], name: str) -> Any:
-    return next(one for one in document["policies"] if one["name"] == name)
+    return next(one for one in document["strategies"] if one["name"] == name)
 
 
 def test_all_strategies_have_the_same_periods(played: tuple[Path, dict[str, Any], str]) -> None:
     _, document, _ = played
     periods = [period["name"] for period in document["periods"]]
 
-    assert [one["name"] for one in document["policies"]] == list(STRATEGY_NAMES)
+    assert [one["name"] for one in document["strategies"]] == list(STRATEGY_NAMES)
     assert len(periods) == 6
     assert [period["rows"] for period in document["periods"]] == [48] * 6
-    assert all([outcome["name"] for outcome in one["outcomes"]] == periods for one in document["policies"])
+    assert all([outcome["name"] for outcome in one["outcomes"]] == periods for one in document["strategies"])
     assert document["start_rows"] == sample.ROWS - 6 * 48
     assert (document["step"], document["passed"], document["loss"]) == ("backtest", True, "log_loss")
 
@@ -83,9 +83,9 @@ def test_every_strategy_starts_with_the_same_model(
 ) -> None:
     _, document, _ = played
 
-    assert len({one["outcomes"][0]["loss"] for one in document["policies"]}) == 1
+    assert len({one["outcomes"][0]["loss"] for one in document["strategies"]}) == 1
     assert [policy(document, name)["attempts"] for name in ("never", "every_ungated", "every")] == [0, 6, 6]
-    for one in document["policies"]:
+    for one in document["strategies"]:
         assert (one["seconds"] > 0) == (one["attempts"] > 0)
         assert one["mean_loss"] == pytest.approx(np.mean([outcome["loss"] for outcome in one["outcomes"]]))
         assert one["worst_loss"] == max(outcome["loss"] for outcome in one["outcomes"])
@@ -129,9 +129,9 @@ def test_a_simulation_decides_and_ends_as_production_does(
     command("drift")
     decided = command("decide", "--schedule").document
     periods, known = [("May", fresh), ("June", fresh)], read_tables(root, "data")
-    result = backtest_backtest.compare(Project.find(root), known, periods, Plan(policies=("titlebout",)), print)
+    result = backtest_backtest.compare(Project.find(root), known, periods, Plan(strategies=("titlebout",)), print)
 
-    outcome = result.policies[1].outcomes[0]
+    outcome = result.strategies[1].outcomes[0]
     assert (outcome.decision, outcome.reason, outcome.detail) == (
         decided["action"],
         decided["reason"],
@@ -146,7 +146,7 @@ def test_current_data_is_included_on_request(root: Path, command: Command) -> No
     arrive(root, sample.crossings(60, start="2024-04-20", seed=5))
     rows = {}
     for flags in ([], ["--current"]):
-        document = command("backtest", *SIX, *flags, "--policy", "never").document
+        document = command("backtest", *SIX, *flags, "--strategy", "never").document
         rows[len(flags)] = document["start_rows"] + sum(period["rows"] for period in document["periods"])
 
     assert rows == {0: sample.ROWS, 1: sample.ROWS + 60}
@@ -157,22 +157,22 @@ def test_rows_without_a_label_are_left_out(root: Path, command: Command) -> None
     waiting.loc[waiting.index[40:], "late"] = np.nan
     arrive(root, waiting)
 
-    output = command("backtest", *SIX, "--current", "--policy", "never")
+    output = command("backtest", *SIX, "--current", "--strategy", "never")
     assert "40 rows of the current data are included" in output.errors
 
 
 def test_current_data_without_a_label_column_is_left_out(root: Path, command: Command) -> None:
     arrive(root, sample.crossings(60, start="2024-04-20").drop(columns="late"))
 
-    output = command("backtest", *SIX, "--current", "--policy", "never")
+    output = command("backtest", *SIX, "--current", "--strategy", "never")
     assert output.code == ExitCode.OK
     assert "the current data is left out" in output.errors
 
 
 def test_only_the_chosen_strategies_and_never_are_simulated(root: Path, command: Command) -> None:
-    output = command("backtest", *SIX, "--policy", "every", "--label-delay", "1")
+    output = command("backtest", *SIX, "--strategy", "every", "--label-delay", "1")
 
-    assert [one["name"] for one in output.document["policies"]] == ["never", "every"]
+    assert [one["name"] for one in output.document["strategies"]] == ["never", "every"]
     assert policy(output.document, "every")["outcomes"][0]["decision"] == "wait"
     assert output.document["label_delay"] == 1
 
@@ -183,11 +183,11 @@ def test_a_refused_period_is_reported_and_stops_checked_strategies(root: Path) -
     periods = [("one", frame.iloc[350:400]), ("two", torn), ("three", frame.iloc[450:500])]
 
     result = backtest_backtest.compare(
-        project, frame.iloc[:350], periods, Plan(policies=("every", "every_ungated")), print
+        project, frame.iloc[:350], periods, Plan(strategies=("every", "every_ungated")), print
     )
 
     assert ["wind" in period.refused for period in result.periods] == [False, True, False]
-    _, ungated, every = result.policies
+    _, ungated, every = result.strategies
     assert [outcome.decision for outcome in every.outcomes] == ["attempt", "stop", "attempt"]
     assert [outcome.decision for outcome in ungated.outcomes] == ["attempt"] * 3
 
@@ -210,7 +210,7 @@ def test_rows_without_a_time_are_cut_by_their_number(root: Path, command: Comman
     sample.edit(root / "src/ferries/features.py", 'crossings["departure"].dt.hour.astype("float64")', "0.0")
     sample.edit(root / "src/ferries/features.py", '.drop(columns="departure")', "")
 
-    output = command("backtest", "--every", "60", "--policy", "titlebout", "--policy", "every")
+    output = command("backtest", "--every", "60", "--strategy", "titlebout", "--strategy", "every")
     assert output.code == ExitCode.OK
     assert [period["name"] for period in output.document["periods"]][-1] == "rows 541 to 600"
     assert policy(output.document, "every")["attempts"] == 7

@@ -1,4 +1,4 @@
-"""The worlds in which policies are measured are what they say, and the tables are those of the figures."""
+"""The worlds in which strategies are measured are as described, and the tables are those of the figures."""
 
 import importlib
 import json

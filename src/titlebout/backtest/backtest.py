@@ -1,4 +1,4 @@
-"""Backtest: simulate several retraining policies on a project's past data.
+"""Backtest: simulate several retraining strategies on a project's past data.
 
 The data is cut into periods. Every strategy starts with the same model and receives one period after the other; its loss in
 a period is that of the model in service then. Decisions are made by the code that production uses
@@ -59,7 +59,7 @@ class Plan:
         Share of the data, by time or by rows, known before the first period.
     current : bool
         Whether to include labeled rows of the current data.
-    policies : sequence of str
+    strategies : sequence of str
         Strategies to simulate besides ``never``; empty: all.
     label_delay : int
         Number of periods after which labels become known.
@@ -68,12 +68,12 @@ class Plan:
     every: str = ""
     start: float = 0.3
     current: bool = False
-    policies: Sequence[str] = ()
+    strategies: Sequence[str] = ()
     label_delay: int = 0
 
 
 def backtest(project: Project, plan: Plan, on_line: Progress) -> BacktestResult:
-    """Simulate several retraining policies on a project's past data, and write ``reports/backtest.html``.
+    """Simulate several retraining strategies on a project's past data, and write ``reports/backtest.html``.
 
     Parameters
     ----------
@@ -122,21 +122,21 @@ def compare(
     on_line(f"checking {len(periods)} periods ...")
     data = [PeriodData(name, rows, _refused(project, start, name, rows)) for name, rows in periods]
     workload, fits = _ProjectWorkload(project), FitCache()
-    chosen = {BASE, *(plan.policies or (strategy.name for strategy in STRATEGIES))}
+    chosen = {BASE, *(plan.strategies or (strategy.name for strategy in STRATEGIES))}
     simulations = []
     for strategy in (known for known in STRATEGIES if known.name in chosen):
         simulation = simulate(start, data, strategy, workload, label_delay=plan.label_delay, fit_cache=fits)
         simulations.append((strategy, simulation))
         on_line(f"    {strategy.name}: attempts {simulation.attempts}, mean loss {simulation.mean_loss:.4f}")
-    policies = summaries(simulations)
+    strategies = summaries(simulations)
     return BacktestResult(
         passed=True,
-        reasons=supported(policies, PRIMARY[project.params.data.task]),
+        reasons=supported(strategies, PRIMARY[project.params.data.task]),
         loss=PRIMARY[project.params.data.task],
         start_rows=len(start),
         label_delay=plan.label_delay,
         periods=tuple(Period(name=period.name, rows=len(period.rows), refused=period.refused) for period in data),
-        policies=policies,
+        strategies=strategies,
     )
 
 

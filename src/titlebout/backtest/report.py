@@ -95,7 +95,7 @@ class BacktestResult(StepResult):
         Number of periods after which labels became known.
     periods : tuple of Period
         In order of time.
-    policies : tuple of StrategySummary
+    strategies : tuple of StrategySummary
         ``never``, the baseline, comes first.
     """
 
@@ -107,7 +107,7 @@ class BacktestResult(StepResult):
     start_rows: int
     label_delay: int
     periods: tuple[Period, ...]
-    policies: tuple[StrategySummary, ...]
+    strategies: tuple[StrategySummary, ...]
 
     def to_markdown(self) -> str:
         """Return the report as Markdown: a row per strategy, and the conclusions."""
@@ -174,18 +174,18 @@ def paired(one: Sequence[PeriodOutcome], other: Sequence[PeriodOutcome]) -> tupl
     return mean, float(np.sqrt(spread * len(rows) / (len(rows) - 1)))
 
 
-def supported(policies: Sequence[StrategySummary], loss: str) -> tuple[str, ...]:
+def supported(strategies: Sequence[StrategySummary], loss: str) -> tuple[str, ...]:
     """Return conclusions: the best strategy, those that are significantly worse, and the cheapest of the others.
 
     Parameters
     ----------
-    policies : sequence of StrategySummary
+    strategies : sequence of StrategySummary
     loss : str
         Name of the loss.
     """
-    best = min(policies, key=lambda strategy: strategy.mean_loss)
-    near = [strategy for strategy in policies if not _worse(strategy, best)]
-    worse = [_margin(strategy, best) for strategy in policies if strategy not in near]
+    best = min(strategies, key=lambda strategy: strategy.mean_loss)
+    near = [strategy for strategy in strategies if not _worse(strategy, best)]
+    worse = [_margin(strategy, best) for strategy in strategies if strategy not in near]
     others = [repr(strategy.name) for strategy in near if strategy is not best]
     periods = f"{len(best.outcomes)} period{'s' if len(best.outcomes) > 1 else ''}"
     cheapest = min(near, key=lambda strategy: (strategy.attempts, strategy.pull_requests))
@@ -194,10 +194,10 @@ def supported(policies: Sequence[StrategySummary], loss: str) -> tuple[str, ...]
         first += f"; significantly worse over {periods}: {', '.join(worse)}"
         first += f"; not significantly different: {', '.join(others)}" if others else ""
     elif others:
-        last = max(policies, key=lambda strategy: strategy.mean_loss)
+        last = max(strategies, key=lambda strategy: strategy.mean_loss)
         first += f", but no difference is significant over {periods}: the largest is that of {_margin(last, best)}"
     least = (
-        f"of the policies that are not significantly worse, {cheapest.name!r} made the fewest attempts: "
+        f"of the strategies that are not significantly worse, {cheapest.name!r} made the fewest attempts: "
         f"{cheapest.attempts}"
     )
     return first, least, "this is one history; the ranking can differ on future data"
@@ -226,16 +226,16 @@ def _interval(strategy: StrategySummary, best: StrategySummary) -> tuple[float, 
 
 def overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:
     """Return the headers and rows of the table of strategies."""
-    headers = ["policy", "attempts", "pull requests", f"mean {result.loss.replace('_', ' ')}"]
+    headers = ["strategy", "attempts", "pull requests", f"mean {result.loss.replace('_', ' ')}"]
     headers += ["vs never (± se)", "worst period", "fitting, s"]
     rows: list[list[object]] = [
         [
             *(strategy.name, strategy.attempts, strategy.pull_requests, format_score(strategy.mean_loss)),
-            Markdown("-" if strategy is result.policies[0] else f"{strategy.difference:+.4f}{_error(strategy)}"),
+            Markdown("-" if strategy is result.strategies[0] else f"{strategy.difference:+.4f}{_error(strategy)}"),
             f"{strategy.worst_period}: {strategy.worst_loss:.4f}",
             Markdown(f"{strategy.seconds:.1f}"),
         ]
-        for strategy in result.policies
+        for strategy in result.strategies
     ]
     return headers, rows
 
@@ -255,29 +255,29 @@ def page(result: BacktestResult) -> str:
     names = _ticks([period.name for period in result.periods])
     lines = [
         Line(strategy.name, [outcome.loss for outcome in strategy.outcomes], _COLORS[strategy.name], _style(strategy))
-        for strategy in result.policies
+        for strategy in result.strategies
     ]
     saved = [
-        Line(strategy.name, list(_saved(strategy, result.policies[0])), _COLORS[strategy.name], _style(strategy))
-        for strategy in result.policies
+        Line(strategy.name, list(_saved(strategy, result.strategies[0])), _COLORS[strategy.name], _style(strategy))
+        for strategy in result.strategies
     ]
     return html.page(
         "Backtest: when to retrain",
-        f"{len(result.periods)} periods of past data, simulated under {len(result.policies)} policies.",
+        f"{len(result.periods)} periods of past data, simulated under {len(result.strategies)} strategies.",
         html.Paragraph(" ".join(map(_sentence, result.reasons))),
         html.table(headers, [[str(cell) for cell in row] for row in rows]),
         html.Figure(
-            line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.policies)),
+            line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.strategies)),
             "Each point is the loss of the model in service when the period's rows arrived, before any training on them.",
         ),
         html.Figure(
-            line_plot(names, saved, f"cumulative {loss} saved, compared with never", _marks(result.policies)),
+            line_plot(names, saved, f"cumulative {loss} saved, compared with never", _marks(result.strategies)),
             "Mean over all rows up to each period. The last point is the difference from never in the table, with its sign reversed.",
         ),
         html.table(
-            ["policy", "description"],
-            [[strategy.name, strategy.description] for strategy in result.policies],
-            ["" for _ in result.policies],
+            ["strategy", "description"],
+            [[strategy.name, strategy.description] for strategy in result.strategies],
+            ["" for _ in result.strategies],
         ),
         html.table(*_every_period(result)),
     )
@@ -287,11 +287,11 @@ def _style(strategy: StrategySummary) -> str:
     return "-" if strategy.name == "titlebout" else "--"
 
 
-def _marks(policies: Sequence[StrategySummary]) -> dict[str, list[tuple[int, int]]]:
+def _marks(strategies: Sequence[StrategySummary]) -> dict[str, list[tuple[int, int]]]:
     """Return the points at which challengers were put into service, and those at which they were not."""
     at = [
         (line, place, outcome)
-        for line, strategy in enumerate(policies)
+        for line, strategy in enumerate(strategies)
         for place, outcome in enumerate(strategy.outcomes)
     ]
     served = {"promote", UNGATED}
@@ -317,12 +317,12 @@ def _ticks(names: Sequence[str]) -> list[str]:
 
 
 def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], list[str]]:
-    headers = ["period", "rows", *(strategy.name for strategy in result.policies), "data check"]
+    headers = ["period", "rows", *(strategy.name for strategy in result.strategies), "data check"]
     rows = [
         [
             period.name,
             f"{period.rows:,}",
-            *(_cell(strategy, strategy.outcomes[at]) for strategy in result.policies),
+            *(_cell(strategy, strategy.outcomes[at]) for strategy in result.strategies),
             f"refused: {period.refused}" if period.refused else "passed",
         ]
         for at, period in enumerate(result.periods)

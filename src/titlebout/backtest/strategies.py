@@ -1,4 +1,4 @@
-"""Strategies of a backtest: retraining policies, each of which decides from what is known at that time."""
+"""Strategies of a backtest, each of which decides from what is known at that time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Workload(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """Policy and gate."""
+        """Strategy and gate."""
 
     def fit(self, rows: pd.DataFrame, /) -> Predictor:
         """Select the training window and fit a challenger on it.
@@ -121,12 +121,12 @@ class Observation:
 
 @dataclass(frozen=True)
 class Strategy:
-    """A retraining policy in a backtest.
+    """A retraining strategy in a backtest.
 
     Attributes
     ----------
     name : str
-        As in ``--policy`` and in results.
+        As in ``--strategy`` and in results.
     description : str
         One sentence for the report.
     decide : callable
@@ -145,7 +145,7 @@ class Strategy:
 
 
 def _never(_: Observation) -> Decision:
-    return Decision("nothing", "this policy never retrains", ())
+    return Decision("nothing", "this strategy never retrains", ())
 
 
 def _every(observation: Observation) -> Decision:

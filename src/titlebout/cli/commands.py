@@ -365,8 +365,8 @@ def retrain_command(
     help="Share of the data, between 0 and 1 and oldest first, that trains the first model.",
 )
 @click.option(
-    "--policy",
-    "policies",
+    "--strategy",
+    "strategies",
     type=click.Choice(STRATEGY_NAMES),
     multiple=True,
     help="Strategy to simulate; can be repeated. By default all.",
@@ -379,7 +379,7 @@ def retrain_command(
 )
 @click.option("--current", is_flag=True, help="Also use the new, labeled rows of drift.current.")
 def backtest_command(
-    pipeline: str | None, every: str, start: float, policies: tuple[str, ...], label_delay: int, current: bool
+    pipeline: str | None, every: str, start: float, strategies: tuple[str, ...], label_delay: int, current: bool
 ) -> "StepResult":
     """Compare retraining strategies on your past data.
 
@@ -389,11 +389,11 @@ def backtest_command(
     \b
     Example:
       titlebout backtest --every 28d
-      titlebout backtest --policy titlebout --policy every --label-delay 1
+      titlebout backtest --strategy titlebout --strategy every --label-delay 1
     """  # noqa: D301
     from titlebout.backtest.backtest import Plan, backtest
 
-    return backtest(_project(pipeline), Plan(every, start, current, policies, label_delay), progress)
+    return backtest(_project(pipeline), Plan(every, start, current, strategies, label_delay), progress)
 
 
 @step(cli, "doctor", in_project=False)

@@ -47,7 +47,7 @@ def played(**losses: list[float]) -> BacktestResult:
         start_rows=1000,
         label_delay=0,
         periods=periods,
-        policies=found,
+        strategies=found,
     )
 
 
@@ -139,7 +139,7 @@ def test_significantly_worse_strategies_are_named() -> None:
         "'every' has the smallest mean log loss, 0.5055; significantly worse over 6 periods: 'never' (+0.09"
     )
     assert first.endswith("not significantly different: 'titlebout'")
-    assert least == "of the policies that are not significantly worse, 'titlebout' made the fewest attempts: 2"
+    assert least == "of the strategies that are not significantly worse, 'titlebout' made the fewest attempts: 2"
     assert "one history" in caution
 
 
@@ -164,7 +164,7 @@ def test_equal_losses_make_no_significant_difference() -> None:
 def test_a_single_period_has_no_standard_error() -> None:
     result = played(never=[0.5], every=[0.4])
 
-    assert [strategy.se for strategy in result.policies] == [None, None]
+    assert [strategy.se for strategy in result.strategies] == [None, None]
     assert (
         "no difference is significant over 1 period: the largest is that of 'never' (+0.1000, standard error unknown)"
         in result.reasons[0]
