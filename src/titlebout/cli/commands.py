@@ -375,7 +375,7 @@ def retrain_command(
     "--label-delay",
     type=click.IntRange(min=0),
     default=0,
-    help="Number of periods until the labels of a row are available.",
+    help="Number of periods, see --every, until the labels of a row are available.",
 )
 @click.option("--current", is_flag=True, help="Also use the new, labeled rows of drift.current.")
 def backtest_command(

@@ -47,7 +47,7 @@ class SplitParams(Table):
     entity: tuple[str, ...] = Field(
         (),
         json_schema_extra=ADVANCED,
-        description="Columns that identify the entity of a row, such as a customer. All rows of one entity are put on "
+        description="Columns that together identify the entity of a row, such as a customer. All rows of one entity are put on "
         "the same side of the split. Empty means that each row is assigned on its own. Used if split.by is hash.",
     )
     windows: tuple[int, ...] = Field(
