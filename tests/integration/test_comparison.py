@@ -108,13 +108,13 @@ def test_gaps_where_there_are_none_are_no_test_to_correct_for() -> None:
 
 
 def test_one_row_of_each_group_stays_in_place() -> None:
-    frame = pd.DataFrame({"who": ["a", "a", "b", None, None, "b", "c"], "n": range(7)})
-    kept = one_per_group(frame, ["who"])
-    assert kept["who"].dropna().tolist() == sorted(kept["who"].dropna()) == ["a", "b", "c"]
-    assert kept["who"].isna().sum() == 2
+    frame = pd.DataFrame({"customer": ["a", "a", "b", None, None, "b", "c"], "n": range(7)})
+    kept = one_per_group(frame, ["customer"])
+    assert kept["customer"].dropna().tolist() == sorted(kept["customer"].dropna()) == ["a", "b", "c"]
+    assert kept["customer"].isna().sum() == 2
     assert kept["n"].is_monotonic_increasing
-    assert one_per_group(frame, ["who"]).equals(kept)
-    assert len(one_per_group(frame, ["who", "n"])) == 7
+    assert one_per_group(frame, ["customer"]).equals(kept)
+    assert len(one_per_group(frame, ["customer", "n"])) == 7
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def test_a_reference_that_changes_within_itself_breaks_the_promise() -> None:
 
 def test_groups_and_ignored_columns_are_kept_out() -> None:
     rows = crossings(400).loc[np.repeat(np.arange(400), 10)].reset_index(drop=True)
-    rows = rows.assign(model_name=rows.index // 10, noise=1)
-    settings = SETTINGS.model_copy(update={"entity": ("who",), "ignore": ("noise",)})
+    rows = rows.assign(customer=rows.index // 10, noise=1)
+    settings = SETTINGS.model_copy(update={"entity": ("customer",), "ignore": ("noise",)})
     assert count_false_alarms(rows, settings, "when", "late").rows == 400
 
 
