@@ -108,6 +108,7 @@ def test_one_that_wins_is_one_pull_request_and_closes_the_issue(weeks: Weeks) ->
     assert (status["sha"], status["state"]) == (weeks.heads[-1], "success")
 
 
+@pytest.mark.nightly
 def test_the_next_day_it_is_refreshed(weeks: Weeks) -> None:
     refreshed = weeks.until(4)
 
@@ -121,6 +122,7 @@ def test_the_next_day_it_is_refreshed(weeks: Weeks) -> None:
         assert read_tables(tree.root, "data")["time_hour"].max() == weeks.flights["time_hour"][lambda t: t < LAST].max()
 
 
+@pytest.mark.nightly
 def test_a_broken_batch_is_one_issue_and_never_trained_on(weeks: Weeks) -> None:
     weeks.until(4)
     path = weeks.root / "incoming" / "day-49.parquet"

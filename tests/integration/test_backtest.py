@@ -110,7 +110,12 @@ def test_progress_is_printed_on_standard_error(played: tuple[Path, dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("arriving", "reason"), [(stormy, "perf_decay"), (windy, "drift"), (calm, "")], ids=["stormy", "windy", "calm"]
+    ("arriving", "reason"),
+    [
+        pytest.param(stormy, "perf_decay", id="stormy"),
+        pytest.param(windy, "drift", id="windy", marks=pytest.mark.nightly),
+        pytest.param(calm, "", id="calm"),
+    ],
 )
 def test_a_simulation_decides_and_ends_as_production_does(
     promoted: Path,

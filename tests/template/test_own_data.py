@@ -55,7 +55,10 @@ def new_project(table: Path, folder: Path, *options: str) -> Path:
     return folder / "house-prices"
 
 
-@pytest.mark.parametrize(("target", "task"), [("price", "regression"), ("expensive", "classification")])
+@pytest.mark.parametrize(
+    ("target", "task"),
+    [pytest.param("price", "regression", marks=pytest.mark.nightly), ("expensive", "classification")],
+)
 def test_a_table_becomes_a_repository_that_passes_tests_and_trains(
     table: Path, tmp_path: Path, target: str, task: str
 ) -> None:
