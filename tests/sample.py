@@ -32,7 +32,7 @@ suite = "expectations/ferries.json"
 
 [gate]
 min_rows = 100
-smoke_test = false  # tests/integration/test_packaging.py tests it; here it would take seconds in each evaluation
+smoke_test = false  # tests/integration/serving/test_package.py tests it; here it would take seconds in each evaluation
 
 [gate.slices]
 columns = ["harbour"]

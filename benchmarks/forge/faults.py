@@ -3,7 +3,7 @@
 python benchmarks/forge/faults.py            # some minutes; writes faults.json beside this file
 python benchmarks/forge/faults.py --singles  # seconds; prints only
 
-The cases are those of tests/fakes/forge_matrix.py; tests/integration/test_forge_matrix.py plays a part of them in seconds.
+The cases are those of tests/fakes/forge_matrix.py; tests/integration/forge/test_fault_matrix.py plays a part of them in seconds.
 """
 
 import argparse

@@ -131,7 +131,7 @@ def test_a_losing_champion_pushed_straight_to_main_is_red(example: Path, github:
 def test_a_new_champion_is_delivered_as_a_bento_that_answers_like_it(
     example: Path, github: GithubServer, tmp_path: Path
 ) -> None:
-    # Where there is a builder, tests/integration/test_image.py builds and runs the image; here it is taken away.
+    # Where there is a builder, tests/integration/serving/test_image.py builds and runs the image; here it is taken away.
     without_builder = {"CONTAINERS_STORAGE_CONF": str(tmp_path / "none"), "DOCKER_HOST": "unix:///none.sock"}
 
     ran = run_workflow(example, "deliver.yml", "push", payload={"ref": "refs/heads/main"}, variables=without_builder)

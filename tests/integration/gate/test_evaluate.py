@@ -447,7 +447,7 @@ def test_a_champion_of_another_task_cannot_be_compared(at: Callable[[str], Path]
 
 
 def blocks(page: str, language: str) -> list[str]:
-    text = (Path(__file__).parents[2] / "docs" / "how-to" / page).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / page).read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 

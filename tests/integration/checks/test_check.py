@@ -19,7 +19,7 @@ from titlebout.data.canonical import canonical
 from titlebout.repository.project import Project
 from titlebout.settings.params import DataParams
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROLES = DataParams(task="classification", target="late", time="when")
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 

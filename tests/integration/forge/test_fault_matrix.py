@@ -10,7 +10,7 @@ from fakes.forge_matrix import DISTINCT, KINDS, STARTS, Case, pairs, run_case, s
 from fakes.github_server import ROOTS
 from titlebout.forge.client import Forge
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def failures(cases: list[Case]) -> list[str]:
