@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -292,13 +293,13 @@ def test_a_package_that_is_not_installed_is_named(root: Path) -> None:
 
 
 @pytest.fixture
-def database(root: Path) -> sqlite3.Connection:
+def database(root: Path) -> Iterator[sqlite3.Connection]:
     """Create an SQLite file in the repository with current data in a table."""
     (root / "store").mkdir()
-    connection = sqlite3.connect(root / "store" / "log.db")
-    ARRIVED.assign(departure=ARRIVED["departure"].astype(str)).to_sql("crossings", connection, index_label="id")
-    connection.commit()
-    return connection
+    with closing(sqlite3.connect(root / "store" / "log.db")) as connection:
+        ARRIVED.assign(departure=ARRIVED["departure"].astype(str)).to_sql("crossings", connection, index_label="id")
+        connection.commit()
+        yield connection
 
 
 WITHOUT_ID = "SELECT departure, harbour, wind, waves, passengers, late FROM crossings"
