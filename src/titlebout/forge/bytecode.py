@@ -1,8 +1,8 @@
 """Bytecode for the environments of local workflow runs, taken from the environment of this process.
 
-Each job creates a virtual environment, in which Python would compile thousands of modules again: about half of the
-processor time of a run. uv links the same files, with their modification times, into every environment, so bytecode of
-the same version of a package is valid there. Python ignores bytecode of a file with another time or size.
+Each job creates a virtual environment, in which Python would compile thousands of modules again. uv links the same
+files, with their modification times, into every environment, so bytecode of the same version of a package is valid
+there. Python ignores bytecode of a file with another time or size.
 """
 
 import re

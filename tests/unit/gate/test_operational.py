@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.operational import OperationalChecks, run_operational_checks, significantly_slower
@@ -184,6 +185,11 @@ def test_a_slow_model_is_timed_for_fewer_pairs(
     run_operational_checks(new, old, ROWS, ResourceSettings(latency_pairs=50), clock)
 
     assert old.estimator.single == pytest.approx(1 + pairs, abs=1)
+
+
+def test_fewer_pairs_than_the_sign_test_needs_are_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 12"):
+        ResourceSettings(latency_pairs=11)
 
 
 @pytest.mark.parametrize("pairs", [MIN_LATENCY_PAIRS, 50])
