@@ -246,15 +246,15 @@ class Dvc:
                 fix="run `dvc pull` first, or `dvc push` on a machine that has them",
             )
 
-    def push_in_tree(self) -> None:
-        """Push if the remote is a folder of this repository, so that a commit contains the objects that it refers to.
+    @property
+    def remote_in_tree(self) -> bool:
+        """True if the remote is a folder of this repository.
 
-        An external remote is pushed by `titlebout promote`, `titlebout retrain` and ``dvc push``, because training needs
-        no credentials.
+        Then `titlebout train` pushes, so that a commit contains the objects that it refers to. An external remote is
+        pushed by `titlebout promote`, `titlebout retrain` and ``dvc push``, because training needs no credentials.
         """
         url, root = remote_url(self.project.root), self.project.root.resolve()
-        if "://" not in url and (root / ".dvc" / url).resolve().is_relative_to(root):
-            self.push()
+        return "://" not in url and (root / ".dvc" / url).resolve().is_relative_to(root)
 
     def data_output(self) -> DvcOutput:
         """Return the content address recorded in ``data.dvc``.

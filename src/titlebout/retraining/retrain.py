@@ -194,7 +194,8 @@ def _attempt(
         return _unsuccessful(work, reason, verdict, evaluation, common).replace(evaluation=evaluation)
     dvc = Dvc(work)
     promote_challenger(work, dvc.pull_challenger(), evaluation)
-    dvc.push()
+    if not (trained.changed and dvc.remote_in_tree):  # otherwise `titlebout train` has pushed the same objects
+        dvc.push()
     title = retrain_commit.title(work, evaluation)
     body = retrain_commit.body(work, reason, rows, _report(work, "evaluate"))
     commit = tree.commit(

@@ -84,8 +84,8 @@ def train(project: Project, on_line: Progress | None = None) -> TrainResult:
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
     output = dvc.challenger_output()
     changed = "train" in reproduction.ran
-    if changed:
-        dvc.push_in_tree()
+    if changed and dvc.remote_in_tree:
+        dvc.push()
     outcome = "a model was trained" if changed else "nothing changed, nothing was trained"
     return TrainResult(
         passed=True,

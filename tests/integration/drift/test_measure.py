@@ -14,7 +14,6 @@ import pytest
 
 import sample
 from titlebout.checks.check import check_data
-from titlebout.core import process
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError
 from titlebout.core.results import parse_result, to_json
 from titlebout.drift import measure as drift_measure
@@ -429,9 +428,8 @@ def test_measure_reads_the_repository_and_writes_its_reports(root: Path) -> None
     assert {path.name for path in project.reports.iterdir()} == {"drift.html", "drift-01.svg"}
 
 
-def test_measure_uses_the_importance_of_the_columns(root: Path) -> None:
-    for command in ("train", "evaluate", "promote"):
-        process.run(["titlebout", command], cwd=root)
+def test_measure_uses_the_importance_of_the_columns(calm: Path, tmp_path: Path) -> None:
+    root = sample.copy(calm, tmp_path / sample.NAME)
     arrived = sample.crossings(400, start="2024-05-01", seed=3)
     (root / "incoming").mkdir()
     moved = arrived.assign(wind=arrived["wind"] + 6, passengers=arrived["passengers"] + 200)
@@ -475,9 +473,8 @@ def test_nothing_arrived_is_no_error(root: Path) -> None:
     assert check_data(Project.find(root), "current").reasons == ("no current data has arrived yet",)
 
 
-def test_a_champion_of_other_rows_is_no_reference(root: Path) -> None:
-    for command in ("train", "evaluate", "promote"):
-        process.run(["titlebout", command], cwd=root)
+def test_a_champion_of_other_rows_is_no_reference(calm: Path, tmp_path: Path) -> None:
+    root = sample.copy(calm, tmp_path / sample.NAME)
     sample.crossings(300, seed=9).to_parquet(root / "data" / "2024-03.parquet", index=False)
     sample.dvc(root, "add", "--quiet", "data")
     (root / "incoming").mkdir()

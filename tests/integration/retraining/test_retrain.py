@@ -30,9 +30,10 @@ from titlebout.core.errors import (
 from titlebout.core.results import to_json
 from titlebout.data.moment import Moment
 from titlebout.forge.client import Forge
-from titlebout.models.champion import allowed_paths, champion_at
+from titlebout.models.champion import allowed_paths, champion_at, champion_in_work_tree
 from titlebout.policy import attempts as policy_attempts
 from titlebout.policy.rules import Attempt
+from titlebout.repository.dvc_files import parse_dvc_file
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.retraining import bundle as retraining_bundle
@@ -276,17 +277,46 @@ def test_a_challenger_that_is_no_better_leaves_no_branch(calm_project: Project) 
     assert (written.reason, written.outcome) == ("schedule", {"keep": "lost"}.get(result.verdict, result.verdict))
 
 
+@pytest.fixture(scope="module")
+def external(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, retraining_retrain.RetrainResult]:
+    """A repository with a remote outside, after an attempt whose newest rows have no label yet, and its result; read-only."""
+    folder = tmp_path_factory.mktemp("external")
+    root = sample.copy(calm, folder / sample.NAME)
+    (root / "dvc-remote").rename(folder / "store")
+    sample.edit(root / ".dvc" / "config", "../dvc-remote", str(folder / "store"))
+    sample.commit(root, "Use a remote outside the repository")
+    rows = stormy(680)
+    arrive(root, rows.assign(late=rows["late"].astype("float64").where(rows.index < 620)), "2024-05")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        return root, retraining_retrain.retrain(Project.find(root), AttemptReason("drift"))
+
+
 def test_an_attempt_is_dated_by_its_newest_row_even_without_a_label(
-    calm_project: Project,
+    external: tuple[Path, retraining_retrain.RetrainResult],
 ) -> None:
-    rows = sample.crossings(300, start="2024-04-21", seed=5)
-    arrive(calm_project.root, rows.assign(late=rows["late"].astype("float64").where(rows.index < 240)), "2024-05")
+    root, result = external
 
-    result = retraining_retrain.retrain(calm_project, AttemptReason("schedule"))
-
-    (written,) = policy_attempts.read(Git(calm_project.root), LOG).attempts
-    assert str(written.at) == rows["departure"].max().isoformat()
+    (written,) = policy_attempts.read(Git(root), LOG).attempts
+    assert str(written.at) == stormy(680)["departure"].max().isoformat()
     assert result.arrival.waiting == 60
+
+
+def test_data_and_model_of_an_attempt_are_in_the_external_remote(
+    external: tuple[Path, retraining_retrain.RetrainResult],
+) -> None:
+    root, result = external
+    store = root.parent / "store" / "files" / "md5"
+
+    champion, data = (
+        parse_dvc_file(sample.git(root, "show", f"{result.commit}:{name}"), name)
+        for name in ("pipelines/ferries/champion.dvc", "data.dvc")
+    )
+
+    assert result.operation == "committed"
+    assert champion.md5 != champion_in_work_tree(Project.find(root)).output.md5
+    assert all((store / digest[:2] / digest[2:]).is_file() for digest in (champion.md5, data.md5))
+    assert not (root / "dvc-remote").exists()
 
 
 def test_refused_data_is_never_trained_on(calm_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
