@@ -5,7 +5,7 @@ are identical in every run. ``--share 1`` writes all rows.
 
 Left out, because they are unknown when a flight is scheduled: dep_time, dep_delay, arr_time, arr_delay (the target
 is made from it), air_time, and tailnum (assigned later). Left out as redundant: year, month, day, hour, minute
-(all in time_hour and sched_dep_time), flight (an identifier), dewp (follows from temp and humid), wind_gust (80 %
+(all in time_hour and sched_dep_time), flight (an identifier), dewp (follows from temp and humid), wind_gust (80%
 missing). The observed weather of the scheduled hour replaces a forecast. Flights that never arrived
 (cancelled, diverted) have no arrival delay and are not in the data.
 """

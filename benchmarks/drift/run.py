@@ -144,7 +144,7 @@ def _say(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}%"
 
 
 def _rate(row: dict[str, Any]) -> str:
@@ -161,7 +161,7 @@ def _alarm_table(rows: list[dict[str, Any]]) -> str:
         "reference rows",
         "batch rows",
         "columns",
-        "runs with the verdict drift (95 % interval)",
+        "runs with the verdict drift (95% interval)",
         "suspect or drift",
     ]
     reported = [
@@ -186,7 +186,7 @@ def render(document: dict[str, Any]) -> str:
             "reference rows",
             "rows per period",
             "seen after one period",
-            "drift after two (95 % interval)",
+            "drift after two (95% interval)",
         ],
         [
             [r["scenario"], f"{r['reference']:,}", f"{r['period']:,}", _percent(r["seen_after_one"]), _rate(r)]

@@ -136,8 +136,8 @@ SCENARIOS = {
     "mean of one normal column + 0.25 sd": _moved(SHIFTED, lambda _, values: values + 0.25),
     "mean of one normal column + 0.5 sd": _moved(SHIFTED, lambda _, values: values + 0.5),
     "its sd x 1.5": _moved(SHIFTED, lambda _, values: values * 1.5),
-    "10 % of the rows to one of ten levels": _moved("c3_ten_levels", _replaced(0.10, 9)),
-    "2 % of the rows with a new level": _moved("c3_ten_levels", _replaced(0.02, 300)),
-    "share of missing values 20 % to 30 %": _moved("c9_gaps", _replaced(0.125, np.nan)),
+    "10% of the rows to one of ten levels": _moved("c3_ten_levels", _replaced(0.10, 9)),
+    "2% of the rows with a new level": _moved("c3_ten_levels", _replaced(0.02, 300)),
+    "share of missing values 20% to 30%": _moved("c9_gaps", _replaced(0.125, np.nan)),
     "label from 0.2 to 0.3": _moved(TARGET, _replaced(0.125, 1)),
 }

@@ -31,8 +31,10 @@ def _type_one(rows: Iterable[Row]) -> list[Claim]:
     found = [row for row in rows if row["world"] in WORLDS]
     equal = [row for row in found if row["boundary"] == "equal"]
     margin = [row for row in found if row["boundary"] == "margin"]
-    completed = "an equal challenger is shown to be better in 3 to 7 % of evaluations at a nominal 5 %, for every built-in metric"
-    at_margin = "a challenger worse by the margin is shown to be non-inferior in 3 to 7 % of evaluations"
+    completed = (
+        "an equal challenger is shown to be better in 3 to 7% of evaluations at a nominal 5%, for every built-in metric"
+    )
+    at_margin = "a challenger worse by the margin is shown to be non-inferior in 3 to 7% of evaluations"
     return [_between(completed, equal), _between(at_margin, margin)]
 
 
@@ -49,10 +51,10 @@ def _between(completed: str, rows: list[Row]) -> Claim:
 def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
     cells = [cell for row in rows for cell in _cells(row)]
     wanted = [
-        ("a challenger worse by the margin is promoted in at most 5 %", "worse by the margin", "promote", MODES, 0, 0.05),
-        ("an equal challenger is promoted in at most 6 % by the rule superior", "equal", "promote", MODES[:1], 0, 0.06),
-        ("a challenger better by the margin is rejected in at most 2 % from 2,000 rows", "better by the margin", "keep", MODES, 2000, 0.02),
-        ("a better challenger with a broken slice is promoted in at most 5 % from 2,000 rows", "better, broken slice", "promote", MODES, 2000, 0.05),
+        ("a challenger worse by the margin is promoted in at most 5%", "worse by the margin", "promote", MODES, 0, 0.05),
+        ("an equal challenger is promoted in at most 6% by the rule superior", "equal", "promote", MODES[:1], 0, 0.06),
+        ("a challenger better by the margin is rejected in at most 2% from 2,000 rows", "better by the margin", "keep", MODES, 2000, 0.02),
+        ("a better challenger with a broken slice is promoted in at most 5% from 2,000 rows", "better, broken slice", "promote", MODES, 2000, 0.05),
     ]  # fmt: skip
     claims = []
     for completed, truth, verdict, modes, least, bound in wanted:
@@ -96,7 +98,7 @@ def _agreement(rows: Iterable[Row]) -> list[Claim]:
         pooled.append({"metric": metric, **_share(rate, {"repetitions": times})})
     worst = min(pooled, key=lambda one: one["rate"])
     holds = worst["rate"] >= 0.97 - ERRORS * worst["error"]
-    completed = "a paired bootstrap of 1,000 draws gives the same verdict in at least 97 %"
+    completed = "a paired bootstrap of 1,000 draws gives the same verdict in at least 97%"
     return [Claim(completed, f"{_rate(worst)} ({worst['metric']})", holds)]
 
 
@@ -121,4 +123,4 @@ def _flights(name: str, found: Row) -> Claim:
 
 
 def _rate(row: Row) -> str:
-    return f"{100 * row['rate']:.1f} ± {100 * row['error']:.1f} %"
+    return f"{100 * row['rate']:.1f} ± {100 * row['error']:.1f}%"

@@ -66,7 +66,7 @@ def further_truths() -> dict[str, World]:
     return {
         "worse by twice the margin": two_classes(worlds.worse(2 * worlds.MARGIN)),
         "better by twice the margin": two_classes(worlds.better(2 * worlds.MARGIN)),
-        "better, slice worse by 20 %": two_classes(worlds.broken(0.2)),
+        "better, slice worse by 20%": two_classes(worlds.broken(0.2)),
         "overconfident": two_classes(replace(worlds.better(), sharpened=1.6)),
     }
 

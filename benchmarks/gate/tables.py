@@ -97,13 +97,13 @@ def _others(rows: Sequence[Row], evidently: Row | None) -> str:
         )
         for row in sorted(rows, key=lambda row: (row["truth"].startswith("values"), row["truth"], row["n"]))
     ]
-    head = ["truth", "rows", "superior", "non-inferior and ahead", "naive", "gain ≥ 2 %", "loss ≤ 2 %", "Evidently"]
+    head = ["truth", "rows", "superior", "non-inferior and ahead", "naive", "gain ≥ 2%", "loss ≤ 2%", "Evidently"]
     reported = "Percent of the same evaluations that each rule promotes."
     if evidently:
         reported += (
             f" Evidently's default tests were computed by their formula; the library itself gave the same verdict in "
-            f"{_percent(evidently['agreed'])} % of {evidently['repetitions']} evaluations of {evidently['n']:,} rows, "
-            f"of which {_percent(evidently['passed'])} % passed."
+            f"{_percent(evidently['agreed'])}% of {evidently['repetitions']} evaluations of {evidently['n']:,} rows, "
+            f"of which {_percent(evidently['passed'])}% passed."
         )
     return f"### Compared with other rules\n\n{reported}\n\n{_table(head, lines)}"
 

@@ -1,4 +1,4 @@
-"""How often a challenger that is not better is shown to be better, metric by metric, at a nominal 5 %.
+"""How often a challenger that is not better is shown to be better, metric by metric, at a nominal 5%.
 
 At exact equality neither model is better, so that both sides are counted, and half of them is the rate. At the boundary
 of the margin the challenger is worse by exactly as much as a refresh may lose.

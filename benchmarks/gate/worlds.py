@@ -23,10 +23,10 @@ from titlebout.metrics.estimates import GroundTruth
 BASE_RATE = 0.19
 SEPARATION = 1.263  # between the classes' mean signals, in sds of the common noise: AUC 0.81
 OWN = 0.04  # variance of a model's own noise: two of them correlate with 0.97, as a retrained pair does
-MARGIN = 0.02  # the gate's default: 2 % of the champion's log loss or mean absolute error
+MARGIN = 0.02  # the gate's default: 2% of the champion's log loss or mean absolute error
 UNEXPLAINED = 1.0  # regression: variance of the target given the hidden signal, whose own variance is 1
-ZIPF = 1 / np.arange(1, 9) / np.sum(1 / np.arange(1, 9))  # shares of eight slices: 37 %, 18 %, ... 5 %
-BROKEN = 1  # the slice of 18 %
+ZIPF = 1 / np.arange(1, 9) / np.sum(1 / np.arange(1, 9))  # shares of eight slices: 37%, 18%, ... 5%
+BROKEN = 1  # the slice of 18%
 
 _Z = np.linspace(-9, 9, 4001)
 _WEIGHT = norm.pdf(_Z) / norm.pdf(_Z).sum()
@@ -40,7 +40,7 @@ class Pair:
     ----------
     champion, challenger : float
     in_slice : float or None
-        The challenger's own noise in the slice of 18 %, instead of `challenger`; it does not know of it.
+        The challenger's own noise in the slice of 18%, instead of `challenger`; it does not know of it.
     sharpened : float
         Factor on the challenger's log odds: above 1 it is overconfident.
     """
@@ -86,7 +86,7 @@ def better(share: float = MARGIN, of: Callable[[float], float] = log_loss) -> Pa
 
 
 def broken(growth: float, gain: float = MARGIN) -> Pair:
-    """Return a challenger that is better overall by `gain`, and whose loss in the slice of 18 % is larger by `growth`."""
+    """Return a challenger that is better overall by `gain`, and whose loss in the slice of 18% is larger by `growth`."""
     share = ZIPF[BROKEN]
     champion = log_loss(OWN) * (1 - share) / (1 - gain - share * (1 + growth))
     in_slice = noise_for(champion * (1 + growth), lambda own: log_loss(own, OWN))

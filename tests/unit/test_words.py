@@ -42,6 +42,8 @@ BANNED_IN_NAMES = {
     "opponent",
     "opponents",
 }
+# At the beginning of a string: an f-string is read in parts, and its number is the part before.
+SPACED_PERCENT = re.compile(r"(?:\d|^) %(?![\w({])")
 TAGLINE = "has to win the title from the one that serves"
 # One test for each folder, within the budget of a pure test.
 PYTHON = {
@@ -90,6 +92,13 @@ def faults(path: Path) -> list[str]:
 def test_no_banned_word_is_written(paths: list[Path]) -> None:
     found = [fault for path in paths if path.is_file() for fault in faults(path)]
     assert found == [], "write the field's term:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("path", [*PYTHON["src"], *PROSE], ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_space_separates_a_number_from_its_percent_sign(path: Path) -> None:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    parts = readable(text) if path.suffix == ".py" else enumerate(text.splitlines(), 1)
+    assert [(line, part) for line, part in parts if SPACED_PERCENT.search(part)] == []
 
 
 def test_the_list_finds_what_it_bans() -> None:

@@ -160,9 +160,9 @@ def _message(outcome: ExpectationOutcome) -> str:
     expectation, detail = outcome.expectation, outcome.detail
     count, total = detail.get("unexpected_count"), detail.get("element_count", 0) - detail.get("missing_count", 0)
     if count is not None and total:
-        share = f"{format_number(count)} of {format_number(total)} values ({format_number(100 * count / total)} %)"
+        share = f"{format_number(count)} of {format_number(total)} values ({format_number(100 * count / total)}%)"
         allowed = 100 * (1 - expectation.kwargs.get("mostly", 1))
-        limit = f"at most {format_number(allowed)} % are allowed" if allowed else "none are allowed"
+        limit = f"at most {format_number(allowed)}% are allowed" if allowed else "none are allowed"
         return f"{share} {_phrase(expectation)}; {limit}"
     observed = detail.get("observed_value")
     aggregate = _AGGREGATE.match(expectation.type)

@@ -40,7 +40,7 @@ class Trial(Record):
     runs, alarms : int
         Number of windows compared, and number of those with a drifted column.
     rate, low, high : float
-        False alarm rate with its exact 95 % confidence interval.
+        False alarm rate with its exact 95% confidence interval.
     promise : float
         Largest promised rate.
     kept : bool
@@ -91,7 +91,7 @@ class SelftestResult(StepResult):
 
     def to_markdown(self) -> str:
         """Return the report as Markdown: rates, promises, and the columns with false alarms."""
-        headers = ["windows", "runs", "alarms", "rate", "95 % interval", "promise"]
+        headers = ["windows", "runs", "alarms", "rate", "95% interval", "promise"]
         rows = [
             (
                 *(trial.windows, trial.runs, trial.alarms, _percent(trial.rate)),
@@ -225,4 +225,4 @@ def _reasons(trials: Sequence[Trial]) -> Iterator[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{format_number(100 * share)} %"
+    return f"{format_number(100 * share)}%"

@@ -229,9 +229,9 @@ def _side(rows: int, period: TimeRange | ReferenceRows) -> str:
 
 def _row(column: ColumnDrift) -> tuple[object, ...]:
     sides = column.reference, column.current
-    missing = " → ".join(f"{format_number(100 * side.missing)} %" for side in sides)
+    missing = " → ".join(f"{format_number(100 * side.missing)}%" for side in sides)
     name = Markdown(f"{code(column.name)} (label)") if column.role == "target" else code(column.name)
-    weight = "-" if column.importance is None else f"{format_number(100 * column.importance)} %"
+    weight = "-" if column.importance is None else f"{format_number(100 * column.importance)}%"
     about = name, column.status, column.since[:10] or "-", weight
     return *about, *map(_describe, sides), column.effect, column.threshold, missing
 
@@ -239,7 +239,7 @@ def _row(column: ColumnDrift) -> tuple[object, ...]:
 def _describe(summary: ColumnSummary) -> str:
     if summary.levels is None:
         return f"mean {summary.mean if isinstance(summary.mean, str) else format_number(summary.mean)}"
-    return ", ".join(f"{truncate(label, 30)} {format_number(100 * share)} %" for label, share in summary.levels.items())
+    return ", ".join(f"{truncate(label, 30)} {format_number(100 * share)}%" for label, share in summary.levels.items())
 
 
 def _has_values(column: Pair) -> bool:

@@ -51,7 +51,7 @@ class Power(Record):
     resolves : float
         Half-width of the gain's interval, in units of the metric.
     needed : int or None
-        Similar rows needed to detect a gain as large as the margin with 80 % power; None without a margin.
+        Similar rows needed to detect a gain as large as the margin with 80% power; None without a margin.
     """
 
     rows: int

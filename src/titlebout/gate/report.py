@@ -217,7 +217,9 @@ def _power(result: EvaluateResult) -> str:
     resolution = f"The holdout has {power.rows:,} rows and resolves a gain of ±{power.resolves:.4f}."
     if result.margin is None or power.needed is None:
         return resolution
-    return f"{resolution} Detecting a gain of the margin ({result.margin:.4f}) with 80 % power takes {power.needed:,} rows."
+    return (
+        f"{resolution} Detecting a gain of the margin ({result.margin:.4f}) with 80% power takes {power.needed:,} rows."
+    )
 
 
 def _slices(result: EvaluateResult) -> str:

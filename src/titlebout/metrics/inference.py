@@ -53,7 +53,7 @@ class Difference:
         return _cdf(self.gain / self.se, self.df)
 
     def times_needed(self, gain: float, alpha: float) -> float:
-        """Return how many times as many rows would detect a true `gain` with a power of 80 % at level `alpha`.
+        """Return how many times as many rows would detect a true `gain` with a power of 80% at level `alpha`.
 
         The standard error shrinks with the square root of the number of rows, so the factor is
         ((t_alpha + t_power) * se / gain)^2.

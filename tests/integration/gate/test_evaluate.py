@@ -304,7 +304,7 @@ def test_kept_answers_are_decided_again_as_they_were_and_under_other_rules(
     [
         (("--from-predictions", "nothing.parquet"), 5, "there are no predictions"),
         (("--from-predictions", "data/2024-03.parquet"), 65, "cannot read the predictions file"),
-        (("--margin", "1 %"), 2, "--margin can be used only with --from-predictions"),
+        (("--margin", "1%"), 2, "--margin can be used only with --from-predictions"),
         (
             ("--from-predictions", "reports/evaluate/predictions.parquet", "--margin", "much"),
             2,

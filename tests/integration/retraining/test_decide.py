@@ -453,7 +453,7 @@ def test_the_z_score_is_welchs_t() -> None:
 
 
 def test_unchanged_data_rarely_looks_like_decay(here: Path) -> None:
-    """Twelve batches without change; the threshold of 2.33 has a false alarm rate of 1 %."""
+    """Twelve batches without change; the threshold of 2.33 has a false alarm rate of 1%."""
     project = Project.find(here)
     fired = 0
     Dvc(project).pull_data()

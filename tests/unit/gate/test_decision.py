@@ -386,7 +386,7 @@ def test_a_holdout_of_one_class_promotes_no_model() -> None:
     assert decide(one_class(), gate(guardrails=[], calibration={"max_bias": 0.5}), "change").verdict == "promote"
 
 
-@pytest.mark.parametrize("margin", [None, "2 %", 0.01])
+@pytest.mark.parametrize("margin", [None, "2%", 0.01])
 def test_a_primary_metric_that_is_not_defined_is_inconclusive(margin: str | float | None) -> None:
     found = decide(one_class(), gate(primary_metric="roc_auc", margin=margin), "age")
 
@@ -497,14 +497,14 @@ def test_a_champion_without_errors_is_not_an_undefined_metric() -> None:
 
 
 def test_a_share_of_nothing_is_no_margin() -> None:
-    """A champion that never says yes has an F1 of 0, and 2 % of that is 0."""
+    """A champion that never says yes has an F1 of 0, and 2% of that is 0."""
     predictions = classification(400, noise={"challenger": 1.0})
     never = predictions.predicted["challenger"] * 0 + [0.9, 0.1]
     timid = never.copy()
     timid[np.flatnonzero(predictions.truth.y)[:2]] = [0.1, 0.9]
     found = decide(
         with_answers(predictions, champion=never, challenger=timid, dummy=never),
-        gate(primary_metric="f1", margin="2 %", guardrails=[]),
+        gate(primary_metric="f1", margin="2%", guardrails=[]),
         "change",
     )
 
@@ -811,7 +811,7 @@ def test_a_metric_whose_error_comes_from_blocks_counts_rows_and_not_blocks() -> 
         (None, "brier", lambda _: 0.01),
         (None, "roc_auc", lambda _: 0.01),
         (0.003, "log_loss", lambda _: 0.003),
-        ("5 %", "roc_auc", lambda champion: 0.05 * champion),
+        ("5%", "roc_auc", lambda champion: 0.05 * champion),
         (None, "neg_brier_score", lambda champion: 0.02 * -champion),
     ],
 )
