@@ -110,7 +110,7 @@ class Measurements:
         Content hash of the champion; empty when there is none.
     requested : frozenset of str
         ``manual`` for a run that a person requested, ``schedule`` for a scheduled run.
-    proposal : Attempt or None
+    open_attempt : Attempt or None
         Attempt that the open pull request proposes.
     """
 
@@ -122,7 +122,7 @@ class Measurements:
     decayed_at: Moment | None = None
     champion: str = ""
     requested: frozenset[str] = frozenset()
-    proposal: Attempt | None = None
+    open_attempt: Attempt | None = None
 
 
 class Trigger(Record):
@@ -220,7 +220,7 @@ def decide(
     if not ready:
         return Decision("wait", f"{_names(fired)}: held back, {fired[0].held_back}", triggers)
     first = ready[0]
-    reason = measured.proposal.reason if measured.proposal and first.name == RENEWAL else first.name
+    reason = measured.open_attempt.reason if measured.open_attempt and first.name == RENEWAL else first.name
     return Decision("attempt", f"{_names([first])}: {first.detail}", triggers, reason, first.detail)
 
 
@@ -308,11 +308,11 @@ class _Triggers:
 
     def renewal(self) -> Trigger:
         """Renew the open pull request: its evidence expires with newer data or a new champion."""
-        proposal, champion = self.measured.proposal, self.measured.champion
-        if proposal is None:
+        open_attempt, champion = self.measured.open_attempt, self.measured.champion
+        if open_attempt is None:
             return Trigger.of(RENEWAL, None, None, "no open retrain pull request")
-        newer = self.clock.since(proposal.at) or 0.0
-        against_another = proposal.champion != champion
+        newer = self.clock.since(open_attempt.at) or 0.0
+        against_another = open_attempt.champion != champion
         for ago, attempt in self.past.attempts:
             since = ago < newer or (against_another and attempt.champion == champion and ago <= newer)
             if since and attempt.outcome != "won":
@@ -323,7 +323,7 @@ class _Triggers:
             return Trigger.of(
                 RENEWAL, newer, min(newer, 0.0), "the open pull request was evaluated against a different champion"
             )
-        detail = f"the open pull request is based on data up to {proposal.at.short}"
+        detail = f"the open pull request is based on data up to {open_attempt.at.short}"
         return Trigger.of(RENEWAL, newer or None, self.settings.renew_periods, detail)
 
     def age(self) -> Trigger:

@@ -11,7 +11,7 @@ from titlebout.policy.attempts import log_ref
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
-PROPOSAL_REF, LOG_REF, REPORT_REF = (f"refs/titlebout/bundle/{name}" for name in ("proposal", "log", "report"))
+COMMIT_REF, LOG_REF, REPORT_REF = (f"refs/titlebout/bundle/{name}" for name in ("commit", "log", "report"))
 REPORT = "report.md"
 
 
@@ -22,11 +22,11 @@ class BundleContents:
     Attributes
     ----------
     commit : str
-        The retrain commit; empty when there is no proposal.
+        The retrain commit; empty when nothing was committed.
     log : str
         Revision of the attempt log; it may not exist.
     title, body : str
-        Text of the issue when there is no proposal (Markdown); empty when there is nothing new to report.
+        Text of the issue when nothing was committed (Markdown); empty when there is nothing new to report.
     """
 
     commit: str
@@ -62,7 +62,7 @@ def unpack(project: Project, git: Git, bundle: Path) -> BundleContents:
         )
     available = {line.split()[-1] for line in git.output("bundle", "list-heads", str(bundle.resolve())).splitlines()}
     targets = {
-        f"refs/heads/{project.retrain_branch}": PROPOSAL_REF,
+        f"refs/heads/{project.retrain_branch}": COMMIT_REF,
         log_ref(project.pipeline): LOG_REF,
         REPORT_REF: REPORT_REF,
     }
@@ -73,4 +73,4 @@ def unpack(project: Project, git: Git, bundle: Path) -> BundleContents:
     report = git.resolve(REPORT_REF)
     title = git.message(report).partition("\n")[0].strip() if report else ""
     body = git.show(report, REPORT) or "" if report else ""
-    return BundleContents(git.resolve(PROPOSAL_REF) or "", LOG_REF, title, body)
+    return BundleContents(git.resolve(COMMIT_REF) or "", LOG_REF, title, body)

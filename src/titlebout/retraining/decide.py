@@ -116,7 +116,7 @@ def decide(
     git : Git, optional
         A repository with read access to origin.
     forge : Forge, optional
-        Used to find the open pull request; without it, a proposal counts as open until its branch is merged or deleted.
+        Used to find the open pull request; without it, the retrain branch counts as one until it is merged or deleted.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def decide(
     git = git or Git.find(project.root)
     history = load_attempts(git, project.pipeline)
     measured, clock = _measure(project, git, requested, history.attempts)
-    measured = replace(measured, proposal=_proposed(project, git, forge, history.attempts, measured.champion))
+    measured = replace(measured, open_attempt=_open_attempt(project, git, forge, history.attempts, measured.champion))
     min_new_rows = project.settings.retrain.min_new_rows
     decision = policy_rules.decide(measured, history.attempts, project.settings.policy, min_new_rows, clock)
     return DecideResult(
@@ -234,7 +234,7 @@ class _ProjectModel:
             return self.model.predict(frame)
 
 
-def _proposed(
+def _open_attempt(
     project: Project, git: Git, forge: Forge | None, attempts: Sequence[Attempt], champion: str
 ) -> Attempt | None:
     """Return the attempt that the open pull request proposes, or None."""

@@ -56,7 +56,7 @@ class RetrainResult(StepResult):
     reason : str
         Reason for the attempt: ``drift``, ``schedule``, ``manual``, ...
     branch, base, commit : str
-        The branch, its base commit, and its tip; `commit` is empty when there is no proposal.
+        The branch, its base commit, and its tip; `commit` is empty when nothing was committed.
     title, body : str
         Text of the pull request (Markdown), or of the issue about the unsuccessful attempt.
     new_rows : int
@@ -66,7 +66,7 @@ class RetrainResult(StepResult):
     evaluation : EvaluateResult or None
         Result of ``evaluate``; None when there was no evaluation.
     number, url : int or None, str
-        Number and address of the pull request, when a forge was given; without a proposal, `url` is the issue's.
+        Number and address of the pull request, when a forge was given; when nothing was committed, `url` is the issue's.
     """
 
     written: ClassVar[bool] = True
@@ -218,7 +218,7 @@ def _attempt(
 def _unsuccessful(
     work: Project, reason: AttemptReason, verdict: Verdict, ended: StepResult, common: dict[str, Any]
 ) -> RetrainResult:
-    """Return the result of an attempt without a proposal, with the report of the step that ended it."""
+    """Return the result of an attempt that commits nothing, with the report of the step that ended it."""
     return RetrainResult(
         passed=False,
         reasons=ended.reasons,

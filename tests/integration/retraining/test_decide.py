@@ -144,7 +144,7 @@ def test_an_open_pull_request_is_renewed_on_newer_data(here: Path, command: Comm
     assert trigger(decided(command, "--forge", "github"), "renewal")["detail"] == "no open retrain pull request"
 
 
-def test_without_a_forge_an_unmerged_branch_is_the_proposal(here: Path, command: Command) -> None:
+def test_without_a_forge_an_unmerged_branch_counts_as_open(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
     held = champion_hash(here)
@@ -157,7 +157,7 @@ def test_without_a_forge_an_unmerged_branch_is_the_proposal(here: Path, command:
     sample.git(here, "checkout", "--quiet", "main")
 
     assert (decided(command)["action"], decided(command)["reason"]) == ("attempt", "age")
-    merged = retraining_decide._proposed(
+    merged = retraining_decide._open_attempt(
         Project.find(here), Git(here), None, attempts.read(Git(here), LOG).attempts, NEW
     )
     assert merged is None, "a champion is not proposed any more"

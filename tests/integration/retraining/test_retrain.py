@@ -457,7 +457,7 @@ def test_the_local_branch_is_pushed_and_its_pull_request_carries_the_evidence(
     assert github.repository.pulls[0]["body"].startswith(f"<!-- titlebout: evidence {evidence} -->\n")
 
 
-def test_a_proposal_that_was_declined_is_not_pushed_or_opened_again(
+def test_an_attempt_that_was_declined_is_not_pushed_or_opened_again(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     first = propose(after, forge)
@@ -547,7 +547,7 @@ def test_an_unsuccessful_attempt_opens_one_issue_and_no_pull_request(
 def test_an_unsuccessful_attempt_updates_the_issue_and_a_promotion_closes_it(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
-    proposal_of_a_win = Git(after.root).resolve(f"refs/heads/{BRANCH}")
+    commit_of_a_win = Git(after.root).resolve(f"refs/heads/{BRANCH}")
     propose(after, forge, unsuccessful(after, Attempt(Moment.parse("2024-06-01"), "drift", "lost")))
     propose(
         after,
@@ -564,7 +564,7 @@ def test_an_unsuccessful_attempt_updates_the_issue_and_a_promotion_closes_it(
     assert "| 2024-06-08 | drift | inconclusive |" in issue["body"]
     assert "| 2024-06-01 | drift | lost |" in issue["body"], "attempts in the log at origin are listed too"
 
-    retraining_propose.propose(after, forge, BundleContents(proposal_of_a_win or "", LOG), Git(after.root))
+    retraining_propose.propose(after, forge, BundleContents(commit_of_a_win or "", LOG), Git(after.root))
     assert [issue["state"] for issue in github.repository.issues] == ["closed"]
 
 
@@ -640,7 +640,7 @@ def test_only_the_decision_behind_an_attempt_is_its_evidence(
     assert "Drift" not in found, "there is no drift report"
 
 
-def test_a_forge_without_issues_stops_neither_the_log_nor_the_proposal(
+def test_a_forge_without_issues_stops_neither_the_log_nor_the_branch(
     after: Project, forge: Forge, github: GithubServer
 ) -> None:
     github.faults = [Fault(refusal(410, "Issues are disabled for this repo"), path="/issues$", times=9)]
