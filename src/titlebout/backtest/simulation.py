@@ -76,7 +76,7 @@ class PeriodOutcome(Record):
     rows : int
         Number of its rows.
     loss : float
-        Mean log loss or absolute error, over these rows, of the model in service when they period.
+        Mean log loss or absolute error, over these rows, of the model that is in service during the period.
     decision : {"nothing", "wait", "stop", "attempt"}
         Wait: an attempt would be too early. Stop: the data is refused.
     reason : str

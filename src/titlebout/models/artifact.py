@@ -28,6 +28,7 @@ from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import DataError, InconclusiveError, NotFoundError, UnsafeError
 from titlebout.core.results import read_json, write_json
 from titlebout.data.columns import column_kind, conform
+from titlebout.data.sampling import evenly_spaced
 
 GOLDEN_ROWS = 256
 MANIFEST_VERSION = 1  # also of the row hashes in rows.parquet
@@ -172,7 +173,7 @@ def save_model(folder: Path, estimator: Any, data: TrainingData, kinds: Mapping[
     weights = _normalize_archive(skops.io.dumps(estimator))
     trusted = _trusted_types(weights, package, folder)
     (folder / "model.skops").write_bytes(weights)
-    golden = data.X.head(0) if data.X.empty else data.X.iloc[_evenly_spaced(len(data.X), GOLDEN_ROWS)]
+    golden = data.X.head(0) if data.X.empty else data.X.iloc[evenly_spaced(len(data.X), GOLDEN_ROWS)]
     predictions = predict(estimator, golden, data.task)
     write_json(folder / "golden.json", {"rows": to_records(golden, kinds), "answers": predictions.tolist()})
     pd.DataFrame({"row": np.sort(data.hashes).astype(np.int64)}).to_parquet(
@@ -254,11 +255,6 @@ def _json_value(value: Any, kind: str) -> Any:
     if kind == "datetime":
         return value.isoformat()
     return {"integer": int, "boolean": bool, "number": float, "text": str}[kind](value)
-
-
-def _evenly_spaced(n_rows: int, max_rows: int) -> npt.NDArray[np.int_]:
-    """Return up to `max_rows` evenly spaced row positions; the same arguments give the same positions."""
-    return np.unique(np.linspace(0, n_rows - 1, min(max_rows, n_rows)).astype(np.int_))
 
 
 def _trusted_types(weights: bytes, package: str, folder: Path) -> tuple[str, ...]:

@@ -223,15 +223,6 @@ def test_golden_rows_preserve_every_kind_of_value(tmp_path: Path) -> None:
     ).to_dict("records")
 
 
-@given(rows=st.integers(1, 2000))
-def test_golden_rows_are_evenly_spaced(rows: int) -> None:
-    positions = models_artifact._evenly_spaced(rows, models_artifact.GOLDEN_ROWS)
-
-    assert len(positions) == min(rows, models_artifact.GOLDEN_ROWS)
-    assert (positions[0], positions[-1]) == (0, rows - 1)
-    assert np.diff(positions).max(initial=0) <= rows // models_artifact.GOLDEN_ROWS + 1
-
-
 def test_a_model_accepts_columns_in_any_order_and_format(original: Path, frame: pd.DataFrame) -> None:
     model = models_artifact.load_model(original, "ferries")
     texts = frame[list(reversed(frame.columns))].assign(departure=frame["departure"].astype(str), extra=1)
