@@ -37,9 +37,10 @@ test-nightly: setup  ## Run the slow tests: pairs of faults, error rates, benchm
 	$(PYTEST) --hypothesis-profile nightly -m nightly $(ARGS)
 	$(PYTEST) --hypothesis-profile nightly -m "not nightly" tests/unit tests/cli $(ARGS)
 
+# Two threads that start at once can disturb the tracer of Python 3.11; pytest would report it as an error of a test.
 coverage: setup  ## Measure branch coverage of the unit, cli and integration tests; fails below the minimum
-	$(PYTEST) --hypothesis-profile fast -m "not nightly" --cov --cov-report term-missing --cov-fail-under 50 \
-		tests/unit tests/cli tests/integration $(ARGS)
+	$(PYTEST) --hypothesis-profile fast -m "not nightly" -p no:unraisableexception --cov --cov-report term-missing \
+		--cov-fail-under 93 tests/unit tests/cli tests/integration $(ARGS)
 
 benchmark-gate: setup  ## Measure the error rates of the gate (about 15 minutes; with ARGS=--quick about 2)
 	@$(BIN)/python benchmarks/gate/run.py $(ARGS)

@@ -13,7 +13,7 @@ BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 class Claim:
     """A sentence, the figure that speaks most against it, and whether it holds."""
 
-    completed: str
+    text: str
     worst: str
     holds: bool
 
@@ -34,5 +34,5 @@ def into_page(page: Path, text: str) -> None:
 def conclude(found: Sequence[Claim]) -> int:
     """Print every claim, and return the exit code: 1 when one does not hold."""
     for claim in found:
-        print(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.completed}: {claim.worst}")
+        print(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.text}: {claim.worst}")
     return 0 if all(claim.holds for claim in found) else 1

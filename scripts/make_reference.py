@@ -179,14 +179,13 @@ def workflows() -> str:
 def _workflow(path: Path) -> str:
     workflow, text = _load(path), path.read_text(encoding="utf-8")
     head = " ".join(line.removeprefix("#").strip() for line in re.match(r"(#.*\n)+", text)[0].splitlines())  # type: ignore[index]
-    reasons = dict(re.findall(r"^ +([\w-]+: (?:read|write)) # (.+)$", text, re.MULTILINE))
+    # A job's own reasons: the same permission has another one in another job.
+    sections = dict(re.findall(r"^  ([\w-]+):\n((?:(?:    .*)?\n)+)", text, re.MULTILINE))
     rows = [
         (
             f"`{job}`",
             "<br>".join(_steps(given)),
-            "<br>".join(
-                f"`{scope}: {level}`: {reasons[f'{scope}: {level}']}" for scope, level in given["permissions"].items()
-            ),
+            "<br>".join(_permissions(given["permissions"], sections[job])),
             given.get("timeout-minutes", "of the called workflow"),
         )
         for job, given in workflow["jobs"].items()
@@ -194,6 +193,12 @@ def _workflow(path: Path) -> str:
     jobs = table(["job", "runs", "permissions", "minutes"], rows)
     group = f"Concurrency group `{workflow['concurrency']['group']}`."
     return f"## {path.name}\n\n{head}\n\n{_triggers(workflow['on'])}\n\n{jobs}\n\n{group}"
+
+
+def _permissions(permissions: Mapping[str, str], section: str) -> list[str]:
+    reasons = dict(re.findall(r"^ +([\w-]+: (?:read|write)) # (.+)$", section, re.MULTILINE))
+    granted = [f"{scope}: {level}" for scope, level in permissions.items()]
+    return [f"`{permission}`: {reasons[permission]}" for permission in granted]
 
 
 def _triggers(on: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def fetch_objects(root: Path, source: Path) -> None:
             shutil.copy2(path, copied)
 
 
-def give_title(root: Path, model: DvcOutput) -> None:
+def set_champion_by_hand(root: Path, model: DvcOutput) -> None:
     """Write a model into champion.dvc by hand."""
     document = yaml.safe_load((root / CHAMPION).read_text())
     document["outs"][0] |= {"md5": model.md5, "size": model.size, "nfiles": model.nfiles}

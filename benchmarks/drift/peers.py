@@ -49,8 +49,8 @@ def elsewhere(tables: list[tuple[Table, Table]], folder: Path) -> dict[str, list
         try:
             found |= _ask(name, python, packages, folder)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            completed = getattr(error, "stderr", "") or str(error)
-            print(f"{name} was not run: {completed}", file=sys.stderr)
+            message = getattr(error, "stderr", "") or str(error)
+            print(f"{name} was not run: {message}", file=sys.stderr)
             found[name] = "not run"
     return found
 

@@ -41,7 +41,7 @@ def table(cases: Iterable[Case]) -> dict[str, Any]:
 def main() -> None:
     """Play, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--singles", action="store_true", help="run_case each fault alone, and write nothing")
+    parser.add_argument("--singles", action="store_true", help="play each fault alone, and write nothing")
     only_singles = parser.parse_args().singles
     logging.disable(logging.WARNING)
     began = time.perf_counter()

@@ -1,8 +1,8 @@
 """Does a paired bootstrap of 1,000 draws say the same, and how much longer does it take; what a whole decision costs.
 
-The bootstrap is the plain one: rows are drawn with replacement, the same for both models, and the metric is taken of
-what was drawn. For a mean loss that is the mean of the rows' differences, which were computed once; for ROC AUC
-scikit-learn's function on the drawn rows. The *fast* one for AUC sorts once and draws weights.
+The bootstrap is the plain one: rows are drawn with replacement, the same for both models, and the metric is
+computed on the drawn rows. For a mean loss that is the mean of the rows' differences, which were computed once; for ROC
+AUC it is scikit-learn's function on the drawn rows. The *fast* one for AUC sorts once and draws weights.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""What is claimed of the gate, and whether a run of the measurement bears it out.
+"""What is claimed about the gate, and whether a run of the measurement bears it out.
 
 Every rate has a Monte Carlo error. A claim about rates fails when one of them is beyond the bound by more than three of
-its errors: with a hundred rates, two would fail a sound gate now and then.
+its errors: with a hundred rates, a bound of two errors would fail a sound gate now and then.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,21 +31,21 @@ def _type_one(rows: Iterable[Row]) -> list[Claim]:
     found = [row for row in rows if row["world"] in WORLDS]
     equal = [row for row in found if row["boundary"] == "equal"]
     margin = [row for row in found if row["boundary"] == "margin"]
-    completed = (
+    text = (
         "an equal challenger is shown to be better in 3 to 7% of evaluations at a nominal 5%, for every built-in metric"
     )
     at_margin = "a challenger worse by the margin is shown to be non-inferior in 3 to 7% of evaluations"
-    return [_between(completed, equal), _between(at_margin, margin)]
+    return [_between(text, equal), _between(at_margin, margin)]
 
 
-def _between(completed: str, rows: list[Row]) -> Claim:
+def _between(text: str, rows: list[Row]) -> Claim:
     worst = max(rows, key=lambda row: (abs(row["rate"] - 0.05) - 0.02) / row["error"])
     holds = abs(worst["rate"] - 0.05) <= 0.02 + ERRORS * worst["error"]
     outside = sum(not 0.03 <= row["rate"] <= 0.07 for row in rows)
     reported = (
         f"{_rate(worst)} ({worst['metric']}, {worst['world']}, {worst['n']:,} rows); {outside} of {len(rows)} outside"
     )
-    return Claim(completed, reported, holds)
+    return Claim(text, reported, holds)
 
 
 def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
@@ -57,7 +57,7 @@ def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
         ("a better challenger with a broken slice is promoted in at most 5% from 2,000 rows", "better, broken slice", "promote", MODES, 2000, 0.05),
     ]  # fmt: skip
     claims = []
-    for completed, truth, verdict, modes, least, bound in wanted:
+    for text, truth, verdict, modes, least, bound in wanted:
         fitting = [
             cell
             for cell in cells
@@ -70,7 +70,7 @@ def _end_to_end(rows: Iterable[Row]) -> list[Claim]:
             worst = max(fitting, key=lambda cell: (cell["rate"] - bound) / cell["error"])
             place = f"{worst['mode']}, {worst['truth']}, {worst['n']:,} rows"
             holds = worst["rate"] <= bound + ERRORS * worst["error"]
-            claims.append(Claim(completed, f"{_rate(worst)} ({place})", holds))
+            claims.append(Claim(text, f"{_rate(worst)} ({place})", holds))
     return claims
 
 
@@ -98,8 +98,8 @@ def _agreement(rows: Iterable[Row]) -> list[Claim]:
         pooled.append({"metric": metric, **_share(rate, {"repetitions": times})})
     worst = min(pooled, key=lambda one: one["rate"])
     holds = worst["rate"] >= 0.97 - ERRORS * worst["error"]
-    completed = "a paired bootstrap of 1,000 draws gives the same verdict in at least 97%"
-    return [Claim(completed, f"{_rate(worst)} ({worst['metric']})", holds)]
+    text = "a paired bootstrap of 1,000 draws gives the same verdict in at least 97%"
+    return [Claim(text, f"{_rate(worst)} ({worst['metric']})", holds)]
 
 
 def _times(rows: Iterable[Row], whole: Row) -> list[Claim]:
@@ -118,8 +118,8 @@ def _times(rows: Iterable[Row], whole: Row) -> list[Claim]:
 
 def _flights(name: str, found: Row) -> Claim:
     ours, never = (found["mean_regret"][policy] for policy in ("ours", "never"))
-    completed = f"flights ({name}): the regret of the verdicts is less than half of that of never retraining"
-    return Claim(completed, f"{ours:.4f} against {never:.4f} log loss a month", ours < never / 2)
+    text = f"flights ({name}): the regret of the verdicts is less than half of that of never retraining"
+    return Claim(text, f"{ours:.4f} against {never:.4f} log loss a month", ours < never / 2)
 
 
 def _rate(row: Row) -> str:

@@ -48,7 +48,7 @@ def values(pair: worlds.Pair) -> World:
 
 
 def truths() -> dict[str, World]:
-    """Return the worlds that claims are made of, by what is true in them."""
+    """Return the worlds about which claims are made, by what is true in them."""
     absolute = worlds.absolute_error
     return {
         "worse by the margin": two_classes(worlds.worse()),
@@ -62,7 +62,7 @@ def truths() -> dict[str, World]:
 
 
 def further_truths() -> dict[str, World]:
-    """Return worlds that are shown, and no claim is made of."""
+    """Return worlds that are shown, but about which no claim is made."""
     return {
         "worse by twice the margin": two_classes(worlds.worse(2 * worlds.MARGIN)),
         "better by twice the margin": two_classes(worlds.better(2 * worlds.MARGIN)),
@@ -126,7 +126,7 @@ def rivals(predictions: HoldoutPredictions) -> dict[str, bool]:
 
 
 def _within(predictions: HoldoutPredictions) -> bool:
-    """Return what Evidently's default tests say, computed here: a report takes it a quarter of a second."""
+    """Return what Evidently's default tests say, computed here: its own report takes a quarter of a second."""
     names, share = EVIDENTLY[predictions.truth.task]
     for name in names:
         metric = find_metric(name, predictions.truth.task)
@@ -145,9 +145,9 @@ def evidently_agrees(seed: int, times: int = EVIDENTLY_TIMES) -> Row:
     for _ in range(times):
         pair = worlds.worse(float(rng.uniform(0.0, 0.25)))
         predictions = worlds.classification(rng, EVIDENTLY_ROWS, pair)
-        completed = _evidently(predictions)
-        agreed += completed == _within(predictions)
-        passed += completed
+        passes = _evidently(predictions)
+        agreed += passes == _within(predictions)
+        passed += passes
     return {"repetitions": times, "n": EVIDENTLY_ROWS, "agreed": agreed / times, "passed": passed / times}
 
 

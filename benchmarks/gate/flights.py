@@ -1,8 +1,8 @@
 """Verdicts on a year of real flights, month by month, against what the months after them showed to be right.
 
-At the end of each month a challenger is trained on all data so far but for the last 14 days, in which it meets the
-champion, as a scheduled run does after drift was found. What is promoted serves from then on. The regret of a verdict
-is what it cost in log loss in the following month: the gain that was not taken, or the loss that was.
+At the end of each month a challenger is trained on all data so far but for the last 14 days, on which it is compared
+with the champion, as in a scheduled run after drift. What is promoted serves from then on. The regret of a verdict is
+what it cost in log loss in the following month: the gain that was not taken, or the loss that was.
 """
 
 import argparse

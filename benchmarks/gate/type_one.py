@@ -19,7 +19,7 @@ BINARY = ("log_loss", "brier", "accuracy", "f1", "roc_auc", "average_precision")
 SCORER = ("balanced_accuracy",)  # one without a closed form, by the jackknife
 VALUES = ("mae", "mse", "rmse", "pinball@0.5", "pinball@0.9")
 REPETITIONS = {200: 4000, 500: 3000, 2000: 2000, 10_000: 1000, 100_000: 650}
-JACKKNIFED = 300  # a scorer of scikit-learn is asked a hundred times for each decision
+JACKKNIFED = 300  # a scorer of scikit-learn is called a hundred times for each decision
 PER_ENTITY = 10
 
 Make = Callable[[np.random.Generator, int], HoldoutPredictions]
@@ -38,7 +38,7 @@ def measure(seed: int, repetitions: Mapping[int, int] = REPETITIONS) -> list[Row
 
 
 def _cells(n: int) -> list[tuple[str, Make, tuple[str, ...], bool]]:
-    """Return name and maker of each world, the metrics, and whether the engine knows the entities."""
+    """Return name and maker of each world, the metrics, and whether the entities are passed to them."""
     cells: list[tuple[str, Make, tuple[str, ...], bool]] = [
         ("two classes", worlds.classification, BINARY, True),
         ("values", worlds.regression, VALUES, True),
@@ -78,7 +78,7 @@ def _equal(
 
 
 def _boundary(rng: np.random.Generator, n: int, times: int) -> list[Row]:
-    """Return how often a challenger that is worse by the margin is shown to be no worse by as much."""
+    """Return how often a challenger that is worse by the margin is shown to be worse by less."""
     worse = {"log_loss": worlds.worse(), "mae": worlds.worse(of=worlds.absolute_error)}
     make = {"log_loss": worlds.classification, "mae": worlds.regression}
     found = []

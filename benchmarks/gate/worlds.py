@@ -34,7 +34,7 @@ _WEIGHT = norm.pdf(_Z) / norm.pdf(_Z).sum()
 
 @dataclass(frozen=True)
 class Pair:
-    """Own noise (variances) of the two models that meet, and what else is wrong with the challenger.
+    """Own noise (variances) of the two models that are compared, and what else is wrong with the challenger.
 
     Attributes
     ----------

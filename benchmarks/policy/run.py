@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent))  # of what the measurements have in common
+sys.path.append(str(HERE.parent))  # for record.py, which the benchmarks share
 
 import claims  # noqa: E402
 import record  # noqa: E402

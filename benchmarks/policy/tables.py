@@ -38,7 +38,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _claims(claims: Sequence[Claim]) -> str:
-    rows = [(claim.completed, claim.worst, "yes" if claim.holds else "**no**") for claim in claims]
+    rows = [(claim.text, claim.worst, "yes" if claim.holds else "**no**") for claim in claims]
     return "### The claims\n\n" + _table(["claim", "least favorable figure", "holds"], rows)
 
 

@@ -159,8 +159,8 @@ def year(world: World, seed: int) -> Year:
 def refusal(known: pd.DataFrame, rows: pd.DataFrame) -> str:
     """Return why a suite with critical ranges refuses a week; empty when it does not.
 
-    More than 1% of a column are farther from its mean than 5 sd, or a column has become constant. A team
-    sets such ranges as critical; in the scaffolded suite they only warn.
+    It refuses when more than 1% of the values of a column are farther from its mean than 5 sd, or a column has become
+    constant. A team sets such ranges as critical; in the scaffolded suite they only warn.
     """
     for name in COLUMNS:
         mean, sd = float(known[name].mean()), float(known[name].std())

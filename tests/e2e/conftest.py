@@ -1,4 +1,4 @@
-"""End to end: whole workflows, run by act through titlebout.forge.act (the harness; stand-ins are in src/titlebout/standins)."""
+"""End to end: whole workflows, run by act through titlebout.forge.act, with the stand-ins in src/titlebout/forge."""
 
 from collections.abc import Iterator
 from pathlib import Path

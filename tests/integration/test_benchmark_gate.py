@@ -65,20 +65,20 @@ def test_a_large_sample_shows_the_truth_that_the_worlds_state(gate: Mapping[str,
 def test_a_small_run_gives_every_table_and_bears_the_claims_out(
     gate: Mapping[str, ModuleType], results: dict[str, Any], tmp_path: Path
 ) -> None:
-    found = [claim for claim in gate["claims"].check(results) if "takes" not in claim.completed]
+    found = [claim for claim in gate["claims"].check(results) if "takes" not in claim.text]
 
     text = gate["tables"].page(results, found)
     gate["record"].write(tmp_path, results, text)
 
     assert json.loads((tmp_path / "results.json").read_text("utf-8")) == results
     assert text.count("\n### ") == 6
-    assert [claim.completed for claim in found if not claim.holds] == []
+    assert [claim.text for claim in found if not claim.holds] == []
     assert len(found) == 7
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
-    ("part", "change", "completed"),
+    ("part", "change", "text"),
     [
         ("type_one", {"rate": 0.3}, "is shown to be"),
         ("end_to_end", {"ours": {"superior": {"promote": 0.9, "keep": 0.9}}}, "promoted"),
@@ -87,7 +87,7 @@ def test_a_small_run_gives_every_table_and_bears_the_claims_out(
     ],
 )
 def test_a_claim_that_the_figures_speak_against_does_not_hold(
-    gate: Mapping[str, ModuleType], results: dict[str, Any], part: str, change: dict[str, Any], completed: str
+    gate: Mapping[str, ModuleType], results: dict[str, Any], part: str, change: dict[str, Any], text: str
 ) -> None:
     changed = deepcopy(results)
     for row in changed[part]:
@@ -95,7 +95,7 @@ def test_a_claim_that_the_figures_speak_against_does_not_hold(
 
     fallen = [claim for claim in gate["claims"].check(changed) if not claim.holds]
 
-    assert any(completed in claim.completed for claim in fallen)
+    assert any(text in claim.text for claim in fallen)
 
 
 def test_the_seed_determines_the_evaluations(gate: Mapping[str, ModuleType]) -> None:

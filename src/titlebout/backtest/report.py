@@ -331,7 +331,7 @@ def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], l
 
 
 def _cell(strategy: StrategySummary, outcome: PeriodOutcome) -> str:
-    """Return a period's loss and decision, with the reason if the strategy had more than strategy."""
+    """Return a period's loss and decision, with the reason if the strategy's attempts have more than one."""
     if outcome.decision == "nothing":
         return f"{outcome.loss:.4f}"
     reasons = {other.reason for other in strategy.outcomes if other.reason}

@@ -28,7 +28,7 @@ class Workload(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """Strategy and gate."""
+        """Retraining policy, drift and gate settings."""
 
     def fit(self, rows: pd.DataFrame, /) -> Predictor:
         """Select the training window and fit a challenger on it.
@@ -153,7 +153,10 @@ def _every(observation: Observation) -> Decision:
 
 
 def _from_share(threshold: float) -> Callable[[Observation], Decision]:
-    """Return a strategy that attempts when Evidently's share of drifted columns reaches a threshold; 0: any column."""
+    """Return a function that decides on an attempt when Evidently's share of drifted columns reaches a threshold.
+
+    A threshold of 0 stands for any drifted column.
+    """
 
     def decide(observation: Observation) -> Decision:
         share = observation.workload.drifted_share(observation.tracked, observation.batch)

@@ -1,7 +1,7 @@
 """Exit codes and exception classes: one class per kind of failure, each with its exit code.
 
-Negative results (data refused, challenger lost, drift found) are not exceptions: they are part of the step's result. Only inside the
-pipeline refused data is an exception, because a stage has no other way to stop it.
+Negative results (data refused, challenger lost, drift found) are not exceptions: they are part of the step's result.
+Only inside the pipeline, refused data is an exception, because a stage has no other way to stop the pipeline.
 """
 
 import re
@@ -69,9 +69,9 @@ class TitleboutError(Exception):
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "TitleboutError":
-        """Return the error that another process reported, of the class that it was there.
+        """Return the error that another process reported, as an instance of the same class.
 
-        A class that is not of this module becomes the one with its exit code.
+        If the class is not defined in this module, the class with the same exit code is used.
 
         Parameters
         ----------

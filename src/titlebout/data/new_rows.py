@@ -193,7 +193,7 @@ def join_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: NewRowsRule) 
     return joined, int((~keys(label_rows, ids).drop_duplicates().isin(row_ids)).sum())
 
 
-def require_one_label(is_labeled: pd.DataFrame, rule: NewRowsRule) -> None:
+def require_one_label(labeled: pd.DataFrame, rule: NewRowsRule) -> None:
     """Require that no id has more than one label.
 
     Raises
@@ -201,10 +201,10 @@ def require_one_label(is_labeled: pd.DataFrame, rule: NewRowsRule) -> None:
     DataError
         If an id has several; names the first of them.
     """
-    if not rule.ids or is_labeled.empty:
+    if not rule.ids or labeled.empty:
         return
-    row_ids = keys(is_labeled, rule.ids)
-    labels = pd.Series(row_hashes(is_labeled[[rule.target]]), index=row_ids.index)
+    row_ids = keys(labeled, rule.ids)
+    labels = pd.Series(row_hashes(labeled[[rule.target]]), index=row_ids.index)
     different = labels.groupby(row_ids).nunique()
     contradictory = sorted(different.index[different > 1])
     if contradictory:

@@ -265,7 +265,7 @@ def _level_counts(old: Values, new: Values) -> Counts:
     Returns
     -------
     ndarray of shape (2, n_levels), dtype int64
-        See :func:`_common`.
+        See :func:`_merge_rare`.
     """
     size = int(max(old.max(), new.max())) + 1
     return _merge_rare(np.array([np.bincount(codes.astype(np.int64), minlength=size) for codes in (old, new)]))

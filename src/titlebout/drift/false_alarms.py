@@ -26,7 +26,7 @@ RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
 PROMISES = {"random rows": 0.01, "consecutive rows": 0.10}
 MAX_ROWS = 10_000  # of the reference; more rows take minutes and give the same rates
 
-_SHARE = 4  # the window is at most this part of the reference
+_SHARE = 4  # the reference is this many times as long as the window
 
 Positions = npt.NDArray[np.int64]
 
@@ -37,6 +37,7 @@ class Trial(Record):
     Attributes
     ----------
     windows : {"random rows", "consecutive rows"}
+        How the rows of a window are drawn.
     runs, alarms : int
         Number of windows compared, and number of those with a drifted column.
     rate, low, high : float

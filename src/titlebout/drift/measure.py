@@ -87,7 +87,7 @@ def load_champion_context(project: Project, known: pd.DataFrame) -> tuple[pd.Dat
     Raises
     ------
     InconclusiveError
-        If the tracked data has no row that it was trained on.
+        If the tracked data has no row that the champion was trained on.
     """
     if not (project.pipeline_dir / "champion.dvc").is_file():
         return known, NO_CHAMPION

@@ -193,7 +193,7 @@ def write_reports(folder: Path, result: DriftResult, columns: Sequence[Pair]) ->
 
 
 def share_drifted(reference: pd.DataFrame, current: pd.DataFrame) -> float:
-    """Return the share of columns that drifted by Evidently's defaults: what many loops listen to, ours does not.
+    """Return the share of columns that drifted by Evidently's defaults, for the strategies of a backtest that use it.
 
     Parameters
     ----------

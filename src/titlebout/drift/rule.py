@@ -167,14 +167,12 @@ def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_time: bool) 
     level = settings.false_discovery_rate
     whole, older, newer = (_compare_part(columns, part, settings, in_time) for part in ((0, 2), (0, 1), (1, 2)))
     found = []
-    for column, *comparison in zip(columns, whole, older, newer, strict=True):
-        differs = comparison[0].differs(level)
-        confirmed = (
-            all(three) for three in zip(differs, comparison[1].confirms(), comparison[2].confirms(), strict=True)
-        )
-        again = in_time and any(comparison[2].differs(level))
+    for column, *parts in zip(columns, whole, older, newer, strict=True):
+        differs = parts[0].differs(level)
+        confirmed = (all(three) for three in zip(differs, parts[1].confirms(), parts[2].confirms(), strict=True))
+        again = in_time and any(parts[2].differs(level))
         status: Status = "drift" if any(confirmed) else "suspect" if any(differs) or again else "stable"
-        found.append(_to_record(column, comparison[0], status))
+        found.append(_to_record(column, parts[0], status))
     return found
 
 
@@ -186,15 +184,15 @@ def _compare_part(
     rows = [_window_part(one.current, part) for one in columns]
     found = [_column_distance(one, now, in_time) for one, now in zip(columns, rows, strict=True)]
     q = _false_discoveries(np.array([[one.p, one.null_p] for one in found]))
-    comparison = []
+    comparisons = []
     for column, now, one, (value_q, null_q) in zip(columns, rows, found, q.tolist(), strict=True):
         limit = natural_variation(column.method, column.reference, len(now))
         level = settings.false_discovery_rate / (2 * len(columns))
         most = max(1, len(column.reference) // MIN_WINDOWS)
         shown = limit if len(now) <= most else natural_variation(column.method, column.reference, most)
         extreme = _extreme(column, now, one, shown, level, in_time)
-        comparison.append(_Comparison(one, value_q, null_q, floors[column.method], limit, extreme))
-    return comparison
+        comparisons.append(_Comparison(one, value_q, null_q, floors[column.method], limit, extreme))
+    return comparisons
 
 
 def _extreme(

@@ -125,7 +125,7 @@ def predict_holdout(project: Project, challenger: Model, against: Baselines) -> 
     UnsafeError
         If a model was trained on holdout rows.
     InconclusiveError
-        If the champion cannot predict the holdout, or was trained on rows from after its start.
+        If the champion cannot predict the holdout, or a model was trained on rows newer than the start of the holdout.
     ConfigError
         If the project's code in the challenger fails, or the data lacks a column of the settings.
     """

@@ -133,7 +133,7 @@ class EvaluationFacts(Record):
     holdout : Holdout
         Rows that were predicted.
     guards : tuple of GuardrailResult
-        Guardrails that need the model itself: latency, size, invariance, serving.
+        Guardrails that need the model itself: invariance, golden rows, latency, size, serving.
     """
 
     reason: str

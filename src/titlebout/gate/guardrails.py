@@ -101,11 +101,11 @@ class GateContext:
         truth, units = self.predictions.truth, self.predictions.entities
         return {model: metric.estimate(truth, given, units) for model, given in self.predictions.predicted.items()}
 
-    def gain(self, metric: Metric, estimates: Mapping[str, Estimate], gain_vs: str) -> Difference | None:
+    def gain(self, metric: Metric, estimates: Mapping[str, Estimate], baseline: str) -> Difference | None:
         """Return the challenger's gain over another model; None if it or its standard error is not defined."""
         found = (
-            metric.gain(estimates["challenger"], estimates[gain_vs], self.predictions.entities)
-            if gain_vs in estimates
+            metric.gain(estimates["challenger"], estimates[baseline], self.predictions.entities)
+            if baseline in estimates
             else None
         )
         return found if found is not None and np.isfinite(found.se) else None
@@ -134,10 +134,8 @@ def secondary_metrics(context: GateContext, primary: Metric) -> tuple[list[Metri
     ]
     guards = [_floor(metrics[name], estimates[name], floor) for name, floor in context.settings.floors.items()]
     if "champion" in context.predictions.predicted:
-        with_guardrails = {
-            name: context.gain(metrics[name], estimates[name], "champion") for name in names if name in wanted
-        }
-        guards += _metric_guardrails(with_guardrails, metrics, estimates, context.alpha)
+        gains = {name: context.gain(metrics[name], estimates[name], "champion") for name in names if name in wanted}
+        guards += _metric_guardrails(gains, metrics, estimates, context.alpha)
     return lines, guards
 
 
@@ -145,10 +143,10 @@ def _floor(metric: Metric, estimates: Mapping[str, Estimate], floor: float) -> G
     value = estimates["challenger"].value
     if not np.isfinite(value):
         return GuardrailResult(name=f"floor of {metric.name}", status="untested", detail="not defined on this holdout")
-    holdout_rows = value <= floor if metric.better == "smaller" else value >= floor
+    holds = value <= floor if metric.better == "smaller" else value >= floor
     return GuardrailResult(
         name=f"floor of {metric.name}",
-        status="passed" if holdout_rows else "failed",
+        status="passed" if holds else "failed",
         detail=f"{value:.4f}, must be {'at most' if metric.better == 'smaller' else 'at least'} {floor:g}",
     )
 

@@ -1,1 +1,1 @@
-"""New repositories, and a generated repository turned over to a team's own data."""
+"""Generate new repositories, and replace the example in a generated repository with a team's own data."""

@@ -79,24 +79,26 @@ CMD ["bentoml", "serve", "/app/bento", "--host", "0.0.0.0", "--port", "3000"]
 
 
 class PackageResult(StepResult):
-    """What was packaged, and how it answered.
+    """The packaged model, and the result of its smoke test.
 
     Attributes
     ----------
     tag : str
         ``<name>:<first 12 digits of the model's SHA-256>``.
     model_sha256 : str
+        SHA-256 digest of the model's weights.
     bento, archive : str
         The bento as a folder and as one file, relative to the repository.
     size_bytes : int
-        Of the archive.
+        Size of the archive.
     golden_rows : int
+        Number of golden rows that the service reproduced.
     max_difference : float
-        Largest absolute difference of an answer over HTTP from the model's own.
+        Largest absolute difference of a prediction over HTTP from the stored one.
     image : str or None
         Reference of the container image.
     image_note : str
-        How the image was built, or why none was.
+        How the image was built, or why none was built.
     """
 
     written: ClassVar[bool] = True
@@ -120,7 +122,7 @@ class PackageResult(StepResult):
     image_note: str
 
     def to_markdown(self) -> str:
-        """Return the report for people as Markdown."""
+        """Return the report as Markdown."""
         rows = [
             ("Bento", code(self.bento)),
             ("One file", escape(f"{self.archive} ({format_number(self.size_bytes / 1e3)} kB)")),

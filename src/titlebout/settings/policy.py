@@ -22,8 +22,8 @@ class PolicySettings(Table):
         4,
         ge=0,
         description="Number of periods to wait after an attempt (a retraining) before the same trigger may start another. "
-        "Doubles after each consecutive rejection, up to eight times as long. A period is policy.period_days "
-        "days. 0 disables the wait.",
+        "Doubles with each further consecutive attempt without a promotion, up to eight times as long. A period is "
+        "policy.period_days days. 0 disables the wait.",
     )
     decay_z: float = Field(
         2.33,

@@ -9,7 +9,7 @@ import pytest
 
 import sample
 from sample import CommandResult
-from states import CHAMPION, LOCK, PARAMS, challenger, fetch_objects, give_title
+from states import CHAMPION, LOCK, PARAMS, challenger, fetch_objects, set_champion_by_hand
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput, folder_digest
 from titlebout.repository.project import Project
@@ -112,7 +112,7 @@ def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command
 def test_a_promotion_that_was_not_won_is_refused(at: Callable[[str], Path], command: Command) -> None:
     """The challenger is written into champion.dvc by hand."""
     root = at("worse")
-    give_title(root, challenger(root))
+    set_champion_by_hand(root, challenger(root))
     completed = command("evaluate", "--only-promotions")
 
     assert (completed.code, completed.document["verdict"], completed.document["promotion_requested"]) == (
@@ -130,7 +130,7 @@ def test_a_title_for_anything_but_the_challenger_is_refused(
     if change == "no model":
         (root / CHAMPION).unlink()
     else:
-        give_title(root, DvcOutput(f"{'0' * 32}.dir", 1, 4))
+        set_champion_by_hand(root, DvcOutput(f"{'0' * 32}.dir", 1, 4))
     completed = command("evaluate", "--only-promotions")
 
     assert completed.code == 7
@@ -143,7 +143,7 @@ def test_a_branch_that_is_behind_asks_for_no_promotion(
     """Meanwhile another model was promoted on main: the old champion in this branch is not a request for a promotion."""
     root = at("worse")
     sample.git(root, "switch", "--quiet", "main")
-    give_title(root, challenger(states["better"]))
+    set_champion_by_hand(root, challenger(states["better"]))
     sample.commit(root, "Another champion")
     sample.git(root, "switch", "--quiet", "other-model")
     behind = command("evaluate")
@@ -224,9 +224,9 @@ def test_an_easier_rule_is_not_for_a_change_of_parameters(at: Callable[[str], Pa
 
 
 def creeping(root: Path, states: dict[str, Path], command: Command) -> None:
-    """Let the better model hold the title on main as the winner of a refresh, and challenge it."""
+    """Make the better model the champion on main, as after a refresh, and return to the branch of the challenger."""
     sample.git(root, "switch", "--quiet", "main")
-    give_title(root, challenger(states["better"]))
+    set_champion_by_hand(root, challenger(states["better"]))
     sample.edit(root / CHAMPION, "rule: first", "rule: non-inferior")
     fetch_objects(root, states["better"])
     sample.commit(root, "A refresh")

@@ -80,7 +80,7 @@ def test_predictions_drift_with_what_the_model_looks_at(shift: float, status: st
     assert compare([pair], DriftSettings(), in_time=False)[0].status == status
 
 
-def test_importance_is_measured_on_rows_the_model_was_not_trained_on() -> None:
+def test_predictions_are_compared_with_those_of_rows_not_trained_on() -> None:
     """A forest is certain of the rows it has seen; compared with those, any new row would look like drift."""
     model = champion(RandomForestClassifier(random_state=0), "classification", "label")
     asked = {seed: ChampionContext(model=model, unseen=table(2000, seed)).prediction(table(1000, 2)) for seed in (0, 1)}

@@ -363,7 +363,7 @@ def test_one_row_of_an_unseen_label_does_not_block_the_gate() -> None:
 
 
 def one_class() -> HoldoutPredictions:
-    """Only what did not happen is known; the challenger expected it less."""
+    """All rows have the first class; the challenger gives the other class a smaller probability."""
     random = np.random.default_rng(0)
     truth = GroundTruth("classification", np.zeros(500, dtype=np.int64), ("no", "yes"))
     return HoldoutPredictions(
@@ -597,7 +597,7 @@ def test_a_guard_that_got_clearly_worse_keeps_the_champion() -> None:
 
 
 def test_a_guard_may_lose_what_chance_can_explain() -> None:
-    """Two wrong decisions more in 150 rows are 0.013, more than the tolerance, and nothing."""
+    """Two more wrong decisions in 150 rows are 0.013: more than the tolerance, but not significant."""
     predictions = classification(150, seed=1, noise={"challenger": 0.3, "champion": 0.3})
     given_ = predictions.predicted["champion"].copy()
     right = np.flatnonzero(given_.argmax(axis=1) == predictions.truth.y)[:2]
@@ -609,7 +609,7 @@ def test_a_guard_may_lose_what_chance_can_explain() -> None:
 
 
 def test_a_guard_may_lose_what_its_tolerance_allows_however_sure_that_is() -> None:
-    """About 0.004 of accuracy, shown beyond doubt by 50,000 rows that are else the same."""
+    """About 0.004 of accuracy, shown beyond doubt by 50,000 rows that are otherwise the same."""
     predictions = classification(50_000, noise={"challenger": 0.3, "champion": 0.3})
     given_ = predictions.predicted["champion"].copy()
     right = np.flatnonzero((given_.argmax(axis=1) == predictions.truth.y) & (np.abs(given_[:, 1] - 0.5) < 0.02))[:200]
