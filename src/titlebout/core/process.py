@@ -179,14 +179,15 @@ def _read(stream: Iterable[str] | None, lines: list[str], on_line: Progress | No
 
     def collect() -> None:
         callback = on_line
-        for line in stream or ():
-            lines.append(line)
-            try:
-                if callback is not None:
-                    callback(line.rstrip("\n"))
-            except Exception as error:  # noqa: BLE001 - an unread pipe would block the child forever
-                logger.warning("progress output failed and was turned off: %s", error)
-                callback = None
+        with suppress(ValueError):  # an interrupt can close the stream before its first line is read
+            for line in stream or ():
+                lines.append(line)
+                try:
+                    if callback is not None:
+                        callback(line.rstrip("\n"))
+                except Exception as error:  # noqa: BLE001 - an unread pipe would block the child forever
+                    logger.warning("progress output failed and was turned off: %s", error)
+                    callback = None
 
     thread = threading.Thread(target=collect, daemon=True)
     thread.start()

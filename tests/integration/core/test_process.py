@@ -139,6 +139,15 @@ def test_a_failing_progress_callback_does_not_stop_the_child(caplog: pytest.LogC
     assert len(caplog.records) == 1
 
 
+def test_a_stream_that_an_interrupt_has_closed_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    stream = os.fdopen(reading)
+    stream.close()
+
+    process._read(stream, [], None).join()  # pytest reports an exception in the thread as an error of this test
+
+
 def test_large_output_on_both_streams_does_not_block() -> None:
     script = "import sys\nfor i in range(20_000): print('x' * 50); print('y' * 50, file=sys.stderr)"
     completed = process.run(python(script), timeout=30)
