@@ -27,6 +27,15 @@ FOREIGN = ("GITHUB_", "GIT_", "TITLEBOUT_", "DVC_", "BENTOML_", "INPUT_", "RUNNE
 examples.register()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let matplotlib look for fonts before the first test: it starts a child process for it, which a pure test must not."""
+    import matplotlib as mpl  # not above: it imports numpy
+
+    first_process = not hasattr(config, "workerinput")
+    if first_process and not any(Path(mpl.get_cachedir()).glob("fontlist-*.json")):
+        import matplotlib.font_manager  # noqa: F401
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
