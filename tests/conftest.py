@@ -29,11 +29,12 @@ examples.register()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let matplotlib look for fonts before the first test: it starts a child process for it, which a pure test must not."""
+    if hasattr(config, "workerinput"):  # the first process has done it
+        return
     import matplotlib as mpl  # not above: it imports numpy
 
-    first_process = not hasattr(config, "workerinput")
-    if first_process and not any(Path(mpl.get_cachedir()).glob("fontlist-*.json")):
-        import matplotlib.font_manager  # noqa: F401
+    if not any(Path(mpl.get_cachedir()).glob("fontlist-*.json")):
+        import matplotlib.font_manager  # noqa: F401 - its import writes the list
 
 
 @pytest.hookimpl(wrapper=True)

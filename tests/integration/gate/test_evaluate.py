@@ -123,7 +123,7 @@ def test_a_promotion_that_was_not_won_is_refused(at: Callable[[str], Path], comm
 
 
 @pytest.mark.parametrize("change", ["another model", "no model"])
-def test_a_title_for_anything_but_the_challenger_is_refused(
+def test_a_promotion_of_anything_but_the_challenger_is_refused(
     change: str, at: Callable[[str], Path], command: Command
 ) -> None:
     root = at("better")
