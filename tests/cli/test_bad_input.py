@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import sample
-from sample import Refused, arrives, files
+from sample import Command, Refused, arrives, files
 from titlebout.cli.main import run
 
 Change = Callable[[Path], object]
@@ -106,25 +106,43 @@ def test_a_folder_that_is_no_repository_of_ours(
         ("a.csv", "a,A\n1,2\n", "two columns are named"),
         ("a.jsonl", '{"a": 1}\n{"a":\n', "not valid JSON"),
         ("a.parquet", "PAR1", "not valid Parquet"),
+        ("a.csv", "a;b\n1;2\n", "the columns are separated by ';'"),
+        ("a.csv.gz", "a,b\n1,2\n", "cannot be decompressed"),
+        ("a.xlsx", "PK", "unsupported file type: .xlsx"),
+        ("a", "1", "unsupported file type: no file name extension"),
     ],
 )
-def test_a_file_that_is_no_table(name: str, content: str | bytes, what: str, root: Path, refused: Refused) -> None:
+def test_arriving_data_that_is_no_table_is_refused(
+    name: str, content: str | bytes, what: str, root: Path, command: Command
+) -> None:
     arrives(root, name, content)
-    error = refused(65, "check-data", "--on", "current")
+    found = command("check-data", "--on", "current")
 
-    assert what in error["what"]
-    assert str(root / "incoming" / name) in error["where"]
+    assert found.code == 10
+    assert what in found.document["reasons"][0]
+    assert str(root / "incoming" / name) in found.document["reasons"][0]
+    assert what in (root / "reports" / "check-data.md").read_text()
+
+
+def test_tracked_data_that_is_no_table_is_malformed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "data" / "broken.csv").write_text("a,b\n1\n")
+
+    assert run(["stage", "check-data", "--pipeline", "ferries"]) == 65
+    assert "line 2 has 1 fields" in capsys.readouterr().err
 
 
 def test_no_data_at_all(root: Path, refused: Refused) -> None:
     assert "incoming" in refused(5, "check-data", "--on", "current")["where"]
 
 
-def test_files_that_do_not_go_together(root: Path, refused: Refused) -> None:
+def test_files_that_do_not_go_together(root: Path, command: Command) -> None:
     arrives(root, "a.csv", sample.crossings(10))
     arrives(root, "b.csv", sample.crossings(10).rename(columns={"wind": "Wind"}))
 
-    assert "b.csv and a.csv have different columns" in refused(65, "check-data", "--on", "current")["what"]
+    found = command("check-data", "--on", "current")
+
+    assert found.code == 10
+    assert "b.csv and a.csv have different columns" in found.document["reasons"][0]
 
 
 def training(root: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -22,9 +22,10 @@ from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError, InconclusiveError
 from titlebout.core.process import Progress
 from titlebout.core.results import write_text_atomically
-from titlebout.data.columns import column_kind, conform, row_hashes, timestamps
+from titlebout.data.columns import column_kind, conform, timestamps
 from titlebout.data.current import read_new_rows
 from titlebout.data.holdout import read_labeled_rows
+from titlebout.data.identity import identity_hashes
 from titlebout.drift import measure as drift_measure
 from titlebout.drift.report import share_drifted
 from titlebout.metrics.catalogue import PRIMARY
@@ -210,7 +211,7 @@ class _FittedModel:
 
     @cached_property
     def trained_rows(self) -> npt.NDArray[np.uint64]:
-        return row_hashes(self.rows)
+        return identity_hashes(self.rows)
 
     def predict(self, frame: pd.DataFrame, /) -> FloatArray:
         with self.project.team_code("predicting with the model"):

@@ -17,18 +17,28 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from titlebout.checks.findings import ExpectationOutcome, Failure, Verdict, findings, reasons, verdict
+from titlebout.checks.findings import (
+    ROW_EXAMPLES,
+    ExpectationOutcome,
+    Failure,
+    Verdict,
+    findings,
+    implausible_times,
+    reasons,
+    unreadable_values,
+    verdict,
+)
 from titlebout.checks.suites import ROW_COUNT, Expectation, SuiteError, load_suite
+from titlebout.core.arrays import BoolArray
 from titlebout.core.errors import DataRefusedError, ExitCode, TitleboutError
 from titlebout.core.markdown import code, escape, format_number, table
 from titlebout.core.results import StepResult, write_result
 from titlebout.data.canonical import canonical, canonical_kwargs
-from titlebout.data.current import NO_NEW_DATA, CurrentData, read_current, reads_database
-from titlebout.data.tables import read_tables
+from titlebout.data.current import NO_NEW_DATA, CurrentData, read_current, set_aside_current
+from titlebout.data.holdout import read_all_tracked, read_tracked, set_aside
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 
-ROW_EXAMPLES = 5  # row numbers per failure
 SHOWN_FAILURES = 50  # in the report; the JSON has all
 
 logger = logging.getLogger(__name__)
@@ -119,7 +129,9 @@ def check_data(project: Project, on: Literal["tracked", "current"]) -> CheckResu
 
 def check_tracked(project: Project) -> CheckResult:
     """Check the files in ``data/``, without downloading."""
-    return check_table(read_tables(project.root, "data"), project.suite_path, "data")
+    frame = read_all_tracked(project)
+    checked = check_table(frame, project.suite_path, "data")
+    return _with_failures(checked, _set_aside(project, set_aside(frame, project.params)))
 
 
 def check_stage(project: Project) -> None:
@@ -139,7 +151,12 @@ def check_stage(project: Project) -> None:
 
 def _check_current(project: Project) -> CheckResult:
     source, target = project.settings.drift.current, project.params.data.target
-    current = _current_data(project)
+    Dvc(project).pull_data()
+    try:
+        tracked = read_tracked(project)
+        current = read_current(project, tracked)
+    except DataRefusedError as error:
+        return _unreadable(source, error)
     if current.frame.empty:
         # A new repository has no current data yet; its scheduled workflow must not fail.
         return CheckResult(
@@ -149,15 +166,36 @@ def _check_current(project: Project) -> CheckResult:
     incomplete = target in current.frame and current.frame[target].isna().any()
     frame = current.frame.drop(columns=target) if incomplete else current.frame
     result = check_table(frame, project.suite_path, source, target)
+    aside = _set_aside(project, set_aside_current(project, current, tracked))
+    result = _with_failures(result, [*map(unreadable_values, current.unreadable), *aside])
     return result.replace(reasons=(*result.reasons, *_ignored(current)))
 
 
-def _current_data(project: Project) -> CurrentData:
-    """Read current data; a database is queried only for rows that may be new."""
-    if not reads_database(project):
-        return read_current(project)
-    Dvc(project).pull_data()
-    return read_current(project, read_tables(project.root, "data"))
+def _unreadable(source: str, error: DataRefusedError) -> CheckResult:
+    """Return the result for data that cannot be read at all."""
+    parts = (error.what, *(part for part in (error.where, error.why, error.fix) if part))
+    return CheckResult(
+        passed=False, reasons=("; ".join(parts),), verdict="schema_skew", source=source, rows=0, columns=0, evaluated=0
+    )
+
+
+def _set_aside(project: Project, is_aside: BoolArray) -> list[Failure]:
+    return [implausible_times(project.params.data.time, is_aside)] if is_aside.any() else []
+
+
+def _with_failures(result: CheckResult, found: Sequence[Failure]) -> CheckResult:
+    """Return a result with further failures; those about a wrong type replace the others of their column."""
+    if not found:
+        return result
+    retyped = {failure.column for failure in found if failure.kind == "schema"}
+    failures = (*found, *(failure for failure in result.failures if failure.column not in retyped))
+    overall = verdict(failures)
+    return result.replace(
+        passed=overall == "warning",
+        verdict=overall,
+        failures=failures,
+        reasons=tuple(reasons(failures, result.evaluated)),
+    )
 
 
 def _ignored(current: CurrentData) -> Iterator[str]:

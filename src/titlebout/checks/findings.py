@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from titlebout.checks.suites import BETWEEN, COLUMN_SET, IN_SET, NOT_NULL, TYPE_LIST, Expectation
+from titlebout.core.arrays import BoolArray, IntArray
 from titlebout.core.markdown import format_number, truncate
 from titlebout.core.results import Record
 from titlebout.data.columns import Column
+from titlebout.data.schema import Unreadable
 
 Verdict = Literal["passed", "warning", "schema_skew", "value_skew"]
 
 SHOWN_REASONS = 10
+ROW_EXAMPLES = 5  # row numbers per failure
 
 _SEVERITIES = ("critical", "warning", "info")
 _SCHEMA_EXPECTATIONS = {
@@ -89,7 +93,53 @@ def findings(outcomes: Iterable[ExpectationOutcome], frame: pd.DataFrame) -> lis
         _failure(column_set, "schema", name, "occurs more than once") for name in frame.columns[is_duplicate].unique()
     ]
     dtypes = frame.dtypes[~is_duplicate]
-    return _rank(duplicates + [failure for outcome in outcomes for failure in _failures(outcome, dtypes)])
+    infinite = _infinite_values(frame.loc[:, ~is_duplicate])
+    return _rank(duplicates + infinite + [failure for outcome in outcomes for failure in _failures(outcome, dtypes)])
+
+
+def _infinite_values(frame: pd.DataFrame) -> list[Failure]:
+    """Return one finding per column with infinite values: no model accepts them, whatever the suite expects."""
+    numbers = frame.select_dtypes("float64")
+    rows = {name: np.flatnonzero(np.isinf(numbers[name].to_numpy())) for name in numbers.columns}
+    return [
+        _values(BETWEEN, "critical", str(name), found, len(frame), "infinite")
+        for name, found in rows.items()
+        if len(found)
+    ]
+
+
+def implausible_times(column: str, is_aside: BoolArray) -> Failure:
+    """Return the finding about rows that are set aside because their time cannot be right."""
+    found = np.flatnonzero(is_aside)
+    return _values(
+        BETWEEN, "warning", column, found, len(is_aside), "far from all other times and set aside with the row"
+    )
+
+
+def _values(kind: str, severity: str, column: str, rows: IntArray, total: int, what: str) -> Failure:
+    return Failure(
+        kind="value",
+        severity=severity,
+        type=kind,
+        column=column,
+        message=f"{len(rows):,} of {total:,} values {'is' if len(rows) == 1 else 'are'} {what}",
+        unexpected_count=len(rows),
+        unexpected_percent=round(100 * len(rows) / total, 4),
+        row_examples=tuple(int(row) for row in rows[:ROW_EXAMPLES]),
+    )
+
+
+def unreadable_values(found: Unreadable) -> Failure:
+    """Return the finding about values that cannot be read as the type of their column."""
+    return Failure(
+        kind="schema",
+        severity="critical",
+        type=TYPE_LIST,
+        column=found.column,
+        message=f"{found.message} ({found.where})",
+        unexpected_count=found.count,
+        row_examples=found.rows,
+    )
 
 
 def verdict(failures: Sequence[Failure]) -> Verdict:
@@ -106,7 +156,7 @@ def reasons(failures: Sequence[Failure], n_evaluated: int) -> Iterator[str]:
     if not failures:
         yield f"all {n_evaluated} expectations hold"
     elif not critical:
-        yield f"no critical expectation failed; {len(failures)} others failed"
+        yield f"no critical expectation failed; {len(failures)} {'other' if len(failures) == 1 else 'others'} failed"
     for failure in critical[:SHOWN_REASONS]:
         yield f"column {failure.column!r}: {failure.message}" if failure.column else failure.message
     if len(critical) > SHOWN_REASONS:

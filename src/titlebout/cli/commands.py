@@ -3,10 +3,12 @@
 Heavy libraries are imported inside the commands, so that ``--help`` starts as fast as click itself.
 """
 
+import functools
 import logging
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -20,6 +22,77 @@ FORGES = click.Choice(["none", "github"])
 if TYPE_CHECKING:
     from titlebout.core.results import StepResult
     from titlebout.repository.project import Project
+    from titlebout.scaffold.generate import Choices
+    from titlebout.settings.column_type import ColumnType
+
+
+def _column_types(
+    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
+) -> "dict[str, ColumnType]":
+    """Parse the values of ``--type``.
+
+    Raises
+    ------
+    BadParameter
+        If a value is not NAME=TYPE.
+    """
+    from titlebout.settings.column_type import ColumnType
+
+    types = {}
+    for value in values:
+        name, equals, text = value.rpartition("=")
+        try:
+            types[name] = ColumnType.parse(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r}: the type {error}") from error
+        if not equals:
+            raise click.BadParameter(f"{value!r} is not NAME=TYPE")
+    return types
+
+
+def _own_data(*, required: bool) -> Callable[[Callable[..., "StepResult"]], Callable[..., "StepResult"]]:
+    """Add the options about the user's data; the command gets them as `data`, a path, and `given`, of class Choices."""
+    options = (
+        click.option(
+            "--data",
+            required=required,
+            type=click.Path(path_type=Path),
+            help="Parquet, CSV, TSV or JSONL file with your data" + ("." if required else "; needs --target."),
+        ),
+        click.option("--target", required=required, metavar="COLUMN", help="Column of --data to predict."),
+        click.option(
+            "--task",
+            type=click.Choice(["classification", "regression"]),
+            help="Prediction task; by default inferred from the values of the target.",
+        ),
+        click.option(
+            "--time",
+            metavar="COLUMN",
+            help="Column whose times order the rows, or none; by default the column of times that advances with the rows.",
+        ),
+        click.option(
+            "--type",
+            "types",
+            metavar="COLUMN=TYPE",
+            multiple=True,
+            callback=_column_types,
+            help="Type of a column: number, integer, boolean, text or datetime, which may be followed by its form, for example "
+            "'day=datetime %d/%m/%Y'; by default inferred from its values. Repeat for each column.",
+        ),
+    )
+
+    def add(command: Callable[..., "StepResult"]) -> Callable[..., "StepResult"]:
+        @functools.wraps(command)
+        def with_choices(
+            target: str | None, task: str | None, time: str | None, types: "Mapping[str, ColumnType]", **others: Any
+        ) -> "StepResult":
+            from titlebout.scaffold.generate import Choices
+
+            return command(given=Choices(target, task, time, types) if target else None, **others)
+
+        return functools.reduce(lambda decorated, option: option(decorated), reversed(options), with_choices)
+
+    return add
 
 
 @click.group(cls=Group, context_settings={"auto_envvar_prefix": "TITLEBOUT", "help_option_names": ["-h", "--help"]})
@@ -48,20 +121,10 @@ def cli(verbose: bool) -> None:
     default=".",
     help="Parent folder of the new repository.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="CSV, Parquet or JSONL file to use instead of the flights example; needs --target.",
-)
-@click.option("--target", metavar="COLUMN", help="Column of --data to predict.")
-@click.option(
-    "--task",
-    type=click.Choice(["classification", "regression"]),
-    help="Prediction task; by default inferred from the values of the target.",
-)
+@_own_data(required=False)
 @click.option("--no-input", is_flag=True, help="Do not prompt; use the default answers.")
 def new_command(
-    name: str | None, output_dir: Path, data: Path | None, target: str | None, task: str | None, no_input: bool
+    name: str | None, output_dir: Path, data: Path | None, given: "Choices | None", no_input: bool
 ) -> "StepResult":
     """Generate a repository with a model pipeline and GitHub workflows.
 
@@ -75,20 +138,12 @@ def new_command(
     """  # noqa: D301
     from titlebout.scaffold.generate import Request, new
 
-    return new(Request(name, output_dir, data, target, task), ask=not no_input and sys.stdin.isatty())
+    return new(Request(name, output_dir, data, given), ask=not no_input and sys.stdin.isatty())
 
 
 @step(cli, "adopt", in_project=False)
-@click.option(
-    "--data", required=True, type=click.Path(path_type=Path), help="CSV, Parquet or JSONL file with your data."
-)
-@click.option("--target", required=True, metavar="COLUMN", help="Column to predict.")
-@click.option(
-    "--task",
-    type=click.Choice(["classification", "regression"]),
-    help="Prediction task; by default inferred from the values of the target.",
-)
-def adopt_command(data: Path, target: str, task: str | None) -> "StepResult":
+@_own_data(required=True)
+def adopt_command(data: Path, given: "Choices") -> "StepResult":
     """Replace the flights example with your own data.
 
     Run it in a generated repository. It writes the parameters, the expectation suite and the model code for the columns
@@ -100,7 +155,7 @@ def adopt_command(data: Path, target: str, task: str | None) -> "StepResult":
     """  # noqa: D301
     from titlebout.scaffold.generate import adopt
 
-    return adopt(Path.cwd(), data, target, task)
+    return adopt(Path.cwd(), data, given)
 
 
 @step(cli, "check-data")

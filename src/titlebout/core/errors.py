@@ -150,7 +150,7 @@ class TemporaryError(TitleboutError):
 
 
 class DataRefusedError(TitleboutError):
-    """The data check rejected the tracked data."""
+    """Data was refused: the data check rejected it, or data that has arrived cannot be read."""
 
     exit_code = ExitCode.DATA_REFUSED
 

@@ -14,7 +14,6 @@ ROW_HASH_BITS = 48
 
 Column: TypeAlias = "pd.Series[Any]"
 
-KINDS = ("number", "integer", "boolean", "text", "datetime")
 # From the names that pandas' infer_dtype gives to columns of Python objects; all other names mean text.
 _OBJECTS = {
     "boolean": "boolean",
@@ -88,12 +87,52 @@ def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
     -------
     ndarray of shape (n_rows,), dtype uint64
     """
-    combined = np.zeros(len(frame), dtype=np.uint64)
+    combined: npt.NDArray[np.uint64] = np.zeros(len(frame), dtype=np.uint64)
     for name in sorted(frame.columns):
-        column = _conform_column(frame[name], column_kind(frame[name]))
-        hashed = pd.util.hash_pandas_object(column, index=False, categorize=True).to_numpy(dtype=np.uint64)
-        combined = combined * np.uint64(1_000_003) + np.where(column.isna(), _MISSING, hashed)
-    return np.right_shift(combined, np.uint64(64 - ROW_HASH_BITS)).astype(np.uint64)
+        column = frame[name]
+        hashed = np.where(column.isna().to_numpy(dtype=bool), _MISSING, _value_hashes(column))
+        combined = combined * np.uint64(1_000_003) + hashed
+    return combined >> np.uint64(64 - ROW_HASH_BITS)
+
+
+def _value_hashes(column: Column) -> npt.NDArray[np.uint64]:
+    """Return a hash of every value that is the same in every dtype: the integer 1 and 1.0, a time in any unit and zone."""
+    kind = column_kind(column)
+    if kind in {"integer", "number", "boolean"}:
+        return _number_hashes(column)
+    if kind == "datetime":
+        seconds, nanoseconds = epoch_parts(column)
+        return _hash(seconds) * np.uint64(1_000_003) + _hash(nanoseconds)
+    texts = column.map(str, na_action="ignore").astype(object)
+    return np.asarray(pd.util.hash_pandas_object(texts, index=False, categorize=True), dtype=np.uint64)
+
+
+def _number_hashes(column: Column) -> npt.NDArray[np.uint64]:
+    """Hash whole numbers as integers, which are exact beyond the 53 bits of a float, and all others as floats."""
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return _hash(column.fillna(0).to_numpy(dtype=np.int64))
+    if column_kind(column) == "integer":  # Python objects
+        return _hash(np.array([0 if pd.isna(value) else int(value) for value in column], dtype=np.int64))
+    present = column.notna()
+    plain = column if pd.api.types.is_float_dtype(column.dtype) else column.astype(object)
+    numbers = plain.where(present, 0).to_numpy(dtype=np.float64) + 0.0  # turns -0.0 into 0.0
+    whole = np.isfinite(numbers) & (np.abs(numbers) < 2.0**63) & (np.floor(numbers) == numbers)
+    return np.where(whole, _hash(np.where(whole, numbers, 0.0).astype(np.int64)), _hash(numbers))
+
+
+def _hash(values: "npt.NDArray[np.int64] | npt.NDArray[np.float64]") -> npt.NDArray[np.uint64]:
+    return pd.util.hash_array(values)
+
+
+def epoch_parts(times: Column) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return seconds since 1970 and the nanoseconds after them: the same for a time in any unit and zone."""
+    stamps = times if pd.api.types.is_datetime64_any_dtype(times.dtype) else pd.to_datetime(times, utc=True)
+    if isinstance(stamps.dtype, pd.DatetimeTZDtype):
+        stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
+    values = stamps.to_numpy()
+    seconds = values.astype("datetime64[s]")
+    rest = (values - seconds).astype("timedelta64[ns]")
+    return seconds.astype(np.int64), rest.astype(np.int64)
 
 
 def conform_like(frame: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
@@ -146,9 +185,9 @@ def _conform_column(column: Column, kind: str) -> Column:
     try:
         # to_datetime is slow on columns that already have a time zone: it searches for duplicates first
         if kind == "datetime" and isinstance(column.dtype, pd.DatetimeTZDtype):
-            return column.astype("datetime64[ns, UTC]")
+            return _in_nanoseconds(column.dt.tz_convert("UTC"))
         if kind == "datetime":
-            return pd.to_datetime(column, utc=True, format="ISO8601").astype("datetime64[ns, UTC]")
+            return _in_nanoseconds(pd.to_datetime(column, utc=True, format="ISO8601"))
         if kind == "text":
             return _as_text(column)
         return _as_boolean(column) if kind == "boolean" else _as_number(column)
@@ -158,6 +197,14 @@ def _conform_column(column: Column, kind: str) -> Column:
             why=str(error),
             fix=f"correct the values, or convert the column to {kind}",
         ) from error
+
+
+def _in_nanoseconds(times: Column) -> Column:
+    """Return times with nanoseconds, or with microseconds if a year is outside 1678 to 2262, such as 9999."""
+    try:
+        return times.astype("datetime64[ns, UTC]")
+    except pd.errors.OutOfBoundsDatetime:
+        return times.astype("datetime64[us, UTC]")
 
 
 def _like(column: Column, reference: Column) -> Column:

@@ -6,14 +6,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from titlebout.core.errors import ConfigError, NotFoundError, TitleboutError
-from titlebout.data.columns import timestamps
+from titlebout.core.arrays import BoolArray
+from titlebout.core.errors import ConfigError, DataError, DataRefusedError, NotFoundError, TitleboutError
+from titlebout.data.columns import column_kind, timestamps
 from titlebout.data.database import Query, open_engine, read_rows
 from titlebout.data.new_rows import NewRows, NewRowsRule, RowCounts, join_labels, select_new_rows
 from titlebout.data.object_store import fetch, is_bucket, require_package
-from titlebout.data.tables import SUFFIXES, find_tables, parse_times, read_growing
+from titlebout.data.plausible import implausible_current
+from titlebout.data.schema import RawTable, Schema, Unreadable, schema_of
+from titlebout.data.tables import (
+    GrowingTables,
+    as_types,
+    find_tables,
+    is_data_file,
+    read_added,
+    read_growing,
+    table_suffix,
+)
 from titlebout.repository.project import Project
 from titlebout.settings.addresses import Address, address
 
@@ -33,11 +45,14 @@ class CurrentData:
         Number of files whose last line is still being written.
     unknown_labels : int
         Number of labels without a matching row.
+    unreadable : tuple of Unreadable
+        Columns with values that are not of their type in the tracked data; they have the stored values.
     """
 
     frame: pd.DataFrame
     unfinished: int = 0
     unknown_labels: int = 0
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def counts(self) -> RowCounts:
@@ -45,15 +60,16 @@ class CurrentData:
         return RowCounts(read=len(self.frame), unfinished=self.unfinished, unknown_labels=self.unknown_labels)
 
 
-def read_current(project: Project, tracked: pd.DataFrame | None = None) -> CurrentData:
+def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
     """Read current data, and join the labels that have their own source.
 
     Parameters
     ----------
     project : Project
         Repository whose titlebout.toml names the sources.
-    tracked : DataFrame, optional
-        The tracked data; if given, a database is queried only for rows that may be new.
+    tracked : DataFrame
+        The tracked data: every value is read as the type of its column there, and a database is queried only for rows that
+        may be new.
 
     Returns
     -------
@@ -66,15 +82,29 @@ def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Curre
         If an address or a query is not valid, an environment variable is not set, or a package is missing.
     NotFoundError, PermissionRefusedError, TemporaryError
         If a source does not exist, access is denied, or it cannot be reached.
-    DataError
+    DataRefusedError
         If a file cannot be read, a limit is exceeded, or labels contradict each other.
     """
     settings, rule = project.settings.sources, new_rows_rule(project)
     _require_tracked(rule, tracked)
+    schema = schema_of(tracked, project.params.data)
     query = Query(settings.query, (), rule.time, _since(tracked, rule), settings.max_rows)
-    frame, unfinished = _read(project, _address(project, CURRENT), query)
-    if not settings.labels or frame.empty:
-        return CurrentData(frame, unfinished)
+    with _refusing():
+        current = _read(project, _address(project, CURRENT), query, schema)
+        if not settings.labels or current.frame.empty:
+            return CurrentData(current.frame, current.unfinished, unreadable=current.unreadable)
+        _require_ids(rule)
+        query = Query(settings.labels_query, (*rule.ids, rule.target), max_rows=settings.max_rows)
+        labels = _read(project, _address(project, LABELS), query, schema)
+        frame, unknown = join_labels(current.frame, labels.frame, rule)
+    unreadable = (
+        *current.unreadable,
+        *(found for found in labels.unreadable if found.column in (*rule.ids, rule.target)),
+    )
+    return CurrentData(frame, current.unfinished + labels.unfinished, unknown, unreadable)
+
+
+def _require_ids(rule: NewRowsRule) -> None:
     if not rule.ids:
         raise ConfigError(
             "sources.labels is set, but sources.id is empty",
@@ -82,16 +112,6 @@ def read_current(project: Project, tracked: pd.DataFrame | None = None) -> Curre
             why="labels are joined to current data by id columns",
             fix="set sources.id to the columns that identify a row in both current data and labels",
         )
-    query = Query(settings.labels_query, (*rule.ids, rule.target), max_rows=settings.max_rows)
-    labels, unfinished_labels = _read(project, _address(project, LABELS), query)
-    frame, unknown = join_labels(frame, labels, rule)
-    return CurrentData(frame, unfinished + unfinished_labels, unknown)
-
-
-def reads_database(project: Project) -> bool:
-    """Return whether current data is in a database, which is queried only for rows that may be new."""
-    url = _address(project, CURRENT).url
-    return "://" in url and not is_bucket(url)
 
 
 def read_new_rows(project: Project, tracked: pd.DataFrame) -> NewRows:
@@ -113,16 +133,35 @@ def read_new_rows(project: Project, tracked: pd.DataFrame) -> NewRows:
 
 
 def find_new_rows(project: Project, current: CurrentData, tracked: pd.DataFrame) -> NewRows:
-    """Return the rows that are not in the tracked data; see :func:`titlebout.data.new_rows.select_new_rows`."""
-    arrival = select_new_rows(current.frame, tracked, new_rows_rule(project))
+    """Return the rows that are not in the tracked data; see :func:`titlebout.data.new_rows.select_new_rows`.
+
+    Raises
+    ------
+    DataRefusedError
+        If a value is not of the type of its column, a time or an id is missing, or two rows with the same id have different
+        labels.
+    """
+    rule = new_rows_rule(project)
+    added = None if rule.ids or rule.time else read_added(project.root, "data", schema_of(tracked, project.params.data))
+    with _refusing():
+        arrival = select_new_rows(current.frame, tracked, rule, added)
     counts = arrival.counts.replace(unfinished=current.unfinished, unknown_labels=current.unknown_labels)
     return NewRows(arrival.rows, counts)
+
+
+def set_aside_current(project: Project, current: CurrentData, tracked: pd.DataFrame) -> BoolArray:
+    """Return which rows of current data have a time that cannot be right; see :mod:`titlebout.data.plausible`."""
+    rule = new_rows_rule(project)
+    times = current.frame.get(rule.time)
+    if times is None or column_kind(times) != "datetime":
+        return np.zeros(len(current.frame), dtype=np.bool_)
+    return implausible_current(times, timestamps(tracked, rule.time), rule.longest_pause_days)
 
 
 def new_rows_rule(project: Project) -> NewRowsRule:
     """Return how rows of this project are identified and ordered."""
     settings, data = project.settings.sources, project.params.data
-    return NewRowsRule(data.time, data.target, settings.id, settings.allowed_lateness_days)
+    return NewRowsRule(data.time, data.target, settings.id, settings.allowed_lateness_days, data.longest_pause_days)
 
 
 def describe_source(project: Project) -> str:
@@ -134,10 +173,15 @@ def describe_source(project: Project) -> str:
         If an environment variable is not set, a package is missing, or the address is not valid.
     NotFoundError
         If a folder, or the file of an SQLite database, does not exist.
+    DataError
+        If a file in the folder cannot be read by its name.
     """
     source = _address(project, CURRENT)
     if "://" not in source.url:
-        count = len(find_tables(project.root, source.url))
+        files = find_tables(project.root, source.url)
+        for path in files:
+            table_suffix(path)  # refuses files that cannot be read
+        count = len(files)
         if not count and not (project.root / source.url).is_dir():
             raise NotFoundError(
                 f"{source.written} does not exist", fix="create the folder, or correct drift.current in titlebout.toml"
@@ -155,8 +199,8 @@ def _address(project: Project, key: str) -> Address:
     return address(written, key)
 
 
-def _require_tracked(rule: NewRowsRule, tracked: pd.DataFrame | None) -> None:
-    untracked = [name for name in rule.ids if tracked is not None and name not in tracked]
+def _require_tracked(rule: NewRowsRule, tracked: pd.DataFrame) -> None:
+    untracked = [name for name in rule.ids if name not in tracked]
     if untracked:
         raise ConfigError(
             f"sources.id names {untracked[0]!r}, which is not a column of the tracked data",
@@ -166,25 +210,41 @@ def _require_tracked(rule: NewRowsRule, tracked: pd.DataFrame | None) -> None:
         )
 
 
-def _since(tracked: pd.DataFrame | None, rule: NewRowsRule) -> pd.Timestamp | None:
+def _since(tracked: pd.DataFrame, rule: NewRowsRule) -> pd.Timestamp | None:
     """Return the time of the oldest rows that are not yet too late to be added."""
-    if tracked is None or not rule.time:
+    if not rule.time or tracked.empty:
         return None
     oldest: pd.Timestamp = timestamps(tracked, rule.time).max() - pd.Timedelta(days=rule.late_days)
     return oldest
 
 
-def _read(project: Project, source: Address, query: Query) -> tuple[pd.DataFrame, int]:
-    """Read one source; return its rows and the number of files with an unfinished last line."""
+def _read(project: Project, source: Address, query: Query, schema: Schema) -> GrowingTables:
     if "://" not in source.url:
-        return read_growing(project.root, source.url)
+        return read_growing(project.root, source.url, schema)
     if not is_bucket(source.url):
-        return parse_times(read_rows(source, query, project.root)), 0
+        stored = RawTable(read_rows(source, query, project.root), typed=True, where=source.written)
+        frame, unreadable = as_types([stored], schema)
+        return GrowingTables(frame, unreadable=unreadable)
     with tempfile.TemporaryDirectory(prefix="titlebout-") as name:
         folder = Path(name)
-        fetch(source, folder, SUFFIXES, project.settings.sources.max_mb * 1_000_000)
+        fetch(source, folder, is_data_file, project.settings.sources.max_mb * 1_000_000)
         with _restore_address(name, source.written):
-            return read_growing(folder, ".")
+            return read_growing(folder, ".", schema)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Refuse data that has arrived and cannot be used; only tracked data can be malformed.
+
+    Raises
+    ------
+    DataRefusedError
+        In place of a DataError.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise DataRefusedError(error.what, where=error.where, why=error.why, fix=error.fix) from error
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def read_rows(address: Address, query: Query, root: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_rows, n_columns)
-        May have no rows but always has columns; missing values are those of pandas.
+        The objects of the driver, missing as None. May have no rows but always has columns.
 
     Raises
     ------
@@ -140,14 +140,12 @@ def _read(connection: "Connection", query: Query, address: Address) -> pd.DataFr
                     where=address.written,
                     fix="narrow the query, or raise sources.max_rows in titlebout.toml",
                 )
-    return pd.concat(chunks, ignore_index=True).reindex(columns=names) if chunks else pd.DataFrame(columns=names)
+    return pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=names, dtype=object)
 
 
 def _frame(rows: list[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
-    """Return one chunk without its empty columns, whose dtype would otherwise win when chunks are concatenated."""
-    frame = pd.DataFrame.from_records(rows, columns=names, coerce_float=True).dropna(axis="columns", how="all")
-    dates = [name for name in frame.columns if pd.api.types.infer_dtype(frame[name]) == "date"]
-    return frame.assign(**{name: pd.to_datetime(frame[name], utc=True) for name in dates})
+    """Return one chunk with the objects of the driver: guessed chunk by chunk, a column would have several types."""
+    return pd.DataFrame(rows, columns=names, dtype=object)
 
 
 def _statement(connection: "Connection", query: Query, address: Address) -> tuple[Any, dict[str, Any]]:

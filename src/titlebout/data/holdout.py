@@ -11,22 +11,51 @@ from titlebout.core.arrays import BoolArray
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.core.results import Record
 from titlebout.data.columns import ROW_HASH_BITS, column_kind, conform, row_hashes, timestamps
+from titlebout.data.identity import HashArray, identity_hashes, mixed, occurrences
+from titlebout.data.plausible import implausible_tracked
+from titlebout.data.schema import recorded_schema
 from titlebout.data.tables import read_tables
 from titlebout.repository.project import Project
 from titlebout.settings.params import Params
 
-HashArray = npt.NDArray[np.uint64]
+
+def read_tracked(project: Project) -> pd.DataFrame:
+    """Read the tracked rows, each value as the type of its column, without the rows that have implausible times.
+
+    Raises
+    ------
+    NotFoundError
+        If there are no tables.
+    DataError
+        If a table cannot be read, or has other columns than the first.
+    """
+    frame = read_all_tracked(project)
+    kept = ~set_aside(frame, project.params)
+    return frame if kept.all() else frame[kept].reset_index(drop=True)
+
+
+def read_all_tracked(project: Project) -> pd.DataFrame:
+    """Read all tracked rows; see :func:`read_tracked`."""
+    return read_tables(project.root, "data", recorded_schema(project.params.data))
+
+
+def set_aside(frame: pd.DataFrame, params: Params) -> BoolArray:
+    """Return which tracked rows have a time that cannot be right; see :mod:`titlebout.data.plausible`."""
+    time = params.data.time
+    if time not in frame or column_kind(frame[time]) != "datetime":
+        return np.zeros(len(frame), dtype=np.bool_)
+    return implausible_tracked(frame[time], params.data.longest_pause_days)
 
 
 def read_labeled_rows(project: Project) -> pd.DataFrame:
-    """Read all tracked rows; each must have a label.
+    """Read the tracked rows; each must have a label.
 
     Raises
     ------
     DataError
         If the target column is missing or has missing values.
     """
-    frame = read_tables(project.root, "data")
+    frame = read_tracked(project)
     target = project.params.data.target
     if target not in frame.columns:
         raise DataError(
@@ -92,12 +121,15 @@ class Split:
         Row hashes of all rows.
     start, end : str
         First and last time of the holdout (ISO 8601, UTC); empty without a time column.
+    known_inputs : int
+        Number of holdout rows whose inputs, apart from the time, equal those of a training row: a model can remember their label.
     """
 
     holdout: BoolArray
     hashes: HashArray
     start: str
     end: str
+    known_inputs: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -114,6 +146,7 @@ class Split:
         return {
             "train_rows": int((~self.holdout).sum()),
             "holdout_rows": int(self.holdout.sum()),
+            "known_inputs": self.known_inputs,
             "fingerprint": self.fingerprint,
             "start": self.start,
             "end": self.end,
@@ -137,9 +170,9 @@ def split(frame: pd.DataFrame, params: Params) -> Split:
     InconclusiveError
         If there would be no training rows or no holdout rows.
     """
-    hashes = row_hashes(frame)
+    hashes = identity_hashes(frame)
     time = params.data.time
-    is_holdout = _by_time(frame, params) if params.split.by == "time" else _by_hash(frame, hashes, params)
+    is_holdout = _by_time(frame, params) if params.split.by == "time" else _by_hash(frame, params)
     if is_holdout.all() or not is_holdout.any():
         raise InconclusiveError(
             f"the split leaves no {'holdout' if not is_holdout.any() else 'training'} rows",
@@ -148,7 +181,14 @@ def split(frame: pd.DataFrame, params: Params) -> Split:
         )
     times = timestamps(frame, time)[is_holdout] if time else None
     start, end = (times.min().isoformat(), times.max().isoformat()) if times is not None else ("", "")
-    return Split(is_holdout, hashes, start, end)
+    return Split(is_holdout, hashes, start, end, _known_inputs(frame, params, is_holdout))
+
+
+def _known_inputs(frame: pd.DataFrame, params: Params, is_holdout: BoolArray) -> int:
+    """Return how many holdout rows have the inputs of a training row, apart from the time."""
+    hidden = [name for name in (params.data.target, params.data.time, *params.data.drop) if name in frame]
+    inputs = row_hashes(frame.drop(columns=hidden))
+    return int(np.isin(inputs[is_holdout], inputs[~is_holdout]).sum())
 
 
 def require_no_overlap(holdout: HashArray, trained: HashArray, model: str) -> None:
@@ -181,8 +221,11 @@ def _by_time(frame: pd.DataFrame, params: Params) -> BoolArray:
     return is_holdout
 
 
-def _by_hash(frame: pd.DataFrame, hashes: HashArray, params: Params) -> BoolArray:
-    """Hold out by entity: a hash keeps all rows of an entity, also future ones, on the same side.
+def _by_hash(frame: pd.DataFrame, params: Params) -> BoolArray:
+    """Hold out by entity, or by the values of a row without its label; the same row is always on the same side.
+
+    A hash of the label would put the classes of equal rows on different sides: a model would then be trained on one answer
+    and scored on the other.
 
     Raises
     ------
@@ -197,6 +240,11 @@ def _by_hash(frame: pd.DataFrame, hashes: HashArray, params: Params) -> BoolArra
             why=f"it has: {', '.join(map(str, frame.columns))}",
             fix="correct the name in split.entity",
         )
-    keys = row_hashes(frame[list(params.split.entity)]) if params.split.entity else hashes
+    keys = row_hashes(frame[list(params.split.entity)]) if params.split.entity else _feature_hashes(frame, params)
     is_holdout: BoolArray = keys < np.uint64(params.split.fraction * 2**ROW_HASH_BITS)
     return is_holdout
+
+
+def _feature_hashes(frame: pd.DataFrame, params: Params) -> HashArray:
+    """Return a hash of every row without its label; of equal rows, each further one has a hash of its own."""
+    return mixed(row_hashes(frame.drop(columns=params.data.target)), occurrences(row_hashes(frame)))

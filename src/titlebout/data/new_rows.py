@@ -1,8 +1,11 @@
 """Select the new rows of current data: those that are not yet in the tracked data.
 
-The selection depends on the data only, not on the order of the rows, on copies of them, or on a clock: the watermark
-is the newest tracked time. A row is identified by its id columns or, without id columns, by all its values. Every row
-is counted exactly once: as seen (already tracked), repeated, too late, or new.
+The selection depends on the data only, not on the order of the rows or on a clock: the watermark is the newest tracked time.
+Every row is counted exactly once: as seen (already tracked), repeated, too late, set aside (its time cannot be right), or new.
+
+A row is identified by its id columns or, without id columns, by all its values. Where equal rows are rare, a second one is a
+copy of the first. Where they are common, as the answers of a survey, equal rows are counted: the third equal answer is a third
+answer, and a row is seen only if the tracked data has as many.
 """
 
 from dataclasses import dataclass
@@ -14,10 +17,13 @@ import pandas as pd
 
 from titlebout.core.errors import DataError
 from titlebout.core.results import Record
-from titlebout.data.columns import Column, column_kind, conform_like, row_hashes, timestamps
+from titlebout.data.columns import Column, column_kind, conform_like, epoch_parts, row_hashes, timestamps
+from titlebout.data.identity import HashArray, has_equal_rows, occurrences
+from titlebout.data.plausible import implausible_current
 
 SHOWN_IDS = 5
 _DAY = 86_400_000_000_000  # nanoseconds
+_MAX_SECONDS = 9 * 10**9  # 285 years; as nanoseconds, within 64 bits
 
 Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
@@ -36,12 +42,15 @@ class NewRowsRule:
         Id columns; if empty, a row is identified by all its values.
     late_days : int
         Rows that are older than the watermark by more days are too late.
+    longest_pause_days : int
+        Longest plausible pause in days, see :mod:`titlebout.data.plausible`; 0 derives it from the tracked data.
     """
 
     time: str
     target: str
     ids: tuple[str, ...] = ()
     late_days: int = 28
+    longest_pause_days: int = 0
 
 
 class RowCounts(Record):
@@ -52,9 +61,9 @@ class RowCounts(Record):
     watermark : str
         Newest tracked time (ISO 8601); empty without a time column.
     read : int
-        All rows that were read: seen + repeated + too_late + new.
-    seen, repeated, too_late, new : int or None
-        Rows already tracked, duplicates, rows too much older than the watermark, and new rows.
+        All rows that were read: seen + repeated + too_late + set_aside + new.
+    seen, repeated, too_late, set_aside, new : int or None
+        Rows already tracked, duplicates, rows too much older than the watermark, rows with an implausible time, and new rows.
     late, waiting, ready : int or None
         New rows that are not newer than the watermark, without a label, and with a label.
     relabelled : int or None
@@ -70,6 +79,7 @@ class RowCounts(Record):
     seen: int | None = None
     repeated: int | None = None
     too_late: int | None = None
+    set_aside: int | None = None
     new: int | None = None
     late: int | None = None
     waiting: int | None = None
@@ -100,8 +110,10 @@ class NewRows:
         return rows
 
 
-def select_new_rows(current: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsRule) -> NewRows:
-    """Return the rows of `current` that are not in `tracked`, without duplicates, whatever their order.
+def select_new_rows(
+    current: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsRule, added: pd.DataFrame | None = None
+) -> NewRows:
+    """Return the rows of `current` that are not in `tracked`, whatever their order.
 
     Parameters
     ----------
@@ -110,6 +122,9 @@ def select_new_rows(current: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsR
     tracked : DataFrame of shape (n_tracked, n_tracked_columns)
         The tracked data.
     rule : NewRowsRule
+    added : DataFrame of shape (n_added, n_tracked_columns), optional
+        Tracked rows that an earlier retraining added from current data; used only where equal rows are counted and rows have
+        no time. By default all tracked rows.
 
     Raises
     ------
@@ -125,15 +140,23 @@ def select_new_rows(current: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsR
     age = _age(current, tracked, rule.time)
     order = np.lexsort((hashes, age, ~is_labeled))  # of duplicates, keep a labeled row, then the newest
     current, is_labeled, hashes, age = current.iloc[order], is_labeled[order], hashes[order], age[order]
-    seen, repeated = _seen_and_repeated(current, tracked, is_labeled, rule)
+    if not rule.ids and has_equal_rows(tracked):
+        seen, repeated = (
+            _seen_by_count(current, tracked, is_labeled, rule, added),
+            np.zeros(len(current), dtype=np.bool_),
+        )
+    else:
+        seen, repeated = _seen_and_repeated(current, tracked, is_labeled, rule)
     too_late = ~seen & ~repeated & (age > rule.late_days * _DAY)
-    new = ~seen & ~repeated & ~too_late
+    implausible = ~seen & ~repeated & ~too_late & _implausible(current, tracked, rule)
+    new = ~seen & ~repeated & ~too_late & ~implausible
     counts = RowCounts(
         watermark=timestamps(tracked, rule.time).max().isoformat() if rule.time else "",
         read=len(current),
         seen=int(seen.sum()),
         repeated=int(repeated.sum()),
         too_late=int(too_late.sum()),
+        set_aside=int(implausible.sum()),
         new=int(new.sum()),
         late=int((new & (age >= 0)).sum()) if rule.time else 0,
         waiting=int((new & ~is_labeled).sum()),
@@ -189,7 +212,9 @@ def join_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: NewRowsRule) 
     require_one_label(all_labels, rule)
     by_id = pd.Series(all_labels[rule.target].to_numpy(), index=keys(all_labels, ids)).groupby(level=0).first()
     row_ids = keys(current, ids)
-    joined = current.assign(**{rule.target: row_ids.map(by_id).infer_objects().to_numpy()})
+    found = row_ids.map(by_id)  # integers with gaps stay integers: the class 1 must not become 1.0
+    joined_labels = found.astype("Int64") if column_kind(by_id) == "integer" else found.infer_objects()
+    joined = current.assign(**{rule.target: joined_labels.array})
     return joined, int((~keys(label_rows, ids).drop_duplicates().isin(row_ids)).sum())
 
 
@@ -247,6 +272,7 @@ _OTHER_LABELS = {
     "seen": "tracked already",
     "repeated": "repeated",
     "too_late": "too late",
+    "set_aside": "set aside because their time cannot be right",
     "relabelled": "tracked with a different label",
     "unknown_labels": "labels without a matching row",
     "unfinished": "files with an unfinished last line",
@@ -271,12 +297,60 @@ def _seen_and_repeated(
     return seen, ~seen & repeated
 
 
+def _seen_by_count(
+    current: pd.DataFrame, tracked: pd.DataFrame, is_labeled: Mask, rule: NewRowsRule, added: pd.DataFrame | None
+) -> Mask:
+    """Return which rows are tracked already, where equal rows are counted; labeled rows must come first."""
+    seen = np.zeros(len(current), dtype=np.bool_)
+    counted = _counted_rows(current[is_labeled], tracked, rule, added)
+    seen[is_labeled] = _within_count(row_hashes(current[is_labeled]), row_hashes(counted))
+    if is_labeled.all() or rule.target not in current or len(current.columns) == 1:
+        if rule.target not in current:
+            seen = _within_count(row_hashes(current), row_hashes(counted))
+        return seen
+    # A row without a label may be an earlier copy of a tracked row that now has one, so the label is left out of the hash.
+    by_features = row_hashes(current.drop(columns=rule.target))
+    order = np.argsort(~seen, kind="stable")  # rows that are seen use up their tracked equals first
+    within = np.zeros(len(current), dtype=np.bool_)
+    within[order] = _within_count(by_features[order], row_hashes(counted.drop(columns=rule.target)))
+    return seen | (~is_labeled & within)
+
+
+def _counted_rows(
+    labeled: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsRule, added: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Return the tracked rows that current data can contain.
+
+    Without a time, equal rows of the reference data and of a later batch are different rows, so only those count that were added
+    from current data; unless current data contains every tracked row, as an export of the whole table does.
+    """
+    if rule.time or added is None or _within_count(row_hashes(tracked), row_hashes(labeled)).all():
+        return tracked
+    return added[list(tracked.columns)]
+
+
+def _within_count(hashes: HashArray, others: HashArray) -> Mask:
+    """Return for each row whether it is among the first of its equals, as many as there are in `others`."""
+    counts = pd.Series(others).value_counts()
+    return occurrences(hashes) < pd.Series(hashes).map(counts).fillna(0).to_numpy()
+
+
 def _age(current: pd.DataFrame, tracked: pd.DataFrame, time: str) -> npt.NDArray[np.int64]:
     """Return how many nanoseconds each row is older than the watermark; 0 without a time column."""
     if not time:
         return np.zeros(len(current), dtype=np.int64)
-    ages = timestamps(tracked, time).max() - timestamps(current, time)
-    return np.asarray(ages.to_numpy(dtype="timedelta64[ns]"), dtype=np.int64)
+    (newest,), (newest_rest,) = epoch_parts(pd.Series([timestamps(tracked, time).max()]))
+    seconds, rest = epoch_parts(timestamps(current, time))
+    # A year such as 9999 is further away than 64 bits of nanoseconds.
+    seconds_old = np.clip(newest - seconds, -_MAX_SECONDS, _MAX_SECONDS)
+    return np.asarray(seconds_old * 10**9 + (newest_rest - rest), dtype=np.int64)
+
+
+def _implausible(current: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsRule) -> Mask:
+    if not rule.time:
+        return np.zeros(len(current), dtype=np.bool_)
+    times, known = (timestamps(frame, rule.time) for frame in (current, tracked))
+    return implausible_current(times, known, rule.longest_pause_days)
 
 
 def _is_labeled(frame: pd.DataFrame, target: str) -> Mask:

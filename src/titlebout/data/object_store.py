@@ -1,7 +1,7 @@
 """Download files from object storage or a server with fsspec, up to a size limit and only into the given folder."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,7 +30,7 @@ def is_bucket(url: str) -> bool:
     return bool(separator) and protocol in fsspec.available_protocols()
 
 
-def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: int) -> int:
+def fetch(address: Address, folder: Path, is_wanted: Callable[[str], bool], max_bytes: int) -> int:
     """Download the files below a URL, or those of a glob, and keep their relative paths.
 
     Parameters
@@ -39,8 +39,8 @@ def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: in
         URL of a folder, a glob, or one file.
     folder : Path
         Folder to download to.
-    suffixes : sequence of str
-        Suffixes of the files to download.
+    is_wanted : callable
+        Returns from the name of a file, without its folder, whether to download it.
     max_bytes : int
         Limit on the total size.
 
@@ -68,7 +68,7 @@ def fetch(address: Address, folder: Path, suffixes: Sequence[str], max_bytes: in
     with _translate_errors(address):
         system, path = _open(address)
         names, base = _find(system, path)
-        matching = [name for name in sorted(names) if PurePosixPath(_without_query(name)).suffix.lower() in suffixes]
+        matching = [name for name in sorted(names) if is_wanted(PurePosixPath(_without_query(name)).name)]
         remaining = max_bytes
         for name in matching:
             remaining = _copy(

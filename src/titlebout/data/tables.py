@@ -1,79 +1,142 @@
 """Read tables from Parquet, CSV and JSONL files; malformed files are errors, never repaired."""
 
 import csv
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from titlebout.core.errors import DataError, NotFoundError
-from titlebout.data.columns import Column, column_kind
+from titlebout.data.schema import NO_TYPES, RawTable, Schema, Unreadable, infer_schema, read_as, read_readable
 
-SUFFIXES = (".parquet", ".csv", ".jsonl")
-_ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
+_TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+SUFFIXES = (".parquet", *_TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in _TEXT_SUFFIXES))
+_ADDED = {b"titlebout.added": b"true"}  # in the metadata of a Parquet file
 
 
-def read_table(path: Path, end: int | None = None) -> pd.DataFrame:
-    """Read one Parquet, CSV or JSONL file.
+def read_table(path: Path, schema: Schema = NO_TYPES, end: int | None = None) -> pd.DataFrame:
+    """Read one Parquet, CSV, TSV or JSONL file; the text formats may be compressed with gzip.
 
     Parameters
     ----------
     path : Path
         The suffix decides how it is read.
+    schema : Schema
+        Recorded types of columns; the type of any other column is inferred from its values.
     end : int, optional
         Read only this many bytes of a JSONL file.
 
     Returns
     -------
     DataFrame of shape (n_rows, n_columns), n_rows >= 1
-        With the dtypes of the file; text is UTF-8, and ISO 8601 times in CSV and JSONL are read as times (UTC).
+        See :func:`titlebout.data.schema.read_as`.
 
     Raises
     ------
     NotFoundError
         If the file does not exist.
     DataError
-        If the file is empty, has no rows, is not UTF-8, is ragged or malformed, or has duplicate column names.
+        If the file is empty, has no rows, is not UTF-8, is ragged or malformed, has duplicate column names, or has a value
+        that is not of the type of its column.
+    """
+    raw = read_raw(path, end)
+    return read_as(raw, infer_schema([raw], schema))
+
+
+def read_raw(path: Path, end: int | None = None) -> RawTable:
+    """Read one file without converting its values; the parameters are those of :func:`read_table`.
+
+    Raises
+    ------
+    NotFoundError
+        If the file does not exist.
+    DataError
+        If the file cannot be read as :func:`read_table` says, or has no rows.
     """
     if not path.is_file():
         raise NotFoundError(f"{path.name} does not exist", where=str(path), fix="check the path, or run `dvc pull`")
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".parquet": _read_parquet,
-        ".csv": _read_csv,
-        ".jsonl": partial(_read_jsonl, end=end),
+    suffix = table_suffix(path)
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty", where=str(path), fix="check the job that exported it")
+    readers: dict[str, Callable[[], RawTable]] = {
+        ".parquet": lambda: _read_parquet(path),
+        ".csv": lambda: _read_delimited(path, ","),
+        ".tsv": lambda: _read_delimited(path, "\t"),
+        ".jsonl": lambda: _read_jsonl(path, end),
+        ".ndjson": lambda: _read_jsonl(path, end),
     }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    table = readers[suffix.removesuffix(".gz")]()
+    if len(table.frame) == 0:
+        raise DataError("the file has a header but no rows", where=str(path), fix="check the job that exported it")
+    return table
+
+
+def table_suffix(path: Path) -> str:
+    """Return the suffix of a table file, such as ``.csv.gz``.
+
+    Raises
+    ------
+    DataError
+        If files of this name are not read.
+    """
+    found = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    if found is None:
         raise DataError(
             f"unsupported file type: {path.suffix or 'no file name extension'}",
             where=str(path),
-            fix=f"convert the file to one of {', '.join(SUFFIXES)}",
+            fix=f"convert the file to one of {', '.join(SUFFIXES)}, or move it to another folder",
         )
-    if path.stat().st_size == 0:
-        raise DataError("the file is empty", where=str(path), fix="check the job that exported it")
-    frame = reader(path)
-    if len(frame) == 0:
-        raise DataError("the file has a header but no rows", where=str(path), fix="check the job that exported it")
-    return frame
+    return found
+
+
+def write_added(rows: pd.DataFrame, path: Path) -> None:
+    """Write rows of current data as a Parquet file that is marked as added by a retraining."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **_ADDED}), path, compression="zstd")
+
+
+def read_added(root: Path, pattern: str, schema: Schema) -> pd.DataFrame:
+    """Read the files that :func:`write_added` wrote; without rows if there are none. Raises the errors of :func:`read_tables`."""
+    import pyarrow.parquet as pq
+
+    files = [path for path in find_tables(root, pattern) if table_suffix(path) == ".parquet"]
+    added = [path for path in files if _ADDED.items() <= (pq.read_schema(path).metadata or {}).items()]
+    return (
+        as_types([read_raw(path) for path in added], schema)[0] if added else pd.DataFrame(columns=list(schema.types))
+    )
 
 
 def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
-    """Return the table files in and below a folder, or those of a glob, sorted by name, without hidden files."""
+    """Return the data files in and below a folder, or those of a glob, sorted by name.
+
+    Hidden files, and files whose name is that of a note (:func:`is_data_file`), are left out. Every other file is returned, so
+    that one that cannot be read is an error and is not left out without a word.
+    """
     folder, anchor = root / pattern, Path(pattern).anchor
     paths = folder.rglob("*") if folder.is_dir() else (root / anchor).glob(pattern.removeprefix(anchor))
-    return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and _is_visible_file(path, folder)))
+    return tuple(sorted(path for path in paths if _is_visible_file(path, folder) and is_data_file(path.name)))
+
+
+def is_data_file(name: str) -> bool:
+    """Return whether a file holds data by its name: not hidden, not a marker such as ``_SUCCESS``, not a README."""
+    return not name.startswith((".", "_")) and not name.upper().startswith("README")
 
 
 def is_empty_folder(root: Path, pattern: str) -> bool:
-    """Return whether a folder exists but has no tables yet; a missing folder is a configuration error instead."""
+    """Return whether a folder exists but has no data files yet; a missing folder is a configuration error instead."""
     return (root / pattern).is_dir() and not find_tables(root, pattern)
 
 
-def read_tables(root: Path, pattern: str) -> pd.DataFrame:
+def read_tables(root: Path, pattern: str, schema: Schema = NO_TYPES) -> pd.DataFrame:
     """Read all tables of a folder or glob and concatenate them in the order of their names.
 
     Raises
@@ -83,11 +146,32 @@ def read_tables(root: Path, pattern: str) -> pd.DataFrame:
     DataError
         If a table cannot be read, or has other columns than the first.
     """
-    paths = _require_tables(root, pattern)
-    return _concatenate(paths, [read_table(path) for path in paths])
+    tables = [read_raw(path) for path in _require_tables(root, pattern)]
+    _require_same_columns(tables)
+    complete, columns = infer_schema(tables, schema), list(tables[0].frame.columns)
+    return _concatenate([read_as(table, complete)[columns] for table in tables])
 
 
-def read_growing(root: Path, pattern: str) -> tuple[pd.DataFrame, int]:
+@dataclass(frozen=True)
+class GrowingTables:
+    """Tables that may still be written to, up to the last complete line.
+
+    Attributes
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Without rows and columns if there are no tables yet.
+    unfinished : int
+        Number of JSONL files whose last line is incomplete; these lines are ignored.
+    unreadable : tuple of Unreadable
+        Columns with values that are not of their type; they have the stored values.
+    """
+
+    frame: pd.DataFrame
+    unfinished: int = 0
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+def read_growing(root: Path, pattern: str, schema: Schema = NO_TYPES) -> GrowingTables:
     """Read tables that may still be written to, up to the last complete line.
 
     Parameters
@@ -96,32 +180,43 @@ def read_growing(root: Path, pattern: str) -> tuple[pd.DataFrame, int]:
         Folder that `pattern` is relative to.
     pattern : str
         Folder or glob.
-
-    Returns
-    -------
-    frame : DataFrame of shape (n_rows, n_columns)
-        Without rows and columns if the folder has no tables yet.
-    unfinished : int
-        Number of JSONL files whose last line is incomplete; these lines are ignored.
+    schema : Schema
+        Recorded types of columns.
 
     Raises
     ------
     NotFoundError
         If the folder does not exist, or no file matches the glob.
     DataError
-        As :func:`read_tables`.
+        If a file cannot be read, or has other columns than the first.
     """
     if is_empty_folder(root, pattern):
-        return pd.DataFrame(), 0
+        return GrowingTables(pd.DataFrame())
     paths = _require_tables(root, pattern)
-    log_sizes = {path: _whole_lines(path) for path in paths if path.suffix.lower() == ".jsonl"}
+    log_sizes = {path: _whole_lines(path) for path in paths if table_suffix(path) in {".jsonl", ".ndjson"}}
     unfinished = sum(unfinished for _, unfinished in log_sizes.values())
     readable = [path for path in paths if path not in log_sizes or log_sizes[path][0]]
     if not readable:
-        return pd.DataFrame(), unfinished
-    return _concatenate(
-        readable, [read_table(path, log_sizes.get(path, (None, False))[0]) for path in readable]
-    ), unfinished
+        return GrowingTables(pd.DataFrame(), unfinished)
+    tables = [read_raw(path, log_sizes.get(path, (None, False))[0]) for path in readable]
+    frame, unreadable = as_types(tables, schema)
+    return GrowingTables(frame, unfinished, unreadable)
+
+
+def as_types(tables: Sequence[RawTable], schema: Schema) -> tuple[pd.DataFrame, tuple[Unreadable, ...]]:
+    """Return the rows of all tables, as far as their values can be read as the types of their columns.
+
+    Raises
+    ------
+    DataError
+        If a table has other columns than the first.
+    """
+    _require_same_columns(tables)
+    complete = infer_schema(tables, schema)
+    read = [read_readable(table, complete) for table in tables]
+    columns = list(tables[0].frame.columns)
+    frame = _concatenate([frame[columns] for frame, _ in read])
+    return frame, tuple(found for _, unreadable in read for found in unreadable)
 
 
 def _require_tables(root: Path, pattern: str) -> tuple[Path, ...]:
@@ -157,24 +252,35 @@ def _whole_lines(path: Path) -> tuple[int, bool]:
     return whole if raw[:whole].strip() else 0, whole < len(raw)
 
 
-def _concatenate(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of all files, with columns in the order of the first file.
+def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate rows; times get microseconds in all frames if one has a year that nanoseconds cannot hold."""
+    try:
+        return pd.concat(frames, ignore_index=True)
+    except pd.errors.OutOfBoundsDatetime:
+        times = [name for name in frames[0].columns if pd.api.types.is_datetime64_any_dtype(frames[0][name].dtype)]
+        return pd.concat(
+            [frame.astype(dict.fromkeys(times, "datetime64[us, UTC]")) for frame in frames], ignore_index=True
+        )
+
+
+def _require_same_columns(tables: Sequence[RawTable]) -> None:
+    """Require the columns of the first table in all tables, in any order.
 
     Raises
     ------
     DataError
-        If a file has other columns.
+        If a table has other columns.
     """
-    for path, frame in zip(paths[1:], frames[1:], strict=True):
-        mismatched = set(frame.columns) ^ set(frames[0].columns)
+    first = tables[0]
+    for table in tables[1:]:
+        mismatched = set(table.frame.columns) ^ set(first.frame.columns)
         if mismatched:
             raise DataError(
-                f"{path.name} and {paths[0].name} have different columns",
-                where=str(path),
+                f"{Path(table.where).name} and {Path(first.where).name} have different columns",
+                where=table.where,
                 why=f"in only one of the files: {', '.join(sorted(map(str, mismatched)))}",
                 fix="rename or add the columns, or remove the file from the folder",
             )
-    return pd.concat([frame[frames[0].columns] for frame in frames], ignore_index=True)
 
 
 def _is_visible_file(path: Path, folder: Path) -> bool:
@@ -182,11 +288,13 @@ def _is_visible_file(path: Path, folder: Path) -> bool:
     return path.is_file() and not any(part.startswith(".") for part in inner)
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path) -> RawTable:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        frame = pd.read_parquet(path)
+        # Integers with gaps stay integers: as floats, ids of more than 15 digits would be rounded.
+        frame = pq.read_table(path).to_pandas(integer_object_nulls=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
             "the file is not valid Parquet",
@@ -194,52 +302,91 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             why=str(error),
             fix="export it again, or restore it with `dvc pull`",
         ) from error
-    if frame.index.name is not None:  # the file was written by pandas with a column as the index
-        frame = frame.reset_index()
+    frame, notes = _index_as_columns(frame)
     _require_names(path, list(frame.columns))
-    return frame
+    return RawTable(frame, typed=True, where=str(path), notes=notes)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file, and require that each row has as many fields as the header.
+def _index_as_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return a table with the index that pandas wrote as columns.
 
-    pandas alone fills short rows with NaN, and reads the first column as the index if all rows are too long.
+    An index without a name that only increases is what pandas leaves after rows were filtered out; it is left out, with a note.
+    """
+    index = frame.index
+    if isinstance(index, pd.RangeIndex) and index.name is None:
+        return frame, ()
+    unnamed = index.nlevels == 1 and index.name is None
+    if unnamed and pd.api.types.is_integer_dtype(index.dtype) and index.is_monotonic_increasing and index.is_unique:
+        return frame.reset_index(drop=True), ("the row numbers that pandas stored in the file are left out",)
+    names = [
+        "index" if name is None and unnamed else f"level_{at}" if name is None else name
+        for at, name in enumerate(index.names)
+    ]
+    return frame.reset_index(names=names), ()
+
+
+def _read_delimited(path: Path, delimiter: str) -> RawTable:
+    """Read a CSV or TSV file as text, and require that each row has as many fields as the header.
+
+    pandas would fill short rows with NaN, and guess the type of a column from each part of the file.
 
     Raises
     ------
     DataError
         If a row has more or fewer fields.
     """
-    text = _decode(path)
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = csv.reader(io.StringIO(_decode(path), newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
     try:
-        header = next(rows, [])
+        header = next(lines, [])
+        _require_delimiter(path, header, delimiter)
         _require_names(path, header)
-        for row in rows:
+        for row in lines:
             if row and len(row) != len(header):
                 raise DataError(
-                    f"line {rows.line_num} has {len(row)} fields, but the header has {len(header)}",
-                    where=f"{path}:{rows.line_num}",
+                    f"line {lines.line_num} has {len(row)} fields, but the header has {len(header)}",
+                    where=f"{path}:{lines.line_num}",
                     why="common causes: an unquoted comma, a truncated line, or a column added upstream",
                     fix="correct the line, or fix the job that exported the file",
                 )
-        # pandas' default float parser is not exact: it can differ from the written number in the last bit.
-        return parse_times(pd.read_csv(io.StringIO(text), float_precision="round_trip"))
-    except (csv.Error, ValueError) as error:
+            if row:
+                rows.append(row)
+    except csv.Error as error:
         raise DataError(
             "the file is not valid CSV",
-            where=f"{path}:{rows.line_num}",
+            where=f"{path}:{lines.line_num}",
             why=str(error),
             fix="correct the line, or fix the job that exported the file",
         ) from error
+    return RawTable(pd.DataFrame(rows, columns=header, dtype=object), typed=False, where=str(path))
 
 
-def _read_jsonl(path: Path, end: int | None) -> pd.DataFrame:
+def _require_delimiter(path: Path, header: Sequence[str], delimiter: str) -> None:
+    """Require that a header of one column is not a header of several with another delimiter.
+
+    Raises
+    ------
+    DataError
+        If it is; the numbers of such a file may have decimal commas, so it is not read by a guess.
+    """
+    other = (
+        next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None) if len(header) == 1 else None
+    )
+    if other:
+        raise DataError(
+            f"the columns are separated by {other!r}, not by {delimiter!r}",
+            where=f"{path}:1",
+            fix="export the file with commas (or with tabs, as .tsv) and with decimal points",
+        )
+
+
+def _read_jsonl(path: Path, end: int | None) -> RawTable:
     """Read one JSON object per line without converting values; pandas.read_json would turn the text "00501" into 501."""
     lines = _decode(path, end).split("\n")
-    frame = pd.DataFrame([_json_object(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()])
+    records = [_json_object(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
+    frame = pd.DataFrame(records, dtype=object)
     _require_names(path, list(frame.columns))
-    return parse_times(frame)
+    return RawTable(frame, typed=True, where=str(path))
 
 
 def _json_object(line: str, where: str) -> dict[str, Any]:
@@ -262,23 +409,8 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def parse_times(frame: pd.DataFrame) -> pd.DataFrame:
-    """Convert text columns that hold only ISO 8601 times to datetimes: CSV, JSON and SQLite store times as text."""
-    return pd.DataFrame({name: _times(frame[name]) for name in frame.columns}, index=frame.index)
-
-
-def _times(column: Column) -> Column:
-    present = column.dropna()
-    if column_kind(column) != "text" or present.empty or not present.astype(str).str.fullmatch(_ISO_TIME).all():
-        return column
-    try:
-        return pd.to_datetime(column, utc=True, format="ISO8601")
-    except ValueError:  # the pattern matches but the date does not exist, such as 2024-03-45
-        return column
-
-
 def _decode(path: Path, end: int | None = None) -> str:
-    raw = path.read_bytes()[:end]
+    raw = _decompress(path) if path.name.lower().endswith(".gz") else path.read_bytes()[:end]
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -306,3 +438,15 @@ def _require_names(path: Path, names: Sequence[object]) -> None:
         if label.casefold() in seen:
             raise DataError(f"two columns are named {label!r}", where=str(path), fix="rename one of them")
         seen.add(label.casefold())
+
+
+def _decompress(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            "the file cannot be decompressed",
+            where=str(path),
+            why=f"{type(error).__name__}: {error}",
+            fix="check whether it was copied completely, and export it again",
+        ) from error

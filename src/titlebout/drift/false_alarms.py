@@ -13,8 +13,8 @@ from titlebout.core.errors import ExitCode, InconclusiveError
 from titlebout.core.markdown import code, format_number, table
 from titlebout.core.results import Record, StepResult
 from titlebout.data.columns import timestamps
+from titlebout.data.holdout import read_tracked
 from titlebout.data.sampling import evenly_spaced
-from titlebout.data.tables import read_tables
 from titlebout.drift.alignment import Pair, one_per_group, pairs
 from titlebout.drift.measure import comparison_settings, load_champion_context
 from titlebout.drift.rule import compare
@@ -130,7 +130,7 @@ def selftest(project: Project) -> SelftestResult:
         If the data cannot be fetched.
     """
     Dvc(project).pull_data()
-    reference, _ = load_champion_context(project, read_tables(project.root, "data"))
+    reference, _ = load_champion_context(project, read_tracked(project))
     roles = project.params.data
     return count_false_alarms(reference, comparison_settings(project), roles.time, roles.target)
 

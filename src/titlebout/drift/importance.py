@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout.core.errors import InconclusiveError
-from titlebout.data.columns import row_hashes
 from titlebout.data.holdout import target_values
+from titlebout.data.identity import identity_hashes
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair, levels
 from titlebout.metrics.catalogue import row_losses
@@ -65,7 +65,7 @@ def trained_rows_mask(known: pd.DataFrame, champion: TracedPredictor) -> npt.NDA
     InconclusiveError
         If there are none, because the data was rewritten since.
     """
-    trained: npt.NDArray[np.bool_] = np.isin(row_hashes(known), champion.trained_rows)
+    trained: npt.NDArray[np.bool_] = np.isin(identity_hashes(known), champion.trained_rows)
     if not trained.any():
         raise InconclusiveError(
             "none of the rows that the champion was trained on is in the tracked data",

@@ -11,7 +11,7 @@ from titlebout.core.errors import ConfigError
 from titlebout.core.markdown import format_number, truncate
 from titlebout.data.columns import recent, timestamps
 from titlebout.data.current import NO_NEW_DATA, read_new_rows
-from titlebout.data.tables import read_tables
+from titlebout.data.holdout import read_tracked
 from titlebout.drift.alignment import ColumnProblem, Pair, one_per_group, pairs, schema_problems
 from titlebout.drift.change_point import find_change_point
 from titlebout.drift.domain_classifier import two_sample_classifier
@@ -61,7 +61,7 @@ def measure(project: Project) -> DriftResult:
     """
     settings, roles = comparison_settings(project), project.params.data
     Dvc(project).pull_data()
-    known = read_tables(project.root, "data")
+    known = read_tracked(project)
     arrival = read_new_rows(project, known)
     if not arrival.counts.read:
         return DriftResult(passed=False, reasons=(NO_NEW_DATA,), verdict="insufficient_data", arrival=arrival.counts)

@@ -31,7 +31,7 @@ from titlebout.data.columns import column_kind, conform
 from titlebout.data.sampling import evenly_spaced
 
 GOLDEN_ROWS = 256
-MANIFEST_VERSION = 1  # also of the row hashes in rows.parquet
+MANIFEST_VERSION = 2  # also of the row hashes in rows.parquet
 # Types of scikit-learn and NumPy that skops does not trust by default; they hold arrays and no code.
 TRUSTED_TYPES = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",

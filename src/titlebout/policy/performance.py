@@ -8,8 +8,9 @@ import pandas as pd
 from titlebout.core.arrays import BoolArray, FloatArray
 from titlebout.core.errors import ConfigError, DataError
 from titlebout.core.markdown import format_number
-from titlebout.data.columns import recent, row_hashes, timestamps
+from titlebout.data.columns import recent, timestamps
 from titlebout.data.holdout import Holdout, Split, split, target_values
+from titlebout.data.identity import identity_hashes
 from titlebout.metrics.catalogue import PRIMARY, row_losses
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion
@@ -107,7 +108,7 @@ def promotion_holdout(project: Project, champion: Champion, model: Model, tracke
     tracked : DataFrame of shape (n_tracked, n_columns)
         The tracked rows.
     """
-    recorded, hashes = champion.promotion.holdout, row_hashes(tracked)
+    recorded, hashes = champion.promotion.holdout, identity_hashes(tracked)
     if recorded is None:
         return None
     for rows in _candidate_holdouts(project, recorded, ~np.isin(hashes, model.trained_rows), tracked):

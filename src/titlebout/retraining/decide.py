@@ -17,8 +17,8 @@ from titlebout.core.errors import ConflictError, ExitCode
 from titlebout.core.markdown import escape, table
 from titlebout.core.results import StepResult, read_result
 from titlebout.data.current import read_new_rows
+from titlebout.data.holdout import read_tracked
 from titlebout.data.moment import Moment
-from titlebout.data.tables import read_tables
 from titlebout.drift.report import DriftResult
 from titlebout.forge.client import Forge
 from titlebout.models.artifact import Model
@@ -285,6 +285,6 @@ def _findings(project: Project) -> tuple[str, Measurement]:
 def _rows(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tracked rows and the new rows."""
     Dvc(project).pull_data()
-    tracked = read_tables(project.root, "data")
+    tracked = read_tracked(project)
     new = read_new_rows(project, tracked).rows
     return tracked, tracked.iloc[:0] if new.empty else new

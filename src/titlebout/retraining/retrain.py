@@ -18,11 +18,13 @@ from titlebout.core.errors import ExitCode, InconclusiveError
 from titlebout.core.markdown import escape
 from titlebout.core.process import Progress
 from titlebout.core.results import StepResult, read_result
-from titlebout.data.columns import ROW_HASH_BITS, row_hashes, timestamps
+from titlebout.data.columns import ROW_HASH_BITS, timestamps
 from titlebout.data.current import NO_NEW_DATA, find_new_rows, read_current
+from titlebout.data.holdout import read_tracked
+from titlebout.data.identity import identity_hashes
 from titlebout.data.moment import Moment, moment_of
 from titlebout.data.new_rows import NewRows, RowCounts, describe_counts
-from titlebout.data.tables import read_tables
+from titlebout.data.tables import write_added
 from titlebout.gate.promotion import promote_challenger
 from titlebout.gate.report import EvaluateResult
 from titlebout.models.champion import allowed_paths, champion_in_work_tree
@@ -269,7 +271,7 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
     """
     dvc = Dvc(work)
     dvc.pull_data()
-    tracked = read_tables(work.root, "data")
+    tracked = read_tracked(work)
     current = read_current(project, tracked)
     where = project.settings.drift.current
     if current.frame.empty:
@@ -282,7 +284,7 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
             fix="wait for the labels if the target is missing; otherwise run `titlebout check-data --on current` to see every "
             "problem",
         )
-    arrival = find_new_rows(project, replace(current, frame=current.frame[tracked.columns]), tracked)
+    arrival = find_new_rows(work, replace(current, frame=current.frame[tracked.columns]), tracked)
     new_rows = arrival.ready(work.params.data.target)
     wanted = work.settings.retrain.min_new_rows
     if len(new_rows) < wanted:
@@ -292,7 +294,7 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
             why=describe_counts(arrival.counts) or None,
             fix="wait for more data or labels, or lower retrain.min_new_rows in titlebout.toml",
         )
-    new_rows.to_parquet(_new_file(work, new_rows), index=False, compression="zstd")
+    write_added(new_rows, _new_file(work, new_rows))
     dvc.add_data()
     # Rows without a label yet are not used for training, but they count for the data time, as they do in `decide`.
     return new_rows, arrival, moment_of(tracked, arrival.rows, work.params.data.time)
@@ -314,7 +316,7 @@ def _file_name(new_rows: pd.DataFrame, time: str) -> str:
 
 
 def _fingerprint(new_rows: pd.DataFrame) -> str:
-    hashes = row_hashes(new_rows)
+    hashes = identity_hashes(new_rows)
     hashes.sort()
     return sha256(hashes.tobytes() + bytes([ROW_HASH_BITS])).hexdigest()
 

@@ -1,19 +1,29 @@
 """Infer the role of each column of a table: target, time, id columns and features."""
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError
 from titlebout.core.results import Record
 from titlebout.data.columns import Column, column_kind
-from titlebout.data.tables import read_table
+from titlebout.data.identity import has_equal_rows
+from titlebout.data.plausible import implausible_tracked
+from titlebout.data.schema import RawTable, Schema, infer_schema, is_nested, read_as
+from titlebout.data.tables import read_raw
+from titlebout.data.times import numeric_time, parse_format, text_formats
+from titlebout.scaffold.time_column import TimeCandidate, time_candidates
+from titlebout.settings.column_type import ColumnType
 
 MAX_CLASSES = 50  # an integer target with more distinct values is a regression target
 MAX_DISTINCT_SHARE = 0.5  # a text column with more distinct values per row identifies rows instead of describing them
 HOLDOUT_DAYS = 14
 HOLDOUT_SHARE = 5  # the holdout is at most one fifth of the time span of the table
+NO_TIME = "none"
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
 
 
@@ -32,6 +42,10 @@ class ColumnRoles(Record):
         Columns hidden from the model, numeric features, and categorical features.
     holdout_days : int
         Length of the holdout; 0 without a time column.
+    types : dict of str to str
+        Type of each column, to be recorded in params.yaml.
+    rivals : tuple of str
+        Other columns whose times could order the rows.
     notes : tuple of str
         Sentences for the user about each decision.
     """
@@ -43,44 +57,73 @@ class ColumnRoles(Record):
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     holdout_days: int
+    types: Mapping[str, str]
+    rivals: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def infer_column_roles(path: Path, target: str, task: str | None = None) -> tuple[pd.DataFrame, ColumnRoles]:
-    """Read a table and infer the roles of its columns.
+@dataclass(frozen=True)
+class Choices:
+    """What the user says about a table; everything else is inferred.
 
-    Parameters
+    Attributes
     ----------
-    path : Path
-        CSV, Parquet or JSONL file.
     target : str
         Column to predict.
     task : {"classification", "regression"} or None
         None: inferred from the target; text, booleans and integers with few distinct values are classes.
+    time : str or None
+        Column whose times order the rows; ``none`` for no such column; None: inferred.
+    types : mapping of str to ColumnType
+        Types of columns.
+    """
+
+    target: str
+    task: str | None = None
+    time: str | None = None
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
+
+
+def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, ColumnRoles]:
+    """Read a table and infer the types and roles of its columns.
+
+    Parameters
+    ----------
+    path : Path
+        File with one row per example.
+    given : Choices
+        What is not inferred.
 
     Returns
     -------
     DataFrame of shape (n_rows, n_columns)
+        All rows, each value as the type of its column.
     ColumnRoles
 
     Raises
     ------
     NotFoundError
-        If the file, or the target column, does not exist.
+        If the file, or a column of `given`, does not exist.
     DataError
         If the file cannot be read, a column is empty, or the target has missing values.
     ConfigError
-        If the target does not fit the task.
+        If the target does not fit the task, or the days and months of a date cannot be distinguished.
     InconclusiveError
         If the target is constant, or no features are left.
     """
-    frame = read_table(path)
-    _require_filled(frame, path, target)
-    task = _require_task(frame[target], task)
-    time = _time_column(frame, target)
-    candidates = [name for name in frame.columns if name not in (target, time)]
-    drop = {name: why for name in candidates if (why := _drop_reason(frame[name]))}
-    features = [name for name in candidates if name not in drop]
+    raw = read_raw(path)
+    _require_columns(raw.frame, path, given)
+    schema = infer_schema([raw], Schema(given.types))
+    schema = Schema({**schema.types, **_dates_by_order(raw, schema)})
+    frame = read_as(raw, schema)
+    _require_filled(frame, path, given.target)
+    task = _require_task(frame[given.target], given.task)
+    candidates = time_candidates(frame, given.target)
+    time = _time_column(frame, given, candidates)
+    others = [name for name in frame.columns if name not in (given.target, time)]
+    nested = {name for name in others if raw.frame[name].map(is_nested).any()}
+    drop = {name: why for name in others if (why := _drop_reason(frame[name], nested=name in nested))}
+    features = [name for name in others if name not in drop]
     if not features:
         raise InconclusiveError(
             "no features are left",
@@ -92,28 +135,73 @@ def infer_column_roles(path: Path, target: str, task: str | None = None) -> tupl
     days = _holdout_days(frame[time]) if time else 0
     roles = ColumnRoles(
         task=task,
-        target=target,
+        target=given.target,
         time=time if days else "",
         drop=(*([time] if time and not days else []), *drop),
         numeric=tuple(name for name in features if name not in categorical),
         categorical=categorical,
         holdout_days=days,
+        types={name: str(schema.types[name]) for name in frame.columns},
+        rivals=tuple(one.name for one in candidates if one.name != time),
         notes=(),
     )
-    return frame, _with_notes(roles, len(frame), drop)
+    return frame, roles.replace(notes=(*raw.notes, *_notes(frame, roles, candidates, drop)))
+
+
+def _require_columns(frame: pd.DataFrame, path: Path, given: Choices) -> None:
+    named = {"--target": given.target, "--time": given.time if given.time not in {None, NO_TIME} else given.target}
+    named |= {f"--type {name}=...": name for name in given.types}
+    for option, name in named.items():
+        if name not in frame.columns:
+            raise NotFoundError(
+                f"column {name!r} does not exist",
+                where=str(path),
+                why=f"the table has: {', '.join(map(str, frame.columns))}",
+                fix=f"correct {option}",
+            )
+
+
+def _dates_by_order(raw: RawTable, schema: Schema) -> dict[str, ColumnType]:
+    """Return the types of columns of dates whose days and months only the order of the rows distinguishes.
+
+    Raises
+    ------
+    ConfigError
+        If the order of the rows does not decide either.
+    """
+    found = {}
+    for name in raw.frame.columns:
+        if schema.types[name] != ColumnType("text"):
+            continue
+        forms = text_formats(raw.frame[name][raw.frame[name].map(lambda value: isinstance(value, str) and value != "")])
+        if len(forms) < 2:
+            continue
+        dates = pd.DataFrame({form: parse_format(raw.frame[name], form) for form in forms})
+        advancing = [one.name for one in time_candidates(dates, "") if one.advances]
+        if len(advancing) != 1:
+            raise ConfigError(
+                f"the dates of column {name!r} can be read in {len(forms)} ways: {', '.join(forms)}",
+                where=raw.where,
+                why="no day is greater than 12, and the order of the rows does not decide",
+                fix=f"add --type '{name}=datetime {forms[0]}' or --type '{name}=datetime {forms[1]}'",
+            )
+        found[name] = ColumnType("datetime", advancing[0])
+    return found
 
 
 def _require_filled(frame: pd.DataFrame, path: Path, target: str) -> None:
-    if target not in frame.columns:
-        raise NotFoundError(
-            f"column {target!r} does not exist",
-            where=str(path),
-            why=f"the table has: {', '.join(map(str, frame.columns))}",
-            fix="set --target to the column to predict",
-        )
     empty = [str(name) for name in frame.columns if frame[name].isna().all()]
     if empty:
         raise DataError(f"column {empty[0]!r} has no values", where=str(path), fix="remove the column, or fill it")
+    for name in frame.select_dtypes("float64").columns:
+        infinite = np.flatnonzero(np.isinf(frame[name].to_numpy()))
+        if len(infinite):
+            raise DataError(
+                f"column {str(name)!r} has {len(infinite):,} infinite {'value' if len(infinite) == 1 else 'values'}",
+                where=f"{path}, first in row {infinite[0]}",
+                why="no model accepts infinite values",
+                fix="leave these fields empty, or replace the values in the job that exports the table",
+            )
     missing = int(frame[target].isna().sum())
     if missing:
         row = int(frame[target].isna().to_numpy().argmax())
@@ -153,23 +241,38 @@ def _require_task(target: Column, task: str | None) -> str:
     return task
 
 
-def _time_column(frame: pd.DataFrame, target: str) -> str:
-    """Return the first column that has a time in every row, or an empty string."""
-    for name in frame.columns:
-        if name != target and column_kind(frame[name]) == "datetime" and frame[name].notna().all():
-            return str(name)
-    return ""
+def _time_column(frame: pd.DataFrame, given: Choices, candidates: Sequence[TimeCandidate]) -> str:
+    """Return the column whose times order the rows; an empty string if there is none.
+
+    Raises
+    ------
+    ConfigError
+        If the column that the user named is not one of times.
+    """
+    if given.time is None:
+        return candidates[0].name if candidates else ""
+    if given.time == NO_TIME:
+        return ""
+    if column_kind(frame[given.time]) != "datetime" or frame[given.time].isna().any():
+        raise ConfigError(
+            f"column {given.time!r} does not have a time in every row",
+            why=f"its type is {column_kind(frame[given.time])}, with {int(frame[given.time].isna().sum())} missing values",
+            fix="name another column with --time, or give its type, for example --type 'day=datetime %d/%m/%Y'",
+        )
+    return given.time
 
 
 def _holdout_days(column: Column) -> int:
     """Return how many days to hold out; 0 if the time span of the table is too short."""
-    stamps = pd.to_datetime(column, utc=True)
+    stamps = column[~implausible_tracked(column)]
     return int(min(HOLDOUT_DAYS, (stamps.max() - stamps.min()).days // HOLDOUT_SHARE))
 
 
-def _drop_reason(column: Column) -> str:
+def _drop_reason(column: Column, *, nested: bool) -> str:
     """Return why a column is not a feature; empty if it is one."""
     kind, n_distinct, rows = column_kind(column), column.nunique(), len(column)
+    if nested:
+        return "its values are lists or objects"
     if kind == "datetime":
         return "it is a time"
     if n_distinct == 1 and column.notna().all():
@@ -185,13 +288,37 @@ def _is_row_number(column: Column) -> bool:
     return len(column) > 2 and bool((column.diff().iloc[1:] == 1).all())
 
 
-def _with_notes(roles: ColumnRoles, rows: int, drop: dict[str, str]) -> ColumnRoles:
-    split_note = (
-        f"rows are ordered by {roles.time!r}; the newest {roles.holdout_days} days are the holdout"
-        if roles.time
-        else "no usable time column was found, so the holdout is a fifth of the rows, selected by their hash"
+def _notes(
+    frame: pd.DataFrame, roles: ColumnRoles, candidates: Sequence[TimeCandidate], drop: dict[str, str]
+) -> Iterator[str]:
+    aside = int(implausible_tracked(frame[roles.time]).sum()) if roles.time else 0
+    used = (
+        f", {len(frame) - aside:,} used and {aside:,} set aside: their time cannot be right" if aside else ", all used"
     )
-    features_note = f"{len(roles.numeric)} numeric and {len(roles.categorical)} text columns are features"
-    drop_notes = [f"{name!r} is left out: {why}" for name, why in drop.items()]
-    notes = (f"{rows} rows, {roles.task} of {roles.target!r}", split_note, features_note, *drop_notes)
-    return roles.replace(notes=notes)
+    yield f"{len(frame):,} rows{used}; {roles.task} of {roles.target!r}"
+    if roles.time:
+        yield f"rows are ordered by {roles.time!r}; the newest {roles.holdout_days} days are the holdout"
+        if roles.rivals:
+            yield _rivals_note(roles, candidates)
+    else:
+        yield "no usable time column was found, so the holdout is a fifth of the rows, selected by their hash"
+    if not roles.time and has_equal_rows(frame):
+        yield (
+            "equal rows are common and there is neither an id nor a time: rows that arrive are counted, and a row that "
+            "arrives twice counts twice; if the table has an id, name it in sources.id in titlebout.toml"
+        )
+    yield f"{len(roles.numeric)} numeric and {len(roles.categorical)} text columns are features"
+    yield from (f"{name!r} is left out: {why}" for name, why in drop.items())
+    for name in roles.numeric:
+        form = numeric_time(frame[name]) if column_kind(frame[name]) in {"integer", "number"} else ""
+        if form:
+            yield f"{name!r} is used as a number; if it is a time, add --type '{name}=datetime {form}'"
+
+
+def _rivals_note(roles: ColumnRoles, candidates: Sequence[TimeCandidate]) -> str:
+    described = {
+        one.name: f"{one.name!r} ({'advances' if one.advances else 'does not advance'} with the rows)"
+        for one in candidates
+    }
+    others = ", ".join(described[name] for name in roles.rivals)
+    return f"{described[roles.time]} was chosen over {others}; to change it, use --time"

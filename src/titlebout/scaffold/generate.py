@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Literal
@@ -20,13 +20,17 @@ from titlebout.checks.suites import scaffold_suite
 from titlebout.core.errors import ConfigError, ConflictError, NotFoundError
 from titlebout.core.markdown import escape
 from titlebout.core.results import StepResult, to_json, write_text_atomically
+from titlebout.data.plausible import implausible_tracked
+from titlebout.data.tables import table_suffix
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
-from titlebout.scaffold.columns import ColumnRoles, infer_column_roles
+from titlebout.scaffold.columns import NO_TIME, Choices, ColumnRoles, infer_column_roles
 from titlebout.scaffold.templates import EXAMPLE, EXAMPLE_PACKAGE
 from titlebout.settings.params import DataParams
+
+__all__ = ["AdoptResult", "Choices", "NewResult", "Request", "adopt", "new"]
 
 EXAMPLE_TARGET = "late"
 EXAMPLE_INCOMING = "incoming/2013-03.parquet"
@@ -54,15 +58,14 @@ class Request:
         Parent folder of the repository.
     data : Path or None
         File with the user's data; None for the flights example.
-    target, task : str or None
-        Column to predict, and ``classification`` or ``regression``; None infers the task from the target.
+    given : Choices or None
+        What the user says about the columns of the file; None for the flights example.
     """
 
     name: str | None
     output_dir: Path
     data: Path | None = None
-    target: str | None = None
-    task: str | None = None
+    given: Choices | None = None
 
 
 class NewResult(StepResult):
@@ -122,7 +125,7 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
     request : Request
         Options of the repository.
     ask : bool
-        Prompt for the answers of the template on the terminal.
+        Prompt on the terminal for the answers of the template, and for the time column if there are several.
 
     Raises
     ------
@@ -133,7 +136,8 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
     """
     own_data = _own_data(request)
     if own_data:
-        infer_column_roles(*own_data)  # raises before anything is written
+        _, roles = infer_column_roles(*own_data)  # raises before anything is written
+        own_data = own_data[0], _ask_time(own_data[1], roles) if ask else own_data[1]
     request.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".titlebout-", dir=request.output_dir) as folder:
         generated = _generate(_template_folder(), request.name, Path(folder), ask)
@@ -150,7 +154,7 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
     return NewResult(passed=True, reasons=(f"generated {target}",), path=str(target), notes=notes, next_steps=steps)
 
 
-def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult:
+def adopt(start: Path, data: Path, given: Choices) -> AdoptResult:
     """Replace the flights example by the user's data.
 
     Parameters
@@ -158,11 +162,9 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
     start : Path
         A folder in a generated repository.
     data : Path
-        CSV, Parquet or JSONL file; it is copied without changes.
-    target : str
-        Column to predict.
-    task : {"classification", "regression"} or None
-        None infers the task from the target.
+        Parquet, CSV, TSV or JSONL file; it is copied without changes.
+    given : Choices
+        Column to predict, and what else the user says about the columns.
 
     Raises
     ------
@@ -173,12 +175,13 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
     """
     project = Project.find(start)
     _require_example(project)
-    frame, roles = infer_column_roles(data, target, task)
+    frame, roles = infer_column_roles(data, given)
     name = project.settings.project.name
     package = _package_name(name)
     files = templates.render_team_files(project, name, package, roles)
-    params = DataParams(task=roles.task, target=target, time=roles.time, drop=roles.drop)
-    files[f"expectations/{name}.json"] = to_json(scaffold_suite(frame, params, name))
+    params = DataParams(task=roles.task, target=given.target, time=roles.time, drop=roles.drop)
+    plausible = frame[~implausible_tracked(frame[roles.time])] if roles.time else frame
+    files[f"expectations/{name}.json"] = to_json(scaffold_suite(plausible, params, name))
     _remove_example(project.root)
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
@@ -186,21 +189,31 @@ def adopt(start: Path, data: Path, target: str, task: str | None) -> AdoptResult
     return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles)
 
 
-def _own_data(request: Request) -> tuple[Path, str, str | None] | None:
-    """Return the file, the target and the task of the user's data; None for the flights example.
+def _own_data(request: Request) -> tuple[Path, Choices] | None:
+    """Return the file with the user's data and its columns as the user gave them; None for the flights example.
 
     Raises
     ------
     ConfigError
         If only one of file and target is given.
     """
-    if request.data and request.target:
-        return request.data, request.target, request.task
-    if request.data or request.target:
+    if request.data and request.given:
+        return request.data, request.given
+    if request.data or request.given:
         raise ConfigError(
             "--data and --target must be used together", fix="set both, for example `--data table.csv --target churned`"
         )
     return None
+
+
+def _ask_time(given: Choices, roles: ColumnRoles) -> Choices:
+    """Ask on the terminal for the column whose times order the rows, if there are several and none was given."""
+    from cookiecutter.prompt import read_user_choice
+
+    if given.time is not None or not roles.rivals:
+        return given
+    options = [name for name in (roles.time, *roles.rivals, NO_TIME) if name]
+    return replace(given, time=read_user_choice("column whose times order the rows", options))
 
 
 def _template_folder() -> Path:
@@ -322,7 +335,7 @@ def _remove_example(root: Path) -> None:
 def _track_data(root: Path, data: Path, name: str) -> None:
     """Copy the file into ``data/``, track it with DVC and push it to the DVC remote."""
     (root / "data").mkdir()
-    shutil.copyfile(data, root / "data" / f"{name}{data.suffix.lower()}")
+    shutil.copyfile(data, root / "data" / f"{name}{table_suffix(data)}")
     with _dvc_without_git(root):
         dvc = Dvc(Project.find(root))
         dvc.add_data()

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from titlebout.settings.column_type import ColumnType
 from titlebout.settings.table import ADVANCED, Table, positive
 
 PARAMS_FILE = "params.yaml"
@@ -24,6 +25,37 @@ class DataParams(Table):
     drop: tuple[str, ...] = Field(
         (), description="Columns to withhold from the model, such as identifiers and columns that leak the target."
     )
+    longest_pause_days: int = Field(
+        0,
+        ge=0,
+        json_schema_extra=ADVANCED,
+        description="Longest plausible pause between two rows in days. A few rows after (or before) a longer one have mistyped "
+        "times and are set aside. 0 derives it from the data: twelve times the usual pause, at least 28 days.",
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        json_schema_extra=ADVANCED,
+        description="Type of each column, in which every batch of data is read, whatever its file format: number, integer, "
+        "boolean, text or datetime. A datetime that is not in ISO 8601 is followed by its form: format codes such as "
+        "%d/%m/%Y, or epoch-s, epoch-ms, epoch-us or epoch-ns for the time since 1970. A column without an entry has the "
+        "type of its values in the tracked data.",
+    )
+    missing: tuple[str, ...] = Field(
+        (),
+        json_schema_extra=ADVANCED,
+        description="Words that stand for a missing value in every column, such as unknown. An empty field is always a "
+        "missing value; in a column of numbers or times, so are NA, NaN, null and similar words.",
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _are_types(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name, text in columns.items():
+            try:
+                ColumnType.parse(text)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        return columns
 
 
 class SplitParams(Table):

@@ -37,6 +37,9 @@ class TrainResult(StepResult):
         Content hash of the model folder; empty if no model was trained yet.
     metrics : dict of str to float
         Scores of the challenger on the holdout, by metric.
+    known_inputs : float
+        Share of the holdout rows whose inputs equal those of a training row. A model can remember the labels of such rows, so a
+        score on them says less about rows that it has never seen.
     """
 
     written: ClassVar[bool] = True
@@ -48,6 +51,7 @@ class TrainResult(StepResult):
     skipped: tuple[str, ...] = ()
     challenger: str = ""
     metrics: dict[str, float] | None = None
+    known_inputs: float = 0.0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -59,6 +63,8 @@ class TrainResult(StepResult):
         lines = ["### Training", "", f"{self.reasons[0].capitalize()}." if self.reasons else ""]
         lines += [f"- ran: {', '.join(self.ran) or 'nothing'}", f"- up to date: {', '.join(self.skipped) or 'nothing'}"]
         lines += [f"- {name} on the holdout: {value:.4f}" for name, value in (self.metrics or {}).items()]
+        if self.known_inputs:
+            lines.append(f"- {self.known_inputs:.0%} of the holdout rows have the inputs of a training row")
         return "\n".join(lines) + "\n"
 
 
@@ -95,6 +101,7 @@ def train(project: Project, on_line: Progress | None = None) -> TrainResult:
         skipped=reproduction.skipped,
         challenger=output.md5 if output else "",
         metrics=_metrics(project),
+        known_inputs=_known_inputs(project),
     )
 
 
@@ -204,6 +211,12 @@ def _replace_folder(target: Path, write: Callable[[Path], object]) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _known_inputs(project: Project) -> float:
+    path = project.stage_reports / "split.json"
+    recorded = read_json(path) if path.is_file() else {}
+    return float(recorded.get("known_inputs", 0) / recorded["holdout_rows"]) if recorded else 0.0
 
 
 def _metrics(project: Project) -> dict[str, float] | None:

@@ -13,12 +13,12 @@ import psycopg
 import pytest
 
 import sample
-from arriving import ARRIVED, configure, same_rows
+from arriving import ARRIVED, configure, current, same_rows
 from titlebout.checks.check import check_data
-from titlebout.core.errors import ConfigError, DataError, PermissionRefusedError, TemporaryError, TitleboutError
+from titlebout.core.errors import ConfigError, DataRefusedError, PermissionRefusedError, TemporaryError, TitleboutError
 from titlebout.data import database as data_database
-from titlebout.data.current import read_current
 from titlebout.data.database import Query, read_rows
+from titlebout.data.schema import RawTable, infer_schema, read_as
 from titlebout.drift import measure as drift_measure
 from titlebout.retraining import retrain as retraining_retrain
 from titlebout.retraining.reason import AttemptReason
@@ -32,6 +32,12 @@ pytestmark = [
     pytest.mark.full,
     pytest.mark.skipif(not BINARIES, reason="needs Debian's package postgresql"),
 ]
+
+
+def typed(stored: pd.DataFrame) -> pd.DataFrame:
+    """Read the objects of the driver as the types that their values have."""
+    raw = RawTable(stored, typed=True, where="database")
+    return read_as(raw, infer_schema([raw]))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +105,7 @@ QUERY = "SELECT departure, harbour, wind, waves, passengers, late FROM crossings
 
 @pytest.mark.usefixtures("connection")
 def test_rows_come_with_the_types_of_their_columns(root: Path) -> None:
-    found = read_current(configure(root, URL, query=QUERY)).frame
+    found = current(configure(root, URL, query=QUERY)).frame
 
     same_rows(found)
     assert str(found["departure"].dtype).startswith("datetime64")
@@ -133,7 +139,7 @@ def test_ids_of_64_bits_join_exactly(root: Path, connection: "psycopg.Connection
     labels = pd.DataFrame({"id": range(2**60, 2**60 + 299), "late": [n % 2 for n in range(299)]})
     labels.to_csv(tmp_path / "labels.csv", index=False)
     query = "SELECT id, departure FROM crossings"
-    found = read_current(configure(root, URL, query=query, id=["id"], labels=str(tmp_path / "labels.csv"))).frame
+    found = current(configure(root, URL, query=query, id=["id"], labels=str(tmp_path / "labels.csv"))).frame
 
     assert found.sort_values("id")["late"].tolist()[:299] == labels["late"].tolist()
     assert found["late"].isna().sum() == 1
@@ -144,10 +150,10 @@ def test_a_chunk_without_values_does_not_change_a_column(
 ) -> None:
     monkeypatch.setattr(data_database, "CHUNK", 10)
     query = "SELECT n AS whole, CASE WHEN n > 15 THEN n END AS some, CASE WHEN n > 15 THEN now() END AS at, NULL::text AS none FROM generate_series(1, 30) AS n"
-    found = read_rows(address(URL, "x"), Query(query), root)
+    found = typed(read_rows(address(URL, "x"), Query(query), root))
 
     assert len(found) == 30
-    assert (found["whole"].dtype, found["some"].dtype, found["some"].isna().sum()) == ("int64", "float64", 15)
+    assert (found["whole"].dtype, found["some"].dtype, found["some"].isna().sum()) == ("int64", "Int64", 15)
     assert str(found["at"].dtype).startswith("datetime64")
     assert found["none"].isna().all()
 
@@ -155,7 +161,7 @@ def test_a_chunk_without_values_does_not_change_a_column(
 @pytest.mark.usefixtures("connection")
 def test_database_types_become_plain_types(root: Path) -> None:
     query = "SELECT DATE '2024-05-01' AS day, 1.50::numeric AS price, true AS yes, '12:30'::text AS clock, 'a:b'::text LIKE '%:%' AS has"
-    found = read_rows(address(URL, "x"), Query(query), root)
+    found = typed(read_rows(address(URL, "x"), Query(query), root))
 
     assert found.loc[0].tolist() == [pd.Timestamp("2024-05-01", tz="UTC"), 1.5, True, "12:30", True]
 
@@ -177,7 +183,7 @@ def test_even_the_owner_cannot_write(
     monkeypatch.setenv("DB_USER", "owner")
     connection.execute("CREATE SEQUENCE IF NOT EXISTS numbers")
     with pytest.raises(ConfigError):
-        read_current(configure(root, URL, query=query))
+        current(configure(root, URL, query=query))
 
     assert connection.execute("SELECT count(*) FROM crossings").fetchone() == (300,)
     assert connection.execute("SELECT is_called FROM numbers").fetchone() == (False,)
@@ -185,7 +191,7 @@ def test_even_the_owner_cannot_write(
 
 def read_error(root: Path, **sources: Any) -> TitleboutError:
     with pytest.raises(TitleboutError) as caught:
-        read_current(configure(root, sources.pop("url", URL), **sources))
+        current(configure(root, sources.pop("url", URL), **sources))
     error_text = str(caught.value.to_dict())
     assert not any(secret in error_text for secret in (PASSWORD, "p%40ss", "w:rd", "wrong-one"))
     return caught.value
@@ -196,7 +202,7 @@ def test_errors_never_contain_the_password(root: Path, monkeypatch: pytest.Monke
     assert isinstance(read_error(root, query="ferries"), ConfigError)
     assert isinstance(read_error(root, query="pg_authid"), PermissionRefusedError)
     duplicate_columns = read_error(root, query="SELECT 1 AS a, 2 AS a")
-    assert isinstance(duplicate_columns, DataError)
+    assert isinstance(duplicate_columns, DataRefusedError)
     assert "two columns named" in duplicate_columns.what
     monkeypatch.setenv("DB_PASSWORD", "wrong-one")
     assert isinstance(read_error(root, query="crossings"), PermissionRefusedError)
@@ -212,7 +218,7 @@ def test_the_address_may_come_from_an_environment_variable(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://reader:p%40ss%2Fw%3Ard%2541@127.0.0.1:{port}/ferries")
 
-    same_rows(read_current(configure(root, "${DATABASE_URL}", query=QUERY)).frame)
+    same_rows(current(configure(root, "${DATABASE_URL}", query=QUERY)).frame)
     assert check_data(configure(root, "${DATABASE_URL}", query=QUERY), "current").source == "${DATABASE_URL}"
     monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://reader:wrong-one@127.0.0.1:{port}/ferries")
     read_error(root, url="${DATABASE_URL}", query=QUERY)

@@ -7,7 +7,16 @@ from titlebout.scaffold.columns import ColumnRoles
 
 def roles(*names: str, task: str = "classification", time: str = "") -> ColumnRoles:
     return ColumnRoles(
-        task=task, target="y", time=time, drop=(), numeric=names, categorical=names[:1], holdout_days=7, notes=()
+        task=task,
+        target="y",
+        time=time,
+        drop=(),
+        numeric=names,
+        categorical=names[:1],
+        holdout_days=7,
+        types=dict.fromkeys(names, "number"),
+        rivals=(),
+        notes=(),
     )
 
 

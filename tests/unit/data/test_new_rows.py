@@ -20,7 +20,7 @@ BY_VALUE, BY_ID, NO_TIME = (
     NewRowsRule("at", "late", ("id",), 5),
     NewRowsRule("", "late"),
 )
-KINDS_OF_ROWS = ("seen", "repeated", "too_late", "new")
+KINDS_OF_ROWS = ("seen", "repeated", "too_late", "set_aside", "new")
 
 
 def tracked_rows() -> pd.DataFrame:
@@ -66,7 +66,7 @@ def test_untracked_rows_are_new_once_in_every_file_format(rule: NewRowsRule, suf
     assert ids(found) == ["five days late", "same time", "new", "unlabeled"]
     assert found.counts == RowCounts(
         watermark="2024-03-10T00:00:00+00:00",
-        read=9, seen=3, repeated=1, too_late=1, new=4, late=2, waiting=1, ready=3, relabelled=0,
+        read=9, seen=3, repeated=1, too_late=1, set_aside=0, new=4, late=2, waiting=1, ready=3, relabelled=0,
     )  # fmt: skip
     both = pd.concat([tracked_rows(), found.ready("late")], ignore_index=True)
     assert {name: column_kind(both[name]) for name in both} == {
@@ -115,6 +115,93 @@ def test_a_tracked_row_is_never_new_again(extra_rows: list[dict[str, Any]], rule
     tracked = pd.concat([tracked_rows().assign(late=1.0), new.rows], ignore_index=True)
 
     assert select_new_rows(frame, tracked, rule).counts.new == 0
+
+
+# --- equal rows that are rows of their own
+
+
+SURVEY = NewRowsRule("", "recommend")
+
+
+def answers(*counts: int, label: object = "yes") -> pd.DataFrame:
+    """Return a survey in which the answer 0 occurs as often as the first count says, and so on."""
+    price = np.repeat(np.arange(len(counts)), counts)
+    return pd.DataFrame({"price": price, "recommend": [label] * len(price)})
+
+
+def counts_of(rows: pd.DataFrame) -> list[int]:
+    return rows["price"].value_counts().sort_index().tolist()
+
+
+def test_the_third_equal_answer_is_a_third_answer() -> None:
+    found = select_new_rows(answers(5, 1), answers(3, 3), SURVEY)
+
+    assert counts_of(found.rows) == [2]
+    assert (found.counts.seen, found.counts.repeated, found.counts.new) == (4, 0, 2)
+
+
+def test_equal_answers_of_a_later_batch_are_new() -> None:
+    reference, batch = answers(30, 20), answers(12, 7)
+    first = select_new_rows(batch, reference, SURVEY, reference.head(0))
+    tracked = pd.concat([reference, first.rows], ignore_index=True)
+    again = select_new_rows(answers(13, 7), tracked, SURVEY, first.rows)
+
+    assert counts_of(first.rows) == [12, 7]
+    assert counts_of(again.rows) == [1]
+
+
+def test_an_export_of_the_whole_table_contains_the_reference() -> None:
+    found = select_new_rows(answers(31, 20), answers(30, 20), SURVEY, answers(30, 20).head(0))
+
+    assert counts_of(found.rows) == [1]
+
+
+def test_an_answer_without_its_label_waits_and_is_not_counted_twice() -> None:
+    tracked = answers(3, 3)
+    current = pd.concat([answers(3), answers(1, label=None)], ignore_index=True)
+    found = select_new_rows(current, tracked, SURVEY)
+
+    assert (found.counts.seen, found.counts.waiting) == (3, 1)
+    assert select_new_rows(answers(3, label=None), tracked, SURVEY).counts.seen == 3
+    assert select_new_rows(current.drop(columns="recommend"), tracked, SURVEY).counts.seen == 3
+
+
+def test_where_equal_rows_are_rare_a_second_one_is_a_copy() -> None:
+    tracked = pd.DataFrame({"price": np.arange(100), "recommend": "yes"})
+    current = pd.DataFrame({"price": [5, 200, 200], "recommend": "yes"})
+    found = select_new_rows(current, tracked, SURVEY, tracked.head(0))
+
+    assert (found.counts.seen, found.counts.repeated, found.counts.new) == (1, 1, 1)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.lists(st.integers(0, 3), max_size=12), st.randoms())
+def test_counted_rows_are_each_counted_once(before: list[int], after: list[int], random: Any) -> None:
+    tracked = pd.DataFrame({"price": [*before, *before], "recommend": "yes"})
+    current = pd.DataFrame({"price": np.array(after, dtype=int), "recommend": "yes"})
+    found = select_new_rows(current, tracked, SURVEY)
+    shuffled = select_new_rows(current.sample(frac=1, random_state=random.randrange(99)), tracked, SURVEY)
+
+    wanted = {value: max(0, after.count(value) - 2 * before.count(value)) for value in range(4)}
+    assert found.rows["price"].value_counts().to_dict() == {value: count for value, count in wanted.items() if count}
+    assert found.counts == shuffled.counts
+    both = pd.concat([tracked, found.rows], ignore_index=True)
+    assert select_new_rows(current, both, SURVEY).counts.new == 0
+
+
+# --- times that cannot be right
+
+
+def test_a_row_with_a_mistyped_year_is_set_aside_and_counted() -> None:
+    tracked = pd.DataFrame(
+        {"at": pd.date_range("2025-01-01", periods=500, freq="h", tz="UTC"), "late": 0, "x": range(500)}
+    )
+    later = tracked.assign(at=tracked["at"] + pd.Timedelta(hours=500), x=tracked["x"] + 500)
+    current = pd.concat([later, later.tail(1).assign(at=pd.Timestamp("2205-01-01", tz="UTC"))], ignore_index=True)
+    found = select_new_rows(current, tracked, NewRowsRule("at", "late"))
+
+    assert (found.counts.set_aside, found.counts.new) == (1, 500)
+    assert found.rows["at"].max() == later["at"].max()
+    assert "1 set aside because their time cannot be right" in describe_counts(found.counts)
 
 
 def test_without_a_time_column_no_row_is_late() -> None:

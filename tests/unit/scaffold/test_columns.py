@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError
-from titlebout.scaffold.columns import infer_column_roles
+from titlebout.scaffold.columns import Choices, infer_column_roles
+from titlebout.settings.column_type import ColumnType
 
 ROWS = 60
 
@@ -41,7 +42,7 @@ def write_table(folder: Path, frame: pd.DataFrame, ending: str = "csv") -> Path:
 
 
 def test_every_column_gets_a_role_and_a_note(tmp_path: Path) -> None:
-    frame, roles = infer_column_roles(write_table(tmp_path, customers()), "churned")
+    frame, roles = infer_column_roles(write_table(tmp_path, customers()), Choices("churned"))
     assert roles.task == "classification"
     assert roles.time == "signup"
     assert roles.drop == ("customer_id", "row", "cancelled", "comment", "country")
@@ -56,21 +57,21 @@ def test_csv_and_parquet_give_the_same_roles(tmp_path: Path) -> None:
     typed = customers().assign(
         signup=lambda frame: pd.to_datetime(frame["signup"]), cancelled=lambda frame: pd.to_datetime(frame["cancelled"])
     )
-    _, by_csv = infer_column_roles(write_table(tmp_path, typed), "churned")
-    _, by_parquet = infer_column_roles(write_table(tmp_path, typed, "parquet"), "churned")
+    _, by_csv = infer_column_roles(write_table(tmp_path, typed), Choices("churned"))
+    _, by_parquet = infer_column_roles(write_table(tmp_path, typed, "parquet"), Choices("churned"))
     assert by_csv == by_parquet
 
 
 @pytest.mark.parametrize(("days", "expected"), [(365, 14), (30, 6), (5, 1)])
 def test_the_holdout_is_two_weeks_or_a_fifth_of_a_short_history(tmp_path: Path, days: int, expected: int) -> None:
     times = pd.date_range("2024-01-01", pd.Timestamp("2024-01-01") + pd.Timedelta(days=days), periods=ROWS)
-    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), "churned")
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), Choices("churned"))
     assert (roles.time, roles.holdout_days) == ("signup", expected)
 
 
 def test_one_day_of_history_gives_no_time_split(tmp_path: Path) -> None:
     times = pd.date_range("2024-01-01", periods=ROWS, freq="1min")
-    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), "churned")
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), Choices("churned"))
     assert roles.time == ""
     assert "signup" in roles.drop
     assert "selected by their hash" in roles.notes[1]
@@ -82,13 +83,16 @@ def test_one_day_of_history_gives_no_time_split(tmp_path: Path) -> None:
 )
 def test_the_task_is_inferred_from_the_target(tmp_path: Path, target: str, task: str) -> None:
     frame = customers().assign(age=lambda frame: frame["age"] % 3)
-    assert infer_column_roles(write_table(tmp_path, frame), target)[1].task == task
+    assert infer_column_roles(write_table(tmp_path, frame), Choices(target))[1].task == task
 
 
 def test_a_float_target_cannot_be_classified(tmp_path: Path) -> None:
     frame = customers().assign(churned=np.tile([0.5, 1.5], ROWS // 2))
-    assert infer_column_roles(write_table(tmp_path, frame), "churned")[1].task == "regression"
-    assert infer_column_roles(write_table(tmp_path, frame), "churned", "classification")[1].task == "classification"
+    assert infer_column_roles(write_table(tmp_path, frame), Choices("churned"))[1].task == "regression"
+    assert (
+        infer_column_roles(write_table(tmp_path, frame), Choices("churned", "classification"))[1].task
+        == "classification"
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,23 +111,123 @@ def test_an_unusable_table_is_refused(
     tmp_path: Path, change: dict[str, object], target: str, task: str | None, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        infer_column_roles(write_table(tmp_path, customers().assign(**change)), target, task)
+        infer_column_roles(write_table(tmp_path, customers().assign(**change)), Choices(target, task))
 
 
 def test_a_time_column_cannot_be_the_target(tmp_path: Path) -> None:
     frame = customers().assign(signup=lambda frame: pd.to_datetime(frame["signup"]))
     with pytest.raises(ConfigError, match="is a time"):
-        infer_column_roles(write_table(tmp_path, frame, "parquet"), "signup")
+        infer_column_roles(write_table(tmp_path, frame, "parquet"), Choices("signup"))
 
 
 def test_a_table_of_id_columns_has_no_features(tmp_path: Path) -> None:
     with pytest.raises(InconclusiveError, match="no features are left"):
-        infer_column_roles(write_table(tmp_path, customers()[["customer_id", "country", "churned"]]), "churned")
+        infer_column_roles(
+            write_table(tmp_path, customers()[["customer_id", "country", "churned"]]), Choices("churned")
+        )
 
 
 def test_the_row_of_the_first_missing_label_is_reported(tmp_path: Path) -> None:
     frame = customers()
     frame.loc[7, "churned"] = None
     with pytest.raises(DataError) as caught:
-        infer_column_roles(write_table(tmp_path, frame), "churned")
+        infer_column_roles(write_table(tmp_path, frame), Choices("churned"))
     assert caught.value.where == f"{tmp_path / 'table.csv'}, row 7"
+
+
+# --- what the user is asked or shown
+
+
+def test_every_type_is_recorded(tmp_path: Path) -> None:
+    _, roles = infer_column_roles(write_table(tmp_path, customers()), Choices("churned"))
+
+    assert set(roles.types) == set(customers().columns)
+    assert {roles.types[name] for name in ("customer_id", "signup", "plan", "active")} == {
+        "integer",
+        "datetime",
+        "text",
+        "boolean",
+    }
+
+
+def test_rivals_of_the_time_column_are_shown_and_can_be_chosen(tmp_path: Path) -> None:
+    born = pd.date_range("1960-01-01", periods=ROWS, freq="90D").astype(str)[::-1]
+    path = write_table(tmp_path, customers().assign(cancelled=np.roll(born, 30)))
+    _, roles = infer_column_roles(path, Choices("churned"))
+    _, chosen = infer_column_roles(path, Choices("churned", time="cancelled"))
+    _, none = infer_column_roles(path, Choices("churned", time="none"))
+
+    assert (roles.time, roles.rivals) == ("signup", ("cancelled",))
+    assert [note for note in roles.notes if "'signup' (advances with the rows) was chosen over 'cancelled'" in note]
+    assert chosen.time == "cancelled"
+    assert none.time == ""
+
+
+def test_a_column_that_is_no_time_cannot_order_the_rows(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'plan' does not have a time in every row"):
+        infer_column_roles(write_table(tmp_path, customers()), Choices("churned", time="plan"))
+
+
+@pytest.mark.parametrize(
+    "given", [Choices("churned", time="when"), Choices("churned", types={"when": ColumnType("text")})]
+)
+def test_an_unknown_column_is_named(given: Choices, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="column 'when' does not exist"):
+        infer_column_roles(write_table(tmp_path, customers()), given)
+
+
+def test_ambiguous_dates_are_asked_about(tmp_path: Path) -> None:
+    dates = ["01/02/2025", "03/04/2025", "02/01/2025"] * 20
+    path = write_table(tmp_path, customers().assign(signup=dates))
+    with pytest.raises(ConfigError, match="can be read in 2 ways: %d/%m/%Y, %m/%d/%Y") as caught:
+        infer_column_roles(path, Choices("churned"))
+    assert "--type 'signup=datetime %d/%m/%Y'" in str(caught.value.fix)
+
+    types = {"signup": ColumnType("datetime", "%m/%d/%Y")}
+    assert infer_column_roles(path, Choices("churned", types=types))[1].types["signup"] == "datetime %m/%d/%Y"
+
+
+def test_the_order_of_the_rows_decides_between_days_and_months(tmp_path: Path) -> None:
+    days = [f"{day:02}/{month:02}/2025" for month in range(1, 11) for day in (1, 3, 5, 7, 9, 11)]
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=days)), Choices("churned"))
+
+    assert roles.types["signup"] == "datetime %d/%m/%Y"
+    assert roles.time == "signup"
+
+
+def test_numbers_that_may_be_times_are_mentioned(tmp_path: Path) -> None:
+    _, roles = infer_column_roles(
+        write_table(tmp_path, customers().assign(income=1735689600 + np.arange(ROWS) ** 2)), Choices("churned")
+    )
+
+    assert "'income' is used as a number; if it is a time, add --type 'income=datetime epoch-s'" in roles.notes
+
+
+def test_rows_with_a_mistyped_year_are_counted(tmp_path: Path) -> None:
+    signup = customers()["signup"].where(customers().index != 5, "2205-01-06")
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=signup)), Choices("churned"))
+
+    assert roles.notes[0].startswith("60 rows, 59 used and 1 set aside: their time cannot be right")
+    assert roles.holdout_days == 11
+
+
+def test_infinite_values_are_refused_with_their_row(tmp_path: Path) -> None:
+    income = customers()["income"].astype(float).where(customers().index != 5, np.inf)
+    with pytest.raises(DataError, match="'income' has 1 infinite value") as caught:
+        infer_column_roles(write_table(tmp_path, customers().assign(income=income)), Choices("churned"))
+
+    assert str(caught.value.where).endswith("first in row 5")
+
+
+def test_nested_columns_are_left_out_with_a_note(tmp_path: Path) -> None:
+    frame = customers().assign(tags=[[1, 2]] * ROWS)
+    _, roles = infer_column_roles(write_table(tmp_path, frame, "parquet"), Choices("churned"))
+
+    assert "'tags' is left out: its values are lists or objects" in roles.notes
+
+
+def test_a_table_of_equal_rows_without_id_and_time_gets_an_offer(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"price": ["high", "low"] * 30, "churned": ["yes", "no", "yes"] * 20})
+    _, roles = infer_column_roles(write_table(tmp_path, frame), Choices("churned"))
+
+    assert [note for note in roles.notes if "name it in sources.id" in note]

@@ -14,7 +14,16 @@ text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30
 
 def roles(*names: str, task: str = "classification", time: str = "") -> ColumnRoles:
     return ColumnRoles(
-        task=task, target="y", time=time, drop=(), numeric=names, categorical=names[:1], holdout_days=7, notes=()
+        task=task,
+        target="y",
+        time=time,
+        drop=(),
+        numeric=names,
+        categorical=names[:1],
+        holdout_days=7,
+        types=dict.fromkeys(names, "number"),
+        rivals=(),
+        notes=(),
     )
 
 
@@ -37,7 +46,8 @@ def test_any_column_names_give_valid_code_that_lists_them(names: list[str]) -> N
 @given(text, st.sampled_from(["classification", "regression"]), st.sampled_from(["", "when"]))
 @example("a\x85b", "regression", "")
 def test_any_names_survive_in_the_parameters(name: str, task: str, time: str) -> None:
-    given_roles = roles("a", task=task, time=time)
+    given_roles = roles(name, task=task, time=time)
     document = yaml.safe_load(scaffold_templates._params("pkg", given_roles.replace(target=name, drop=(name,))))
-    assert document["data"] == {"task": task, "target": name, "time": time, "drop": [name]}
+    columns = {name: "number"}
+    assert document["data"] == {"task": task, "target": name, "time": time, "drop": [name], "columns": columns}
     assert document["split"] == ({"by": "time", "holdout_days": 7} if time else {"by": "hash", "fraction": 0.2})

@@ -61,7 +61,13 @@ def _settings(text: str, name: str, package: str) -> str:
 def _params(package: str, roles: ColumnRoles) -> str:
     by_time = {"by": "time", "holdout_days": roles.holdout_days}
     document = {
-        "data": {"task": roles.task, "target": roles.target, "time": roles.time, "drop": list(roles.drop)},
+        "data": {
+            "task": roles.task,
+            "target": roles.target,
+            "time": roles.time,
+            "drop": list(roles.drop),
+            "columns": dict(roles.types),
+        },
         "split": by_time if roles.time else {"by": "hash", "fraction": 0.2},
         "train": {
             "model": f"{package}.model:build_model",

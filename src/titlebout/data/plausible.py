@@ -1,0 +1,92 @@
+"""Times that cannot be right, such as a mistyped year: their rows are set aside, so that one row does not stop the loop.
+
+A row in the year 2205 would otherwise be the newest row: every later row is too late, and the newest two weeks are this row. What is
+far away is measured by the pace of the data itself and never by a clock, so that the same data always gives the same rows.
+"""
+
+import numpy as np
+import pandas as pd
+
+from titlebout.core.arrays import BoolArray, FloatArray
+from titlebout.data.columns import Column, epoch_parts
+
+SHORTEST_PAUSE = 28.0  # days; a shorter pause is never implausible
+PACE = 12.0  # a pause is long if it is as many times as long as nearly all pauses of the data
+NEARLY_ALL = 0.95
+FEW_TIMES = 20  # distinct times; with fewer, the pace of the data is unknown
+FEW_ROWS = 0.01  # share of rows, at either end of the data, that can be a mistake
+LONGEST_PAUSE = (
+    366.0  # days between the tracked and the current data; longer than two times the tracked span is implausible too
+)
+
+
+def implausible_tracked(times: Column, pause_days: float = 0) -> BoolArray:
+    """Return which times of tracked data are far from all others.
+
+    Parameters
+    ----------
+    times : Series of shape (n_rows,)
+        Missing values are plausible: their column is another one's check.
+    pause_days : float
+        Longest plausible pause, in days; 0 derives it from the data.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), dtype bool
+        True for times at the beginning or end that are separated from the rest by a long pause and belong to few rows.
+    """
+    days = _days(times)
+    present = np.sort(days[np.isfinite(days)])
+    implausible = np.zeros(len(days), dtype=np.bool_)
+    limit = pause_days or _long_pause(present)
+    if not np.isfinite(limit):
+        return implausible
+    few = max(1, int(FEW_ROWS * len(present)))
+    breaks = np.flatnonzero(np.diff(present) > limit) + 1  # positions of the first row after a long pause
+    heads, tails = breaks[breaks <= few], breaks[len(present) - breaks <= few]
+    first = present[heads[-1]] if len(heads) else -np.inf
+    last = present[tails[0] - 1] if len(tails) else np.inf
+    return np.isfinite(days) & ((days < first) | (days > last))
+
+
+def implausible_current(times: Column, tracked: Column, pause_days: float = 0) -> BoolArray:
+    """Return which times of current data are too far after the tracked data, or after most of the current data.
+
+    Parameters
+    ----------
+    times : Series of shape (n_rows,)
+        Times of current data.
+    tracked : Series of shape (n_tracked,)
+        Plausible times of the tracked data.
+    pause_days : float
+        Longest plausible pause, in days; 0 derives it from the tracked data.
+    """
+    days, known = _days(times), np.sort(_days(tracked))
+    known = known[np.isfinite(known)]
+    limit = pause_days or _long_pause(known)
+    if not len(known) or not np.isfinite(limit):
+        return np.zeros(len(days), dtype=np.bool_)
+    newest, span = known[-1], known[-1] - known[0]
+    later = np.sort(days[days > newest])
+    pauses = np.diff(later, prepend=newest)
+    numbers = np.arange(len(later))
+    # After a pause of the whole loop, all rows come later; a few rows after a pause within the rows are a mistake.
+    few_after_pause = (pauses > limit) & (len(later) - numbers < numbers)
+    impossible = pauses > max(limit, LONGEST_PAUSE, 2 * span)
+    cut = np.flatnonzero(few_after_pause | impossible)
+    return days >= later[cut[0]] if len(cut) else np.zeros(len(days), dtype=np.bool_)
+
+
+def _days(times: Column) -> FloatArray:
+    """Return times as days since 1970; missing ones as NaN."""
+    present = times.notna().to_numpy(dtype=bool)
+    seconds, _ = epoch_parts(times.where(times.notna(), pd.Timestamp(0, tz="UTC")))
+    return np.where(present, seconds / 86_400, np.nan)
+
+
+def _long_pause(ordered: FloatArray) -> float:
+    """Return from how many days on a pause is long; infinite if there are too few times to know."""
+    distinct = np.unique(ordered)
+    if len(distinct) < FEW_TIMES:
+        return float("inf")
+    return max(SHORTEST_PAUSE, PACE * float(np.quantile(np.diff(distinct), NEARLY_ALL)))

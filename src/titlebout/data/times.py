@@ -1,0 +1,194 @@
+"""Times in text and numbers: all forms of ISO 8601, dumps of databases, dates by day and month, seconds since 1970."""
+
+import re
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from titlebout.data.columns import Column
+
+# Forms of a time other than ISO 8601, as they are recorded in params.yaml: format codes of strptime, or a unit.
+DATES = (
+    *("%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y", "%d/%b/%Y", "%d-%b-%y"),
+    *("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y"),
+    *("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y"),
+)
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I.%M.%S.%f %p")
+DATE_NUMBER = "%Y%m%d"  # a day as a whole number: 20250131
+UNITS = {"epoch-s": 1, "epoch-ms": 10**3, "epoch-us": 10**6, "epoch-ns": 10**9}  # per second
+
+_ISO = re.compile(
+    r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d))?|(?P<month_>\d\d)(?P<day_>\d\d)(?=[Tt ])"
+    r"|-?W(?P<week>\d\d)(?:-?(?P<weekday>[1-7]))?|-?(?P<ordinal>\d{3})(?=[Tt ]|$))"
+    r"(?:[Tt ](?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d))?)?(?:[.,](?P<fraction>\d+))?"
+    r" ?(?P<zone>[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?(?::\d\d)?)?)?"
+)
+_EPOCH = (pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC"))  # range of a plausible epoch time
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_DAY = 86_400 * 10**9  # nanoseconds
+_DATE = re.compile(r"\d{1,4}[-./ ](\d{1,2}|[A-Za-z]{3})[-./ ]\d{2,4}\b")
+_SAMPLE = 20  # distinct values on which a form is tried first
+_NAMED_TIME = re.compile(r"(^|_)(time|date|datetime|timestamp|ts|epoch|at|on|when|created|updated)(_|$)", re.IGNORECASE)
+
+
+def parse_iso(texts: Column) -> Column:
+    """Read ISO 8601 times.
+
+    Parameters
+    ----------
+    texts : Series of shape (n_rows,)
+        Text; missing values stay missing. A time without a zone is UTC; a week or a month is its first day.
+
+    Returns
+    -------
+    Series of shape (n_rows,), dtype datetime64[us, UTC] or datetime64[ns, UTC]
+        NaT where the text is not a time. Nanoseconds are kept if all years are between 1678 and 2262.
+    """
+    codes, distinct = pd.factorize(texts)  # each distinct text is parsed once
+    if not len(distinct):
+        return pd.Series(pd.NaT, index=texts.index, name=texts.name, dtype="datetime64[us, UTC]")
+    times = _parse_distinct(pd.Series(distinct, dtype=object)).take(np.where(codes < 0, 0, codes))
+    return pd.Series(times.where(codes >= 0).array, index=texts.index, name=texts.name)
+
+
+def _parse_distinct(texts: Column) -> Column:
+    """Parse present texts: with pandas, which is fast, and the forms of the standard that it does not know by ourselves."""
+    is_form = texts.map(lambda text: _ISO.fullmatch(text) is not None).astype(bool)
+    times = pd.to_datetime(texts.where(is_form), utc=True, format="ISO8601", errors="coerce")
+    rest = times.isna() & is_form
+    if not rest.any():
+        return times
+    normal = texts[rest].map(_normal_form)
+    others = pd.to_datetime(normal, utc=True, format="ISO8601", errors="coerce")
+    if others.isna().any():  # pandas chooses nanoseconds by the digits, and these end in the year 2262
+        micros = normal.str.replace(r"(\.\d{6})\d{3}", r"\1", regex=True)
+        others = _widest(
+            [others.dropna(), pd.to_datetime(micros[others.isna()], utc=True, format="ISO8601", errors="coerce")]
+        )
+    return _widest([times[~rest], others]).reindex(texts.index)
+
+
+def parse_format(texts: Column, form: str) -> Column:
+    """Read times of one form: format codes of strptime for text, a unit such as ``epoch-s`` for numbers.
+
+    Returns
+    -------
+    Series of shape (n_rows,), dtype datetime64[us, UTC]
+        NaT where the value has another form.
+    """
+    if form in UNITS:
+        return _since_1970(pd.to_numeric(texts, errors="coerce"), UNITS[form])
+    if form == DATE_NUMBER:
+        numbers = pd.to_numeric(texts, errors="coerce")
+        texts = numbers.where(numbers.between(10**7, 10**8 - 1)).astype("Int64").astype("string")
+    return pd.to_datetime(texts, utc=True, format=form, errors="coerce").astype("datetime64[us, UTC]")
+
+
+def _since_1970(numbers: Column, per_second: int) -> Column:
+    """Read numbers of a unit as times, integers exactly; in microseconds, or in nanoseconds if that is the unit."""
+    scale = min(per_second, 10**6)
+    stored = numbers if per_second > 10**6 else (numbers * (10**6 // scale)).round()
+    fits = (numbers.astype("float64").abs() * (10**6 / scale) < 2**62).fillna(False)
+    whole = stored.where(fits).astype("Int64")
+    if per_second > 10**6:
+        return pd.to_datetime(whole, unit="ns", utc=True).astype("datetime64[ns, UTC]")
+    return pd.to_datetime(whole, unit="us", utc=True).astype("datetime64[us, UTC]")
+
+
+def text_formats(texts: Column) -> tuple[str, ...]:
+    """Return the forms, other than ISO 8601, that fit every present value; two if day and month cannot be distinguished."""
+    present = texts.dropna().drop_duplicates()
+    if present.empty or not _DATE.match(present.iloc[0]):
+        return ()
+    sample = present.iloc[:_SAMPLE]
+    fitting = (date + clock for date in DATES for clock in CLOCKS if parse_format(sample, date + clock).notna().all())
+    return tuple(form for form in fitting if parse_format(present, form).notna().all())
+
+
+def number_format(name: str, numbers: Column) -> str:
+    """Return the form of a column of times that are stored as numbers; empty for other columns.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column. It must be one of a time: numbers of another name that lie in the range of times, or advance from
+        row to row, are ids as often as times.
+    numbers : Series of shape (n_rows,)
+
+    Returns
+    -------
+    str
+        A key of :data:`UNITS`, or :data:`DATE_NUMBER`.
+    """
+    return numeric_time(numbers) if _NAMED_TIME.search(name) else ""
+
+
+def numeric_time(numbers: Column) -> str:
+    """Return the form in which every number is a time between 1990 and 2100; empty if there is none."""
+    present = numbers.dropna()
+    if present.nunique() < 2:
+        return ""
+    for unit, per_second in UNITS.items():
+        low, high = (int(bound.timestamp()) * per_second for bound in _EPOCH)
+        if present.min() >= low and present.max() < high:
+            return unit
+    is_date = present.min() >= 19_900_101 and present.max() < 21_000_101
+    return DATE_NUMBER if is_date and parse_format(present, DATE_NUMBER).notna().all() else ""
+
+
+def _normal_form(text: str) -> str:
+    """Write a time of any ISO 8601 form as pandas reads it: 2025-01-01T00:00:00.000000000+00:00; empty if there is no such time."""
+    found = _ISO.fullmatch(text)
+    if found is None:
+        return ""
+    parts = {unit: int(found[unit] or 0) for unit in ("hour", "minute", "second")}
+    # 24:00 is the end of a day, and second 60 a leap second.
+    if parts["hour"] > 24 or parts["minute"] > 59 or parts["second"] > 60:
+        return ""
+    smallest = next(unit for unit in ("second", "minute", "hour") if found[unit] or unit == "hour")
+    seconds = parts["hour"] * 3600 + parts["minute"] * 60 + parts["second"]
+    nanoseconds = seconds * 10**9 + _fraction(found["fraction"]) * _SECONDS[smallest]
+    if nanoseconds > _DAY or (parts["hour"] == 24 and nanoseconds != _DAY):
+        return ""
+    try:
+        day = _day(found) + timedelta(days=nanoseconds // _DAY)
+    except (ValueError, OverflowError):
+        return ""
+    whole, rest = divmod(nanoseconds % _DAY, 10**9)
+    clock = f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{rest:09}"
+    return f"{day.isoformat()}T{clock}{_offset(found['zone'])}"
+
+
+def _fraction(digits: str | None) -> int:
+    """Return a decimal fraction in billionths, without the digits after the ninth."""
+    return int((digits or "0")[:9].ljust(9, "0"))
+
+
+def _day(found: "re.Match[str]") -> date:
+    year = int(found["year"])
+    if found["week"]:
+        return date.fromisocalendar(year, int(found["week"]), int(found["weekday"] or 1))
+    if found["ordinal"]:
+        day = date(year, 1, 1) + timedelta(days=int(found["ordinal"]) - 1)
+        if day.year != year or found["ordinal"] == "000":
+            raise ValueError("there is no such day in the year")
+        return day
+    return date(year, int(found["month"] or found["month_"]), int(found["day"] or found["day_"] or 1))
+
+
+def _offset(zone: str | None) -> str:
+    if not zone or zone.upper() in {"Z", "UTC", "GMT"}:
+        return "+00:00"
+    digits = zone[1:].replace(":", "")
+    return f"{zone[0]}{digits[:2]}:{digits[2:] or '00'}"
+
+
+def _widest(parts: Iterable[Column]) -> Column:
+    """Concatenate times in the finest unit that can hold all of them."""
+    kept = [part for part in parts if len(part)]
+    try:
+        return pd.concat([part.astype("datetime64[ns, UTC]") for part in kept])
+    except pd.errors.OutOfBoundsDatetime:
+        return pd.concat([part.astype("datetime64[us, UTC]") for part in kept])

@@ -1,0 +1,318 @@
+"""Types of columns: inferred once, and every later batch is read as them, whatever its file format."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlebout.core.errors import DataError
+from titlebout.data.columns import conform, row_hashes
+from titlebout.data.database import Query, read_rows
+from titlebout.data.schema import RawTable, Schema, infer_schema, read_as, read_readable, schema_of
+from titlebout.data.tables import as_types, read_raw, read_table
+from titlebout.settings.addresses import Address
+from titlebout.settings.column_type import ColumnType
+from titlebout.settings.params import DataParams
+
+
+def text_table(**columns: list[str]) -> RawTable:
+    return RawTable(pd.DataFrame(columns, dtype=object), typed=False, where="a.csv")
+
+
+def typed_table(**columns: Any) -> RawTable:
+    return RawTable(pd.DataFrame(columns), typed=True, where="a.parquet")
+
+
+def types_of(*tables: RawTable) -> dict[str, str]:
+    return {name: str(one) for name, one in infer_schema(tables).types.items()}
+
+
+# --- inference
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1", "2", ""], "integer"),
+        (["1,234", "2", "1,000,000"], "integer"),
+        (["1,234.5", "2"], "number"),
+        (["1", "2.5", "NA"], "number"),
+        (["02134", "10115"], "text"),
+        (["+1", "2"], "number"),
+        (["999999999999999999", "1"], "integer"),
+        (["9999999999999999999", "1"], "text"),
+        (["true", "FALSE"], "boolean"),
+        (["yes", "no"], "text"),
+        (["NA", "EU"], "text"),
+        (["NA", "null"], "text"),
+        (["1e3", "inf"], "number"),
+        (["1_000", "2"], "text"),
+        (["2025-01-01", "2025-W02"], "datetime"),
+        (["31/01/2025", "01/02/2025"], "datetime %d/%m/%Y"),
+        (["01/02/2025", "02/03/2025"], "text"),
+        (["", ""], "text"),
+    ],
+)
+def test_the_type_of_a_column_of_text(values: list[str], expected: str) -> None:
+    assert types_of(text_table(x=values)) == {"x": expected}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, None], "integer"),
+        (np.array([1.5, 2], dtype="float32"), "number"),
+        ([Decimal("1.5"), None], "number"),
+        (["a", None], "text"),
+        (["2025-01-01", None], "datetime"),
+        ([date(2025, 1, 1), date(9999, 12, 31)], "datetime"),
+        ([UUID(int=1), UUID(int=2)], "text"),
+        ([[1, 2], [3]], "text"),
+        ([{"a": 1}, None], "text"),
+        ([b"x", b"y"], "text"),
+        ([True, None], "boolean"),
+        (np.array([2**63, 1], dtype="uint64"), "text"),
+        (pd.Series([1, 2], dtype="category"), "integer"),
+        (pd.to_timedelta([1, 2], "h"), "number"),
+        (pd.PeriodIndex(["2025-01", "2025-02"], freq="M"), "datetime"),
+    ],
+)
+def test_the_type_of_a_stored_column(values: Any, expected: str) -> None:
+    column = values if not isinstance(values, list) else pd.Series(values, dtype=object)
+
+    assert types_of(typed_table(x=column)) == {"x": expected}
+
+
+def test_a_name_of_a_time_makes_seconds_since_1970_a_time() -> None:
+    values = ["1735689600", "1735689700"]
+
+    assert types_of(text_table(asked_at=values, amount=values)) == {"asked_at": "datetime epoch-s", "amount": "integer"}
+
+
+def test_all_files_decide_together() -> None:
+    one, other = text_table(code=["10115", "20095"], size=["1", "2"]), text_table(code=["02134"], size=["1.5"])
+
+    assert types_of(one, other) == {"code": "text", "size": "number"}
+    frame, _ = as_types([one, other], Schema())
+    assert frame["code"].tolist() == ["10115", "20095", "02134"]
+
+
+# --- reading
+
+
+def test_later_batches_are_read_as_the_recorded_types() -> None:
+    schema = Schema(
+        {"code": ColumnType("text"), "label": ColumnType("integer"), "at": ColumnType("datetime", "%d/%m/%Y")}
+    )
+    frame = read_as(text_table(code=["10115", ""], label=["1", ""], at=["01/02/2025", "03/02/2025"]), schema)
+
+    assert frame["code"].tolist() == ["10115", None]
+    assert frame["label"].dtype == "Int64"
+    assert frame["label"].tolist() == [1, pd.NA]
+    assert frame["at"].tolist() == list(pd.to_datetime(["2025-02-01", "2025-02-03"], utc=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "value"),
+    [
+        ("text", 5.0, "5"),
+        ("text", 2134, "2134"),
+        ("text", UUID(int=1), str(UUID(int=1))),
+        ("integer", "7", 7),
+        ("integer", 7.0, 7),
+        ("integer", True, 1),
+        ("integer", Decimal(10**17 + 1), 10**17 + 1),
+        ("number", "1,234.5", 1234.5),
+        ("number", Decimal("1.5"), 1.5),
+        ("number", np.float32(0.1), 0.1),
+        ("boolean", 1, True),
+        ("boolean", "FALSE", False),
+        ("datetime", date(2025, 1, 1), pd.Timestamp("2025-01-01", tz="UTC")),
+        ("datetime", datetime(2025, 1, 1, tzinfo=UTC), pd.Timestamp("2025-01-01", tz="UTC")),
+        ("datetime epoch-s", 1735689600, pd.Timestamp("2025-01-01", tz="UTC")),
+        ("datetime %d/%m/%Y", "2025-01-01", pd.Timestamp("2025-01-01", tz="UTC")),
+    ],
+)
+def test_a_stored_value_is_read_as_the_type_of_its_column(kind: str, stored: object, value: object) -> None:
+    column = pd.Series([stored], dtype="float32" if isinstance(stored, np.float32) else object)
+    read = read_as(typed_table(x=column), Schema({"x": ColumnType.parse(kind)}))["x"]
+
+    assert read.tolist() == [value]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "plural"),
+    [
+        ("integer", "ten", "whole numbers"),
+        ("integer", "9999999999999999999", "whole numbers"),
+        ("number", "1_000", "numbers"),
+        ("boolean", "yes", "true or false"),
+        ("datetime", "soon", "times"),
+        ("datetime", "1735689600", "times"),
+        ("datetime %d/%m/%Y", "13/13/2025", "times"),
+    ],
+)
+def test_a_value_of_another_type_is_reported_with_its_row(kind: str, value: str, plural: str) -> None:
+    table, schema = text_table(x=["", value, value]), Schema({"x": ColumnType.parse(kind)})
+
+    with pytest.raises(DataError, match=f"column 'x': 2 values are not {plural}") as caught:
+        read_as(table, schema)
+    assert caught.value.where == "a.csv, first in row 1"
+    frame, (found,) = read_readable(table, schema)
+    assert (found.column, found.count, found.rows) == ("x", 2, (1, 2))
+    assert frame["x"].tolist() == [None, value, value]
+
+
+def test_numbers_are_not_times() -> None:
+    schema = Schema({"x": ColumnType("datetime")})
+
+    assert read_readable(typed_table(x=[1735689600, 1]), schema)[1][0].count == 2
+
+
+def test_a_word_for_missing_values_applies_to_every_type() -> None:
+    schema = infer_schema([text_table(a=["unknown", "x"], b=["unknown", "1"])], Schema(missing=("unknown",)))
+    frame = read_as(text_table(a=["unknown", "NA"], b=["unknown", "NA"]), schema)
+
+    assert frame["a"].tolist() == [None, "NA"]
+    assert frame["b"].isna().all()
+
+
+def test_the_schema_of_tracked_data_prefers_recorded_types() -> None:
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"], "c": [None, None], "d": pd.to_datetime(["2025-01-01"] * 2)})
+    data = DataParams(task="regression", target="a", columns={"b": "datetime %d/%m/%Y"}, missing=("-1",))
+
+    found = schema_of(frame, data)
+    assert {name: str(one) for name, one in found.types.items()} == {"a": "integer", "b": "datetime %d/%m/%Y"}
+    assert found.missing == ("-1",)
+
+
+# --- the same table in every format
+
+
+WORDS = st.none() | st.sampled_from(
+    ["NA", "null", "nan", "02134", "1.0", "true", "2025-01-01", "Ålesund", "a,b", 'say "x"']
+)
+MOMENTS = st.none() | st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1))  # noqa: DTZ001 - UTC
+TABLES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "row": st.integers(0, 9),
+            "word": WORDS,
+            "label": st.none() | st.sampled_from([0, 1]),
+            "identifier": st.integers(10**17, 2**63 - 1),
+            "number": st.none() | st.floats(allow_nan=False, allow_infinity=False, width=64),
+            "flag": st.none() | st.booleans(),
+            "moment": MOMENTS,
+        }
+    ),
+    min_size=1,
+    max_size=8,
+)
+TYPES = {
+    "row": "integer",
+    "word": "text",
+    "label": "integer",
+    "identifier": "integer",
+    "number": "number",
+    "flag": "boolean",
+    "moment": "datetime",
+}
+SCHEMA = Schema({name: ColumnType(kind) for name, kind in TYPES.items()})
+Rows = list[dict[str, Any]]
+
+
+def as_csv(rows: Rows, folder: Path) -> pd.DataFrame:
+    pd.DataFrame(rows, dtype=object).to_csv(folder / "t.csv", index=False)
+    return read_table(folder / "t.csv", SCHEMA)
+
+
+def as_gzipped_tsv(rows: Rows, folder: Path) -> pd.DataFrame:
+    pd.DataFrame(rows, dtype=object).to_csv(folder / "t.tsv.gz", index=False, sep="\t")
+    return read_table(folder / "t.tsv.gz", SCHEMA)
+
+
+def as_jsonl(rows: Rows, folder: Path) -> pd.DataFrame:
+    lines = [json.dumps(row, default=str) for row in rows]
+    (folder / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return read_table(folder / "t.jsonl", SCHEMA)
+
+
+def as_parquet(rows: Rows, folder: Path) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, dtype=object)
+    frame = frame.assign(label=frame["label"].astype("Int64"), flag=frame["flag"].astype("boolean"))
+    frame.assign(number=frame["number"].astype(float)).to_parquet(folder / "t.parquet")
+    return read_table(folder / "t.parquet", SCHEMA)
+
+
+def as_sqlite(rows: Rows, folder: Path) -> pd.DataFrame:
+    (folder / "t.db").unlink(missing_ok=True)
+    connection = sqlite3.connect(folder / "t.db")
+    connection.execute(f"CREATE TABLE t ({', '.join(TYPES)})")
+    ordered = [[row[name] for name in TYPES] for row in rows]
+    values = [[str(value) if isinstance(value, datetime) else value for value in row] for row in ordered]
+    connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(TYPES))})", values)
+    connection.commit()
+    connection.close()
+    frame = read_rows(Address("sqlite:///t.db", "sqlite:///t.db", ()), Query("t"), folder)
+    return read_as(RawTable(frame, typed=True, where="t"), SCHEMA)
+
+
+@given(rows=TABLES)
+def test_a_table_is_the_same_in_every_format(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("formats")
+    formats: list[Callable[[Rows, Path], pd.DataFrame]] = [as_csv, as_gzipped_tsv, as_jsonl, as_parquet, as_sqlite]
+    tables = [read(rows, folder) for read in formats]
+    kinds = {name: kind for name, kind in TYPES.items() if name != "identifier"}
+
+    for other in tables[1:]:
+        assert row_hashes(other).tolist() == row_hashes(tables[0]).tolist()
+        assert other["identifier"].tolist() == [row["identifier"] for row in rows]
+        pd.testing.assert_frame_equal(conform(other, kinds), conform(tables[0], kinds), check_dtype=False)
+    assert tables[0]["word"].tolist() == [row["word"] for row in rows]
+
+
+# --- what files can hide
+
+
+def test_the_index_of_a_parquet_file_becomes_columns(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": range(3)})
+    for index, names in (
+        (pd.MultiIndex.from_arrays([list("xyz"), [1, 2, 3]], names=["who", None]), ["who", "level_1", "a"]),
+        (pd.date_range("2025-01-01", periods=3), ["index", "a"]),
+        (pd.Index([7, 5, 7], name=None), ["index", "a"]),
+        (pd.Index([3, 5, 9], name="id"), ["id", "a"]),
+    ):
+        frame.set_index(index).to_parquet(tmp_path / "t.parquet")
+        assert list(read_raw(tmp_path / "t.parquet").frame.columns) == names
+
+
+def test_row_numbers_that_pandas_left_are_mentioned(tmp_path: Path) -> None:
+    pd.DataFrame({"a": range(9)}).iloc[[1, 4, 8]].to_parquet(tmp_path / "t.parquet")
+    raw = read_raw(tmp_path / "t.parquet")
+
+    assert list(raw.frame.columns) == ["a"]
+    assert raw.notes == ("the row numbers that pandas stored in the file are left out",)
+
+
+def test_integers_with_gaps_in_a_parquet_file_are_exact(tmp_path: Path) -> None:
+    ids = [2**60 + 1, None, 2**60 + 3]
+    pd.DataFrame({"id": pd.array(ids, dtype="Int64")}).to_parquet(tmp_path / "t.parquet")
+
+    assert read_table(tmp_path / "t.parquet")["id"].tolist() == [2**60 + 1, pd.NA, 2**60 + 3]
+
+
+def test_another_delimiter_is_not_one_long_column(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a;b\n1,5;2\n")
+
+    with pytest.raises(DataError, match="the columns are separated by ';', not by ','"):
+        read_raw(tmp_path / "t.csv")
