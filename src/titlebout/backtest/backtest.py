@@ -36,7 +36,7 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.settings.params import Params
 from titlebout.settings.settings import Settings
-from titlebout.training.train import choose_window, fit_estimator
+from titlebout.training.train import choose_window, fit_estimator, predicted_classes
 
 PAGE = "backtest.html"
 BASE = "never"  # baseline of all differences, so it is always simulated
@@ -205,9 +205,7 @@ class _FittedModel:
 
     @cached_property
     def classes(self) -> tuple[object, ...]:
-        if self.project.params.data.task == "regression":
-            return ()
-        return tuple(np.asarray(self.estimator.classes_).tolist())
+        return predicted_classes(self.project, self.estimator, self.rows)
 
     @cached_property
     def trained_rows(self) -> npt.NDArray[np.uint64]:

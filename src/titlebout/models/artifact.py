@@ -8,11 +8,8 @@ The files of a model folder:
 ``rows.parquet``   48-bit hashes of the training rows, to prove that the holdout shares none of them
 """
 
-import io
-import json
 import platform
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -24,41 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.core.arrays import FloatArray
-from titlebout.core.errors import DataError, InconclusiveError, NotFoundError, UnsafeError
+from titlebout.core.arrays import FloatArray, IntArray
+from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError, UnsafeError
 from titlebout.core.results import read_json, write_json
 from titlebout.data.columns import column_kind, conform
 from titlebout.data.sampling import evenly_spaced
+from titlebout.models import archive
 
 GOLDEN_ROWS = 256
+LABEL_ROWS = 10_000  # training rows on which the labels of predict are compared with the most probable classes
 MANIFEST_VERSION = 2  # also of the row hashes in rows.parquet
-# Types of scikit-learn and NumPy that skops does not trust by default; they hold arrays and no code.
-TRUSTED_TYPES = (
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.link.IdentityLink",
-    "sklearn._loss.link.LogLink",
-    "sklearn._loss.link.MultinomialLogit",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn._loss.loss.HalfMultinomialLoss",
-    "sklearn._loss.loss.HalfSquaredError",
-    "sklearn._loss.loss.AbsoluteError",
-    "sklearn._loss.loss.HalfTweedieLossIdentity",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.utils._metadata_requests.MetadataRequest",
-    "numpy.dtype",
-    # Gradient boosting with categorical columns checks its input with a partial of check_array. Trusting "partial" is
-    # safe because skops lists the function inside it as a type of its own.
-    "functools.partial",
-    "sklearn.utils.validation.check_array",
-)
 
 
 @dataclass(frozen=True)
@@ -77,6 +49,9 @@ class TrainingData:
         Newest time of the rows (ISO 8601); empty without a time column.
     window : mapping, optional
         Length of the training window in days, and the candidates it was chosen from.
+    classes : tuple
+        Class labels in the order of the probabilities, with the types that they have in the data, see
+        :func:`class_labels`. By default those of the estimator.
     """
 
     X: pd.DataFrame
@@ -85,6 +60,7 @@ class TrainingData:
     task: str
     until: str
     window: Mapping[str, Any] | None = None
+    classes: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,11 +96,71 @@ class Model:
         """
         return predict(self.estimator, conform(frame, self.kinds), self.manifest["task"])
 
+    def labels(self, frame: pd.DataFrame, probabilities: FloatArray) -> list[object]:
+        """Return the predicted class of every row: the most probable one, unless the estimator decides by a threshold.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_rows, n_columns)
+        probabilities : ndarray of shape (n_rows, n_classes)
+            What :meth:`predict` has returned for these rows.
+        """
+        by_threshold = self.manifest.get("labels") == "predict"
+        positions = (
+            _decide(self.estimator, conform(frame, self.kinds)) if by_threshold else probabilities.argmax(axis=1)
+        )
+        return [self.classes[position] for position in positions.tolist()]
+
 
 def predict(estimator: Any, X: pd.DataFrame, task: str) -> FloatArray:
     """Return probabilities (classification) or values (regression) predicted by an estimator, as float64."""
     prediction = estimator.predict_proba(X) if task == "classification" else estimator.predict(X)
     return np.asarray(prediction, dtype=np.float64)
+
+
+def _decide(estimator: Any, X: pd.DataFrame) -> IntArray:
+    """Return the position of the class that ``predict`` returns for every row; -1 for an unknown one."""
+    positions = {label: position for position, label in enumerate(np.asarray(estimator.classes_).tolist())}
+    return np.array([positions.get(label, -1) for label in np.ravel(estimator.predict(X)).tolist()], dtype=np.int64)
+
+
+def _decides_by_threshold(estimator: Any, X: pd.DataFrame) -> bool:
+    """Return whether ``predict`` returns other classes than the most probable ones, as after tuning a threshold."""
+    if X.empty:
+        return False
+    rows = X.iloc[evenly_spaced(len(X), LABEL_ROWS)]
+    decided = _decide(estimator, rows)
+    return bool((decided >= 0).all() and (decided != predict(estimator, rows, "classification").argmax(axis=1)).any())
+
+
+def class_labels(estimator: Any, labels: Iterable[object]) -> tuple[object, ...]:
+    """Return the classes of a fitted classifier in its order, each as it is in the data.
+
+    Libraries change the type of labels: XGBoost numbers the classes, and CatBoost turns true into the text "True".
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted classifier.
+    labels : iterable
+        Labels of the training rows.
+
+    Raises
+    ------
+    DataError
+        If the estimator has a class that is not among the labels.
+    """
+    given = {label: label for label in labels}
+    texts = {str(label): label for label in given}
+    found = np.asarray(estimator.classes_).tolist()
+    unknown = [label for label in found if label not in given and str(label) not in texts]
+    if unknown:
+        raise DataError(
+            f"the model has a class that is not in the training rows: {unknown[0]!r}",
+            why=f"the training rows have: {', '.join(texts)}",
+            fix="set classes_ to the labels that fit was called with, in the order of the probabilities",
+        )
+    return tuple(given.get(label, texts.get(str(label))) for label in found)
 
 
 def select_inputs(frame: pd.DataFrame, target: str, drop: tuple[str, ...]) -> pd.DataFrame:
@@ -164,17 +200,17 @@ def save_model(folder: Path, estimator: Any, data: TrainingData, kinds: Mapping[
 
     Raises
     ------
+    ConfigError
+        If a part of the estimator cannot be stored, or what is stored predicts differently.
     UnsafeError
-        If the estimator contains types that are neither scikit-learn's nor the team's.
+        If the estimator contains types that are not trusted, see :mod:`titlebout.models.trusted`.
     """
-    import skops.io
-
     folder.mkdir(parents=True, exist_ok=True)
-    weights = _normalize_archive(skops.io.dumps(estimator))
-    trusted = _trusted_types(weights, package, folder)
-    (folder / "model.skops").write_bytes(weights)
+    weights, trusted = archive.dump(estimator, package, folder)
     golden = data.X.head(0) if data.X.empty else data.X.iloc[evenly_spaced(len(data.X), GOLDEN_ROWS)]
     predictions = predict(estimator, golden, data.task)
+    _require_equal(predictions, predict(archive.load(weights, package, folder), golden, data.task))
+    (folder / "model.skops").write_bytes(weights)
     write_json(folder / "golden.json", {"rows": to_records(golden, kinds), "answers": predictions.tolist()})
     pd.DataFrame({"row": np.sort(data.hashes).astype(np.int64)}).to_parquet(
         folder / "rows.parquet",
@@ -206,8 +242,6 @@ def load_model(folder: Path, package: str) -> Model:
     InconclusiveError
         If the code it was trained with no longer exists, or it was written in a different format version.
     """
-    import skops.io
-
     path = folder / "model.skops"
     if not path.is_file():
         raise NotFoundError("the model does not exist", where=str(path), fix="run `titlebout train`, or `dvc pull`")
@@ -230,17 +264,7 @@ def load_model(folder: Path, package: str) -> Model:
             f"{MANIFEST_VERSION}; row hashes of different versions cannot be compared",
             fix="train the model again with this version of titlebout",
         )
-    trusted = _trusted_types(weights, package, folder)
-    try:
-        return Model(skops.io.loads(weights, trusted=list(trusted)), manifest, folder)
-    except Exception as error:
-        raise InconclusiveError(
-            "the model cannot be loaded with the current code",
-            where=str(path),
-            why=f"{type(error).__name__}: {error}",
-            fix=f"restore the functions and classes that it uses in src/{package}, or check out the commit at which it was "
-            "trained",
-        ) from error
+    return Model(archive.load(weights, package, path), manifest, folder)
 
 
 def to_records(frame: pd.DataFrame, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -257,36 +281,21 @@ def _json_value(value: Any, kind: str) -> Any:
     return {"integer": int, "boolean": bool, "number": float, "text": str}[kind](value)
 
 
-def _trusted_types(weights: bytes, package: str, folder: Path) -> tuple[str, ...]:
-    """Return the types in the weights that skops does not trust by default but titlebout does.
+def _require_equal(fitted: FloatArray, loaded: FloatArray) -> None:
+    """Check that a stored model predicts what the fitted one predicts; rounding may differ with the layout of arrays.
 
     Raises
     ------
-    UnsafeError
-        If a type is not trusted, or the weights cannot be read.
+    ConfigError
+        If a prediction differs.
     """
-    import skops.io
-
-    try:
-        untrusted = skops.io.get_untrusted_types(data=weights)
-    except Exception as error:  # a broken or crafted file can raise anything
-        raise UnsafeError(
-            "the model file cannot be read",
-            where=str(folder),
-            why=f"{type(error).__name__}: {error}",
-            fix="restore the file: `dvc checkout --force`",
-        ) from error
-    # A lambda or a nested function ("<lambda>", "<locals>") cannot be imported by name when the model is loaded.
-    team_types = [name for name in untrusted if name.split(".")[0] == package and "<" not in name]
-    refused = sorted(set(untrusted) - set(TRUSTED_TYPES) - set(team_types))
-    if refused:
-        raise UnsafeError(
-            f"the model contains types that are not trusted: {', '.join(refused)}",
-            where=str(folder),
-            why="loading an untrusted type could run arbitrary code",
-            fix=f"use scikit-learn estimators, or named classes and functions from src/{package}; a lambda has no name",
+    if not np.allclose(loaded, fitted, rtol=1e-6, atol=1e-9, equal_nan=True):
+        raise ConfigError(
+            "the stored model predicts differently from the fitted one",
+            where="train.model in params.yaml",
+            why="its predictions are random, or a part of it keeps what it has learned outside of its attributes",
+            fix="set a random seed, and keep what fit learns in attributes of the object",
         )
-    return tuple(sorted(untrusted))
 
 
 def _manifest(
@@ -296,7 +305,7 @@ def _manifest(
         "schema_version": MANIFEST_VERSION,
         "task": data.task,
         "target": data.target,
-        "classes": [] if data.task == "regression" else np.asarray(estimator.classes_).tolist(),
+        "classes": [] if data.task == "regression" else list(data.classes) or np.asarray(estimator.classes_).tolist(),
         "columns": [
             {"name": name, "kind": kinds[name], "nullable": bool(data.X[name].isna().any())} for name in data.X.columns
         ],
@@ -306,66 +315,6 @@ def _manifest(
         "trusted_types": list(trusted),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("scikit-learn", "numpy", "pandas")},
-    } | ({"window": dict(data.window)} if data.window else {})
-
-
-def _normalize_archive(archive: bytes) -> bytes:
-    """Return a skops archive with everything removed that differs between two dumps of the same estimator.
-
-    Identical training must give identical bytes: DVC identifies a model by its content, the gate recognizes the champion
-    by its hash, and the tag of a bento is the digest of the weights. ``skops.io.dumps`` is not deterministic. An archive
-    is a zip file with ``schema.json`` and one file per array, and differs between processes in three places:
-
-    - ``__id__`` of a node in the schema is ``id()`` of the object, a memory address. The loader uses it only to restore
-      shared references, that is, to load equal ids as the same object, so any numbering that keeps equal ids equal and
-      distinct ids distinct loads to the same model (:class:`_ObjectNumbers`).
-    - Array files are named ``<id>.npy`` after the same addresses, or after a random UUID for raw bytes, and the schema
-      refers to them under ``file``. They are renumbered with the schema, so that names and references still agree.
-    - The zip directory has the time of writing, in the order of writing. Here all members get the earliest time that
-      zip can represent and are sorted by name.
-
-    The archive is also compressed, because skops stores members uncompressed by default. Normalization is idempotent, and
-    is tested by loading the result. If skops gets deterministic dumps, this function and :class:`_ObjectNumbers` can go.
-    """
-    source = zipfile.ZipFile(io.BytesIO(archive))
-    numbers = _ObjectNumbers()
-    schema = numbers.rename(json.loads(source.read("schema.json")))
-    members = {"schema.json": json.dumps(schema, indent=1).encode()}
-    members |= {numbers.of_file(name): source.read(name) for name in source.namelist() if name != "schema.json"}
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", compresslevel=9) as out:
-        for name in sorted(members):
-            out.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), members[name], zipfile.ZIP_DEFLATED)
-    return target.getvalue()
-
-
-class _ObjectNumbers:
-    """Numbering of the objects in a skops schema by first occurrence, 1, 2, 3, ..., in place of memory addresses.
-
-    Only ``__id__`` and ``file`` entries of the types that skops writes are replaced. An estimator may have parameters
-    with these names, but skops stores their values as nodes (mappings), not as a bare integer or string.
-    """
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-
-    def of(self, address: str) -> int:
-        return self._numbers.setdefault(address, len(self._numbers) + 1)
-
-    def of_file(self, name: str) -> str:
-        stem, dot, ending = name.partition(".")
-        return f"{self.of(stem)}{dot}{ending}"
-
-    def rename(self, node: Any) -> Any:
-        if isinstance(node, list):
-            return [self.rename(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        return {key: self._rename_entry(key, item) for key, item in node.items()}
-
-    def _rename_entry(self, key: str, item: Any) -> Any:
-        if key == "__id__" and isinstance(item, int):
-            return self.of(str(item))
-        if key == "file" and isinstance(item, str):
-            return self.of_file(item)
-        return self.rename(item)
+        **({"window": dict(data.window)} if data.window else {}),
+        **({"labels": "predict"} if data.task == "classification" and _decides_by_threshold(estimator, data.X) else {}),
+    }

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from titlebout.core.arrays import IntArray
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError
 from titlebout.core.results import Record
 from titlebout.data.columns import Column, column_kind
@@ -18,10 +19,12 @@ from titlebout.data.tables import read_raw
 from titlebout.data.times import numeric_time, parse_format, text_formats
 from titlebout.scaffold.time_column import TimeCandidate, time_candidates
 from titlebout.settings.column_type import ColumnType
+from titlebout.settings.gate import GateSettings
 
 MAX_CLASSES = 50  # an integer target with more distinct values is a regression target
 MAX_DISTINCT_SHARE = 0.5  # a text column with more distinct values per row identifies rows instead of describing them
 HOLDOUT_DAYS = 14
+HOLDOUT_ROWS = 2000  # enough to show a moderate gain; fewer only if they are more than a fifth of the time span
 HOLDOUT_SHARE = 5  # the holdout is at most one fifth of the time span of the table
 NO_TIME = "none"
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
@@ -263,9 +266,19 @@ def _time_column(frame: pd.DataFrame, given: Choices, candidates: Sequence[TimeC
 
 
 def _holdout_days(column: Column) -> int:
-    """Return how many days to hold out; 0 if the time span of the table is too short."""
+    """Return how many days to hold out; 0 if the time span of the table is too short.
+
+    At least two weeks and `HOLDOUT_ROWS`, but at most a fifth of the time span, or half of it if the gate needs more rows.
+    """
     stamps = column[~implausible_tracked(column)]
-    return int(min(HOLDOUT_DAYS, (stamps.max() - stamps.min()).days // HOLDOUT_SHARE))
+    ages = np.sort(np.asarray((stamps.max() - stamps).dt.days, dtype=np.int64))
+    days = min(max(HOLDOUT_DAYS, _newest_days(ages, HOLDOUT_ROWS)), int(ages[-1]) // HOLDOUT_SHARE)
+    return max(days, min(_newest_days(ages, GateSettings().min_rows), int(ages[-1]) // 2)) if days else 0
+
+
+def _newest_days(ages: IntArray, rows: int) -> int:
+    """Return how many days contain the newest `rows` rows, given the sorted ages of all rows in days."""
+    return int(ages[min(rows, len(ages)) - 1]) + 1
 
 
 def _drop_reason(column: Column, *, nested: bool) -> str:

@@ -27,6 +27,7 @@ from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
 from titlebout.scaffold.columns import NO_TIME, Choices, ColumnRoles, infer_column_roles
+from titlebout.scaffold.proposal import propose
 from titlebout.scaffold.templates import EXAMPLE, EXAMPLE_PACKAGE
 from titlebout.settings.params import DataParams
 
@@ -178,15 +179,17 @@ def adopt(start: Path, data: Path, given: Choices) -> AdoptResult:
     frame, roles = infer_column_roles(data, given)
     name = project.settings.project.name
     package = _package_name(name)
-    files = templates.render_team_files(project, name, package, roles)
-    params = DataParams(task=roles.task, target=given.target, time=roles.time, drop=roles.drop)
     plausible = frame[~implausible_tracked(frame[roles.time])] if roles.time else frame
+    proposal = propose(plausible, roles)
+    files = templates.render_team_files(project, name, package, roles, proposal)
+    params = DataParams(task=roles.task, target=given.target, time=roles.time, drop=roles.drop)
     files[f"expectations/{name}.json"] = to_json(scaffold_suite(plausible, params, name))
     _remove_example(project.root)
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
     _track_data(project.root, data, name)
-    return AdoptResult(passed=True, reasons=roles.notes, pipeline=name, package=package, roles=roles)
+    notes = (*roles.notes, *proposal.notes)
+    return AdoptResult(passed=True, reasons=notes, pipeline=name, package=package, roles=roles)
 
 
 def _own_data(request: Request) -> tuple[Path, Choices] | None:

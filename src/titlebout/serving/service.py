@@ -25,7 +25,6 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
-from titlebout.core.arrays import FloatArray
 from titlebout.core.results import read_json
 from titlebout.models.artifact import Model, load_model
 from titlebout.serving.middleware import PREDICT, RequestGuardMiddleware, redact_exception
@@ -203,17 +202,18 @@ def predict(model: Model, rows: Sequence[BaseModel], response: type[BaseModel]) 
     """
     columns = {name: [getattr(row, f"column_{i}") for row in rows] for i, name in enumerate(model.kinds)}
     try:
-        predictions = _predictions(model, model.predict(pd.DataFrame(columns, dtype=object)))
+        predictions = _predictions(model, pd.DataFrame(columns, dtype=object))
         return response.model_validate({"predictions": predictions, "model": model.manifest["sha256"]})
     except ValueError as error:
         raise BentoMLException("", error_code=HTTPStatus.UNPROCESSABLE_ENTITY) from error
 
 
-def _predictions(model: Model, predictions: FloatArray) -> list[dict[str, Any]]:
+def _predictions(model: Model, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    predicted = model.predict(frame)
     if not model.classes:
-        return [{"value": value} for value in predictions.tolist()]
+        return [{"value": value} for value in predicted.tolist()]
     names = [label if isinstance(label, str) else json.dumps(label) for label in model.classes]
     return [
-        {"label": model.classes[int(row.argmax())], "probabilities": dict(zip(names, row.tolist(), strict=True))}
-        for row in predictions
+        {"label": label, "probabilities": dict(zip(names, row.tolist(), strict=True))}
+        for label, row in zip(model.labels(frame, predicted), predicted, strict=True)
     ]

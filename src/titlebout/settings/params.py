@@ -16,7 +16,10 @@ class DataParams(Table):
     task: Literal["classification", "regression"] = Field(
         description="Prediction task: classification predicts a class, regression predicts a number."
     )
-    target: str = Field(description="Name of the column to predict.")
+    target: str = Field(
+        description="Name of the column to predict. A pipeline has one target; predict each further one with a pipeline of "
+        "its own."
+    )
     time: str = Field(
         "",
         description="Name of the column with the time of each row, used to order rows, to split them and to define "

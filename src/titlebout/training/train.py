@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray
@@ -18,9 +19,10 @@ from titlebout.data.columns import column_kind, timestamps
 from titlebout.data.holdout import read_labeled_rows, require_no_overlap, split, target_values
 from titlebout.metrics.catalogue import row_losses, scores
 from titlebout.models import loading
-from titlebout.models.artifact import TrainingData, predict, save_model, select_inputs
+from titlebout.models.artifact import TrainingData, class_labels, predict, save_model, select_inputs
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
+from titlebout.training.supported import require_supported
 from titlebout.training.window import Window, select_window
 
 
@@ -131,7 +133,8 @@ def fit(project: Project) -> Path:
     until = timestamps(rows, params.data.time).max().isoformat() if params.data.time else ""
     hashes = rows_split.hashes[rows.index]
     chosen_window = asdict(window) if window.tried else None
-    trained = TrainingData(X, hashes, params.data.target, params.data.task, until, chosen_window)
+    classes = predicted_classes(project, estimator, rows)
+    trained = TrainingData(X, hashes, params.data.target, params.data.task, until, chosen_window, classes)
     kinds = {name: column_kind(frame[name]) for name in X.columns}
     package = project.settings.project.package
     return _replace_folder(project.model_dir, lambda folder: save_model(folder, estimator, trained, kinds, package))
@@ -146,14 +149,14 @@ def choose_window(project: Project, rows: pd.DataFrame) -> Window:
         inputs = select_inputs(validation_rows, data.target, data.drop)[list(X.columns)]
         with project.team_code("predicting with a candidate for the training window"):
             predictions = predict(estimator, inputs, data.task)
-        classes = () if data.task == "regression" else tuple(np.asarray(estimator.classes_).tolist())
+        classes = predicted_classes(project, estimator, fit_rows)
         return row_losses(data.task, target_values(validation_rows, project.params), predictions, classes)
 
     return select_window(rows, project.params, losses)
 
 
 def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
-    """Fit the model of the user, and return it with its inputs.
+    """Fit the model of the user, and return it with its inputs; a model that cannot work is refused before.
 
     Parameters
     ----------
@@ -166,9 +169,13 @@ def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFra
     ------
     InconclusiveError
         If the rows have only one class.
+    ConfigError
+        If the model does not fit the task or the data, or cannot be stored.
+    UnsafeError
+        If it contains types that are not trusted.
     """
     data = project.params.data
-    y = target_values(rows, project.params)
+    y = _target(rows, project)
     if data.task == "classification" and len(set(y)) < 2:
         raise InconclusiveError(
             f"the training rows have only one class: {y[0]}",
@@ -177,8 +184,35 @@ def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFra
         )
     X = select_inputs(rows, data.target, data.drop)
     estimator = project.build_model()
+    require_supported(estimator, X, y, data.task, project.settings.project.package)
     with project.team_code("fitting the model"):
         return estimator.fit(X, np.asarray(y.tolist())), X
+
+
+def predicted_classes(project: Project, estimator: Any, rows: pd.DataFrame) -> tuple[object, ...]:
+    """Return the class labels of a fitted model, in its order and as they are in the data; empty for regression.
+
+    Parameters
+    ----------
+    project : Project
+    estimator : object
+        Fitted.
+    rows : DataFrame of shape (n_rows, n_columns)
+        Rows that it was fitted on.
+    """
+    if project.params.data.task == "regression":
+        return ()
+    with project.team_code("reading the classes of the model"):
+        return class_labels(estimator, _target(rows, project).tolist())
+
+
+def _target(rows: pd.DataFrame, project: Project) -> npt.NDArray[np.object_]:
+    """Return the target; whole-number labels are integers, also if a file with gaps has made them floats."""
+    y = target_values(rows, project.params)
+    if project.params.data.task == "classification" and all(isinstance(label, float) for label in set(y.tolist())):
+        whole = all(label.is_integer() for label in set(y.tolist()))
+        return y.astype(np.int64).astype(object) if whole else y
+    return y
 
 
 def score(project: Project) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from titlebout.core.process import run
 from titlebout.scaffold import templates as scaffold_templates
 from titlebout.scaffold.columns import ColumnRoles
+from titlebout.scaffold.templates.models import STARTER_MODELS
 
 
 def roles(*names: str, task: str = "classification", time: str = "") -> ColumnRoles:
@@ -22,8 +23,9 @@ def roles(*names: str, task: str = "classification", time: str = "") -> ColumnRo
 
 def test_the_formatter_has_nothing_to_change(tmp_path: object) -> None:
     names = ["plain", 'two "words"', "it's", "both ' and \"", "back\\slash", "größe\n\t", ""]
-    for task in ("classification", "regression"):
-        for path, source in scaffold_templates._code("some-name", "some_name", roles(*names, task=task)).items():
+    for loss in STARTER_MODELS:
+        task = "classification" if loss == "log_loss" else "regression"
+        for path, source in scaffold_templates._code("some-name", "some_name", roles(*names, task=task), loss).items():
             file = tmp_path / path.rpartition("/")[2]  # type: ignore[operator]
             file.write_text(source, encoding="utf-8")
             command = ["ruff", "format", "--check", "--no-cache", "--isolated", "--line-length", "120", str(file)]

@@ -23,9 +23,7 @@ def test_equal_rows_are_numbered(values: list[int]) -> None:
 
 
 @given(VALUES, st.randoms())
-def test_equal_rows_have_different_hashes_in_any_order(
-    values: list[int], random: "np.random.Generator"
-) -> None:
+def test_equal_rows_have_different_hashes_in_any_order(values: list[int], random: "np.random.Generator") -> None:
     hashes = identity_hashes(table(values))
     shuffled = list(values)
     random.shuffle(shuffled)

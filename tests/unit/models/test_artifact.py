@@ -37,6 +37,7 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardS
 import sample
 from titlebout.core.errors import DataError, InconclusiveError, NotFoundError, UnsafeError
 from titlebout.data.columns import column_kind
+from titlebout.models import archive as models_archive
 from titlebout.models import artifact as models_artifact
 
 NUMERIC = ["wind", "passengers"]
@@ -141,11 +142,11 @@ def test_the_same_training_run_gives_the_same_bytes(
 def test_a_normalized_archive_loads_to_the_same_model(frame: pd.DataFrame) -> None:
     estimator = fitted(RandomForestClassifier(n_estimators=3, random_state=0), frame)
     raw = skops.io.dumps(estimator)
-    normalized = models_artifact._normalize_archive(raw)
+    normalized = models_archive.normalize(raw)
     types = skops.io.get_untrusted_types(data=normalized)
 
     assert types == skops.io.get_untrusted_types(data=raw)
-    assert models_artifact._normalize_archive(normalized) == normalized
+    assert models_archive.normalize(normalized) == normalized
     assert len(normalized) < len(raw)
     assert {entry.date_time for entry in zipfile.ZipFile(io.BytesIO(normalized)).infolist()} == {(1980, 1, 1, 0, 0, 0)}
     X = trained(frame).X
@@ -156,7 +157,7 @@ def test_normalization_keeps_distinct_objects_distinct() -> None:
     """Objects with distinct memory addresses must get distinct numbers."""
     arrays = [np.arange(3), np.arange(3) * 2, np.arange(3)]
     estimator = FunctionTransformer(kw_args={"arrays": [*arrays, arrays[0]], "__id__": 5, "file": "x.npy"})
-    loaded = skops.io.loads(models_artifact._normalize_archive(skops.io.dumps(estimator)))
+    loaded = skops.io.loads(models_archive.normalize(skops.io.dumps(estimator)))
 
     assert [array.tolist() for array in loaded.kw_args["arrays"]] == [[0, 1, 2], [0, 2, 4], [0, 1, 2], [0, 1, 2]]
     assert (loaded.kw_args["__id__"], loaded.kw_args["file"]) == (5, "x.npy")

@@ -62,10 +62,22 @@ def test_csv_and_parquet_give_the_same_roles(tmp_path: Path) -> None:
     assert by_csv == by_parquet
 
 
-@pytest.mark.parametrize(("days", "expected"), [(365, 14), (30, 6), (5, 1)])
-def test_the_holdout_is_two_weeks_or_a_fifth_of_a_short_history(tmp_path: Path, days: int, expected: int) -> None:
-    times = pd.date_range("2024-01-01", pd.Timestamp("2024-01-01") + pd.Timedelta(days=days), periods=ROWS)
-    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), Choices("churned"))
+@pytest.mark.parametrize(
+    ("days", "rows", "expected"),
+    [
+        (365, 73_000, 14),  # two weeks have 2,800 rows
+        (365, 18_250, 40),  # 2,000 rows, 50 a day
+        (250, 6_000, 50),  # a fifth of the time has 1,200 rows
+        (30, 6_000, 6),
+        (100, 600, 34),  # the gate needs 200 rows, 6 a day
+        (100, 60, 50),  # and can have them only for half of the time
+    ],
+)
+def test_the_holdout_has_enough_rows(tmp_path: Path, days: int, rows: int, expected: int) -> None:
+    times = pd.date_range("2024-01-01", pd.Timestamp("2024-01-01") + pd.Timedelta(days=days), periods=rows)
+    age = np.random.default_rng(0).integers(18, 80, rows)
+    frame = pd.DataFrame({"signup": times, "age": age, "churned": age > 30})
+    _, roles = infer_column_roles(write_table(tmp_path, frame, "parquet"), Choices("churned"))
     assert (roles.time, roles.holdout_days) == ("signup", expected)
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from titlebout.scaffold import templates as scaffold_templates
 from titlebout.scaffold.columns import ColumnRoles
+from titlebout.scaffold.proposal import Proposal
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
@@ -34,7 +35,7 @@ def test_any_column_name_survives_as_python_source(name: str) -> None:
 
 @given(st.lists(text, max_size=3, unique=True))
 def test_any_column_names_give_valid_code_that_lists_them(names: list[str]) -> None:
-    for path, source in scaffold_templates._code("some-name", "some_name", roles(*names)).items():
+    for path, source in scaffold_templates._code("some-name", "some_name", roles(*names), "log_loss").items():
         tree = ast.parse(source, path)
         if path.endswith("features.py") and "src" in path:
             lists = {
@@ -47,7 +48,10 @@ def test_any_column_names_give_valid_code_that_lists_them(names: list[str]) -> N
 @example("a\x85b", "regression", "")
 def test_any_names_survive_in_the_parameters(name: str, task: str, time: str) -> None:
     given_roles = roles(name, task=task, time=time)
-    document = yaml.safe_load(scaffold_templates._params("pkg", given_roles.replace(target=name, drop=(name,))))
+    proposal = Proposal(loss="log_loss")
+    document = yaml.safe_load(
+        scaffold_templates._params("pkg", given_roles.replace(target=name, drop=(name,)), proposal)
+    )
     columns = {name: "number"}
     assert document["data"] == {"task": task, "target": name, "time": time, "drop": [name], "columns": columns}
     assert document["split"] == ({"by": "time", "holdout_days": 7} if time else {"by": "hash", "fraction": 0.2})

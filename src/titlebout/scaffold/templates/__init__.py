@@ -10,6 +10,8 @@ import tomlkit
 from titlebout.core.yaml_text import to_yaml
 from titlebout.repository.project import Project
 from titlebout.scaffold.columns import ColumnRoles
+from titlebout.scaffold.proposal import Proposal
+from titlebout.scaffold.templates.models import STARTER_MODELS
 from titlebout.settings.addresses import SETTINGS_FILE
 from titlebout.settings.params import PARAMS_FILE
 
@@ -17,10 +19,18 @@ EXAMPLE = "flights-delay"
 EXAMPLE_PACKAGE = "flights_delay"
 _PACKAGE = ("__init__.py", "features.py", "model.py")
 _TESTS = ("conftest.py", "test_features.py", "test_model.py")
+_PREDICTIONS = {
+    "log_loss": "the probability of each class",
+    "absolute_error": "the median",
+    "squared_error": "the mean",
+    "poisson": "the mean",
+}
 _HERE = Path(__file__).parent
 
 
-def render_team_files(project: Project, name: str, package: str, roles: ColumnRoles) -> dict[str, str]:
+def render_team_files(
+    project: Project, name: str, package: str, roles: ColumnRoles, proposal: Proposal
+) -> dict[str, str]:
     """Return the content of every file that depends on the table.
 
     Parameters
@@ -31,6 +41,8 @@ def render_team_files(project: Project, name: str, package: str, roles: ColumnRo
         Name of the pipeline, and import name of the team's code.
     roles : ColumnRoles
         Roles of the columns of the table.
+    proposal : Proposal
+        Loss, metric and holdout.
 
     Returns
     -------
@@ -41,24 +53,28 @@ def render_team_files(project: Project, name: str, package: str, roles: ColumnRo
     stages = (project.pipeline_dir / "dvc.yaml").read_text(encoding="utf-8")
     readme = (root / "README.md").read_text(encoding="utf-8")
     return {
-        SETTINGS_FILE: _settings((root / SETTINGS_FILE).read_text(encoding="utf-8"), name, package),
+        SETTINGS_FILE: _settings((root / SETTINGS_FILE).read_text(encoding="utf-8"), name, package, proposal),
         "README.md": re.sub(r"^## The example\n.*?(?=^## )", "", readme, flags=re.DOTALL | re.MULTILINE),
         f"pipelines/{name}/dvc.yaml": stages.replace(EXAMPLE_PACKAGE, package).replace(EXAMPLE, name),
-        f"pipelines/{name}/{PARAMS_FILE}": _params(package, roles),
-        **_code(name, package, roles),
+        f"pipelines/{name}/{PARAMS_FILE}": _params(package, roles, proposal),
+        **_code(name, package, roles, proposal.loss),
     }
 
 
-def _settings(text: str, name: str, package: str) -> str:
+def _settings(text: str, name: str, package: str, proposal: Proposal) -> str:
     """Return ``titlebout.toml`` for the user's table, with the comments and the order of keys preserved."""
     document = tomlkit.parse(text)
     document["project"] |= {"package": package, "pipeline": name}
     document["checks"]["suite"] = f"expectations/{name}.json"
     document["gate"]["slices"]["columns"].clear()  # columns of the example
+    if proposal.metric:
+        document["gate"]["primary_metric"] = proposal.metric
+    if proposal.guardrails is not None:
+        document["gate"]["guardrails"] = list(proposal.guardrails)
     return tomlkit.dumps(document)
 
 
-def _params(package: str, roles: ColumnRoles) -> str:
+def _params(package: str, roles: ColumnRoles, proposal: Proposal) -> str:
     by_time = {"by": "time", "holdout_days": roles.holdout_days}
     document = {
         "data": {
@@ -68,18 +84,23 @@ def _params(package: str, roles: ColumnRoles) -> str:
             "drop": list(roles.drop),
             "columns": dict(roles.types),
         },
-        "split": by_time if roles.time else {"by": "hash", "fraction": 0.2},
+        "split": by_time if roles.time else {"by": "hash", "fraction": proposal.fraction},
         "train": {
             "model": f"{package}.model:build_model",
             "seed": 0,
-            "hyperparameters": {"learning_rate": 0.06, "max_iter": 120},
+            "hyperparameters": {
+                "regularization": list(STARTER_MODELS[proposal.loss].regularization),
+                "learning_rate": 0.06,
+                "max_iter": 120,
+                "max_leaf_nodes": [4, 15],
+            },
         },
     }
     header = "# Parameters of the model; DVC trains again if a value changes. The configuration of the loop is in titlebout.toml.\n"
     return header + to_yaml(document)
 
 
-def _code(name: str, package: str, roles: ColumnRoles) -> dict[str, str]:
+def _code(name: str, package: str, roles: ColumnRoles, loss: str) -> dict[str, str]:
     """Return a first version of the team's package and its tests."""
     regression = roles.task == "regression"
     substitutions = {
@@ -87,12 +108,11 @@ def _code(name: str, package: str, roles: ColumnRoles) -> dict[str, str]:
         "package": package,
         "categorical": _list_literal(roles.categorical),
         "numeric": _list_literal(roles.numeric),
-        "estimator": f"HistGradientBoosting{'Regressor' if regression else 'Classifier'}",
-        "prediction": "the predicted value" if regression else "the probability of each class",
-        "loss": '\n        loss="absolute_error",' if regression else "",
+        "prediction": _PREDICTIONS[loss],
         "labels": "np.arange(40.0)" if regression else '["no", "yes"] * 20',
         "method": "predict" if regression else "predict_proba",
         "shape": "(40,)" if regression else "(40, 2)",
+        **STARTER_MODELS[loss].substitutions(loss),
     }
     targets = {f"src/{package}": _PACKAGE, "tests": _TESTS}
     return {

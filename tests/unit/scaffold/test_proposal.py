@@ -1,0 +1,98 @@
+"""What is proposed for a target: loss, metric, guardrails and a holdout that is large enough, with a note for each."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlebout.scaffold import proposal as scaffold_proposal
+from titlebout.scaffold.columns import ColumnRoles
+from titlebout.scaffold.proposal import Proposal, propose
+from titlebout.settings.gate import GateSettings
+
+RANDOM = np.random.default_rng(0)
+NORMAL = RANDOM.normal(size=1000)
+
+
+def proposed(target: object, task: str = "regression", **columns: object) -> Proposal:
+    frame = pd.DataFrame({"paid": target, **columns})
+    time = "at" if columns else ""
+    days = 10 if columns else 0
+    return propose(
+        frame,
+        ColumnRoles(
+            task=task, target="paid", time=time, drop=(), numeric=(), categorical=(), holdout_days=days, notes=()
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "loss", "metric", "guardrails", "note"),
+    [
+        (NORMAL, "absolute_error", "", None, ""),
+        (NORMAL * 1e6 + 1e9, "absolute_error", "", None, ""),
+        (np.exp(NORMAL), "absolute_error", "", (), "far from the others"),
+        (np.exp(NORMAL) * -1, "absolute_error", "", (), "compared by mae"),
+        (np.where(NORMAL > 0.5, np.exp(NORMAL), 0), "poisson", "rmse", None, "are 0: the model predicts the mean"),
+        (RANDOM.poisson(0.5, 1000), "poisson", "rmse", None, "Poisson loss"),
+        (np.where(NORMAL > 0.5, NORMAL - 1, 0), "squared_error", "rmse", None, "squared loss"),
+        (np.where(NORMAL > 0, 99.0, NORMAL), "squared_error", "rmse", None, "47% of the values of 'paid' are 99"),
+    ],
+)
+def test_the_loss_and_the_metric_fit_the_target(
+    target: np.ndarray, loss: str, metric: str, guardrails: tuple[str, ...] | None, note: str
+) -> None:
+    found = proposed(target)
+
+    assert (found.loss, found.metric, found.guardrails) == (loss, metric, guardrails)
+    assert note in found.notes[0]
+    assert len(found.notes) == (2 if note else 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "guardrails", "parts"),
+    [
+        ({"no": 700, "yes": 300}, None, []),
+        ({"no": 1900, "yes": 100}, ("roc_auc",), ["class 'yes' is rare (100 of 2000 rows)", "accuracy, which is 95%"]),
+        ({"no": 990, "yes": 10}, ("roc_auc",), ["is rare", "class 'yes' has 10 rows, too few", "collect about 50"]),
+        ({0: 500, 1: 499, 2: 1}, ("roc_auc",), ["class '2' has 1 row, too few", "merge it with another class"]),
+    ],
+)
+def test_a_rare_class_is_named(counts: dict[object, int], guardrails: tuple[str, ...] | None, parts: list[str]) -> None:
+    found = proposed([label for label, count in counts.items() for _ in range(count)], "classification")
+
+    assert (found.loss, found.metric, found.guardrails) == ("log_loss", "", guardrails)
+    assert [part for part in parts if part not in " | ".join(found.notes)] == []
+
+
+@given(st.integers(10, 100_000))
+def test_the_share_of_the_holdout_gives_enough_rows_where_it_can(rows: int) -> None:
+    fraction = scaffold_proposal._fraction(rows)
+    expected = scaffold_proposal._expected_rows(rows, fraction)
+
+    assert 0.2 <= fraction <= 0.5
+    assert expected >= GateSettings().min_rows or fraction == 0.5
+    assert fraction == 0.2 or scaffold_proposal._expected_rows(rows, fraction - 0.05) < GateSettings().min_rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "note"),
+    [
+        (5000, "the holdout has about 1000 of the 5000 rows"),
+        (600, "the holdout has about 240 of the 600 rows"),
+        (
+            150,
+            "the holdout has about 75 of the 150 rows, but the gate needs 200: no model can become champion until there are "
+            "about 250 more rows, or gate.min_rows in titlebout.toml is smaller",
+        ),
+    ],
+)
+def test_a_holdout_without_time_is_described(rows: int, note: str) -> None:
+    assert note in proposed(np.resize(NORMAL, rows)).notes[-1]
+
+
+def test_a_holdout_by_time_is_counted() -> None:
+    times = pd.date_range("2024-01-01", periods=400, freq="h")
+
+    assert proposed(NORMAL[:400], at=times).notes[-1] == "the holdout has 240 of the 400 rows"
