@@ -18,7 +18,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from titlebout.core.arrays import FloatArray
 from titlebout.gate.decision import decide
 from titlebout.gate.predictions import HoldoutPredictions
-from titlebout.metrics.inference import Difference
+from titlebout.metrics.inference import INDEPENDENT, Difference
 from titlebout.metrics.scorers import find_metric
 
 ALPHA, DRAWS = 0.05, 1000
@@ -105,7 +105,7 @@ def _predictions(rng: np.random.Generator, n: int, name: str) -> HoldoutPredicti
 def _closed(predictions: HoldoutPredictions, name: str) -> Difference:
     metric = find_metric(name, predictions.truth.task)
     one, other = (
-        metric.estimate(predictions.truth, predictions.predicted[model_name], None)
+        metric.estimate(predictions.truth, predictions.predicted[model_name], INDEPENDENT)
         for model_name in ("challenger", "champion")
     )
     gain = metric.gain(one, other)
@@ -133,7 +133,7 @@ def _resampled(
 def _row_gains(predictions: HoldoutPredictions, name: str) -> FloatArray:
     metric = find_metric(name, predictions.truth.task)
     one, other = (
-        metric.estimate(predictions.truth, predictions.predicted[model_name], None)
+        metric.estimate(predictions.truth, predictions.predicted[model_name], INDEPENDENT)
         for model_name in ("challenger", "champion")
     )
     sign = -1 if metric.better == "smaller" else 1

@@ -21,6 +21,7 @@ from evidently.metrics import Accuracy, LogLoss, RocAuc
 from titlebout.gate.decision import Decision, decide
 from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.catalogue import default_losses
+from titlebout.metrics.inference import INDEPENDENT
 from titlebout.metrics.scorers import find_metric
 from titlebout.settings.gate import GateSettings, SlicesSettings
 
@@ -131,7 +132,7 @@ def _within(predictions: HoldoutPredictions) -> bool:
     for name in names:
         metric = find_metric(name, predictions.truth.task)
         new, old = (
-            metric.estimate(predictions.truth, predictions.predicted[model_name], None).value
+            metric.estimate(predictions.truth, predictions.predicted[model_name], INDEPENDENT).value
             for model_name in ("challenger", "champion")
         )
         if abs(new - old) > share * abs(old):

@@ -1,15 +1,17 @@
 """Measure the error rates of the gate, and check what is claimed of them; exits with 1 when a claim does not hold.
 
-``python benchmarks/gate/run.py`` takes a quarter of an hour of processor time, and writes ``results.json`` and ``tables.md`` beside this file
+``python benchmarks/gate/run.py`` takes three quarters of an hour of processor time, and writes ``results.json`` and ``tables.md`` beside this file
 and the tables into ``docs/explanation/error-rates-of-the-gate.md``. ``--quick`` takes a minute and a half, with fewer
-repetitions, and writes into ``build/benchmark-gate``.
+repetitions, and writes into ``build/benchmark-gate``. ``--only PART`` runs one part again and keeps the results of the
+others. Real series are used if their packages are installed (``benchmarks/requirements-series.txt``).
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,8 +22,10 @@ sys.path.append(str(HERE.parent))  # for record.py, which the benchmarks share
 
 import agreement_and_time  # noqa: E402
 import claims  # noqa: E402
+import dependence  # noqa: E402
 import end_to_end  # noqa: E402
 import flights  # noqa: E402
+import promises  # noqa: E402
 import record  # noqa: E402
 import tables  # noqa: E402
 import type_one  # noqa: E402
@@ -43,6 +47,9 @@ class Size:
         Bootstrap draws that are timed; empty: no times.
     flights : tuple of str
         "a quarter" and "all".
+    dependence : int
+        Repetitions of synthetic series.
+    promises : promises.Size
     """
 
     type_one: Mapping[int, int]
@@ -51,6 +58,8 @@ class Size:
     evidently: int
     timed: Mapping[int, int]
     flights: tuple[str, ...]
+    dependence: int
+    promises: promises.Size
 
 
 FULL = Size(
@@ -60,6 +69,8 @@ FULL = Size(
     end_to_end.EVIDENTLY_TIMES,
     agreement_and_time.TIMED,
     ("a quarter", "all"),
+    dependence.REPETITIONS,
+    promises.FULL,
 )
 QUICK = Size(
     {200: 400, 2000: 200, 10_000: 50},
@@ -68,18 +79,28 @@ QUICK = Size(
     3,
     {10_000: 50, 1_000_000: 1},
     ("a quarter",),
+    200,
+    promises.Size({200: 100}, {2000: 50}, {200: 300}, 20, 4, 40),
 )
 
 
-def measure(seed: int, size: Size, say: Callable[[str], None]) -> dict[str, Any]:
-    """Return everything that was measured, as JSON values."""
+def measure(
+    seed: int,
+    size: Size,
+    say: Callable[[str], None],
+    only: Collection[str] = (),
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return everything that was measured, as JSON values; with `only`, the other parts are those that are known."""
     began = time.process_time()
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {name: part for name, part in (known or {}).items() if name != "about"}
     steps: dict[str, Callable[[], Any]] = {
         "type_one": lambda: type_one.measure(seed, size.type_one),
         "end_to_end": lambda: end_to_end.measure(seed, size.end_to_end),
         "evidently": lambda: end_to_end.evidently_agrees(seed, size.evidently) if size.evidently else None,
         "agreement": lambda: agreement_and_time.agreement(seed, times=size.agreement),
+        "dependence": lambda: dependence.measure(seed, size.dependence),
+        **promises.parts(seed, size.promises),
     }
     if size.timed:
         steps["times"] = lambda: agreement_and_time.times(seed, size.timed)
@@ -87,10 +108,13 @@ def measure(seed: int, size: Size, say: Callable[[str], None]) -> dict[str, Any]
     if size.flights:
         steps["flights"] = lambda: {name: _flights(name) for name in size.flights}
     for name, step in steps.items():
+        if only and name not in only:
+            continue
         results[name] = step()
         say(f"{name}: {(time.process_time() - began) / 60:.1f} minutes of processor time so far")
     packages = {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "evidently")}
-    return {"about": {"seed": seed, "minutes": (time.process_time() - began) / 60, **packages}, **results}
+    minutes = (time.process_time() - began) / 60 + ((known or {}).get("about", {}).get("minutes", 0) if only else 0)
+    return {"about": {"seed": seed, "minutes": minutes, **packages}, **results}
 
 
 def _flights(name: str) -> dict[str, Any]:
@@ -102,11 +126,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is random (0)")
+    parser.add_argument(
+        "--only", action="append", default=[], help="run one part again and keep the others; repeatable"
+    )
     given = parser.parse_args(arguments)
-    results = measure(given.seed, QUICK if given.quick else FULL, lambda line: print(line, file=sys.stderr, flush=True))
+    folder = Path("build/benchmark-gate") if given.quick else HERE
+    known = json.loads((folder / "results.json").read_text(encoding="utf-8")) if given.only else None
+    size = QUICK if given.quick else FULL
+    results = measure(given.seed, size, lambda line: print(line, file=sys.stderr, flush=True), given.only, known)
     found = claims.check(results)
     text = tables.page(results, found)
-    record.write(Path("build/benchmark-gate") if given.quick else HERE, results, text)
+    record.write(folder, results, text)
     if not given.quick:
         record.into_page(PAGE, text)
     return record.conclude(found)

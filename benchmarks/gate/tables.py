@@ -22,6 +22,9 @@ def page(results: Mapping[str, Any], claims: Sequence[Claim]) -> str:
         _others(results["end_to_end"], results.get("evidently")),
         _agreement(results["agreement"]),
     ]
+    if "dependence" in results:
+        parts.append(_dependence(results["dependence"]))
+    parts += _promises(results)
     if "times" in results:
         parts.append(_times(results["times"], results["whole"]))
     parts += [_flights(name, found) for name, found in results.get("flights", {}).items()]
@@ -106,6 +109,72 @@ def _others(rows: Sequence[Row], evidently: Row | None) -> str:
             f"of which {_percent(evidently['passed'])}% passed."
         )
     return f"### Compared with other rules\n\n{reported}\n\n{_table(head, lines)}"
+
+
+def _dependence(rows: Sequence[Row]) -> str:
+    rules = ("ours", "independent rows", "days", "bootstrap", "block bootstrap")
+    head = ["series", "group", "rows", "windows", *(f"{rule}, %" for rule in rules), "width of ours"]
+    lines = [
+        (
+            *(row["world"], row["group"], f"{row['n']:,}", row["windows"]),
+            *(_percent(row["missed"][rule]) if rule in row["missed"] else "" for rule in rules),
+            f"{row['width']['ours']:.2f}",
+        )
+        for row in rows
+    ]
+    about = (
+        "Percent of lower bounds at a nominal 5% that are above the truth, for two models of which neither is better; the "
+        "width is relative to the interval for independent rows. On real series the truth is the mean over all later rows."
+    )
+    return f"### Rows that depend on each other\n\n{about}\n\n" + _table(head, lines)
+
+
+def _promises(found: Mapping[str, Any]) -> list[str]:
+    guards = [
+        (
+            *(row["world"], f"{row['n']:,}", row["repetitions"], _percent(row["rate"])),
+            ", ".join(f"{name} {_percent(share)}" for name, share in row["guards"].items()),
+        )
+        for row in found.get("guards", ())
+    ]
+    weak = [
+        (row["world"], f"{row['n']:,}", row["repetitions"], _percent(row["rate"]), _percent(row["promoted"]))
+        for row in found.get("weak", ())
+    ]
+    ratios = [
+        (f"`{row['metric']}`", f"{row['n']:,}", row["repetitions"], _percent(row["rate"]), _percent(row["unknown"]))
+        for row in found.get("ratios", ())
+    ]
+    looks = [
+        (row["holdout"], row["repetitions"], _percent(row["rate"]), _percent(row["without"]))
+        for row in found.get("looks", ())
+    ]
+    creep = [
+        ("yes" if row["anchor"] else "no", row["chains"], _percent(row["mean"]), _percent(row["largest"]))
+        for row in found.get("creep", ())
+    ]
+    firsts = [(f"`{row['metric']}`", row["repetitions"], _percent(row["rate"])) for row in found.get("firsts", ())]
+    parts = [
+        ("Guardrails and an equal challenger", ["world", "rows", "runs", "stopped, %", "by guardrail, %"], guards),
+        (
+            "A challenger better by the margin, on weak signal",
+            ["world", "rows", "runs", "rejected, %", "promoted by `superior`, %"],
+            weak,
+        ),
+        ("Bounds with one positive in 40", ["metric", "rows", "runs", "wrong on a side, %", "unknown, %"], ratios),
+        (
+            "A year of weekly challengers that are as good as the champion",
+            ["holdout", "years", "any promoted, %", "without a budget, %"],
+            looks,
+        ),
+        (
+            "Fifty refreshes, each truly 0.5% worse, under `non-inferior`",
+            ["anchor", "chains", "worse in the end, %", "at most, %"],
+            creep,
+        ),
+        ("A constant as the first champion", ["metric", "runs", "promoted, %"], firsts),
+    ]
+    return [f"### {title}\n\n{_table(head, rows)}" for title, head, rows in parts if rows]
 
 
 def _agreement(rows: Sequence[Row]) -> str:

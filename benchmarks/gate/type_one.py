@@ -12,6 +12,7 @@ import numpy as np
 import worlds
 
 from titlebout.gate.predictions import HoldoutPredictions
+from titlebout.metrics.inference import INDEPENDENT
 from titlebout.metrics.scorers import find_metric
 
 ALPHA = 0.05
@@ -93,12 +94,12 @@ def _boundary(rng: np.random.Generator, n: int, times: int) -> list[Row]:
 
 def _gain(predictions: HoldoutPredictions, name: str, named: bool, margin: float = 0.0) -> Any:
     """Return the difference of the challenger from the champion, or from one that is worse by a share of its value."""
-    metric, units = find_metric(name, predictions.truth.task), predictions.entities if named else None
+    metric, known = find_metric(name, predictions.truth.task), predictions.dependence if named else INDEPENDENT
     one, other = (
-        metric.estimate(predictions.truth, predictions.predicted[model_name], units)
+        metric.estimate(predictions.truth, predictions.predicted[model_name], known)
         for model_name in ("challenger", "champion")
     )
-    return metric.gain(one, metric.worsened(other, margin, relative=True), units)
+    return metric.gain(one, metric.worsened(other, margin, relative=True), known)
 
 
 def _share(share: float, times: int, sides: int) -> Row:

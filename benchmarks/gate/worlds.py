@@ -8,7 +8,7 @@ amount of own noise are exchangeable: their true difference is exactly 0 in ever
 Regression: the same with a number as the hidden signal; the best prediction shrinks what the model sees.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,3 +160,15 @@ def _two(positive: FloatArray) -> FloatArray:
 
 def _slices(column: IntArray) -> pd.DataFrame:
     return pd.DataFrame({"slice": np.array(list("abcdefgh"), dtype=object)[column]})
+
+
+def several_models(rng: np.random.Generator, n: int, own: Mapping[str, float]) -> HoldoutPredictions:
+    """Return holdout predictions of two classes by any number of models, given the own noise of each."""
+    y = (rng.random(n) < BASE_RATE).astype(np.int64)
+    seen = SEPARATION * y + rng.normal(size=n)
+    predicted = {
+        model: _two(1 / (1 + np.exp(-_log_odds(seen + _own(rng, variance, n, None), variance))))
+        for model, variance in own.items()
+    }
+    predicted["dummy"] = np.tile([1 - BASE_RATE, BASE_RATE], (n, 1))
+    return HoldoutPredictions(GroundTruth("classification", y, (0, 1)), predicted)

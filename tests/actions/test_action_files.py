@@ -19,7 +19,12 @@ ACTIONS = ROOT / ".github" / "actions"
 COMMANDS = sorted(OUTPUTS)
 # A document for programs, and, where a command never says no, the option that would turn a no into a yes.
 # What a workflow cannot use: the job of a result on stdout, and a reviewer's own tools.
-REVIEWERS = {("evaluate", "--from-predictions"), ("evaluate", "--margin"), ("drift", "--selftest")}
+REVIEWERS = {
+    ("evaluate", "--from-predictions"),
+    ("evaluate", "--margin"),
+    ("evaluate", "--selftest"),
+    ("drift", "--selftest"),
+}
 NOT_INPUTS = {("package", "--no-fail"), *REVIEWERS, *((name, "--json") for name in COMMANDS)}
 ASK_GITHUB = {"retrain", "decide"}
 HOSTILE = "a\"; touch PWNED; $(touch PWNED) `touch PWNED` ' ${{ x }}\n::set-output name=verdict::promote"

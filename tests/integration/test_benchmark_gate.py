@@ -15,7 +15,10 @@ import pandas as pd
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "gate"
-MODULES = ("worlds", "type_one", "end_to_end", "agreement_and_time", "flights", "record", "claims", "tables", "run")
+MODULES = (
+    *("worlds", "series", "dependence", "promises", "type_one", "end_to_end", "agreement_and_time", "flights"),
+    *("record", "claims", "tables", "run"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,8 @@ def gate() -> Iterator[Mapping[str, ModuleType]]:
 
 @pytest.fixture(scope="module")
 def results(gate: Mapping[str, ModuleType]) -> dict[str, Any]:
-    size = gate["run"].Size({200: 150}, {200: 20, 2000: 20}, 6, 1, {2000: 50}, ())
+    promises = gate["promises"].Size({200: 20}, {2000: 10}, {200: 40}, 4, 2, 10)
+    size = gate["run"].Size({200: 150}, {200: 20, 2000: 20}, 6, 1, {2000: 50}, (), 40, promises)
     measured: dict[str, Any] = gate["run"].measure(3, size, lambda _: None)
     return measured
 
@@ -71,9 +75,9 @@ def test_a_small_run_gives_every_table_and_bears_the_claims_out(
     gate["record"].write(tmp_path, results, text)
 
     assert json.loads((tmp_path / "results.json").read_text("utf-8")) == results
-    assert text.count("\n### ") == 6
+    assert text.count("\n### ") == 13
     assert [claim.text for claim in found if not claim.holds] == []
-    assert len(found) == 7
+    assert len(found) >= 14
 
 
 @pytest.mark.nightly
@@ -84,6 +88,7 @@ def test_a_small_run_gives_every_table_and_bears_the_claims_out(
         ("end_to_end", {"ours": {"superior": {"promote": 0.9, "keep": 0.9}}}, "promoted"),
         ("agreement", {"agreed": 0.5}, "same verdict"),
         ("times", {"ratio": 3.0}, "100 times"),
+        ("dependence", {"missed": {"ours": 0.2}}, "lower bound"),
     ],
 )
 def test_a_claim_that_the_figures_speak_against_does_not_hold(

@@ -225,31 +225,43 @@ def train_command(pipeline: str | None) -> "StepResult":
     help="Margin to use instead of gate.margin: a number, or a percentage of the champion's value such as 2%. Only with "
     "--from-predictions.",
 )
-def evaluate_command(
+@click.option(
+    "--selftest",
+    is_flag=True,
+    help="Measure on the holdout of the last evaluation how often the rules promote models that are as good as the "
+    "champion, better or worse, and what each guardrail costs.",
+)
+def evaluate_command(  # noqa: PLR0913, PLR0917 - one parameter per option
     pipeline: str | None,
     base: str | None,
     only_promotions: bool,
     reason: str | None,
     from_predictions: Path | None,
     margin: str | None,
+    selftest: bool,
 ) -> "StepResult":
     """Compare challenger and champion on the same holdout rows.
 
     The verdict is promote, keep, inconclusive, or unchanged if the challenger is the champion. Exit code 11 means that
-    the champion is kept, 3 that the evidence is not sufficient for a decision.
+    the champion is kept, 3 that the evidence is not sufficient for a decision. With --selftest, 11 means that a rule
+    promotes too often.
 
     \b
     Example:
       titlebout evaluate --base main
       titlebout evaluate --from-predictions reports/evaluate/predictions.parquet --margin 1%
+      titlebout evaluate --selftest
     """  # noqa: D301, DOC501 - this is the help text
     from titlebout.cli.run_context import event_base
     from titlebout.gate.evaluate import evaluate, evaluate_again
+    from titlebout.gate.evaluate import selftest as selftest_gate
 
     if margin is not None and from_predictions is None:
         fix = "add --from-predictions FILE, or set gate.margin in titlebout.toml"
         raise ConfigError("--margin can be used only with --from-predictions", fix=fix)
     project = _project(pipeline)
+    if selftest:
+        return selftest_gate(project, from_predictions)
     if from_predictions is not None:
         return evaluate_again(project, from_predictions, reason, margin)
     return evaluate(project, base or event_base(), only_promotions, reason)

@@ -99,7 +99,7 @@ class Holdout(Record):
     start, end : str
         First and last time (ISO 8601); empty without a time column.
     uses : int
-        Number of challengers that were evaluated on these rows.
+        Number of this challenger among those evaluated within 365 days since the last promotion as superior, from 1.
     """
 
     rows: int
@@ -137,7 +137,7 @@ class Split:
         return sha256(np.sort(self.hashes[self.holdout]).tobytes()).hexdigest()
 
     def summary(self, uses: int) -> Holdout:
-        """Return the summary of the holdout, after its use by this many challengers."""
+        """Return the summary of the holdout, with the number of the challenger that is evaluated on it."""
         rows = int(self.holdout.sum())
         return Holdout(rows=rows, fingerprint=self.fingerprint, start=self.start, end=self.end, uses=uses)
 

@@ -6,12 +6,14 @@ Regression: slope of a linear regression of the outcome on the prediction. Stand
 (:mod:`titlebout.metrics.inference`), so they hold under heteroscedasticity (White 1980) and for clustered rows.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from titlebout.core.arrays import FloatArray, IntArray
+from titlebout.core.arrays import FloatArray
 from titlebout.core.results import Record
 from titlebout.metrics.estimates import SMALLEST, GroundTruth
-from titlebout.metrics.inference import from_influence
+from titlebout.metrics.inference import INDEPENDENT, Dependence, Difference, from_influence
 from titlebout.settings.gate import CalibrationSettings
 
 BINS = 10
@@ -44,7 +46,9 @@ class Calibration(Record):
     observed: tuple[float, ...]
 
 
-def calibration(truth: GroundTruth, predicted: FloatArray, alpha: float, units: IntArray | None = None) -> Calibration:
+def calibration(
+    truth: GroundTruth, predicted: FloatArray, alpha: float, dependence: Dependence = INDEPENDENT
+) -> Calibration:
     """Return the calibration of one model's predictions.
 
     Parameters
@@ -55,14 +59,14 @@ def calibration(truth: GroundTruth, predicted: FloatArray, alpha: float, units: 
         Probabilities or values.
     alpha : float
         Level of the one-sided confidence bounds.
-    units : ndarray of shape (n_rows,), dtype int, optional
-        Entity of every row, as a number; rows of one entity count as one cluster.
+    dependence : Dependence
+        Times and entities of the rows.
     """
     given, happened = _one_dimensional(truth, predicted)
     slope, influence = (_logistic_slope if truth.classes else _linear_slope)(given, happened)
-    found = from_influence(slope, influence, units) if np.isfinite(slope) else None
+    found = from_influence(slope, influence, dependence) if np.isfinite(slope) else None
     off = (given - happened) / (1.0 if truth.classes else float(happened.std()) or 1.0)
-    bias = from_influence(float(off.mean()), off - off.mean(), units)
+    bias = from_influence(float(off.mean()), off - off.mean(), dependence)
     groups = [part for part in np.array_split(np.argsort(given, kind="stable"), BINS) if len(part)]
     return Calibration(
         slope=slope if found else None,
@@ -76,9 +80,38 @@ def calibration(truth: GroundTruth, predicted: FloatArray, alpha: float, units: 
     )
 
 
-def calibration_problems(found: Calibration, champion: Calibration | None, settings: CalibrationSettings) -> list[str]:
-    """Return significant problems of a challenger's calibration, except those that the champion has as well."""
-    problems = []
+def calibration_gains(
+    truth: GroundTruth, challenger: FloatArray, champion: FloatArray, dependence: Dependence = INDEPENDENT
+) -> dict[str, Difference]:
+    """Return how much better calibrated the challenger is than the champion on the same rows, by kind of problem.
+
+    Returns
+    -------
+    dict of str to Difference
+        ``slope``: gain in the distance of the slope from 1 on the log scale; missing if a slope is not defined.
+        ``bias``: gain in the absolute bias.
+    """
+    pairs = [_one_dimensional(truth, predicted) for predicted in (challenger, champion)]
+    scale = 1.0 if truth.classes else float(pairs[0][1].std()) or 1.0
+    biases = [_distance_from_zero((given - happened) / scale) for given, happened in pairs]
+    slopes = [_distance_of_slope(*(_logistic_slope if truth.classes else _linear_slope)(*pair)) for pair in pairs]
+    found = {
+        kind: from_influence(old - new, old_influence - new_influence, dependence)
+        for kind, ((new, new_influence), (old, old_influence)) in {"slope": slopes, "bias": biases}.items()
+        if np.isfinite(old - new)
+    }
+    rarer = int(min(np.bincount(truth.y.astype(np.int64)))) if len(truth.classes) == 2 else len(truth.y)
+    return {kind: replace(gain, df=max(1, min(gain.df, rarer - 1))) for kind, gain in found.items()}
+
+
+def calibration_problems(
+    found: Calibration, champion: Calibration | None, settings: CalibrationSettings
+) -> dict[str, str]:
+    """Return significant problems of a challenger's calibration by kind, except those that the champion has as well.
+
+    Kinds are ``slope`` and ``bias``, as in :func:`calibration_gains`.
+    """
+    problems = {}
     if found.slope is not None and found.slope_lower is not None and found.slope_upper is not None:
         out = found.slope_upper < settings.min_slope or found.slope_lower > settings.max_slope
         if out and not (
@@ -87,17 +120,30 @@ def calibration_problems(found: Calibration, champion: Calibration | None, setti
             and CHAMPION_ALLOWANCE * _distance_from_one(champion.slope) >= _distance_from_one(found.slope)
         ):
             kind = "overconfident" if found.slope < 1 else "underconfident"
-            problems.append(f"{kind}: calibration slope {found.slope:.2f}")
+            problems["slope"] = f"{kind}: calibration slope {found.slope:.2f}"
     # Compare the bound with the tolerance, not the estimate: with few rows a large bias can be chance.
     shown = max(found.bias_lower, -found.bias_upper) > settings.max_bias
     if shown and not (champion and CHAMPION_ALLOWANCE * abs(champion.bias) >= abs(found.bias)):
-        problems.append(f"predicts {'too much' if found.bias > 0 else 'too little'} on average: bias {found.bias:+.3f}")
+        direction = "too much" if found.bias > 0 else "too little"
+        problems["bias"] = f"predicts {direction} on average: bias {found.bias:+.3f}"
     return problems
 
 
 def _distance_from_one(slope: float) -> float:
-    """Return the distance of a slope from 1 on the log scale (1/2 and 2 are equally far); infinite if not positive."""
-    return abs(float(np.log(slope))) if slope > 0 else float("inf")
+    """Return the distance of a slope from 1 on the log scale, where 1/2 and 2 are equally far; linear below 1/e."""
+    return abs(float(np.log(slope))) if slope > 1 / np.e else 2 - np.e * slope
+
+
+def _distance_of_slope(slope: float, influence: FloatArray) -> tuple[float, FloatArray]:
+    """Return the distance of a slope from 1 and the influence of every row on it, by the delta method."""
+    derivative = float(np.sign(slope - 1)) / slope if slope > 1 / np.e else -np.e
+    return _distance_from_one(slope), derivative * influence
+
+
+def _distance_from_zero(off: FloatArray) -> tuple[float, FloatArray]:
+    """Return the absolute mean and the influence of every row on it."""
+    mean = float(off.mean())
+    return abs(mean), float(np.sign(mean)) * (off - mean)
 
 
 def _one_dimensional(truth: GroundTruth, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:

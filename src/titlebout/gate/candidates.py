@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError, UnsafeError
-from titlebout.data.columns import row_hashes
+from titlebout.data.columns import timestamps
 from titlebout.data.holdout import Split, read_labeled_rows, require_no_overlap, split, target_values
+from titlebout.gate.dummy import dummy_predictions
+from titlebout.gate.entities import entities_of, require_columns
 from titlebout.gate.predictions import HoldoutPredictions
-from titlebout.metrics.catalogue import align_classes, encode_ground_truth
+from titlebout.metrics.catalogue import PRIMARY, align_classes, default_losses, encode_ground_truth
 from titlebout.metrics.estimates import GroundTruth
+from titlebout.metrics.scorers import find_metric
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion, anchor_at
 from titlebout.models.loading import load_project_model
@@ -177,21 +179,38 @@ def combine_predictions(
     Raises
     ------
     ConfigError
-        If the data lacks a column of the settings.
+        If the data lacks a column of the settings, or the primary metric does not exist.
     """
     holdout_rows = frame[holdout_split.holdout]
     truth = encode_ground_truth(
         params.data.task, target_values(holdout_rows, params), *(classes for _, classes in given.values())
     )
     predicted = {name: align_classes(answers, classes, truth) for name, (answers, classes) in given.items()}
-    predicted["dummy"] = _dummy(target_values(frame[~holdout_split.holdout], params), truth)
+    trained = encode_ground_truth(params.data.task, target_values(frame[~holdout_split.holdout], params), truth.classes)
+    metric = find_metric(gate.primary_metric or PRIMARY[params.data.task], params.data.task)
+    predicted["dummy"] = dummy_predictions(metric, trained, truth)
+    entity, entities = entities_of(holdout_rows, params, gate.entity, _gains(truth, predicted))
     return HoldoutPredictions(
         truth,
         predicted,
         _columns(holdout_rows, gate),
-        _entities(holdout_rows, gate),
+        entities,
         holdout_split.hashes[holdout_split.holdout],
+        entity=entity,
+        times=_times(holdout_rows, params.data.time),
     )
+
+
+def _gains(truth: GroundTruth, predicted: Mapping[str, FloatArray]) -> FloatArray:
+    """Return how much the default loss of every row is smaller than the champion's, or the dummy model's without one."""
+    baseline = predicted.get("champion", predicted["dummy"])
+    gains: FloatArray = default_losses(truth, baseline) - default_losses(truth, predicted["challenger"])
+    return gains
+
+
+def _times(holdout_rows: pd.DataFrame, time: str) -> IntArray | None:
+    """Return the position of every row's time in the order of times; None without a time column."""
+    return timestamps(holdout_rows, time).rank(method="dense").to_numpy().astype(np.int64) if time else None
 
 
 def _fetch(project: Project, dvc: Dvc, champion: Champion, revision: str, target: Path) -> Model:
@@ -255,34 +274,6 @@ def _predict(project: Project, model: Model, holdout_rows: pd.DataFrame, name: s
         ) from error
 
 
-def _dummy(trained: npt.NDArray[np.object_], truth: GroundTruth) -> FloatArray:
-    """Return the predictions of the dummy model: class shares of the training rows, or their median."""
-    if not truth.classes:
-        return np.full(len(truth.y), float(np.median(trained.astype(np.float64))))
-    shares = pd.Series(trained).value_counts(normalize=True)
-    constant = np.array([shares.get(label, 0.0) for label in truth.classes], dtype=np.float64)
-    unseen = 1 - constant.sum()  # share of classes that only the training rows have
-    return np.tile((constant + unseen / len(constant)), (len(truth.y), 1))
-
-
 def _columns(holdout_rows: pd.DataFrame, gate: GateSettings) -> pd.DataFrame:
-    _require_columns(holdout_rows, gate.slices.columns, "gate.slices.columns")
+    require_columns(holdout_rows, gate.slices.columns, "gate.slices.columns")
     return holdout_rows[list(gate.slices.columns)].reset_index(drop=True)
-
-
-def _entities(holdout_rows: pd.DataFrame, gate: GateSettings) -> IntArray | None:
-    if not gate.entity:
-        return None
-    _require_columns(holdout_rows, (gate.entity,), "gate.entity")
-    return np.unique(row_hashes(holdout_rows[[gate.entity]]), return_inverse=True)[1].astype(np.int64)
-
-
-def _require_columns(holdout_rows: pd.DataFrame, names: tuple[str, ...], key: str) -> None:
-    missing = [name for name in names if name not in holdout_rows.columns]
-    if missing:
-        raise ConfigError(
-            f"the data has no column {missing[0]!r}",
-            where=f"titlebout.toml: {key}",
-            why=f"it has: {', '.join(map(str, holdout_rows.columns))}",
-            fix="correct the name, or remove it",
-        )

@@ -18,12 +18,10 @@ from titlebout.gate.guardrails import (
     GuardrailResult,
     MetricLine,
     bounds,
-    calibration_guardrail,
-    calibrations,
+    check_guardrails,
     format_gain,
-    secondary_metrics,
-    slice_guardrail,
 )
+from titlebout.gate.looks import level
 from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.gate.slices import Slice
 from titlebout.metrics.catalogue import PRIMARY, Metric, validate_predictions
@@ -39,6 +37,7 @@ Verdict = Literal["promote", "keep", "inconclusive"]
 PROPER_SCORES = ("log_loss", "brier")
 # Level of the futility test: a challenger whose true gain is the margin is rejected by it in 1 of 100 cases.
 FUTILITY_LEVEL = 0.01
+MOSTLY_ONE_VALUE = 0.5  # share of rows with one value of a number above which the median is that value
 
 
 class Power(Record):
@@ -52,11 +51,17 @@ class Power(Record):
         Half-width of the gain's interval, in units of the metric.
     needed : int or None
         Similar rows needed to detect a gain as large as the margin with 80% power; None without a margin.
+    effective_rows : int
+        Number of independent rows with the same standard error; fewer than `rows` if rows depend on each other.
+    dependence : str
+        What rows depend on: ``time``, or the column that identifies their entity; empty if no dependence was found.
     """
 
     rows: int
     resolves: float
     needed: int | None = None
+    effective_rows: int
+    dependence: str = ""
 
 
 class ClassChurn(Record):
@@ -110,7 +115,7 @@ class Decision:
     metric : str
         The primary metric.
     alpha : float
-        Significance level of the one-sided bounds; lower when the holdout was used for many challengers.
+        Significance level of the one-sided bounds; under the rule *superior* lower for every further challenger of a year.
     margin : float or None
         Non-inferiority margin in units of the metric, which is also the smallest gain worth a promotion; None without a
         champion.
@@ -161,7 +166,7 @@ class Decision:
         return replace(self, verdict=verdict, reasons=reasons, guards=(*self.guards, *guards))
 
 
-def decide(predictions: HoldoutPredictions, settings: GateSettings, reason: str, uses: int = 1) -> Decision:
+def decide(predictions: HoldoutPredictions, settings: GateSettings, reason: str, look: int = 1) -> Decision:
     """Return the verdict on a challenger.
 
     Parameters
@@ -172,8 +177,9 @@ def decide(predictions: HoldoutPredictions, settings: GateSettings, reason: str,
         Rules, margin and guardrails.
     reason : str
         Why the challenger was trained; see :class:`titlebout.settings.gate.RulesSettings`.
-    uses : int
-        Number of challengers evaluated on these holdout rows, including this one.
+    look : int
+        Number of this challenger among those of the last 365 days, from 1; see :mod:`titlebout.gate.looks`. It lowers the
+        level of the rule *superior*. The other rules promote equal models by design, and the anchor bounds their decline.
 
     Raises
     ------
@@ -188,16 +194,15 @@ def decide(predictions: HoldoutPredictions, settings: GateSettings, reason: str,
         )
     task = predictions.truth.task
     metric = find_metric(settings.primary_metric or PRIMARY[task], task)
-    tightened = uses > settings.holdout.tighten_after
-    alpha = min(settings.alpha, settings.holdout.tightened_alpha) if tightened else settings.alpha
+    alpha = level(settings, look) if rule == "superior" else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)
-    early = _early_verdict(predictions, settings, uses)
+    early = _early_verdict(predictions, settings)
     if early:
         return replace(blank, verdict=early[0], reasons=(early[1],))
     return _evaluate(GateContext(predictions, settings, alpha), metric, blank)
 
 
-def _early_verdict(predictions: HoldoutPredictions, settings: GateSettings, uses: int) -> tuple[Verdict, str] | None:
+def _early_verdict(predictions: HoldoutPredictions, settings: GateSettings) -> tuple[Verdict, str] | None:
     """Return a verdict and its reason if the predictions cannot be compared; otherwise None."""
     rows, entities = len(predictions.truth.y), predictions.entities
     for model, verdict in (("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")):
@@ -219,12 +224,6 @@ def _early_verdict(predictions: HoldoutPredictions, settings: GateSettings, uses
             "inconclusive",
             "all holdout rows belong to one entity (gate.entity), so the standard error of the gain is unknown",
         )
-    if uses > settings.holdout.refuse_after:
-        return (
-            "inconclusive",
-            f"the holdout is used up: {uses} challengers were evaluated on it, and gate.holdout.refuse_after is "
-            f"{settings.holdout.refuse_after}; add new data to the holdout, or hold out other rows (split in params.yaml)",
-        )
     return None
 
 
@@ -241,36 +240,47 @@ def _evaluate(context: GateContext, metric: Metric, blank: Decision) -> Decision
         model: f"{metric.name} {one.value:.4f} → {estimates['challenger'].value:.4f}"
         for model, one in estimates.items()
     }
-    verdict, sentence = _verdict(_VerdictText(context, margin, values), blank.rule, gain_vs, gain_vs_shifted)
-    slices, untested, found_slices = slice_guardrail(context, metric, estimates)
-    agreement = calibrations(context)
-    lines, guards = secondary_metrics(context, metric)
+    text = _VerdictText(context, margin, values, context.gain(metric, estimates, "dummy", "champion"))
+    verdict, sentence = _verdict(text, blank.rule, gain_vs, gain_vs_shifted)
+    won = gain_vs["champion"]
+    priced = metric.name in PROPER_SCORES and won is not None and won.lower(context.alpha) > 0
+    guardrails = check_guardrails(context, metric, estimates, priced=priced)
     decision = replace(
         blank,
         verdict=verdict,
         reasons=(sentence,),
         margin=margin,
-        metrics=(context.line(metric, "primary", estimates), *lines),
+        metrics=(context.line(metric, "primary", estimates), *guardrails.lines),
         over_dummy=bounds(gain_vs["dummy"], context.alpha),
         over_anchor=bounds(gain_vs["anchor"], context.alpha),
         power=_power(context, gain_vs["champion"] or gain_vs["dummy"], margin),
-        slices=slices,
-        untested_slices=untested,
-        calibration=agreement,
+        slices=guardrails.slices,
+        untested_slices=guardrails.untested_slices,
+        calibration=guardrails.calibration,
         churn=_churn(context.predictions),
     )
-    won = gain_vs["champion"]
-    priced = metric.name in PROPER_SCORES and won is not None and won.lower(context.alpha) > 0
-    return decision.with_guardrails([*guards, *found_slices, *calibration_guardrail(context, agreement, priced)])
+    return decision.with_guardrails([*_dummy_warning(text, gain_vs["dummy"]), *guardrails.results])
+
+
+def _dummy_warning(text: "_VerdictText", gain: Difference | None) -> list[GuardrailResult]:
+    """Return a warning if neither model is shown to be better than the dummy model."""
+    alpha, champion = text.context.alpha, text.champion_over_dummy
+    if champion is None or gain is None or champion.lower(alpha) > 0 or gain.lower(alpha) > 0:
+        return []
+    detail = (
+        f"neither model is significantly better than the best constant prediction: {text.comparison(gain, 'dummy')}"
+    )
+    return [GuardrailResult(name="dummy model", status="warning", detail=detail)]
 
 
 @dataclass(frozen=True)
 class _VerdictText:
-    """Inputs for the sentences that explain a verdict on the primary metric."""
+    """Inputs for the verdict on the primary metric and the sentences that explain it."""
 
     context: GateContext
     margin: float | None
     values: Mapping[str, str]
+    champion_over_dummy: Difference | None
 
     def comparison(self, gain: Difference, model: str) -> str:
         """Return the metric of both models and the gain with its interval."""
@@ -298,10 +308,14 @@ def _verdict(
     dummy, champion, anchor = (gain_vs[model] for model in ("dummy", "champion", "anchor"))
     if dummy is None or any(gain_vs[model] is None for model in text.context.predictions.predicted if model in gain_vs):
         return "inconclusive", "the primary metric or its standard error is not defined on this holdout"
-    if dummy.lower(text.context.alpha) <= 0:
-        return "keep", "the challenger is not significantly better than the dummy model (the best constant prediction)"
+    alpha = text.context.alpha
     if champion is None or text.margin is None:
-        return "promote", "there is no champion yet, and the challenger is significantly better than the dummy model"
+        if dummy.lower(alpha) > 0:
+            return (
+                "promote",
+                "there is no champion yet, and the challenger is significantly better than the dummy model",
+            )
+        return _not_better_than_dummy(text, dummy)
     if rule == "superior":
         return _superior(text, champion, text.margin)
     verdicts = [_non_inferior(text, champion, gain_vs_shifted["champion"], "champion")]
@@ -310,7 +324,33 @@ def _verdict(
         verdicts = [("keep", f"the challenger is within the margin of the champion, but not ahead of it: {detail}")]
     if anchor is not None:
         verdicts.append(_non_inferior(text, anchor, gain_vs_shifted["anchor"], "anchor"))
+    # A challenger that is better than the champion needs no comparison with the dummy model, and where the champion is
+    # not shown to be better than it, nothing is lost.
+    over_dummy = text.champion_over_dummy
+    worth = over_dummy is not None and over_dummy.lower(alpha) > 0
+    if worth and champion.lower(alpha) <= 0 and dummy.lower(alpha) <= 0:
+        verdicts.append(_not_better_than_dummy(text, dummy))
     return next((verdict for verdict in verdicts if verdict[0] != "promote"), verdicts[0])
+
+
+def _not_better_than_dummy(text: _VerdictText, gain: Difference) -> tuple[Verdict, str]:
+    """Return the verdict on a challenger that is not shown to be better than the dummy model, and what may explain it."""
+    detail, predictions = text.comparison(gain, "dummy"), text.context.predictions
+    if gain.upper(text.context.alpha) < 0:
+        return (
+            "keep",
+            f"the challenger is significantly worse than the dummy model (the best constant prediction): {detail}",
+        )
+    given = predictions.predicted["challenger"]
+    hints = ["; it predicts the same for every row"] if np.ptp(given, axis=0).max() == 0 else []
+    most = float(np.unique(predictions.truth.y, return_counts=True)[1].max()) / len(predictions.truth.y)
+    if not predictions.truth.classes and most > MOSTLY_ONE_VALUE:
+        hints.append(
+            f"; {most:.0%} of the rows have the same value, which a constant predicts: a metric of the mean, such as rmse "
+            "(gate.primary_metric, and the same loss in the model), tells models of such a target apart"
+        )
+    sentence = "the challenger is not significantly better than the dummy model (the best constant prediction)"
+    return "inconclusive", f"{sentence}: {detail}{''.join(hints)}"
 
 
 def _superior(text: _VerdictText, gain: Difference, margin: float) -> tuple[Verdict, str]:
@@ -358,8 +398,15 @@ def _margin(metric: Metric, settings: GateSettings) -> tuple[float, bool]:
 def _power(context: GateContext, gain: Difference | None, margin: float | None) -> Power | None:
     if gain is None:
         return None
-    needed = _rows_needed(context, gain, margin) if margin else None
-    return Power(rows=len(context.predictions.truth.y), resolves=gain.half_width(context.alpha), needed=needed)
+    rows, predictions = len(context.predictions.truth.y), context.predictions
+    effective = rows if np.isnan(gain.effective_rows) else max(1, round(gain.effective_rows))
+    return Power(
+        rows=rows,
+        resolves=gain.half_width(context.alpha),
+        needed=_rows_needed(context, gain, margin) if margin else None,
+        effective_rows=effective,
+        dependence=predictions.entity or gain.source if gain.source == "entity" else gain.source,
+    )
 
 
 def _churn(predictions: HoldoutPredictions) -> Churn | None:

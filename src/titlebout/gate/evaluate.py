@@ -6,6 +6,7 @@ holdout with each. The decision rule itself is in :mod:`titlebout.gate.decision`
 
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +17,12 @@ from titlebout.core.results import Record, StepResult
 from titlebout.data.holdout import Holdout
 from titlebout.gate.candidates import Baselines, ScoredHoldout, load_baselines, predict_holdout
 from titlebout.gate.decision import Decision, GuardrailResult, decide
-from titlebout.gate.holdout_usage import evaluated_challengers, record_use
+from titlebout.gate.looks import find_looks, record_look
 from titlebout.gate.operational import OperationalChecks, run_operational_checks
 from titlebout.gate.predictions import HoldoutPredictions, read_predictions, write_predictions
 from titlebout.gate.report import EvaluateResult, draw
+from titlebout.gate.selftest import GateSelftestResult, RuleRates, measure_rates
+from titlebout.gate.selftest import selftest as measure_selftest
 from titlebout.metrics.catalogue import PRIMARY
 from titlebout.models.champion import Champion, champion_at, champion_in_work_tree, disallowed_paths, was_champion
 from titlebout.models.loading import load_project_model
@@ -31,6 +34,9 @@ from titlebout.repository.subcommand import run_step
 from titlebout.settings.gate import GateSettings, with_margin
 
 PREDICTIONS = "evaluate/predictions.parquet"
+# Runs in the report of the first champion, and rows above which they would take minutes and are left out;
+# `titlebout evaluate --selftest` takes longer and is more exact.
+FIRST_RUNS, MOST_FIRST_ROWS = 50, 40_000
 
 
 def evaluate(
@@ -72,7 +78,7 @@ def evaluate(
         return _draw(project, _without_evaluation(project, challenger, champion, "promote", requested))
     dvc.pull_data()
     rule_reason = reason or _recorded_reason(project, git, fork, requested)
-    evaluation = _Evaluation(project, git, rule_reason, requested, only_promotions)
+    evaluation = _Evaluation(project, git, revision, rule_reason, requested, only_promotions)
     with tempfile.TemporaryDirectory(prefix="titlebout-evaluate-") as folder:
         result = evaluation.run(challenger, champion, load_baselines(project, git, revision, champion, Path(folder)))
     return _draw(project, result)
@@ -108,6 +114,30 @@ def evaluate_again(
     project.add_source_to_path()  # for metrics defined in the project
     decision = _decide(stored, settings, facts)
     return _draw(project, _result(facts, decision, passed=decision.verdict == "promote"))
+
+
+def selftest(project: Project, predictions: Path | None = None) -> GateSelftestResult:
+    """Measure error rates and power of the project's rules on the holdout of the last evaluation.
+
+    Parameters
+    ----------
+    project : Project
+        Project whose settings apply.
+    predictions : Path, optional
+        File written by :func:`evaluate`; by default that of the last evaluation.
+
+    Raises
+    ------
+    NotFoundError, DataError
+        If the file does not exist, or is not a file of predictions.
+    InconclusiveError
+        If the holdout has too few rows for any verdict.
+    ConfigError
+        If a column or metric of the settings does not exist.
+    """
+    stored = read_predictions(predictions or project.reports / PREDICTIONS)
+    project.add_source_to_path()  # for metrics defined in the project
+    return measure_selftest(stored, project.settings.gate)
 
 
 def _draw(project: Project, result: EvaluateResult) -> EvaluateResult:
@@ -153,6 +183,7 @@ class _Evaluation:
 
     project: Project
     git: Git
+    revision: str
     reason: str
     requested: bool
     only_promotions: bool
@@ -171,13 +202,21 @@ class _Evaluation:
             decision = decision.with_guardrails([served])
         write_predictions(self.project.reports / PREDICTIONS, replace(scored.predictions, facts=facts.model_dump()))
         passed = decision.verdict == "promote" or (self.only_promotions and not self.requested)
-        return _result(facts, decision, passed)
+        return _result(facts, decision, passed).replace(rates=self._rates(scored.predictions, champion))
+
+    def _rates(self, predictions: HoldoutPredictions, champion: Champion | None) -> RuleRates | None:
+        """Return what to expect of the gate, for the pull request of the first champion; None later."""
+        settings = self.project.settings.gate
+        if champion is not None or not settings.min_rows <= len(predictions.truth.y) <= MOST_FIRST_ROWS:
+            return None
+        return measure_rates(predictions, settings, ("superior",), FIRST_RUNS)
 
     def _facts(
         self, challenger: DvcOutput, champion: Champion | None, scored: ScoredHoldout, measured: OperationalChecks
     ) -> EvaluationFacts:
-        fingerprint = scored.split.fingerprint
-        record_use(self.git, fingerprint, challenger.md5)
+        now = datetime.now(UTC)
+        looks = find_looks(self.project, self.git, self.revision, scored.split.end, now)
+        record_look(self.git, challenger.md5, now)
         return EvaluationFacts(
             reason=self.reason,
             challenger=challenger.md5,
@@ -186,7 +225,7 @@ class _Evaluation:
             anchor_missing=scored.missing,
             latency_ms=measured.latency_ms,
             size_bytes=measured.size_bytes,
-            holdout=scored.split.summary(len(evaluated_challengers(self.project, self.git, fingerprint))),
+            holdout=scored.split.summary(looks.number(challenger.md5)),
             guards=measured.guards,
         )
 

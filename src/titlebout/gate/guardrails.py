@@ -1,6 +1,6 @@
 """Guardrails on a challenger's predictions: secondary metrics, absolute floors, slices of the data, calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from titlebout.core.arrays import FloatArray
 from titlebout.core.results import Record
-from titlebout.gate.calibration import Calibration, calibration, calibration_problems
+from titlebout.gate.calibration import Calibration, calibration, calibration_gains, calibration_problems
 from titlebout.gate.predictions import MODELS, HoldoutPredictions
-from titlebout.gate.slices import Slice, compare_slices
+from titlebout.gate.slices import MeasuredSlice, Slice, classify_slices, measure_slices
 from titlebout.metrics.catalogue import Metric, default_losses
 from titlebout.metrics.estimates import Estimate
 from titlebout.metrics.inference import Difference, holm
@@ -98,16 +98,23 @@ class GateContext:
 
     def estimates(self, metric: Metric) -> dict[str, Estimate]:
         """Return the estimate of a metric for every model."""
-        truth, units = self.predictions.truth, self.predictions.entities
-        return {model: metric.estimate(truth, given, units) for model, given in self.predictions.predicted.items()}
+        truth, dependence = self.predictions.truth, self.predictions.dependence
+        return {model: metric.estimate(truth, given, dependence) for model, given in self.predictions.predicted.items()}
 
-    def gain(self, metric: Metric, estimates: Mapping[str, Estimate], baseline: str) -> Difference | None:
-        """Return the challenger's gain over another model; None if it or its standard error is not defined."""
-        found = (
-            metric.gain(estimates["challenger"], estimates[baseline], self.predictions.entities)
-            if baseline in estimates
-            else None
-        )
+    def gain(
+        self, metric: Metric, estimates: Mapping[str, Estimate], baseline: str, model: str = "challenger"
+    ) -> Difference | None:
+        """Return a model's gain over another one; None if it or its standard error is not defined.
+
+        Of two models with the same predictions, it is 0 without any error.
+        """
+        if baseline not in estimates or model not in estimates:
+            return None
+        given, (one, other) = self.predictions.predicted, (estimates[model], estimates[baseline])
+        if one.value == other.value and np.array_equal(given[model], given[baseline]):
+            rows = len(given[model])
+            return Difference(0.0, 0.0, rows - 1, float(rows))
+        found = metric.gain(one, other, self.predictions.dependence)
         return found if found is not None and np.isfinite(found.se) else None
 
     def line(self, metric: Metric, role: Role, estimates: Mapping[str, Estimate]) -> MetricLine:
@@ -120,27 +127,115 @@ class GateContext:
         )
 
 
-def secondary_metrics(context: GateContext, primary: Metric) -> tuple[list[MetricLine], list[GuardrailResult]]:
-    """Return secondary metrics and their guardrails: absolute floors, and no significant loss (Holm correction)."""
+@dataclass(frozen=True)
+class Guardrails:
+    """Results of all guardrails that need nothing but predictions.
+
+    Attributes
+    ----------
+    results : tuple of GuardrailResult
+        One per condition.
+    lines : tuple of MetricLine
+        Secondary metrics.
+    slices : tuple of Slice
+        Worst first.
+    untested_slices : dict
+        Number of levels with too few rows, by column.
+    calibration : dict
+        Calibration by model.
+    """
+
+    results: tuple[GuardrailResult, ...]
+    lines: tuple[MetricLine, ...]
+    slices: tuple[Slice, ...]
+    untested_slices: dict[str, int]
+    calibration: dict[str, Calibration]
+
+
+def check_guardrails(
+    context: GateContext, primary: Metric, estimates: Mapping[str, Estimate], *, priced: bool
+) -> Guardrails:
+    """Test secondary metrics, slices and calibration against the champion as one family, with Holm's correction.
+
+    Every test is of the paired difference, so that a challenger that is as good as the champion fails any of them with a
+    probability of at most ``gate.guardrail_alpha``.
+
+    Parameters
+    ----------
+    context : GateContext
+    primary : Metric
+        Metric that decides; its losses are compared in slices if it is a mean over rows.
+    estimates : mapping of str to Estimate
+        The primary metric by model.
+    priced : bool
+        Whether the challenger is significantly better in a proper score, which already includes calibration.
+
+    Raises
+    ------
+    ConfigError
+        If a metric or a slice column of the settings does not exist.
+    """
+    predictions, settings = context.predictions, context.settings
+    secondary = _secondary_metrics(context, primary)
+    measured, untested = _measured_slices(context, primary, estimates)
+    agreement = _calibrations(context)
+    gains = {
+        name: context.gain(one.metric, one.estimates, "champion")
+        for name, one in secondary.items()
+        if one.guard and "champion" in estimates
+    }
+    tests = {("metric", name): gain for name, gain in gains.items() if gain is not None}
+    tests |= {("slice", str(at)): one.gain for at, one in enumerate(measured) if one.gain}
+    if "champion" in estimates:
+        given = predictions.predicted
+        calibrated = calibration_gains(
+            predictions.truth, given["challenger"], given["champion"], predictions.dependence
+        )
+        tests |= {("calibration", kind): gain for kind, gain in calibrated.items()}
+    corrected = dict(zip(tests, holm(np.array([one.p_worse() for one in tests.values()])).tolist(), strict=True))
+    slices = classify_slices(
+        measured,
+        [p for (kind, _), p in corrected.items() if kind == "slice"],
+        settings.slices.tolerance,
+        settings.guardrail_alpha,
+    )
+    results = [_floor(secondary[name], floor) for name, floor in settings.floors.items()]
+    results += [
+        _metric_guardrail(context, secondary[name], gain, corrected.get(("metric", name)))
+        for name, gain in gains.items()
+    ]
+    results += _slice_guardrail(slices)
+    shown = {kind for (group, kind), p in corrected.items() if group == "calibration" and p < settings.guardrail_alpha}
+    results.append(_calibration_guardrail(context, agreement, shown, priced=priced))
+    lines = tuple(
+        context.line(one.metric, "guard" if one.guard else "floor", one.estimates)
+        for name, one in secondary.items()
+        if name != primary.name
+    )
+    return Guardrails(tuple(results), lines, slices, untested, agreement)
+
+
+@dataclass(frozen=True)
+class _Secondary:
+    metric: Metric
+    estimates: Mapping[str, Estimate]
+    guard: bool
+
+
+def _secondary_metrics(context: GateContext, primary: Metric) -> dict[str, _Secondary]:
+    """Return the metrics of guardrails and floors, with their estimates."""
     task = context.predictions.truth.task
     wanted = DEFAULT_GUARDRAILS[task] if context.settings.guardrails is None else context.settings.guardrails
     names = dict.fromkeys([*(name for name in wanted if name != primary.name), *context.settings.floors])
     metrics = {name: find_metric(name, task) for name in names}
-    estimates = {name: context.estimates(metric) for name, metric in metrics.items()}
-    lines = [
-        context.line(metric, "guard" if name in wanted else "floor", estimates[name])
+    return {
+        name: _Secondary(metric, context.estimates(metric), guard=name in wanted and name != primary.name)
         for name, metric in metrics.items()
-        if name != primary.name
-    ]
-    guards = [_floor(metrics[name], estimates[name], floor) for name, floor in context.settings.floors.items()]
-    if "champion" in context.predictions.predicted:
-        gains = {name: context.gain(metrics[name], estimates[name], "champion") for name in names if name in wanted}
-        guards += _metric_guardrails(gains, metrics, estimates, context.alpha)
-    return lines, guards
+    }
 
 
-def _floor(metric: Metric, estimates: Mapping[str, Estimate], floor: float) -> GuardrailResult:
-    value = estimates["challenger"].value
+def _floor(one: _Secondary, floor: float) -> GuardrailResult:
+    metric, value = one.metric, one.estimates["challenger"].value
     if not np.isfinite(value):
         return GuardrailResult(name=f"floor of {metric.name}", status="untested", detail="not defined on this holdout")
     holds = value <= floor if metric.better == "smaller" else value >= floor
@@ -151,87 +246,53 @@ def _floor(metric: Metric, estimates: Mapping[str, Estimate], floor: float) -> G
     )
 
 
-def _metric_guardrails(
-    gains: Mapping[str, Difference | None],
-    metrics: Mapping[str, Metric],
-    estimates: Mapping[str, Mapping[str, Estimate]],
-    alpha: float,
-) -> list[GuardrailResult]:
-    known = {name: gain for name, gain in gains.items() if gain is not None}
-    corrected = dict(zip(known, holm(np.array([gain.p_worse() for gain in known.values()])), strict=True))
-    guards = [
-        GuardrailResult(name=name, status="untested", detail="not defined on this holdout")
-        for name in gains
-        if name not in known
-    ]
-    for name, gain in known.items():
-        metric, before = metrics[name], estimates[name]["champion"].value
-        allowed = metric.margin * abs(before) if metric.relative else metric.margin
-        failed = corrected[name] < alpha and -gain.gain > allowed
-        detail = f"{before:.4f} → {estimates[name]['challenger'].value:.4f}, {format_gain(gain, alpha)}"
-        guards.append(
-            GuardrailResult(
-                name=name,
-                status="failed" if failed else "passed",
-                detail=f"significantly worse: {detail}" if failed else detail,
-            )
-        )
-    return guards
+def _metric_guardrail(
+    context: GateContext, one: _Secondary, gain: Difference | None, corrected: float | None
+) -> GuardrailResult:
+    """Return the guardrail of one metric: no decline that is significant and larger than the metric's margin."""
+    metric, before = one.metric, one.estimates["champion"].value
+    if gain is None or corrected is None:
+        return GuardrailResult(name=metric.name, status="untested", detail="not defined on this holdout")
+    allowed = metric.margin * abs(before) if metric.relative else metric.margin
+    failed = corrected < context.settings.guardrail_alpha and -gain.gain > allowed
+    detail = f"{before:.4f} → {one.estimates['challenger'].value:.4f}, {format_gain(gain, context.alpha)}"
+    return GuardrailResult(
+        name=metric.name,
+        status="failed" if failed else "passed",
+        detail=f"significantly worse: {detail}" if failed else detail,
+    )
 
 
-def slice_guardrail(
+def _measured_slices(
     context: GateContext, metric: Metric, estimates: Mapping[str, Estimate]
-) -> tuple[tuple[Slice, ...], dict[str, int], list[GuardrailResult]]:
-    """Return the slices and their guardrail.
+) -> tuple[tuple[MeasuredSlice, ...], dict[str, int]]:
+    """Return the slices with the challenger's gain in each.
 
     The loss in a slice is the primary metric if that is a mean over rows, and the default loss of the task otherwise.
     """
-    columns = context.settings.slices.columns
-    if "champion" not in estimates or not columns:
-        return (), {}, []
+    if "champion" not in estimates or not context.settings.slices.columns:
+        return (), {}
     losses = {
         model: _losses(context.predictions, metric, estimates[model], model) for model in ("champion", "challenger")
     }
-    slices, untested = compare_slices(context.predictions, losses, context.settings.slices, context.alpha)
+    return measure_slices(context.predictions, losses, context.settings.slices)
+
+
+def _slice_guardrail(slices: Sequence[Slice]) -> list[GuardrailResult]:
+    """Return the guardrail of slices; none without slices."""
     red = [part for part in slices if part.status == "red"]
     yellow = [part for part in slices if part.status == "yellow"]
     tested = sum(part.status != "grey" for part in slices)
-    detail = ", ".join(f"{part.column} = {part.level} ({part.change:+.0%})" for part in (red or yellow)[:MAX_NAMED])
+    found = ", ".join(f"{part.column} = {part.level} ({part.change:+.0%})" for part in (red or yellow)[:MAX_NAMED])
+    status: Status = "passed"
+    detail = f"none of {tested} tested slices is worse"
     if red:
-        return (
-            slices,
-            untested,
-            [
-                GuardrailResult(
-                    name="slices",
-                    status="failed",
-                    detail=f"significantly worse in {len(red)} slice{'s' * (len(red) > 1)}: {detail}",
-                )
-            ],
-        )
-    if not tested:
-        return (
-            slices,
-            untested,
-            [GuardrailResult(name="slices", status="untested", detail="no slice has enough rows to be tested")],
-        )
-    if yellow:
-        return (
-            slices,
-            untested,
-            [
-                GuardrailResult(
-                    name="slices",
-                    status="warning",
-                    detail=f"perhaps worse in {len(yellow)} of {tested} slices: {detail}",
-                )
-            ],
-        )
-    return (
-        slices,
-        untested,
-        [GuardrailResult(name="slices", status="passed", detail=f"none of {tested} tested slices is worse")],
-    )
+        status, detail = "failed", f"significantly worse in {len(red)} slice{'s' * (len(red) > 1)}: {found}"
+    elif not tested:
+        status, detail = "untested", "no slice has enough rows to be tested"
+    elif yellow:
+        status, detail = "warning", f"perhaps worse in {len(yellow)} of {tested} slices: {found}"
+    return [GuardrailResult(name="slices", status=status, detail=detail)] if slices else []
 
 
 def _losses(predictions: HoldoutPredictions, metric: Metric, estimate: Estimate, model: str) -> FloatArray:
@@ -240,38 +301,34 @@ def _losses(predictions: HoldoutPredictions, metric: Metric, estimate: Estimate,
     return default_losses(predictions.truth, predictions.predicted[model])
 
 
-def calibrations(context: GateContext) -> dict[str, Calibration]:
+def _calibrations(context: GateContext) -> dict[str, Calibration]:
     """Return the calibration of challenger and champion."""
     predictions = context.predictions
     return {
-        model: calibration(predictions.truth, predictions.predicted[model], context.alpha, predictions.entities)
+        model: calibration(predictions.truth, predictions.predicted[model], context.alpha, predictions.dependence)
         for model in ("challenger", "champion")
         if model in predictions.predicted
     }
 
 
-def calibration_guardrail(
-    context: GateContext, found: Mapping[str, Calibration], priced: bool
-) -> list[GuardrailResult]:
-    """Return the calibration guardrail.
+def _calibration_guardrail(
+    context: GateContext, found: Mapping[str, Calibration], worse: Collection[str], *, priced: bool
+) -> GuardrailResult:
+    """Return the calibration guardrail; `worse` has the kinds in which the challenger is worse than the champion.
 
     It warns instead of failing without a champion, and when the challenger is significantly better in a proper score
     (`priced`), which already includes calibration.
     """
-    wrong = calibration_problems(found["challenger"], found.get("champion"), context.settings.calibration)
-    if wrong:
-        return [
-            GuardrailResult(
-                name="calibration",
-                status="failed" if "champion" in found and not priced else "warning",
-                detail=", ".join(wrong),
-            )
-        ]
+    problems = calibration_problems(found["challenger"], found.get("champion"), context.settings.calibration)
+    shown = [text for kind, text in problems.items() if "champion" not in found or kind in worse]
+    if shown:
+        status: Status = "failed" if "champion" in found and not priced else "warning"
+        return GuardrailResult(name="calibration", status=status, detail=", ".join(shown))
     slope = found["challenger"].slope
     detail = f"slope {slope:.2f}" if slope is not None else "slope not defined"
-    return [
-        GuardrailResult(name="calibration", status="passed", detail=f"{detail}, bias {found['challenger'].bias:+.3f}")
-    ]
+    return GuardrailResult(
+        name="calibration", status="passed", detail=f"{detail}, bias {found['challenger'].bias:+.3f}"
+    )
 
 
 def bounds(gain: Difference | None, alpha: float) -> Bounds | None:

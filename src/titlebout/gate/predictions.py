@@ -11,8 +11,9 @@ import pandas as pd
 from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import DataError, NotFoundError
 from titlebout.metrics.estimates import GroundTruth
+from titlebout.metrics.inference import Dependence
 
-PREDICTIONS_VERSION = 2
+PREDICTIONS_VERSION = 3
 MODELS = ("challenger", "champion", "anchor", "dummy")
 _SLICE = "slice: "
 _KEY = "titlebout"
@@ -33,6 +34,10 @@ class HoldoutPredictions:
         Columns that define slices.
     entities : ndarray of shape (n_rows,), dtype int, or None
         Entity of every row, as a number.
+    entity : str
+        Columns that identify the entity; empty without entities.
+    times : ndarray of shape (n_rows,), dtype int64, or None
+        Position of every row's time in the order of times, from 1; None without a time column.
     rows : ndarray of shape (n_rows,), dtype uint64, or None
         Hashes of the rows, which identify them in the data.
     facts : mapping
@@ -45,6 +50,13 @@ class HoldoutPredictions:
     entities: IntArray | None = None
     rows: "np.ndarray[tuple[int], np.dtype[np.uint64]] | None" = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    entity: str = ""
+    times: IntArray | None = None
+
+    @property
+    def dependence(self) -> Dependence:
+        """Which rows may depend on each other."""
+        return Dependence(self.times, self.entities)
 
 
 def write_predictions(path: Path, predictions: HoldoutPredictions) -> Path:
@@ -53,6 +65,8 @@ def write_predictions(path: Path, predictions: HoldoutPredictions) -> Path:
     table["y"] = predictions.truth.y
     if predictions.entities is not None:
         table["entity"] = predictions.entities
+    if predictions.times is not None:
+        table["time"] = predictions.times
     for model, predicted in predictions.predicted.items():
         table |= {
             name: predicted.reshape(len(predicted), -1)[:, at]
@@ -65,6 +79,7 @@ def write_predictions(path: Path, predictions: HoldoutPredictions) -> Path:
         "task": predictions.truth.task,
         "classes": list(predictions.truth.classes),
         "models": list(predictions.predicted),
+        "entity": predictions.entity,
         "facts": dict(predictions.facts),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +121,8 @@ def read_predictions(path: Path) -> HoldoutPredictions:
         frame["entity"].to_numpy() if "entity" in frame else None,
         frame["row"].to_numpy().astype(np.uint64) if "row" in frame else None,
         metadata["facts"],
+        metadata["entity"],
+        frame["time"].to_numpy() if "time" in frame else None,
     )
 
 

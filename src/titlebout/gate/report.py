@@ -12,6 +12,7 @@ from titlebout.gate.calibration import Calibration
 from titlebout.gate.decision import Churn, ClassChurn, GuardrailResult, MetricLine, Power, ValueChurn
 from titlebout.gate.figures import Interval, calibration_svg, gains_svg
 from titlebout.gate.guardrails import Bounds
+from titlebout.gate.selftest import RuleRates
 from titlebout.gate.slices import Slice
 
 FOLDER = "evaluate"
@@ -54,7 +55,7 @@ class EvaluateResult(StepResult):
         Gain of the challenger over the champion in the primary metric (positive when it is better), and its one-sided
         confidence bounds at level `alpha`.
     alpha : float
-        Significance level of the bounds; lower when the holdout was used for many challengers.
+        Significance level of the bounds; under the rule *superior* lower for every further challenger of a year.
     margin : float or None
         Non-inferiority margin in units of the metric, which is also the smallest gain worth a promotion.
     power : Power or None
@@ -79,6 +80,8 @@ class EvaluateResult(StepResult):
         Rows that the verdict is based on; None when nothing was compared.
     promotion_requested : bool
         True when this commit changes ``champion.dvc``.
+    rates : RuleRates or None
+        Error rates and power of the rule *superior* on this holdout; only for the first champion.
     predictions : str
         File of all holdout predictions, relative to ``reports/``: input of ``titlebout evaluate --from-predictions``.
     """
@@ -118,6 +121,7 @@ class EvaluateResult(StepResult):
     size_bytes: dict[str, int] | None = None
     holdout: Holdout | None = None
     promotion_requested: bool = False
+    rates: RuleRates | None = None
     predictions: str = ""
 
     @property
@@ -172,6 +176,7 @@ def _evidence(result: EvaluateResult, holdout: Holdout) -> Iterator[str]:
     yield _calibration(result)
     yield _churn(result)
     yield _holdout(result, holdout)
+    yield _rates(result)
     yield (
         "Repeat the decision with a different margin: "
         f"`titlebout evaluate --from-predictions reports/{result.predictions} --margin 1%`."
@@ -214,12 +219,23 @@ def _power(result: EvaluateResult) -> str:
     power = result.power
     if power is None:
         return ""
-    resolution = f"The holdout has {power.rows:,} rows and resolves a gain of ±{power.resolves:.4f}."
+    resolution = (
+        f"The holdout has {power.rows:,} rows{_dependence(power) or ' and'} resolves a gain of ±{power.resolves:.4f}."
+    )
     if result.margin is None or power.needed is None:
         return resolution
     return (
         f"{resolution} Detecting a gain of the margin ({result.margin:.4f}) with 80% power takes {power.needed:,} rows."
     )
+
+
+def _dependence(power: Power) -> str:
+    """Return a clause about rows that depend on each other; empty if they do not."""
+    if not power.dependence:
+        return ""
+    what = "which depend on each other over time" if power.dependence == "time" else ""
+    what = what or f"of which those with the same {code(power.dependence)} depend on each other"
+    return f", {what}: they are worth {power.effective_rows:,} independent ones. It"
 
 
 def _slices(result: EvaluateResult) -> str:
@@ -288,13 +304,30 @@ def _churn(result: EvaluateResult) -> str:
 
 def _holdout(result: EvaluateResult, holdout: Holdout) -> str:
     period = f", {escape(holdout.start[:10])} to {escape(holdout.end[:10])}" if holdout.start else ""
-    uses = "1 challenger" if holdout.uses <= 1 else f"{holdout.uses} challengers"
     champion = f"champion {code(result.champion[:12])}" if result.champion else "no champion yet"
     return (
         f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {format_number(holdout.rows)} rows{period} "
-        f"(fingerprint `{holdout.fingerprint[:12]}`), not in the training data of any of these models, used for {uses} so "
-        f"far. Significance level {result.alpha:g}, one-sided."
+        f"(fingerprint `{holdout.fingerprint[:12]}`), not in the training data of any of these models. "
+        f"{_level(result, holdout)}"
     )
+
+
+def _rates(result: EvaluateResult) -> str:
+    """Return what to expect of the gate on this holdout; empty after the first champion."""
+    if result.rates is None:
+        return ""
+    return (
+        f"What to expect of later challengers on this holdout (margin {result.rates.margin:.4f}; more exactly, and for all "
+        f"rules: `titlebout evaluate --selftest`):\n\n{result.rates.to_markdown()}"
+    )
+
+
+def _level(result: EvaluateResult, holdout: Holdout) -> str:
+    """Return the significance level and why it is lower than that of the first challenger."""
+    one_sided = f"Significance level {result.alpha:.2g}, one-sided"
+    if result.rule != "superior":
+        return f"{one_sided}."
+    return f"{one_sided}: challenger {holdout.uses} of the last 365 days since a promotion as superior."
 
 
 def _gains(lines: Sequence[MetricLine]) -> Iterator[Interval]:

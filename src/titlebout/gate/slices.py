@@ -1,6 +1,6 @@
 """Slices of the holdout in which a challenger may be worse: one test per slice, corrected for multiple testing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError
 from titlebout.core.results import Record
 from titlebout.gate.predictions import HoldoutPredictions
-from titlebout.metrics.inference import Difference, from_influence, holm
+from titlebout.metrics.inference import Difference, from_influence
 from titlebout.settings.gate import SlicesSettings
 
 QUANTILE_BINS, MAX_DISTINCT_NUMBERS = 5, 20  # numeric columns with more distinct values are cut into quantile bins
@@ -38,7 +38,7 @@ class Slice(Record):
     lower, upper : float or None
         One-sided confidence bounds of the gain, in units of the loss; None if the slice was not tested.
     p : float or None
-        One-sided p-value of "not worse", corrected over all slices (Holm); None if the slice was not tested.
+        One-sided p-value of "not worse", corrected over all guardrails (Holm); None if the slice was not tested.
     status : {"red", "yellow", "green", "grey"}
         Red: worse by more than the tolerance, significantly after correction. Yellow: the same, but significant only
         without correction. Green: neither. Grey: too few rows to test.
@@ -63,10 +63,18 @@ class _SliceRows:
     rows: IntArray
 
 
-def compare_slices(
-    predictions: HoldoutPredictions, losses: Mapping[str, FloatArray], settings: SlicesSettings, alpha: float
-) -> tuple[tuple[Slice, ...], dict[str, int]]:
-    """Return the slices, worst first, and the number of levels with too few rows to test by column.
+@dataclass(frozen=True)
+class MeasuredSlice:
+    """A slice, and the gain of the challenger in it; None if it has too few rows or entities to test."""
+
+    shown: Slice
+    gain: Difference | None
+
+
+def measure_slices(
+    predictions: HoldoutPredictions, losses: Mapping[str, FloatArray], settings: SlicesSettings
+) -> tuple[tuple[MeasuredSlice, ...], dict[str, int]]:
+    """Return the slices, and the number of levels with too few rows to test by column.
 
     Parameters
     ----------
@@ -75,9 +83,7 @@ def compare_slices(
     losses : mapping of str to ndarray of shape (n_rows,)
         Losses of ``champion`` and ``challenger``.
     settings : SlicesSettings
-        Columns, smallest slice and tolerance.
-    alpha : float
-        Family-wise error rate: probability of a red slice when none is worse.
+        Columns and smallest slice.
 
     Raises
     ------
@@ -93,16 +99,36 @@ def compare_slices(
         parts += [one for one in groups if len(one.rows) >= settings.min_rows] + small[:MAX_SMALL_SLICES]
         if len(small) > 1:
             parts.append(_SliceRows(column, OTHER_LEVEL, np.concatenate([one.rows for one in small])))
-    gains = [_gain(predictions, losses, one.rows) if len(one.rows) >= settings.min_rows else None for one in parts]
-    corrected = iter(holm(np.array([gain.p_worse() for gain in gains if gain])))
+    return tuple(
+        MeasuredSlice(
+            _untested_slice(part, losses),
+            _gain(predictions, losses, part.rows) if len(part.rows) >= settings.min_rows else None,
+        )
+        for part in parts
+    ), untested
+
+
+def classify_slices(
+    measured: Sequence[MeasuredSlice], corrected: Sequence[float], tolerance: float, alpha: float
+) -> tuple[Slice, ...]:
+    """Return slices with their test results, worst first.
+
+    Parameters
+    ----------
+    measured : sequence of MeasuredSlice
+    corrected : sequence of float
+        p-values of the slices with a gain, after correction for multiple testing.
+    tolerance : float
+        Allowed relative increase of the loss.
+    alpha : float
+        Family-wise error rate: probability of a red slice when none is worse.
+    """
+    p_values = iter(corrected)
     slices = [
-        _with_test(_untested_slice(part, losses), gain, float(next(corrected)), settings.tolerance, alpha)
-        if gain
-        else _untested_slice(part, losses)
-        for part, gain in zip(parts, gains, strict=True)
+        _with_test(one.shown, one.gain, next(p_values), tolerance, alpha) if one.gain else one.shown for one in measured
     ]
     order = {"red": 0, "yellow": 1, "grey": 2, "green": 3}
-    return tuple(sorted(slices, key=lambda one: (order[one.status], -one.change))), untested
+    return tuple(sorted(slices, key=lambda one: (order[one.status], -one.change)))
 
 
 def _untested_slice(part: _SliceRows, losses: Mapping[str, FloatArray]) -> Slice:
@@ -132,8 +158,7 @@ def _gain(predictions: HoldoutPredictions, losses: Mapping[str, FloatArray], row
     """Return the gain in some rows; None if they all belong to one entity, so that the standard error is unknown."""
     gain = losses["champion"][rows] - losses["challenger"][rows]
     mean = float(gain.mean())
-    units = None if predictions.entities is None else np.unique(predictions.entities[rows], return_inverse=True)[1]
-    found = from_influence(mean, gain - mean, units)
+    found = from_influence(mean, gain - mean, predictions.dependence.take(rows))
     return found if np.isfinite(found.se) else None
 
 

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from titlebout.core.arrays import FloatArray, IntArray
+from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError, DataError
 from titlebout.metrics import estimates
 from titlebout.metrics.estimates import Estimate, GroundTruth, mean_loss
-from titlebout.metrics.inference import Difference, from_influence, from_replicates
+from titlebout.metrics.inference import INDEPENDENT, Dependence, Difference, from_influence, from_replicates, widest
 
 Better = Literal["smaller", "larger"]
 
@@ -31,8 +31,8 @@ class Metric:
     better : {"smaller", "larger"}
         Which values are better.
     estimate : callable
-        Takes a `GroundTruth`, predictions of shape (n_rows, n_classes) or (n_rows,), and the entity number of every row or
-        None; returns an `Estimate`.
+        Takes a `GroundTruth`, predictions of shape (n_rows, n_classes) or (n_rows,), and the `Dependence` of the rows;
+        returns an `Estimate`.
     margin : float
         Default for the smallest gain worth a promotion.
     relative : bool
@@ -41,29 +41,39 @@ class Metric:
 
     name: str
     better: Better
-    estimate: Callable[[GroundTruth, FloatArray, IntArray | None], Estimate]
+    estimate: Callable[[GroundTruth, FloatArray, Dependence], Estimate]
     margin: float
     relative: bool
 
-    def gain(self, first: Estimate, second: Estimate, units: IntArray | None = None) -> Difference | None:
+    def gain(self, first: Estimate, second: Estimate, dependence: Dependence = INDEPENDENT) -> Difference | None:
         """Return how much better `first` is than `second` on the same rows; None if either is undefined.
 
         Parameters
         ----------
         first, second : Estimate
             Estimates of this metric for two models.
-        units : ndarray of shape (n_rows,), dtype int, optional
-            Entity number of every row.
+        dependence : Dependence
+            Times and entities of the rows; jackknife replicates already are of blocks that do not depend on each other.
         """
         sign = -1 if self.better == "smaller" else 1
         gain = sign * (first.value - second.value)
         if not np.isfinite(gain):
             return None
         if first.influence is not None and second.influence is not None:
-            return from_influence(gain, sign * (first.influence - second.influence), units)
-        if first.replicates is not None and second.replicates is not None:
-            return from_replicates(gain, sign * (first.replicates - second.replicates))
-        return None
+            found = from_influence(gain, sign * (first.influence - second.influence), dependence)
+            # One more row that only one model gets right (Agresti and Min 2005): from few such rows, or none, the sample
+            # standard deviation is far too small.
+            fewest = min([found.df, *(one.df for one in (first, second) if one.df is not None)])
+            return replace(found, se=float(np.hypot(found.se, max(first.step, second.step))), df=fewest)
+        jackknifed = [
+            from_replicates(gain, sign * (one - other), in_time=in_time)
+            for one, other, in_time in (
+                (first.replicates, second.replicates, False),
+                (first.replicates_in_time, second.replicates_in_time, True),
+            )
+            if one is not None and other is not None
+        ]
+        return widest(jackknifed) if jackknifed else None
 
     def worsened(self, estimate: Estimate, margin: float, relative: bool) -> Estimate:
         """Return an estimate that is worse by a margin.
@@ -86,6 +96,7 @@ class Metric:
             value=estimate.value * factor,
             influence=None if estimate.influence is None else estimate.influence * factor,
             replicates=None if estimate.replicates is None else estimate.replicates * factor,
+            replicates_in_time=None if estimate.replicates_in_time is None else estimate.replicates_in_time * factor,
         )
 
 

@@ -11,6 +11,7 @@ from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError
 from titlebout.metrics.catalogue import ABSOLUTE_MARGIN, PRIMARY, RELATIVE_MARGIN, Metric, built_in_metric
 from titlebout.metrics.estimates import Estimate, GroundTruth, mean_loss
+from titlebout.metrics.inference import Dependence
 
 BLOCKS = 50
 # scikit-learn has no attribute for the task of a scorer; only the module of its score function shows it.
@@ -46,7 +47,7 @@ def find_metric(name: str, task: str) -> Metric:
     return _custom_metric(name) if ":" in name else _scorer(name, task)
 
 
-def jackknife(value_of: Callable[[IntArray], float], rows: int, units: IntArray | None) -> Estimate:
+def jackknife(value_of: Callable[[IntArray], float], rows: int, dependence: Dependence) -> Estimate:
     """Return the estimate of a metric without known influences, with delete-a-group jackknife replicates.
 
     Parameters
@@ -55,16 +56,30 @@ def jackknife(value_of: Callable[[IntArray], float], rows: int, units: IntArray 
         Takes positions of rows, returns the metric on those rows.
     rows : int
         Number of rows.
-    units : ndarray of shape (n_rows,), dtype int, optional
-        Entity number of every row; rows of one entity are left out together.
+    dependence : Dependence
+        Rows of one entity are left out together, and so are rows that follow each other in time.
     """
     all_rows = np.arange(rows)
-    block_numbers = (all_rows if units is None else units) % BLOCKS
     value = value_of(all_rows)
     if not np.isfinite(value):
         return Estimate(float("nan"))
-    blocks = [number for number in range(BLOCKS) if 0 < np.count_nonzero(block_numbers == number) < rows]
-    return Estimate(value, replicates=np.array([value_of(all_rows[block_numbers != number]) for number in blocks]))
+
+    def replicates(block_numbers: IntArray) -> FloatArray:
+        blocks = [number for number in range(BLOCKS) if 0 < np.count_nonzero(block_numbers == number) < rows]
+        return np.array([value_of(all_rows[block_numbers != number]) for number in blocks])
+
+    in_time = None if dependence.times is None else replicates(_stretches(dependence.times))
+    if dependence.units is None and in_time is not None:
+        return Estimate(value, replicates_in_time=in_time)
+    units = all_rows if dependence.units is None else dependence.units
+    return Estimate(value, replicates=replicates(units % BLOCKS), replicates_in_time=in_time)
+
+
+def _stretches(times: IntArray | FloatArray) -> IntArray:
+    """Return the number of its stretch of time for every row: about equal numbers of rows, equal times together."""
+    _, position, counts = np.unique(times, return_inverse=True, return_counts=True)
+    stretches: IntArray = ((np.cumsum(counts) - counts) * BLOCKS // len(times))[position]
+    return stretches
 
 
 def _custom_metric(name: str) -> Metric:
@@ -90,7 +105,7 @@ def _custom_metric(name: str) -> Metric:
                 fix="correct the function; its arguments are the true values, the predictions and the list of classes",
             ) from error
 
-    def estimate(truth: GroundTruth, predicted: FloatArray, units: IntArray | None) -> Estimate:
+    def estimate(truth: GroundTruth, predicted: FloatArray, dependence: Dependence) -> Estimate:
         labels = truth.labels
         result = call_metric(labels, predicted, truth.classes)
         if result.shape == (len(labels),) and np.isfinite(result).all():
@@ -104,7 +119,7 @@ def _custom_metric(name: str) -> Metric:
                 fix="return the loss of every row, or one number for all rows; smaller is better",
             )
         return jackknife(
-            lambda rows: float(call_metric(labels[rows], predicted[rows], truth.classes)), len(labels), units
+            lambda rows: float(call_metric(labels[rows], predicted[rows], truth.classes)), len(labels), dependence
         )
 
     return Metric(name, "smaller", estimate, RELATIVE_MARGIN, relative=True)
@@ -128,9 +143,9 @@ def _scorer(name: str, task: str) -> Metric:
             fix=f"use a {task} metric, for example {PRIMARY[task]}, or a function of your own (module:function)",
         )
 
-    def estimate(truth: GroundTruth, predicted: FloatArray, units: IntArray | None) -> Estimate:
+    def estimate(truth: GroundTruth, predicted: FloatArray, dependence: Dependence) -> Estimate:
         predictor, y = _PredictionStub(truth, predicted), truth.y
-        return jackknife(lambda rows: _value(scorer, predictor, rows, y[rows]), len(y), units)
+        return jackknife(lambda rows: _value(scorer, predictor, rows, y[rows]), len(y), dependence)
 
     # scikit-learn negates losses and prefixes their names with neg_, so larger (closer to zero) is better.
     relative = name.startswith("neg_")

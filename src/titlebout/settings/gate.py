@@ -172,32 +172,6 @@ class ResourceSettings(Table):
     )
 
 
-class HoldoutSettings(Table):
-    """Limits on reusing one holdout, because repeated evaluation on the same rows overfits to them."""
-
-    tighten_after: int = Field(
-        10,
-        ge=1,
-        json_schema_extra=ADVANCED,
-        description="Number of challengers that may be evaluated on one holdout at the significance level gate.alpha. "
-        "Further challengers are evaluated at tightened_alpha.",
-    )
-    tightened_alpha: float = Field(
-        0.01,
-        gt=0,
-        lt=0.5,
-        json_schema_extra=ADVANCED,
-        description="Stricter significance level, instead of gate.alpha, for further challengers on a holdout on which "
-        "more than tighten_after challengers were evaluated.",
-    )
-    refuse_after: int = Field(
-        30,
-        ge=1,
-        json_schema_extra=ADVANCED,
-        description="Refuse to promote on a holdout that has been used for more than this many challengers.",
-    )
-
-
 class GateSettings(Table):
     """Conditions for promoting a challenger over the champion, evaluated on the same holdout rows."""
 
@@ -214,6 +188,23 @@ class GateSettings(Table):
         json_schema_extra=ADVANCED,
         description="One-sided significance level of the tests: the accepted probability of promoting a challenger that "
         "is not better, or for a non-inferiority rule one that is worse by more than the margin.",
+    )
+    false_promotions_per_year: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        json_schema_extra=ADVANCED,
+        description="Accepted probability that any challenger within a year is promoted as superior although it is not "
+        "better than the champion. The k-th challenger within 365 days since the last promotion as superior is tested at "
+        "this probability divided by k (k + 1), at most at gate.alpha: at 5%, 1.7%, 0.8%, 0.5%, and so on.",
+    )
+    guardrail_alpha: float = Field(
+        0.02,
+        gt=0,
+        lt=0.5,
+        json_schema_extra=ADVANCED,
+        description="Significance level of all guardrails together (metrics, slices and calibration): the accepted "
+        "probability that any of them stops a challenger that is as good as the champion.",
     )
     min_rows: int = Field(
         200,
@@ -265,7 +256,6 @@ class GateSettings(Table):
     slices: SlicesSettings = SlicesSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     resources: ResourceSettings = ResourceSettings()
-    holdout: HoldoutSettings = HoldoutSettings()
 
     @field_validator("margin")
     @classmethod

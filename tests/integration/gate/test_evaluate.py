@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 import sample
 from sample import CommandResult
 from states import CHAMPION, LOCK, PARAMS, challenger, fetch_objects, set_champion_by_hand
+from titlebout.gate.looks import record_look
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput, folder_digest
+from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
 Command = Callable[..., CommandResult]
@@ -91,7 +94,7 @@ def test_a_fresh_clone_fetches_what_the_evaluation_needs(
     assert completed.document["champion"] == challenger(states["promoted"]).md5
     assert folder_digest(root / "data") == Dvc(Project.find(root)).data_output().md5
     assert sample.git(root, "status", "--porcelain") == ""
-    assert completed.document["holdout"]["uses"] == 2, "the history has the weak model; this clone has no notes"
+    assert completed.document["holdout"]["uses"] == 1, "the promotion of the champion restored the budget"
 
 
 def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command) -> None:
@@ -265,19 +268,21 @@ def test_an_anchor_that_is_gone_promotes_nothing(
     assert command(*again, "--reason=change").document["verdict"] == "promote", "better needs no anchor"
 
 
-def test_challengers_on_one_holdout_are_counted_until_it_is_used_up(
-    at: Callable[[str], Path], command: Command
-) -> None:
-    root = at("better")
-    first, again = command("evaluate").document, command("evaluate").document
-    assert (first["holdout"]["uses"], again["holdout"]["uses"]) == (2, 2)  # the weak model met it before
+def test_the_same_challenger_is_one_look(at: Callable[[str], Path], command: Command) -> None:
+    at("better")
+    found = [command("evaluate").document for _ in range(2)]
 
-    sample.edit(root / "titlebout.toml", "[gate.slices]", "[gate.holdout]\ntighten_after = 1\n\n[gate.slices]")
-    assert command("evaluate").document["alpha"] == 0.01
-    sample.edit(root / "titlebout.toml", "tighten_after = 1", "refuse_after = 1")
-    completed = command("evaluate")
-    assert (completed.code, completed.document["verdict"]) == (3, "inconclusive")
-    assert "the holdout is used up: 2 challengers were evaluated on it" in completed.document["reasons"][0]
+    assert [(one["holdout"]["uses"], one["alpha"]) for one in found] == [(1, 0.05), (1, 0.05)]
+
+
+def test_other_challengers_lower_the_level(at: Callable[[str], Path], command: Command) -> None:
+    git = Git(at("better"))
+    trained = datetime.fromtimestamp(int(git.output("log", "-1", "--format=%ct", "--", LOCK.as_posix())), UTC)
+    for other in ("0" * 32, "1" * 32):
+        record_look(git, other, trained - timedelta(seconds=1))
+    found = command("evaluate").document
+
+    assert (found["holdout"]["uses"], found["alpha"]) == (3, pytest.approx(0.1 / 12))
 
 
 # --- decided again
@@ -473,3 +478,27 @@ def test_a_model_without_scikit_learn_is_compared(at: Callable[[str], Path], com
     assert completed.document["verdict"] == "keep"  # the harbour alone says little
     passed = {guard["name"] for guard in completed.document["guards"] if guard["status"] == "passed"}
     assert {"golden rows", "same answers"} <= passed
+
+
+# --- selftest
+
+
+def test_the_gate_measures_itself_on_the_last_holdout(at: Callable[[str], Path], command: Command) -> None:
+    root = at("better")
+    command("evaluate")
+    found = command("evaluate", "--selftest").document
+    rates = {(one["truth"], one["rule"]): one for one in found["rates"]["rates"]}
+
+    assert (found["step"], found["verdict"]) == ("evaluate-selftest", "kept")
+    assert len(rates) == 9
+    assert rates["equal", "superior"]["rate"] < 0.1
+    assert "### Gate selftest" in (root / "reports" / "evaluate-selftest.md").read_text()
+    assert command("evaluate", "--selftest", "--from-predictions", "none.parquet").code == 5
+
+
+def test_the_report_of_the_first_champion_says_what_to_expect(at: Callable[[str], Path], command: Command) -> None:
+    root = at("weak")
+    found = command("evaluate").document
+
+    assert {one["truth"] for one in found["rates"]["rates"]} == {"equal", "better", "worse"}
+    assert "What to expect of later challengers" in (root / "reports" / "evaluate.md").read_text()

@@ -13,7 +13,7 @@ import yaml
 
 from titlebout.models.artifact import select_inputs
 from titlebout.scaffold import templates
-from titlebout.scaffold.columns import ColumnRoles, infer_column_roles
+from titlebout.scaffold.columns import Choices, ColumnRoles, infer_column_roles
 from titlebout.scaffold.proposal import Proposal, propose
 
 TEST_ROWS = 10_000

@@ -8,8 +8,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from made_predictions import CLASSES, classification, pair, regression, sigmoid
 from titlebout.core.arrays import FloatArray
-from titlebout.gate.calibration import Calibration, calibration, calibration_problems
+from titlebout.gate.calibration import Calibration, calibration, calibration_gains, calibration_problems
 from titlebout.metrics.estimates import SMALLEST, GroundTruth
+from titlebout.metrics.inference import Dependence
 from titlebout.settings.gate import CalibrationSettings
 
 ALPHA = 0.05
@@ -50,7 +51,7 @@ def test_answers_of_0_and_1_have_a_slope_too() -> None:
     assert found.slope == pytest.approx(slope_of_scikit_learn(truth, hard), rel=1e-4)
     assert found.slope is not None
     assert found.slope < 0.1
-    assert "overconfident" in calibration_problems(found, None, SETTINGS)[0]
+    assert "overconfident" in calibration_problems(found, None, SETTINGS)["slope"]
 
 
 @pytest.mark.parametrize("sure", [0.5, 1.0, 2.0])
@@ -106,7 +107,7 @@ def test_copies_of_a_row_add_no_evidence_when_they_are_grouped(copies: int) -> N
     truth, predicted = world(300)
     units = np.repeat(np.arange(300), copies)
     alone = calibration(truth, predicted, ALPHA)
-    together = calibration(truth.take(units), predicted[units], ALPHA, units)
+    together = calibration(truth.take(units), predicted[units], ALPHA, Dependence(units=units))
 
     assert (together.slope, together.slope_lower, together.bias, together.bias_upper) == (
         pytest.approx(alone.slope),
@@ -201,8 +202,8 @@ def found_with(slope: float, bias: float = 0.0, wide: float = 0.05) -> Calibrati
     ],
 )
 def test_a_fault_is_shown_and_large(slope: float, bias: float, completed: list[str]) -> None:
-    assert calibration_problems(found_with(slope, bias), None, SETTINGS) == completed
-    assert calibration_problems(found_with(slope, bias), found_with(1.0), SETTINGS) == completed
+    assert list(calibration_problems(found_with(slope, bias), None, SETTINGS).values()) == completed
+    assert list(calibration_problems(found_with(slope, bias), found_with(1.0), SETTINGS).values()) == completed
 
 
 def test_a_large_bias_that_chance_can_make_is_no_fault() -> None:
@@ -217,12 +218,12 @@ def test_a_large_bias_that_chance_can_make_is_no_fault() -> None:
         observed=(),
     )
 
-    assert calibration_problems(few, None, SETTINGS) == []
+    assert calibration_problems(few, None, SETTINGS) == {}
 
 
 @pytest.mark.parametrize("champion", [(0.5, 0.05), (2.0, -0.05), (0.4, 0.2), (-0.1, 0.06)])
 def test_what_the_champion_does_as_wrongly_is_no_fault(champion: tuple[float, float]) -> None:
-    assert calibration_problems(found_with(0.5, 0.05), found_with(*champion), SETTINGS) == []
+    assert calibration_problems(found_with(0.5, 0.05), found_with(*champion), SETTINGS) == {}
 
 
 @pytest.mark.parametrize("champion", [(0.6, 0.035), (1.7, -0.01)])
@@ -235,4 +236,30 @@ def test_a_calibrated_model_is_recognized() -> None:
     found = calibration(predictions.truth, predictions.predicted["challenger"], ALPHA)
 
     assert found.slope == pytest.approx(1, abs=0.1)
-    assert calibration_problems(found, None, SETTINGS) == []
+    assert calibration_problems(found, None, SETTINGS) == {}
+
+
+@given(seed=st.integers(0, 99), worse=st.sampled_from([2.0, 0.5]))
+def test_the_difference_of_two_slopes_is_tested_on_the_same_rows(seed: int, worse: float) -> None:
+    truth, sharp = world(3000, seed, sure=worse)
+    _, right = world(3000, seed)
+    gains = calibration_gains(truth, sharp, right)
+
+    assert gains["slope"].p_worse() < 0.01
+    assert calibration_gains(truth, right, sharp)["slope"].gain == pytest.approx(-gains["slope"].gain)
+    assert calibration_gains(truth, right, right)["slope"].se == 0
+
+
+def test_the_difference_of_two_biases_is_tested_on_the_same_rows() -> None:
+    truth, shifted = world(1500, shift=0.6)
+    _, right = world(1500)
+
+    assert calibration_gains(truth, shifted, right)["bias"].p_worse() < 0.01
+    assert "slope" not in calibration_gains(truth, shifted * 0 + 0.5, right)
+
+
+def test_a_slope_below_zero_is_farther_from_1_than_any_above() -> None:
+    truth, right = world(1500)
+    turned = right[:, ::-1]
+
+    assert calibration_gains(truth, turned, right)["slope"].gain < -2

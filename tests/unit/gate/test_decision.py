@@ -17,6 +17,7 @@ from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
 from titlebout.core.results import to_json
 from titlebout.gate.decision import ClassChurn, Decision, GuardrailResult, decide
+from titlebout.gate.looks import level
 from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.catalogue import align_classes, encode_ground_truth
 from titlebout.metrics.estimates import GroundTruth
@@ -167,17 +168,51 @@ def test_the_first_model_has_to_beat_one_that_knows_nothing() -> None:
     assert good.over_dummy is not None
     assert good.metrics[0].gain == good.over_dummy.gain
     assert (bad.verdict, bad.rule) == ("keep", "first")
-    assert "not significantly better than the dummy model" in bad.reasons[0]
+    assert "significantly worse than the dummy model" in bad.reasons[0]
 
 
-def test_better_than_a_bad_champion_is_not_enough() -> None:
+def test_a_first_model_that_may_be_better_than_a_constant_is_not_rejected() -> None:
+    predictions = classification(300, noise={"challenger": 0.5})
+    close = predictions.predicted["dummy"].copy()
+    close[::50] = predictions.predicted["challenger"][::50]
+    found = decide(with_answers(predictions, challenger=close), PLAIN, "change")
+
+    assert (found.verdict, found.rule) == ("inconclusive", "first")
+    assert "not significantly better than the dummy model" in found.reasons[0]
+
+
+def test_a_constant_is_named_as_such() -> None:
+    predictions = regression(400)
+    y = np.where(np.arange(400) % 4 == 0, np.abs(predictions.truth.y), 0.0)
+    zero = HoldoutPredictions(GroundTruth("regression", y), {"challenger": np.zeros(400), "dummy": np.zeros(400)})
+    found = decide(zero, PLAIN, "change")
+
+    assert found.verdict == "inconclusive"
+    assert "predicts the same for every row; 75% of the rows have the same value" in found.reasons[0]
+
+
+def test_what_no_model_can_do_is_no_obstacle() -> None:
+    """Neither model is shown to be better than a constant, and the challenger is better than the champion."""
     predictions = classification(noise=EQUAL)
     worst = pair(np.where(predictions.truth.y == 1, 0.01, 0.99))
     found = decide(with_answers(predictions, challenger=knows_nothing(predictions), champion=worst), PLAIN, "change")
 
     assert found.metrics[0].lower is not None
     assert found.metrics[0].lower > 1
-    assert found.verdict == "keep"
+    assert found.verdict == "promote"
+    assert status(found, "dummy model") == "warning"
+
+
+@pytest.mark.parametrize("reason", ["age", "drift"])
+def test_a_refresh_must_be_better_than_a_constant_where_the_champion_is(reason: str) -> None:
+    predictions = classification(2000, noise=EQUAL)
+    challenger = predictions.predicted["dummy"].copy()
+    found = decide(
+        with_answers(predictions, challenger=challenger), gate(guardrails=[], margin=10.0, **LENIENT), reason
+    )
+
+    assert found.verdict == ("inconclusive" if reason == "age" else "keep")
+    assert ("dummy model" in found.reasons[0]) == (reason == "age")
 
 
 @pytest.mark.parametrize("rule", REASON)
@@ -190,13 +225,13 @@ def test_identical_models_are_promoted_only_where_no_worse_is_enough(rule: str) 
 
 
 @pytest.mark.parametrize("rule", REASON)
-def test_models_that_say_the_same_of_every_row_are_never_promoted(rule: str) -> None:
-    """Ties everywhere: neither knows anything."""
+def test_models_that_say_the_same_of_every_row_are_identical(rule: str) -> None:
+    """Ties everywhere: neither knows anything, and the challenger is no worse for sure."""
     nothing = pair(np.full(2000, 0.5))
     found = decide(with_answers(classification(), challenger=nothing, champion=nothing), PLAIN, REASON[rule])
 
-    assert found.verdict == "keep"
-    assert "dummy model" in found.reasons[0]
+    assert found.verdict == ("promote" if rule == "non-inferior" else "keep")
+    assert status(found, "dummy model") == "warning"
 
 
 @pytest.mark.parametrize("noise", [BETTER, WORSE, EQUAL])
@@ -439,9 +474,10 @@ def test_too_few_rows_are_inconclusive_with_what_to_do(kind: Callable[..., Holdo
 def test_a_handful_of_rows_breaks_nothing_where_the_configuration_allows_it(
     kind: Callable[..., HoldoutPredictions], rows: int
 ) -> None:
+    """Student's t does not hold for ten skewed losses, so that more than 5% win; gate.min_rows is 200 by default."""
     found = [decide(kind(rows, seed=seed, noise=EQUAL), gate(min_rows=2), "change") for seed in range(50)]
 
-    assert sum(one.verdict == "promote" for one in found) <= 5
+    assert sum(one.verdict == "promote" for one in found) <= 10
     assert all(plain(one) for one in found)
 
 
@@ -508,35 +544,40 @@ def test_a_share_of_nothing_is_no_margin() -> None:
         "change",
     )
 
-    assert (found.margin, found.verdict) == (0, "keep")
+    assert (found.margin, found.verdict) == (0, "inconclusive")
     assert plain(found)
 
 
-# Reuse of the holdout
+# Looks
 
 
-@pytest.mark.parametrize(("uses", "alpha"), [(1, 0.05), (10, 0.05), (11, 0.01), (30, 0.01)])
-def test_a_holdout_that_was_used_often_has_a_tighter_level(uses: int, alpha: float) -> None:
-    once, often = (decide(classification(noise=BETTER), PLAIN, "change", used) for used in (1, uses))
+@pytest.mark.parametrize(("look", "alpha"), [(1, 0.05), (2, 0.1 / 6), (3, 0.1 / 12), (52, 0.1 / 52 / 53)])
+def test_every_further_challenger_has_a_tighter_level(look: int, alpha: float) -> None:
+    first, later = (decide(classification(noise=BETTER), PLAIN, "change", number) for number in (1, look))
 
-    assert often.alpha == alpha
-    assert often.metrics[0].lower is not None
-    assert once.metrics[0].lower is not None
-    assert (often.metrics[0].lower < once.metrics[0].lower) == (alpha < 0.05)
+    assert later.alpha == pytest.approx(alpha)
+    assert later.metrics[0].lower is not None
+    assert first.metrics[0].lower is not None
+    assert (later.metrics[0].lower < first.metrics[0].lower) == (look > 1)
+
+
+@pytest.mark.parametrize("reason", ["age", "drift"])
+def test_rules_that_promote_equal_models_have_one_level(reason: str) -> None:
+    assert decide(classification(noise=BETTER), PLAIN, reason, 20).alpha == 0.05
+
+
+@given(budget=st.floats(0.001, 0.5), looks=st.integers(1, 500))
+def test_the_levels_of_a_year_add_up_to_its_budget(budget: float, looks: int) -> None:
+    settings_ = gate(false_promotions_per_year=budget, alpha=0.4)
+
+    assert sum(level(settings_, number) for number in range(1, looks + 1)) <= budget
 
 
 def test_a_tighter_level_is_never_a_wider_one() -> None:
-    assert decide(classification(300), gate(alpha=0.001), "change", 20).alpha == 0.001
+    assert decide(classification(300), gate(alpha=0.001), "change", 2).alpha == 0.001
 
 
-def test_a_holdout_that_is_used_up_promotes_no_model() -> None:
-    found = decide(classification(noise=BETTER), PLAIN, "change", 31)
-
-    assert found.verdict == "inconclusive"
-    assert "31 challengers were evaluated on it, and gate.holdout.refuse_after is 30" in found.reasons[0]
-
-
-def test_a_gain_can_suffice_for_the_first_use_but_not_the_eleventh() -> None:
+def test_a_gain_can_suffice_for_the_first_challenger_but_not_the_eleventh() -> None:
     verdicts = [
         (decide(predictions, PLAIN, "change").verdict, decide(predictions, PLAIN, "change", 11).verdict)
         for predictions in (classification(600, seed, {"challenger": 0.6, "champion": 0.8}) for seed in range(20))

@@ -74,7 +74,7 @@ def test_a_reviewer_reads_the_verdict_the_evidence_and_what_to_do_next() -> None
         "    predicted  ▁",
         "| challenger right |",
         "900 rows, 2024-04-06 to 2024-04-19",
-        "used for 1 challenger so far",
+        "Significance level 0.05, one-sided.",
         "Challenger `0123456789ab`, champion `fedcba987654`",
         "--from-predictions reports/evaluate/predictions.parquet",
     ):
@@ -86,7 +86,7 @@ def test_a_slice_that_got_worse_is_named_in_red_with_its_numbers() -> None:
     one = predictions({"challenger": 0.3, "champion": 1.2})
     worse = one.predicted["challenger"].copy()
     south = (one.columns["harbour"] == "south").to_numpy()
-    worse[south] = 0.5
+    worse[south] = np.roll(worse[south], 1, axis=0)
     broken = HoldoutPredictions(one.truth, {**one.predicted, "challenger": worse}, one.columns)
     text = _result(FACTS, decide(broken, SETTINGS, "change"), passed=False).to_markdown()
 
@@ -94,6 +94,43 @@ def test_a_slice_that_got_worse_is_named_in_red_with_its_numbers() -> None:
     assert "Slices: significantly worse in 1 slice: harbour = south" in text
     assert "| `harbour = south` | 450 |" in text
     assert "| worse |" in text
+
+
+def test_the_level_of_a_further_challenger_is_explained() -> None:
+    text = result({"challenger": 0.3, "champion": 1.2}, "change", holdout=HOLDOUT.replace(uses=3)).to_markdown()
+
+    assert (
+        "Significance level 0.0083, one-sided: challenger 3 of the last 365 days since a promotion as superior." in text
+    )
+
+
+@pytest.mark.parametrize("entity", ["", "customer"])
+def test_rows_that_depend_on_each_other_are_said_to_be_worth_fewer(entity: str) -> None:
+    one = predictions({"challenger": 0.3, "champion": 1.2})
+    random, rows = np.random.default_rng(0), len(one.truth.y)
+    units = random.integers(0, 12, rows)
+    shocks = np.repeat(random.normal(0, 1, 90), rows // 90) if not entity else random.normal(0, 1, 12)[units]
+    given_ = one.predicted["challenger"].copy()
+    moved = 1 / (1 + np.exp(-(np.log(given_[:, 1] / given_[:, 0]) + 3 * shocks)))
+    changed = {**one.predicted, "challenger": np.column_stack([1 - moved, moved])}
+    made = HoldoutPredictions(
+        one.truth,
+        changed,
+        one.columns,
+        units if entity else None,
+        entity=entity,
+        times=None if entity else np.arange(rows),
+    )
+    found = _result(FACTS, decide(made, SETTINGS, "change"), passed=True)
+
+    assert found.power is not None
+    assert found.power.dependence == (entity or "time")
+    assert found.power.effective_rows < 0.8 * rows
+    text = found.to_markdown()
+    worth = f"they are worth {found.power.effective_rows:,} independent ones. It resolves a gain of"
+    assert worth in text
+    assert ("which depend on each other over time" in text) == (not entity)
+    assert ("of which those with the same `customer` depend on each other" in text) == bool(entity)
 
 
 def test_the_first_model_is_compared_with_the_dummy_model() -> None:

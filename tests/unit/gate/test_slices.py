@@ -1,5 +1,7 @@
 """Slices: one test each, corrected together; small levels are listed and pooled, missing values are a level."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,9 @@ from made_predictions import classification, grouped, pair, sliced, with_answers
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
 from titlebout.gate.predictions import HoldoutPredictions
-from titlebout.gate.slices import MAX_SMALL_SLICES, OTHER_LEVEL, Slice, compare_slices
+from titlebout.gate.slices import MAX_SMALL_SLICES, OTHER_LEVEL, Slice, classify_slices, measure_slices
 from titlebout.metrics.estimates import log_losses
+from titlebout.metrics.inference import holm
 from titlebout.settings.gate import SlicesSettings
 
 ALPHA = 0.05
@@ -23,6 +26,15 @@ def losses_of(predictions: HoldoutPredictions) -> dict[str, FloatArray]:
         model_name: log_losses(predictions.truth, predictions.predicted[model_name])
         for model_name in ("champion", "challenger")
     }
+
+
+def compare_slices(
+    predictions: HoldoutPredictions, losses: Mapping[str, FloatArray], settings: SlicesSettings, alpha: float
+) -> tuple[tuple[Slice, ...], dict[str, int]]:
+    """Slices as their own family of tests."""
+    measured, untested = measure_slices(predictions, losses, settings)
+    corrected = holm(np.array([one.gain.p_worse() for one in measured if one.gain]))
+    return classify_slices(measured, corrected.tolist(), settings.tolerance, alpha), untested
 
 
 def slices(predictions: HoldoutPredictions, **settings: object) -> tuple[Slice, ...]:

@@ -12,12 +12,14 @@ from titlebout.metrics.catalogue import (
     Better,
     Metric,
     align_classes,
+    built_in_metric,
     encode_ground_truth,
     row_losses,
     scores,
     validate_predictions,
 )
-from titlebout.metrics.estimates import Estimate
+from titlebout.metrics.estimates import Estimate, GroundTruth
+from titlebout.metrics.inference import INDEPENDENT
 
 LABELS = ("early", "late", "on time")
 
@@ -202,3 +204,31 @@ def test_a_relative_margin_is_as_uncertain_as_the_value() -> None:
     assert share.influence == pytest.approx(np.array([0.11, -0.11]))
     assert share.replicates == pytest.approx(np.array([0.44, 0.66]))
     assert fixed.influence is estimate.influence
+
+
+def test_few_rows_that_decide_a_metric_widen_its_bounds() -> None:
+    """Two models that say the same of the five positives have no sample standard deviation, and are not known to be equal."""
+    y = np.zeros(200, dtype=np.int64)
+    y[::40] = 1
+    truth = GroundTruth("classification", y, (0, 1))
+    one, other = (np.column_stack([1 - p, p]) for p in (np.full(200, 0.1), np.full(200, 0.2)))
+    for name, width in (("f1", 0.3), ("accuracy", 0.005), ("roc_auc", 0.02), ("average_precision", 0.05)):
+        metric = built_in_metric(name, "classification")
+        assert metric is not None
+        gain = metric.gain(*(metric.estimate(truth, given_, INDEPENDENT) for given_ in (one, other)))
+        assert gain is not None
+        assert gain.half_width(0.05) > width, name
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+def test_the_rarer_class_gives_the_degrees_of_freedom(name: str) -> None:
+    random, y = np.random.default_rng(0), (np.arange(400) % 20 == 0).astype(np.int64)
+    truth = GroundTruth("classification", y, (0, 1))
+    metric = built_in_metric(name, "classification")
+    assert metric is not None
+    scores_ = [y + random.normal(0, 1, 400) for _ in range(2)]
+    given_ = [np.column_stack([1 / (1 + np.exp(one)), 1 / (1 + np.exp(-one))]) for one in scores_]
+    gain = metric.gain(*(metric.estimate(truth, one, INDEPENDENT) for one in given_))
+
+    assert gain is not None
+    assert gain.df == 19

@@ -14,7 +14,7 @@ from titlebout.core.arrays import FloatArray
 from titlebout.metrics import estimates
 from titlebout.metrics.catalogue import built_in_metric
 from titlebout.metrics.estimates import Estimate, GroundTruth
-from titlebout.metrics.inference import from_influence
+from titlebout.metrics.inference import Dependence, from_influence
 
 ROWS = 40
 BINARY, MANY, VALUES = "binary", "multiclass", "regression"
@@ -77,7 +77,7 @@ CASES = [
 def estimate(name: str, truth: GroundTruth, predicted: FloatArray) -> Estimate:
     metric = built_in_metric(name, truth.task)
     assert metric is not None
-    return metric.estimate(truth, predicted, None)
+    return metric.estimate(truth, predicted, Dependence())
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)

@@ -1,5 +1,7 @@
 """Confidence bounds of a difference: Student's t for independent rows, and clustered rows."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from titlebout.core.arrays import FloatArray
-from titlebout.metrics.inference import Difference, from_influence, from_replicates, holm, quantile
+from titlebout.metrics.inference import COSINES, Dependence, Difference, from_influence, from_replicates, holm, quantile
 
 seeds = st.integers(0, 999)
 
@@ -17,7 +19,7 @@ def paired(rows: int, seed: int) -> FloatArray:
 
 
 def mean_difference(gains: FloatArray, units: "np.ndarray[tuple[int], np.dtype[np.int64]] | None" = None) -> Difference:
-    return from_influence(float(gains.mean()), gains - gains.mean(), units)
+    return from_influence(float(gains.mean()), gains - gains.mean(), Dependence(units=units))
 
 
 @given(rows=st.integers(2, 200), seed=seeds, alpha=st.sampled_from([0.01, 0.05, 0.2]))
@@ -132,3 +134,109 @@ def test_the_estimated_sample_size_has_a_power_of_80_percent() -> None:
 
     assert needed == pytest.approx((1.645 + 0.842) ** 2 / 0.2**2, rel=0.1)
     assert np.mean(shown) == pytest.approx(0.8, abs=0.05)
+
+
+def autocorrelated(rows: int, seed: int, correlation: float = 0.9) -> FloatArray:
+    random = np.random.default_rng(seed)
+    steps, gains = random.normal(0, 1, rows), np.zeros(rows)
+    for row in range(1, rows):
+        gains[row] = correlation * gains[row - 1] + steps[row]
+    return gains + random.normal(0, 1, rows)
+
+
+def in_time(gains: FloatArray, times: FloatArray | None = None) -> Difference:
+    ordered = np.arange(len(gains)) if times is None else times
+    return from_influence(float(gains.mean()), gains - gains.mean(), Dependence(times=ordered))
+
+
+def missed(make: Callable[[int], Difference], runs: int = 400) -> float:
+    """Share of one-sided 95% bounds, lower and upper, on the wrong side of a true gain of 0."""
+    found = [make(seed) for seed in range(runs)]
+    return float(np.mean([(one.lower(0.05) > 0) + (one.upper(0.05) < 0) for one in found])) / 2
+
+
+def test_bounds_hold_for_rows_that_depend_on_each_other_over_time() -> None:
+    assert missed(lambda seed: in_time(autocorrelated(336, seed))) < 0.07
+    assert missed(lambda seed: mean_difference(autocorrelated(336, seed))) > 0.15
+
+
+def test_times_cost_little_where_rows_are_independent() -> None:
+    wide = [in_time(paired(336, seed)).half_width(0.05) for seed in range(300)]
+    narrow = [mean_difference(paired(336, seed)).half_width(0.05) for seed in range(300)]
+
+    assert np.mean(wide) < 1.2 * np.mean(narrow)
+    assert missed(lambda seed: in_time(paired(336, seed) - 0.1)) == pytest.approx(0.05, abs=0.025)
+
+
+def test_rows_that_depend_on_each_other_are_worth_fewer() -> None:
+    found = in_time(autocorrelated(1000, 0))
+
+    assert (found.source, found.df) == ("time", COSINES)
+    assert found.effective_rows < 150
+    assert mean_difference(paired(1000, 0)).effective_rows == 1000
+
+
+@given(seed=seeds)
+def test_only_the_order_of_times_counts(seed: int) -> None:
+    random, gains = np.random.default_rng(seed), autocorrelated(200, seed)
+    order, times = random.permutation(200), np.sort(random.exponential(1, 200)) ** 3
+    shuffled = from_influence(0.0, (gains - gains.mean())[order], Dependence(times=times[order]))
+
+    assert shuffled.se == pytest.approx(in_time(gains).se)
+
+
+@given(seed=seeds, hours=st.integers(2, 40))
+def test_rows_of_one_time_enter_together(seed: int, hours: int) -> None:
+    random = np.random.default_rng(seed)
+    times, gains = random.integers(0, hours, 400), random.normal(0, 1, 400)
+    order = random.permutation(400)
+    found = in_time(gains, times)
+
+    assert found.df == min(COSINES, len(np.unique(times)) - 1)
+    assert in_time(gains[order], times[order]).se == pytest.approx(found.se)
+
+
+def test_a_shock_to_all_rows_of_an_hour_widens_the_bound() -> None:
+    random = np.random.default_rng(0)
+    times = np.repeat(np.arange(100), 20)
+    shocks = random.normal(0, 1, 100)[times] + random.normal(0, 1, 2000)
+
+    assert in_time(shocks, times).se > 3 * mean_difference(shocks).se
+
+
+def test_a_single_time_says_nothing_about_dependence() -> None:
+    gains = paired(50, 0)
+
+    assert in_time(gains, np.zeros(50)) == mean_difference(gains)
+
+
+@given(seed=seeds, of=st.sampled_from(["time", "entity"]))
+def test_the_wider_of_two_errors_counts(seed: int, of: str) -> None:
+    units = np.random.default_rng(seed).permutation(np.repeat(np.arange(40), 10))
+    gains = autocorrelated(400, seed, 0.97) if of == "time" else paired(40, seed)[units] + paired(400, seed)
+    both = from_influence(0.0, gains - gains.mean(), Dependence(np.arange(400), units))
+
+    assert both.source == of
+    assert both.half_width(0.05) == max(in_time(gains).half_width(0.05), mean_difference(gains, units).half_width(0.05))
+
+
+@given(seed=seeds)
+def test_jackknife_blocks_in_time_find_the_same_dependence(seed: int) -> None:
+    gains = autocorrelated(1000, seed, 0.99)
+    blocks = np.arange(1000) // 20
+    replicates = np.array([gains[blocks != block].mean() for block in range(50)])
+    found, expected = from_replicates(gains.mean(), replicates, in_time=True), in_time(gains)
+
+    assert found.se == pytest.approx(expected.se, rel=0.15)
+    assert found.df == expected.df
+
+
+@given(seed=seeds)
+def test_a_subset_keeps_its_times_and_units(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    mask = random.random(50) < 0.5
+    given = Dependence(random.integers(0, 9, 50), random.integers(0, 9, 50))
+
+    assert np.array_equal(given.take(mask).times, given.times[mask])
+    assert np.array_equal(given.take(np.flatnonzero(mask)).units, given.units[mask])
+    assert Dependence().take(mask) == Dependence()

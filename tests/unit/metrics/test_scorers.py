@@ -9,11 +9,11 @@ import pytest
 from sklearn import metrics as reference
 from sklearn.metrics import get_scorer_names
 
-from made_predictions import classification, grouped, regression
+from made_predictions import classification, grouped, pair, regression
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
 from titlebout.metrics.catalogue import built_in_metric
-from titlebout.metrics.inference import from_replicates
+from titlebout.metrics.inference import Dependence, from_replicates
 from titlebout.metrics.scorers import BLOCKS, find_metric, jackknife
 
 PREDICTIONS = classification(600, noise={"challenger": 0.5, "champion": 1.5})
@@ -34,7 +34,7 @@ EXPECTED: dict[str, Callable[[], float]] = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_binary_scorer_equals_scikit_learn(name: str) -> None:
     """The second class is the positive one, whatever its label."""
-    assert find_metric(name, "classification").estimate(TRUTH, PREDICTIONS, None).value == pytest.approx(
+    assert find_metric(name, "classification").estimate(TRUTH, PREDICTIONS, Dependence()).value == pytest.approx(
         EXPECTED[name]()
     )
 
@@ -43,7 +43,7 @@ def test_unsorted_classes_keep_their_columns() -> None:
     random = np.random.default_rng(0)
     truth = type(TRUTH)("classification", random.integers(0, 3, 300), ("late", "on time", "diverted"))
     predicted = random.dirichlet(np.ones(3), 300)
-    result = find_metric("neg_log_loss", "classification").estimate(truth, predicted, None).value
+    result = find_metric("neg_log_loss", "classification").estimate(truth, predicted, Dependence()).value
 
     assert result == pytest.approx(-reference.log_loss(truth.y, predicted))
 
@@ -58,7 +58,7 @@ def test_unsorted_classes_keep_their_columns() -> None:
 )
 def test_a_regression_scorer_equals_scikit_learn(name: str, score: Callable[[Any, Any], float]) -> None:
     sample = regression(300)
-    result = find_metric(name, "regression").estimate(sample.truth, sample.predicted["challenger"], None)
+    result = find_metric(name, "regression").estimate(sample.truth, sample.predicted["challenger"], Dependence())
 
     assert result.value == pytest.approx(score(sample.truth.y, sample.predicted["challenger"]))
 
@@ -122,8 +122,11 @@ def test_the_block_jackknife_approximates_the_closed_form_error(clusters: int | 
     assert closed is not None
     exact, result = (
         metric.gain(
-            *(metric.estimate(sample.truth, sample.predicted[model], units) for model in ("challenger", "champion")),
-            units,
+            *(
+                metric.estimate(sample.truth, sample.predicted[model], Dependence(units=units))
+                for model in ("challenger", "champion")
+            ),
+            Dependence(units=units),
         )
         for metric in (closed, blocks)
     )
@@ -143,7 +146,7 @@ def test_rows_of_one_entity_are_left_out_together() -> None:
         seen.append(at.tolist())
         return float(len(at))
 
-    jackknife(value_of, 6, units)
+    jackknife(value_of, 6, Dependence(units=units))
 
     assert seen == [[0, 1, 2, 3, 4, 5], [2, 3, 4, 5], [0, 1, 4, 5], [0, 1, 2, 3]]
 
@@ -153,7 +156,7 @@ def test_a_score_undefined_without_one_block_has_no_bound() -> None:
     y[7] = 1
     predicted = PREDICTIONS[:100]
     result = find_metric("roc_auc_ovr", "classification").estimate(
-        type(TRUTH)("classification", y, TRUTH.classes), predicted, None
+        type(TRUTH)("classification", y, TRUTH.classes), predicted, Dependence()
     )
 
     assert np.isfinite(result.value)
@@ -164,7 +167,7 @@ def test_a_score_undefined_without_one_block_has_no_bound() -> None:
 def test_a_score_of_a_single_class_is_undefined() -> None:
     truth = type(TRUTH)("classification", np.zeros(100, dtype=np.int64), TRUTH.classes)
 
-    assert np.isnan(find_metric("roc_auc_ovr", "classification").estimate(truth, PREDICTIONS[:100], None).value)
+    assert np.isnan(find_metric("roc_auc_ovr", "classification").estimate(truth, PREDICTIONS[:100], Dependence()).value)
 
 
 CUSTOM_METRICS = """
@@ -203,7 +206,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]
 
 def test_a_custom_metric_returns_row_losses_or_one_number(own: Callable[[str], Any]) -> None:
     wrong = 5 * (TRUTH.y != DECIDED)
-    rows, total = (own(name).estimate(TRUTH, PREDICTIONS, None) for name in ("per_row", "in_all"))
+    rows, total = (own(name).estimate(TRUTH, PREDICTIONS, Dependence()) for name in ("per_row", "in_all"))
 
     assert rows.is_mean
     assert rows.value + rows.influence == pytest.approx(wrong)
@@ -215,19 +218,19 @@ def test_a_custom_metric_returns_row_losses_or_one_number(own: Callable[[str], A
 @pytest.mark.parametrize("name", ["too_many", "holes"])
 def test_an_invalid_custom_metric_is_refused(name: str, own: Callable[[str], Any]) -> None:
     with pytest.raises(ConfigError, match="one finite number per row"):
-        own(name).estimate(TRUTH, PREDICTIONS, None)
+        own(name).estimate(TRUTH, PREDICTIONS, Dependence())
 
 
 @pytest.mark.parametrize(("name", "why"), [("broken", "TypeError"), ("raising", "ZeroDivisionError")])
 def test_an_exception_in_a_custom_metric_is_reported_as_its_own(name: str, why: str, own: Callable[[str], Any]) -> None:
     with pytest.raises(ConfigError, match="raised an error when it was called with 600 rows") as caught:
-        own(name).estimate(TRUTH, PREDICTIONS, None)
+        own(name).estimate(TRUTH, PREDICTIONS, Dependence())
 
     assert why in str(caught.value.why)
 
 
 def test_an_undefined_custom_metric_is_undefined(own: Callable[[str], Any]) -> None:
-    assert np.isnan(own("nothing").estimate(TRUTH, PREDICTIONS, None).value)
+    assert np.isnan(own("nothing").estimate(TRUTH, PREDICTIONS, Dependence()).value)
 
 
 @pytest.mark.parametrize("name", ["house_rules:absent", "no_such_module:loss", ":loss", "house_rules:"])
@@ -242,9 +245,23 @@ def constant(predicted: FloatArray) -> FloatArray:
     return np.full_like(predicted, 0.5)
 
 
-def test_equal_predictions_have_a_gain_of_exactly_zero() -> None:
+def test_blocks_that_are_all_alike_say_nothing_of_the_error() -> None:
     metric = find_metric("balanced_accuracy", "classification")
-    result = metric.gain(*(metric.estimate(TRUTH, constant(PREDICTIONS), None) for _ in range(2)))
+    result = metric.gain(*(metric.estimate(TRUTH, constant(PREDICTIONS), Dependence()) for _ in range(2)))
     assert result is not None
 
-    assert (result.gain, result.se, result.lower(0.05)) == (0, 0, 0)
+    assert (result.gain, result.se, result.lower(0.05)) == (0, np.inf, -np.inf)
+
+
+def test_five_positives_are_too_few_blocks_for_recall() -> None:
+    rare = np.zeros(400, dtype=np.int64)
+    rare[::80] = 1
+    truth = type(TRUTH)("classification", rare, TRUTH.classes)
+    found = pair(np.where(rare == 1, 0.9, 0.1))
+    lost = found.copy()
+    lost[[0, 80]] = [0.9, 0.1]
+    metric = find_metric("recall", "classification")
+    gain = metric.gain(*(metric.estimate(truth, one, Dependence()) for one in (found, lost)))
+
+    assert gain is not None
+    assert (gain.gain, gain.se) == (pytest.approx(0.4), np.inf)

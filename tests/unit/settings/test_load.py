@@ -138,7 +138,7 @@ def test_hyperparameters_may_have_any_keys(tmp_path: Path) -> None:
         ("min_rows = 100", "rules.age = 'never'", "gate.rules.age"),
         ('columns = ["harbour"]', "min_rows = 9", "gate.slices.min_rows"),
         ("min_rows = 100", "calibration.min_slope = 1.5", "gate.calibration.min_slope"),
-        ("min_rows = 100", "holdout.refuse_after = 0", "gate.holdout.refuse_after"),
+        ("min_rows = 100", "false_promotions_per_year = 0", "gate.false_promotions_per_year"),
         ('name = "ferries"', 'name = "Ferries & Co"', "project.name"),
         ('name = "ferries"', 'name = ["ferries"]', "project.name"),
         ('pipeline = "ferries"', 'pipeline = "../ferries"', "project.pipeline"),

@@ -1,0 +1,87 @@
+"""Dummy model: the best constant prediction for a metric, which a model must beat to be worth anything.
+
+Which constant is best depends on the metric: the median for absolute errors, the mean for squared ones, a quantile for
+pinball losses, class shares for proper scores, one class for accuracy or F1. It is searched on the training rows, so that
+the metrics of scikit-learn and of the project have theirs too.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from titlebout.core.arrays import FloatArray
+from titlebout.data.sampling import evenly_spaced
+from titlebout.metrics.catalogue import Metric, built_in_metric
+from titlebout.metrics.estimates import GroundTruth
+from titlebout.metrics.inference import INDEPENDENT
+
+ROWS, ROWS_OF_SCORER = 20_000, 2000  # training rows on which constants are compared; scorers are slow
+TIE = (
+    0.001  # relative difference below which the first of two constants is taken: the sample decides it, not the metric
+)
+MAX_CLASSES = 20  # most frequent classes that are tried as constants
+_COARSE, _FINE = 0.05, 0.01  # steps between the quantiles that are tried, first everywhere, then around the best
+
+
+def dummy_predictions(metric: Metric, trained: GroundTruth, truth: GroundTruth) -> FloatArray:
+    """Return the best constant prediction for every row of `truth`.
+
+    Parameters
+    ----------
+    metric : Metric
+        Metric that decides which constant is best.
+    trained : GroundTruth
+        Training rows; classes that only they have are ignored.
+    truth : GroundTruth
+        Rows to predict.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes) or (n_rows,)
+        Probabilities in the order of ``truth.classes``, or values.
+    """
+    constants = _class_constants(trained, len(truth.classes)) if truth.classes else _values(metric, trained)
+    scores = [_score(metric, trained, constant, truth.classes) for constant in constants]
+    enough = max(scores) - TIE * abs(max(scores)) if np.isfinite(max(scores)) else -np.inf
+    return _repeated(next(one for one, score in zip(constants, scores, strict=True) if score >= enough), len(truth.y))
+
+
+def _class_constants(trained: GroundTruth, classes: int) -> list[FloatArray]:
+    """Return the class shares, and each frequent class with certainty."""
+    counts = np.bincount(trained.y.astype(np.int64), minlength=classes)
+    shares = counts[:classes] / counts.sum()
+    shares = shares + (1 - shares.sum()) / classes  # classes that only the training rows have
+    frequent = np.argsort(-shares, kind="stable")[:MAX_CLASSES]
+    return [shares, *np.eye(classes)[frequent]]
+
+
+def _values(metric: Metric, trained: GroundTruth) -> list[FloatArray]:
+    """Return the mean, the median, the best of some quantiles, and those around it."""
+    y = trained.y.astype(np.float64)
+
+    def quantile(level: float) -> FloatArray:
+        return np.asarray(np.quantile(y, level))
+
+    coarse = [float(level) for level in np.arange(1, round(1 / _COARSE)) * _COARSE]
+    best = max(coarse, key=lambda level: _score(metric, trained, quantile(level), ()))
+    return [np.asarray(y.mean()), *map(quantile, [0.5, best, *_around(best)])]
+
+
+def _around(level: float) -> Iterator[float]:
+    for step in range(1, round(_COARSE / _FINE)):
+        yield level - step * _FINE
+        yield level + step * _FINE
+
+
+def _score(metric: Metric, trained: GroundTruth, constant: FloatArray, classes: tuple[object, ...]) -> float:
+    """Return the metric of a constant on some training rows; larger is better, -inf if it is undefined."""
+    rows = evenly_spaced(len(trained.y), ROWS if built_in_metric(metric.name, trained.task) else ROWS_OF_SCORER)
+    if classes:
+        rows = rows[trained.y[rows] < len(classes)]
+    sample = GroundTruth(trained.task, trained.y[rows], classes)
+    value = metric.estimate(sample, _repeated(constant, len(rows)), INDEPENDENT).value
+    return (-value if metric.better == "smaller" else value) if np.isfinite(value) else -np.inf
+
+
+def _repeated(constant: FloatArray, rows: int) -> FloatArray:
+    return np.tile(constant, (rows, 1)) if constant.ndim else np.full(rows, float(constant))
