@@ -41,7 +41,7 @@ from titlebout.training.train import choose_window, fit_estimator, predicted_cla
 PAGE = "backtest.html"
 BASE = "never"  # baseline of all differences, so it is always simulated
 FEWEST = 3  # periods; a standard error over fewer means little
-DEFAULT_LEAST, DEFAULT_MOST = 6, 26  # periods, when their length is not given
+DEFAULT_LEAST, DEFAULT_MOST = 6, 52  # periods, when their length is not given
 
 _SECOND = 1_000_000_000  # nanoseconds
 _UNITS = {"h": 3600, "d": DAY, "w": 7 * DAY}
@@ -54,10 +54,10 @@ class Plan:
     Attributes
     ----------
     every : str
-        Length of a period: ``12h``, ``28d``, ``4w``, or a number of rows. Empty: the period of the retraining policy,
-        adjusted so that there are 6 to 26 periods.
+        Length of a period: ``12h``, ``28d``, ``4w``, or a number of rows. Empty: the period of the retraining policy, on
+        whose clock the loop runs, for at most the last 52 periods; shorter if there would be fewer than 6.
     start : float
-        Share of the data, by time or by rows, known before the first period.
+        Smallest share of the data, by time or by rows, known before the first period.
     current : bool
         Whether to include labeled rows of the current data.
     strategies : sequence of str
@@ -98,6 +98,8 @@ def backtest(project: Project, plan: Plan, on_line: Progress) -> BacktestResult:
     frame = _past_rows(project, plan, on_line)
     start, periods = cut(frame, project.params.data.time, plan, project.settings)
     result = compare(project, start, periods, plan, on_line)
+    note = _coarse(plan, project.params.data.time, project.settings)
+    result = result.replace(reasons=(*result.reasons, *note))
     write_text_atomically(project.reports / PAGE, page(result))
     return result
 
@@ -175,8 +177,10 @@ def cut(
     unit = settings.policy.period_days * DAY * _SECOND if by_time else settings.retrain.min_new_rows
     end = int(at[-1]) + 1
     span = int((end - int(at[0])) * (1 - plan.start))
-    length = length or _default_length(span, unit)
-    count = span // length
+    count = span // (length or unit)
+    if not length:
+        length = unit if count >= DEFAULT_LEAST else max(span // DEFAULT_LEAST, 1)
+        count = min(span // length, DEFAULT_MOST)
     ago = (end - 1 - at) // length
     rows = [(back, frame[ago == back]) for back in range(count - 1, -1, -1)]
     periods = [(_period_name(end - (back + 1) * length, length, by_time), part) for back, part in rows if len(part)]
@@ -310,6 +314,18 @@ def _length(every: str, time: str) -> tuple[int, bool]:
     return number * (_UNITS[unit] * _SECOND if unit else 1), bool(unit)
 
 
+def _coarse(plan: Plan, time: str, settings: Settings) -> tuple[str, ...]:
+    """Return a note if periods are longer than those of the policy, and an empty tuple otherwise."""
+    length, by_time = _length(plan.every, time)
+    unit = settings.policy.period_days * DAY * _SECOND if by_time else settings.retrain.min_new_rows
+    if length <= unit:
+        return ()
+    return (
+        f"the periods ({plan.every}) are longer than those of the policy, on which it runs in production: cool-downs end "
+        "sooner here, counted in periods of the backtest",
+    )
+
+
 def _in_order(frame: pd.DataFrame, time: str, by_time: bool) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
     """Return the rows in order of time, and the position of each: nanoseconds since 1970, or the row number."""
     positions: npt.NDArray[np.int64] = np.arange(len(frame))
@@ -318,12 +334,6 @@ def _in_order(frame: pd.DataFrame, time: str, by_time: bool) -> tuple[pd.DataFra
     stamps = timestamps(frame, time).to_numpy(dtype="datetime64[ns]").astype(np.int64)
     order = np.argsort(stamps, kind="stable")
     return frame.iloc[order], stamps[order] if by_time else positions
-
-
-def _default_length(span: int, unit: int) -> int:
-    """Return the default length of a period: that of the policy, adjusted if it gives too few or too many periods."""
-    count = span // unit
-    return max(span // DEFAULT_LEAST, 1) if count < DEFAULT_LEAST else unit * -(-count // DEFAULT_MOST)
 
 
 def _period_name(begin: int, length: int, by_time: bool) -> str:

@@ -10,6 +10,7 @@ from titlebout.core import html
 from titlebout.core.figures import Line, line_plot
 from titlebout.core.markdown import Markdown, code, escape, format_score, table
 from titlebout.core.results import Record, StepResult
+from titlebout.metrics.inference import Dependence, Difference, from_influence
 
 LEVEL = 0.05  # of the two-sided confidence intervals of differences between strategies
 SHOWN_NAMES = 8  # on an axis
@@ -138,15 +139,15 @@ def summaries(simulations: Sequence[tuple[Strategy, SimulationResult]]) -> tuple
 
 def _summary(strategy: Strategy, simulation: SimulationResult, base: SimulationResult) -> StrategySummary:
     worst = max(simulation.outcomes, key=lambda outcome: outcome.loss)
-    difference, se = paired(simulation.outcomes, base.outcomes)
+    difference = paired(simulation.outcomes, base.outcomes)
     return StrategySummary(
         name=strategy.name,
         description=strategy.description,
         attempts=simulation.attempts,
         pull_requests=simulation.pull_requests,
         mean_loss=simulation.mean_loss,
-        difference=difference,
-        se=se,
+        difference=difference.gain,
+        se=difference.se if np.isfinite(difference.se) else None,
         worst_period=worst.name,
         worst_loss=worst.loss,
         seconds=simulation.seconds,
@@ -154,24 +155,21 @@ def _summary(strategy: Strategy, simulation: SimulationResult, base: SimulationR
     )
 
 
-def paired(one: Sequence[PeriodOutcome], other: Sequence[PeriodOutcome]) -> tuple[float, float | None]:
-    """Return the mean difference in loss between two strategies, weighted by rows, and its standard error.
+def paired(one: Sequence[PeriodOutcome], other: Sequence[PeriodOutcome]) -> Difference:
+    """Return how much larger the loss of a strategy is than that of another, as the `gain` of a difference.
 
-    Periods are weighted by their rows, and the variance is that of a weighted mean. A single period has no standard
-    error.
+    Periods are weighted by their rows, and may depend on those before them. A single period has no standard error.
 
     Parameters
     ----------
     one, other : sequence of PeriodOutcome
-        Outcomes of the same periods, which are treated as independent.
+        Outcomes of the same periods, in order of time.
     """
     rows = np.array([outcome.rows for outcome in one], dtype=np.float64)
     more = np.array([mine.loss - theirs.loss for mine, theirs in zip(one, other, strict=True)])
     mean = float(np.average(more, weights=rows))
-    if len(rows) < 2:
-        return mean, None
-    spread = float(np.sum((rows / rows.sum()) ** 2 * (more - mean) ** 2))
-    return mean, float(np.sqrt(spread * len(rows) / (len(rows) - 1)))
+    influence = rows / rows.mean() * (more - mean)
+    return from_influence(mean, influence, Dependence(times=np.arange(len(rows))))
 
 
 def supported(strategies: Sequence[StrategySummary], loss: str) -> tuple[str, ...]:
@@ -216,12 +214,8 @@ def _margin(strategy: StrategySummary, best: StrategySummary) -> str:
 
 def _interval(strategy: StrategySummary, best: StrategySummary) -> tuple[float, float]:
     """Return the difference in loss to the best strategy, and the half-width of its confidence interval."""
-    from scipy.stats import t
-
-    more, se = paired(strategy.outcomes, best.outcomes)
-    if se is None:
-        return more, float("inf")
-    return more, float(t.ppf(1 - LEVEL / 2, len(strategy.outcomes) - 1)) * se
+    found = paired(strategy.outcomes, best.outcomes)
+    return found.gain, found.half_width(LEVEL / 2) if np.isfinite(found.se) else float("inf")
 
 
 def overview(result: BacktestResult) -> tuple[list[str], list[list[object]]]:

@@ -421,8 +421,8 @@ def retrain_command(
     "--every",
     metavar="LENGTH",
     default="",
-    help="Length of a period: 12h, 28d, 4w, or a number of rows. By default policy.period_days, multiplied or shortened so "
-    "that there are 6 to 26 periods.",
+    help="Length of a period: 12h, 28d, 4w, or a number of rows. By default policy.period_days, for "
+    "the last 52 periods; shorter if there would be fewer than 6.",
 )
 @click.option(
     "--start",

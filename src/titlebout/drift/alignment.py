@@ -14,7 +14,7 @@ from titlebout.core.errors import DataError
 from titlebout.core.results import Record
 from titlebout.data.canonical import canonical
 from titlebout.data.columns import Column, column_kind, conform
-from titlebout.drift.distances import Kind, Values
+from titlebout.drift.distances import Counts, Kind, Values
 
 Role = Literal["input", "target", "prediction"]
 
@@ -59,6 +59,10 @@ class Pair:
     reference, current : ndarray of shape (n_reference,) and (n_current,), dtype float64
     labels : tuple of str
         Level of each code; empty for numbers.
+    groups : tuple of (ndarray of shape (n_reference,), ndarray of shape (n_current,)), dtype int64
+        Partitions of the rows into groups that depend on each other (:mod:`titlebout.drift.entities`).
+    aspect : str
+        What of the column is compared (:mod:`titlebout.drift.aspects`); empty for all of it.
     """
 
     name: str
@@ -68,6 +72,8 @@ class Pair:
     reference: Values
     current: Values
     labels: tuple[str, ...] = ()
+    groups: tuple[tuple[Counts, Counts], ...] = ()
+    aspect: str = ""
 
 
 def one_per_group(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ With many rows a p-value alone makes every difference significant, and with few 
 sample different. Drift requires both, and an effect larger than between past windows of the same column.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -23,6 +24,7 @@ VARIATION_SDS = 4
 MIN_BLOCKS, MAX_BLOCKS = 16, 64
 
 _MAX_LEVELS = 50
+_SMALLEST_P = 1e-300
 _BLOCK_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _SORTED_FACTOR = 3  # ratio of dispersions with blocks four times as long; above it rows are sorted, not clustered
 _MIN_EXPECTED = 5  # expected rows of a level in the smaller sample, the usual condition of the chi-square test
@@ -47,12 +49,16 @@ class Distance:
         Share of missing values in current minus share in reference.
     null_p : float
         p-value of that difference of shares.
+    spread_p : float
+        p-value of the distances from the median of the reference (Kolmogorov-Smirnov), which detect a change of the
+        spread that moves the distribution function little; 1 for levels.
     """
 
     effect: float
     p: float
     null_delta: float
     null_p: float
+    spread_p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,14 +71,21 @@ class NaturalVariation:
 
 @dataclass(frozen=True)
 class DesignEffect:
-    """Design effect of a column, for values and for gaps: how many clustered rows are worth one independent row."""
+    """Design effect of a column: how many clustered rows are worth one independent row.
+
+    Attributes
+    ----------
+    values, gaps, spread : float
+        For the values, for missing values, and for the distances of numbers from their median.
+    """
 
     values: float = 1.0
     gaps: float = 1.0
+    spread: float = 1.0
 
     def at_least(self, other: "DesignEffect") -> "DesignEffect":
         """Return the element-wise maximum."""
-        return DesignEffect(max(self.values, other.values), max(self.gaps, other.gaps))
+        return DesignEffect(max(self.values, other.values), max(self.gaps, other.gaps), max(self.spread, other.spread))
 
 
 def distance(
@@ -99,12 +112,16 @@ def distance(
     if len(past) == 0 or len(now) == 0:
         return Distance(0.0, 1.0, null_delta, null_p)
     design_effects = (old.values, new.values)
-    p = (
-        _kolmogorov_smirnov(past, now, design_effects)
-        if kind == "number"
-        else _independence(_level_counts(past, now), design_effects)
-    )
-    return Distance(effect(kind, reference, current), p, null_delta, null_p)
+    if kind == "level":
+        p = _independence(_level_counts(past, now), design_effects)
+        return Distance(effect(kind, reference, current), p, null_delta, null_p)
+    grid, gaps_between = _distribution_gaps(past, now)
+    size = min(float(np.sum(gaps_between[:-1] * np.diff(grid))) / robust_scale(past), _MAX_EFFECT)
+    p = _kolmogorov_smirnov(gaps_between, (len(past), len(now)), design_effects)
+    center = np.median(past)
+    _, folded = _distribution_gaps(np.abs(past - center), np.abs(now - center))
+    spread_p = _kolmogorov_smirnov(folded, (len(past), len(now)), (old.spread, new.spread))
+    return Distance(size, p, null_delta, null_p, spread_p)
 
 
 def effect(kind: Kind, reference: Values, current: Values) -> float:
@@ -160,8 +177,10 @@ def natural_variation(kind: Kind, reference: Values, length: int) -> NaturalVari
     return NaturalVariation(*limits.tolist())
 
 
-def design_effect(kind: Kind, values: Values, blocks: int, *, in_time: bool = True) -> DesignEffect:
-    """Return the variance between blocks of consecutive rows relative to that of independent rows.
+def design_effect(
+    kind: Kind, values: Values, blocks: int, *, in_time: bool = True, groups: Sequence[Counts] = ()
+) -> DesignEffect:
+    """Return the variance between blocks of consecutive rows, or between groups, relative to independent rows.
 
     Clustered or autocorrelated rows carry less information than the same number of independent rows.
 
@@ -171,32 +190,82 @@ def design_effect(kind: Kind, values: Values, blocks: int, *, in_time: bool = Tr
     values : ndarray of shape (n_rows,), dtype float64
         In order of arrival.
     blocks : int
-        Number of blocks.
+        Number of blocks; 0 for the groups alone.
     in_time : bool
         False if the order may not be one of time; then sorted rows count as independent.
+    groups : sequence of ndarray of shape (n_rows,), dtype int64
+        Partitions of the rows into groups, such as the rows of one customer, wherever they are in the file.
     """
-    present = values[np.isfinite(values)]
-    gaps = np.isfinite(values).astype(np.int64)
-    if kind == "number" and len(present):
-        bins = np.searchsorted(np.unique(np.quantile(present, _BLOCK_QUANTILES)), present)
+    known = np.isfinite(values)
+    present, ordered = values[known], kind == "number"
+    within = [group[known] for group in groups]
+    if not ordered or not len(present):
+        bins, folded = present.astype(np.int64), np.zeros(0, np.int64)
     else:
-        bins = present.astype(np.int64)
-    ordered = kind == "number"
-    return DesignEffect(_variance_ratio(bins, blocks, ordered, in_time), _variance_ratio(gaps, blocks, False, in_time))
+        bins, folded = _bins(present), _bins(np.abs(present - np.median(present)))
+    return DesignEffect(
+        _variance_ratio(bins, blocks, ordered, in_time, within),
+        _variance_ratio(known.astype(np.int64), blocks, False, in_time, groups),
+        _variance_ratio(folded, blocks, True, in_time, within) if len(folded) else 1.0,
+    )
+
+
+def _bins(values: Values) -> Counts:
+    """Return the number of the quantiles below each value."""
+    return np.searchsorted(np.unique(np.quantile(values, _BLOCK_QUANTILES)), values)
 
 
 def _present(values: Values) -> Values:
     return np.clip(values[np.isfinite(values)], -_MAX_VALUE, _MAX_VALUE)
 
 
-def _variance_ratio(bins: Counts, blocks: int, ordered: bool, in_time: bool) -> float:
+def _variance_ratio(bins: Counts, blocks: int, ordered: bool, in_time: bool, groups: Sequence[Counts]) -> float:
+    """Return the larger variance, between blocks or between groups, relative to independent rows."""
+    return max(_block_ratio(bins, blocks, ordered, in_time), *(group_ratio(bins, one, ordered) for one in groups), 1.0)
+
+
+def _block_ratio(bins: Counts, blocks: int, ordered: bool, in_time: bool) -> float:
     """Return the variance between blocks relative to independent rows; 1 if it could be chance."""
     found = _dispersion(bins, blocks, ordered)
-    if found <= 1 + 2 / np.sqrt(blocks - 1):
+    if blocks < 2 or found <= 1 + 2 / np.sqrt(blocks - 1):
         return 1.0
     if in_time:
         return found
     return 1.0 if _dispersion(bins, blocks // 4, ordered) > _SORTED_FACTOR * found else found
+
+
+def group_ratio(bins: Counts, groups: Counts, ordered: bool) -> float:
+    """Return the variance of shares of rows in groups relative to independent rows; 1 if it could be chance.
+
+    The variance is that of a mean of clustered observations, the sum over groups of the squared sums of deviations (Liang
+    and Zeger, 1986), so that a few large groups count as much as they should.
+
+    Parameters
+    ----------
+    bins : ndarray of shape (n_rows,), dtype int64
+        Levels, or the interval of each number.
+    groups : ndarray of shape (n_rows,), dtype int64
+        Group of each row.
+    ordered : bool
+        Whether bins are intervals, whose cumulative shares are compared.
+    """
+    if len(bins) == 0:
+        return 1.0
+    _, group = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(group)
+    if len(sizes) < 2:
+        return 1.0
+    if ordered:
+        flags = [(bins <= bin_).astype(np.float64) for bin_ in range(int(bins.max()))]
+    else:
+        most = np.argsort(-np.bincount(bins), kind="stable")[:_MAX_LEVELS]
+        flags = [(bins == bin_).astype(np.float64) for bin_ in most]
+    sums = [np.bincount(group, flag - flag.mean()) for flag in flags]
+    expected = len(bins) * sum(float(flag.mean() * (1 - flag.mean())) for flag in flags)
+    if expected <= _NEGLIGIBLE * len(bins):
+        return 1.0
+    found = sum(float(one @ one) for one in sums) / expected * len(sizes) / (len(sizes) - 1)
+    return found if found > 1 + 2 / np.sqrt(len(sizes) - 1) else 1.0
 
 
 def _dispersion(bins: Counts, blocks: int, ordered: bool) -> float:
@@ -236,13 +305,29 @@ def _shares_below(grid: Values, values: Values) -> Values:
     return shares
 
 
-def _kolmogorov_smirnov(old: Values, new: Values, design_effects: tuple[float, float]) -> float:
-    """Return the p-value from the limiting distribution, which is accurate from about a hundred rows."""
-    from scipy.special import kolmogorov
+def _kolmogorov_smirnov(gaps: Values, rows: tuple[int, int], design_effects: tuple[float, float]) -> float:
+    """Return the p-value from the limiting distribution, which is accurate from about a hundred rows.
 
-    _, gaps = _distribution_gaps(old, new)
-    variance = design_effects[0] / len(old) + design_effects[1] / len(new)
-    return float(kolmogorov(gaps.max() / np.sqrt(variance)))
+    Its tail is that of a normal distribution with half the scale; an estimated design effect gives it the tail of a
+    t distribution instead.
+    """
+    from scipy.special import kolmogorov, ndtri, stdtr
+
+    found = gaps.max() / np.sqrt(design_effects[0] / rows[0] + design_effects[1] / rows[1])
+    degrees = _degrees(rows, design_effects)
+    if np.isfinite(degrees):
+        found = -ndtri(max(stdtr(degrees, -2 * found), _SMALLEST_P)) / 2
+    return float(kolmogorov(found))
+
+
+def _degrees(rows: tuple[int, int], design_effects: tuple[float, float]) -> float:
+    """Return the degrees of freedom of the variance of a difference; infinite if all rows are independent.
+
+    That of independent rows is known, and the excess of the design effects is estimated from blocks (Satterthwaite, 1946).
+    """
+    variance = sum(effect / n for effect, n in zip(design_effects, rows, strict=True))
+    excess = sum((effect - 1) / n for effect, n in zip(design_effects, rows, strict=True))
+    return (MIN_BLOCKS - 1) * (variance / excess) ** 2 if excess > 0 else float("inf")
 
 
 def _wasserstein(old: Values, new: Values) -> float:
@@ -302,17 +387,20 @@ def _independence(counts: Counts, design_effects: tuple[float, float]) -> float:
         return 1.0
     expected = worth.sum(axis=0) * worth.sum(axis=1).min() / worth.sum()
     rare = expected < _MIN_EXPECTED
+    degrees = _degrees(tuple(counts.sum(axis=1).tolist()), design_effects)
     if not rare.any():
-        return _chi_square(worth)
+        return _chi_square(worth, degrees)
     split = np.column_stack([worth[:, rare].sum(axis=1), worth[:, ~rare].sum(axis=1)])
     exact = float(fisher_exact(np.rint(split).astype(np.int64)).pvalue)
     if (~rare).sum() < 2:
         return exact
-    return min(1.0, 2 * exact, 2 * _chi_square(worth[:, ~rare]))
+    return min(1.0, 2 * exact, 2 * _chi_square(worth[:, ~rare], degrees))
 
 
-def _chi_square(counts: npt.NDArray[np.float64]) -> float:
-    from scipy.special import chdtrc
+def _chi_square(counts: npt.NDArray[np.float64], degrees: float) -> float:
+    """Return the p-value of the chi-square test; with finite degrees of freedom of the counts' scale, of an F test."""
+    from scipy.special import chdtrc, fdtrc
 
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
-    return float(chdtrc(counts.shape[1] - 1, ((counts - expected) ** 2 / expected).sum()))
+    found, levels = float(((counts - expected) ** 2 / expected).sum()), counts.shape[1] - 1
+    return float(fdtrc(levels, degrees, found / levels) if np.isfinite(degrees) else chdtrc(levels, found))

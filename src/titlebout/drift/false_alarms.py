@@ -16,14 +16,16 @@ from titlebout.data.columns import timestamps
 from titlebout.data.holdout import read_tracked
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair, one_per_group, pairs
+from titlebout.drift.entities import Entity, candidates, find_entities, with_groups
 from titlebout.drift.measure import comparison_settings, load_champion_context
 from titlebout.drift.rule import compare
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.settings.drift import DriftSettings
 
-RANDOM_RUNS, CONSECUTIVE_RUNS = 100, 50
-PROMISES = {"random rows": 0.01, "consecutive rows": 0.10}
+RANDOM_RUNS, CONSECUTIVE_RUNS, ENTITY_RUNS = 100, 50, 50
+RANDOM, CONSECUTIVE, WHOLE = "random rows", "consecutive rows", "whole entities"
+PROMISES = {RANDOM: 0.01, CONSECUTIVE: 0.10, WHOLE: 0.01}
 MAX_ROWS = 10_000  # of the reference; more rows take minutes and give the same rates
 
 _SHARE = 4  # the reference is this many times as long as the window
@@ -36,8 +38,9 @@ class Trial(Record):
 
     Attributes
     ----------
-    windows : {"random rows", "consecutive rows"}
-        How the rows of a window are drawn.
+    windows : {"random rows", "consecutive rows", "whole entities"}
+        How the rows of a window are drawn. Whole entities: all rows with the same value of a column whose values repeat
+        and whose rows are alike, or of two or three columns, are in the window, or none of them.
     runs, alarms : int
         Number of windows compared, and number of those with a drifted column.
     rate, low, high : float
@@ -73,6 +76,8 @@ class SelftestResult(StepResult):
         One per way of drawing windows.
     alarms : dict of str to int
         Columns with false alarms, and the number of windows in which they drifted.
+    entity : tuple of str
+        Columns that identify the entities of the windows of whole entities; empty without such windows.
     """
 
     written: ClassVar[bool] = True
@@ -84,6 +89,7 @@ class SelftestResult(StepResult):
     window: int
     trials: tuple[Trial, ...]
     alarms: dict[str, int]
+    entity: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -108,9 +114,10 @@ class SelftestResult(StepResult):
             message = ", ".join(f"{code(name)} ({times})" for name, times in list(self.alarms.items())[:10])
             lines += [f"Columns with false alarms, and their number: {message}"]
         if not self.passed:
+            which = " and ".join(map(code, self.entity)) or "the column that identifies an entity"
             lines += [
                 "",
-                "Set `drift.entity` to the column that identifies an entity, or add seasonal columns to `drift.ignore`.",
+                f"Set `drift.entity` to {which}, or add seasonal columns to `drift.ignore`.",
             ]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -171,7 +178,8 @@ def count_false_alarms(
     columns = list(pairs(rows, rows.head(1), names, target))
     alarms: Counter[str] = Counter()
     trials = []
-    for which, chosen in _windows(len(rows), window).items():
+    unnamed = [] if settings.entity else candidates(columns)
+    for which, chosen in (_windows(len(rows), window) | _whole_windows(unnamed, window)).items():
         seen = [_drifted(columns, one, settings, in_time=bool(time)) for one in chosen]
         alarms.update(name for names in seen for name in names)
         trials.append(_trial(which, sum(map(bool, seen)), len(seen)))
@@ -183,6 +191,7 @@ def count_false_alarms(
         window=window,
         trials=tuple(trials),
         alarms=dict(alarms.most_common()),
+        entity=unnamed[0].names if unnamed else (),
     )
 
 
@@ -190,15 +199,30 @@ def _windows(rows: int, window: int) -> dict[str, list[Positions]]:
     random = np.random.default_rng(0)
     starts = evenly_spaced(rows - window + 1, CONSECUTIVE_RUNS)
     return {
-        "random rows": [np.sort(random.permutation(rows)[:window]) for _ in range(RANDOM_RUNS)],
-        "consecutive rows": [np.arange(start, start + window) for start in starts],
+        RANDOM: [np.sort(random.permutation(rows)[:window]) for _ in range(RANDOM_RUNS)],
+        CONSECUTIVE: [np.arange(start, start + window) for start in starts],
     }
+
+
+def _whole_windows(entities: Sequence[Entity], window: int) -> dict[str, list[Positions]]:
+    """Return windows of the rows of random entities, in turns for each column that may identify one."""
+    if not entities:
+        return {}
+    random = np.random.default_rng(0)
+    return {WHOLE: [_whole_window(entities[run % len(entities)], window, random) for run in range(ENTITY_RUNS)]}
+
+
+def _whole_window(entity: Entity, window: int, random: np.random.Generator) -> Positions:
+    order = random.permutation(int(entity.reference.max()) + 1)
+    rows = np.cumsum(np.bincount(entity.reference, minlength=len(order))[order])
+    return np.flatnonzero(np.isin(entity.reference, order[: max(1, int(np.searchsorted(rows, window, side="right")))]))
 
 
 def _drifted(columns: Sequence[Pair], window: Positions, settings: DriftSettings, *, in_time: bool) -> list[str]:
     """Return the columns with drift between a window and the rest."""
     rest = np.delete(np.arange(len(columns[0].reference)), window)
     sides = [replace(one, reference=one.reference[rest], current=one.reference[window]) for one in columns]
+    sides = with_groups(sides, [] if settings.entity else find_entities(sides))
     return [found.name for found in compare(sides, settings, in_time=in_time) if found.status == "drift"]
 
 

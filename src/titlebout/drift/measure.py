@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from titlebout.data.current import NO_NEW_DATA, read_new_rows
 from titlebout.data.holdout import read_tracked
 from titlebout.drift.alignment import ColumnProblem, Pair, one_per_group, pairs, schema_problems
 from titlebout.drift.change_point import find_change_point
+from titlebout.drift.distances import Counts
 from titlebout.drift.domain_classifier import two_sample_classifier
+from titlebout.drift.entities import Entity, find_entities, with_groups
 from titlebout.drift.importance import (
     NO_CHAMPION,
     PREDICTION,
@@ -23,7 +26,7 @@ from titlebout.drift.importance import (
     trained_rows_mask,
 )
 from titlebout.drift.report import DriftResult, ReferenceRows, TimeRange, Verdict, write_reports
-from titlebout.drift.rule import ColumnDrift, compare
+from titlebout.drift.rule import STATUSES, ColumnDrift, compare
 from titlebout.models.interfaces import TracedPredictor
 from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
@@ -31,7 +34,6 @@ from titlebout.repository.project import Project
 from titlebout.settings.drift import DriftSettings
 from titlebout.settings.params import Params
 
-_STATUSES = ("drift", "suspect", "stable")  # worst first
 _ROLES = ("target", "prediction", "joint", "input")  # most informative first
 _PROBLEMS = {
     "missing": "is missing",
@@ -206,11 +208,14 @@ def _measure(
         message = (f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed",)
         return DriftResult(passed=False, verdict="insufficient_data", reasons=message, **about), []
     columns = list(pairs(past, window, _comparable_columns(past, window, {time, *settings.entity}), target))
+    entities = [] if settings.entity else find_entities(columns)
+    columns = with_groups(columns, entities)
+    about["entity"] = entities[0].names if entities else ()
     predicted, silence = _prediction_column(champion, window, ignored)
-    columns += predicted
+    columns += [_with_row_groups(one, entities, champion.unseen, window) for one in predicted]
     found = list(_drift_by_column(columns, settings, champion, timestamps(window, time) if time else None))
     verdict = _verdict(found)
-    reasons = (*silence, *_reasons(found))
+    reasons = (*map(_describe_entity, entities[:1]), *silence, *_reasons(found))
     return DriftResult(
         passed=verdict != "drift", verdict=verdict, reasons=reasons, columns=tuple(found), **about
     ), columns
@@ -226,6 +231,15 @@ def _one_row_per_entity(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFra
             fix="correct the name, or remove it from the list",
         )
     return one_per_group(frame, group) if group else frame
+
+
+def _describe_entity(entity: Entity) -> str:
+    names = " and ".join(repr(name) for name in entity.names)
+    return (
+        f"rows with the same {names} depend on each other (about {format_number(entity.rows_each)} rows each), and almost all "
+        "of its values are new, as those of an entity: the rows do not count as independent, and names and counters are not "
+        "compared; set drift.entity if this is right, and drift.ignore if not"
+    )
 
 
 def _comparable_columns(reference: pd.DataFrame, current: pd.DataFrame, apart: set[str]) -> list[str]:
@@ -252,6 +266,17 @@ def _prediction_column(
     return ([found] if found else []), []
 
 
+def _with_row_groups(column: Pair, entities: Sequence[Entity], reference: pd.DataFrame, current: pd.DataFrame) -> Pair:
+    """Return a column of other reference rows with the groups of these rows."""
+    rows = pd.concat([reference, current], ignore_index=True)
+    codes: list[Counts] = [
+        rows.groupby(list(entity.names), sort=False, dropna=False).ngroup().to_numpy().astype(np.int64)
+        for entity in entities
+        if set(entity.names) <= set(reference.columns)
+    ]
+    return replace(column, groups=tuple((one[: len(reference)], one[len(reference) :]) for one in codes))
+
+
 def _drift_by_column(
     columns: Sequence[Pair], settings: DriftSettings, champion: ChampionContext, stamps: "pd.Series[Any] | None"
 ) -> Iterator[ColumnDrift]:
@@ -260,7 +285,7 @@ def _drift_by_column(
     if settings.domain_classifier:
         found.append(two_sample_classifier(columns))
     by_name = {column.name: column for column in columns}
-    for record in sorted(found, key=lambda one: (_STATUSES.index(one.status), _ROLES.index(one.role))):
+    for record in sorted(found, key=lambda one: (STATUSES.index(one.status), _ROLES.index(one.role))):
         weight = champion.importance.get(record.name) if record.role == "input" else None
         since = ""
         if stamps is not None and record.status != "stable" and record.name in by_name:
@@ -308,7 +333,11 @@ def _since(column: ColumnDrift) -> str:
 
 
 def _difference(column: ColumnDrift) -> str:
-    parts = []
+    parts = [
+        f"{aspect.name}: {aspect.method} distance {format_number(aspect.effect)} (threshold {format_number(aspect.threshold)})"
+        for aspect in column.aspects
+        if aspect.status != "stable"
+    ]
     if column.effect >= column.threshold:
         unit = "" if column.role == "joint" else " distance"
         parts.append(

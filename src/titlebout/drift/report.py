@@ -85,6 +85,8 @@ class DriftResult(StepResult):
         Counts of the rows that were read, by what happened to them.
     window, reference : TimeRange or None, ReferenceRows or None
         Period and rows that were compared; None if nothing was compared.
+    entity : tuple of str
+        Columns whose equal values mark rows that depend on each other, found because `drift.entity` is empty.
     report_error : str
         Why the figures and the HTML report are incomplete; empty if they are complete.
     """
@@ -105,6 +107,7 @@ class DriftResult(StepResult):
     arrival: RowCounts | None = None
     window: TimeRange | None = None
     reference: ReferenceRows | None = None
+    entity: tuple[str, ...] = ()
     report_error: str = ""
 
     @property

@@ -7,8 +7,8 @@ halves of the window must confirm the difference on their own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,14 @@ import pandas as pd
 from titlebout.core.results import Record
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair
+from titlebout.drift.aspects import NEW_LEVELS, aspects
 from titlebout.drift.distances import (
     MAX_BLOCKS,
     MIN_BLOCKS,
     MIN_WINDOWS,
     SAMPLE,
+    Counts,
+    DesignEffect,
     Distance,
     Kind,
     NaturalVariation,
@@ -34,6 +37,7 @@ from titlebout.drift.distances import (
 from titlebout.settings.drift import DriftSettings
 
 MIN_NULL_DELTA = 0.05  # a smaller change of the share of missing values does not count
+MIN_FIRST_NULLS = 0.01  # the same for a column without missing values in the reference
 MIN_SHOWN_COUNT = 10  # rows; a rarer level could identify a person, so its name is not shown
 CONFIRMATION_LEVEL = 0.05  # level of the test of each half, for a column that differs in the whole window
 EXTREME_FACTOR = 2  # multiple of the natural variation of the reference
@@ -41,7 +45,10 @@ METHODS: dict[Kind, str] = {"number": "Wasserstein", "level": "Jensen-Shannon"}
 
 _SHOWN_LEVELS = 3
 
+AnyArray = TypeVar("AnyArray", Values, Counts)
+
 Status = Literal["drift", "suspect", "stable"]
+STATUSES: tuple[Status, ...] = ("drift", "suspect", "stable")  # worst first
 
 
 class ColumnSummary(Record):
@@ -60,6 +67,28 @@ class ColumnSummary(Record):
     missing: float
     mean: float | str | None = None
     levels: dict[str, float] | None = None
+
+
+class AspectDrift(Record):
+    """Result of the drift rule for one aspect of a column, which is compared apart.
+
+    Attributes
+    ----------
+    name : {"levels not seen before", "most frequent value", "other values"}
+        Rows with a level that no earlier row has; rows with the most frequent number; all other numbers.
+    status, method, effect, threshold, p, q, reference, current
+        As in :class:`ColumnDrift`.
+    """
+
+    name: str
+    status: Status
+    method: str
+    effect: float
+    threshold: float
+    p: float
+    q: float
+    reference: ColumnSummary
+    current: ColumnSummary
 
 
 class ColumnDrift(Record):
@@ -89,6 +118,8 @@ class ColumnDrift(Record):
         False if the importance is below ``drift.min_importance``.
     since : str
         Estimated time of the change (ISO 8601); empty if the column is stable or there is no time column.
+    aspects : tuple of AspectDrift
+        Aspects of the column that are compared apart; the status of the column is the worst of its own and theirs.
     """
 
     name: str
@@ -108,6 +139,7 @@ class ColumnDrift(Record):
     importance: float | None = None
     decides: bool = True
     since: str = ""
+    aspects: tuple[AspectDrift, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +150,7 @@ class _Comparison:
     q: float
     null_q: float
     floor: float
+    null_floor: float
     natural_variation: NaturalVariation
     extreme: tuple[bool, bool]
 
@@ -129,7 +162,7 @@ class _Comparison:
     @property
     def null_threshold(self) -> float:
         """Smallest change of the share of missing values that counts."""
-        return max(MIN_NULL_DELTA, self.natural_variation.null_delta)
+        return max(self.null_floor, self.natural_variation.null_delta)
 
     def differs(self, level: float) -> tuple[bool, bool]:
         """Return whether values and missing values differ, significantly and by more than the natural variation."""
@@ -141,8 +174,8 @@ class _Comparison:
     def confirms(self) -> tuple[bool, bool]:
         """Return whether one half of the window confirms a difference of values and of missing values."""
         found = self.found
-        by_values = (found.p <= CONFIRMATION_LEVEL or self.extreme[0]) and found.effect >= self.floor
-        by_gaps = (found.null_p <= CONFIRMATION_LEVEL or self.extreme[1]) and abs(found.null_delta) >= MIN_NULL_DELTA
+        by_values = (_value_p(found) <= CONFIRMATION_LEVEL or self.extreme[0]) and found.effect >= self.floor
+        by_gaps = (found.null_p <= CONFIRMATION_LEVEL or self.extreme[1]) and abs(found.null_delta) >= self.null_floor
         return by_values, by_gaps
 
 
@@ -165,53 +198,100 @@ def compare(columns: Sequence[Pair], settings: DriftSettings, *, in_time: bool) 
         (differs in the whole window or, in order of time, in the newer half), ``stable``.
     """
     level = settings.false_discovery_rate
-    whole, older, newer = (_compare_part(columns, part, settings, in_time) for part in ((0, 2), (0, 1), (1, 2)))
-    found = []
-    for column, *parts in zip(columns, whole, older, newer, strict=True):
-        differs = parts[0].differs(level)
-        confirmed = (all(three) for three in zip(differs, parts[1].confirms(), parts[2].confirms(), strict=True))
-        again = in_time and any(parts[2].differs(level))
-        status: Status = "drift" if any(confirmed) else "suspect" if any(differs) or again else "stable"
-        found.append(_to_record(column, parts[0], status))
-    return found
+    # A column, then its aspects, and so on.
+    apart = [list(aspects(column)) for column in columns]
+    compared = [one for column, others in zip(columns, apart, strict=True) for one in (column, *others)]
+    rule = _Rule(compared, settings, in_time)
+    whole, older, newer = (rule.compare_part(part) for part in ((0, 2), (0, 1), (1, 2)))
+    statuses = [_status(*three, level, in_time=in_time) for three in zip(whole, older, newer, strict=True)]
+    results = iter(zip(compared, whole, statuses, strict=True))
+    return [_to_record(*next(results), tuple(_to_aspect(*next(results)) for _ in others)) for others in apart]
 
 
-def _compare_part(
-    columns: Sequence[Pair], part: tuple[int, int], settings: DriftSettings, in_time: bool
-) -> list[_Comparison]:
-    """Compare a part of the window, from `part[0]` to `part[1]` in units of half a window, with the reference."""
-    floors = {"number": settings.min_effect_numeric, "level": settings.min_effect_categorical}
-    rows = [_window_part(one.current, part) for one in columns]
-    found = [_column_distance(one, now, in_time) for one, now in zip(columns, rows, strict=True)]
-    q = _false_discoveries(np.array([[one.p, one.null_p] for one in found]))
-    comparisons = []
-    for column, now, one, (value_q, null_q) in zip(columns, rows, found, q.tolist(), strict=True):
-        limit = natural_variation(column.method, column.reference, len(now))
+def _status(whole: "_Comparison", older: "_Comparison", newer: "_Comparison", level: float, *, in_time: bool) -> Status:
+    """Return the status of a column or an aspect, from the whole window and its halves."""
+    differs = whole.differs(level)
+    if any(all(three) for three in zip(differs, older.confirms(), newer.confirms(), strict=True)):
+        return "drift"
+    return "suspect" if any(differs) or (in_time and any(newer.differs(level))) else "stable"
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Compares parts of the window; what belongs to the reference alone is computed once for all parts."""
+
+    columns: Sequence[Pair]
+    settings: DriftSettings
+    in_time: bool
+    past: dict[tuple[int, int], DesignEffect] = field(default_factory=dict)
+    variations: dict[tuple[int, int], NaturalVariation] = field(default_factory=dict)
+
+    def compare_part(self, part: tuple[int, int]) -> list[_Comparison]:
+        """Compare a part of the window, from `part[0]` to `part[1]` in units of half a window, with the reference."""
+        settings, columns = self.settings, self.columns
+        floors = {"number": settings.min_effect_numeric, "level": settings.min_effect_categorical}
+        found = [self.distance(position, part) for position in range(len(columns))]
+        q = _false_discoveries(np.array([[_value_p(one), one.null_p] for one in found]))
         level = settings.false_discovery_rate / (2 * len(columns))
-        most = max(1, len(column.reference) // MIN_WINDOWS)
-        shown = limit if len(now) <= most else natural_variation(column.method, column.reference, most)
-        extreme = _extreme(column, now, one, shown, level, in_time)
-        comparisons.append(_Comparison(one, value_q, null_q, floors[column.method], limit, extreme))
-    return comparisons
+        comparisons = []
+        for position, (one, (value_q, null_q)) in enumerate(zip(found, q.tolist(), strict=True)):
+            column = columns[position]
+            rows, most = len(_window_part(column.current, part)), max(1, len(column.reference) // MIN_WINDOWS)
+            limit, shown = self.variation(position, rows), self.variation(position, min(rows, most))
+            extreme = _extreme(column, part, one, shown, level, self.in_time)
+            null_floor = MIN_NULL_DELTA if null_share(column.reference) else MIN_FIRST_NULLS
+            comparisons.append(_Comparison(one, value_q, null_q, floors[column.method], null_floor, limit, extreme))
+        return comparisons
+
+    def variation(self, position: int, rows: int) -> NaturalVariation:
+        """Return the natural variation of the reference of one column."""
+        if (position, rows) not in self.variations:
+            column = self.columns[position]
+            self.variations[position, rows] = natural_variation(column.method, column.reference, rows)
+        return self.variations[position, rows]
+
+    def distance(self, position: int, part: tuple[int, int]) -> Distance:
+        """Return the distance of one column, corrected for dependent rows."""
+        column = self.columns[position]
+        old, new = _sample(column, part)
+        rows = max(len(_window_part(column.current, part)), 1)
+        blocks = int(np.clip(len(column.reference) // rows, MIN_BLOCKS, MAX_BLOCKS))
+        if (position, blocks) not in self.past:
+            self.past[position, blocks] = design_effect(
+                column.method, old.values, blocks, in_time=self.in_time, groups=old.groups
+            )
+        past = self.past[position, blocks]
+        present = design_effect(column.method, new.values, MIN_BLOCKS, in_time=self.in_time, groups=new.groups)
+        found = distance(column.method, old.values, new.values, past, present.at_least(past))
+        if not column.aspect:
+            return found
+        found = replace(found, null_delta=0.0, null_p=1.0)
+        fewer = column.aspect == NEW_LEVELS and _mean(new.values) <= _mean(old.values)
+        return replace(found, effect=0.0, p=1.0) if fewer else found
+
+
+def _value_p(found: Distance) -> float:
+    """Return the p-value of the values, of which numbers have two: of their distribution and of their spread."""
+    return min(1.0, 2 * min(found.p, found.spread_p)) if found.spread_p < 1 else found.p
 
 
 def _extreme(
-    column: Pair, now: Values, found: Distance, limit: NaturalVariation, level: float, in_time: bool
+    column: Pair, part: tuple[int, int], found: Distance, limit: NaturalVariation, level: float, in_time: bool
 ) -> tuple[bool, bool]:
     """Return whether values and missing values are far outside the natural variation of the reference.
 
     This second criterion ignores the design effect of the reference. If all its windows differ, the effective sample size is
-    so small that no test can be significant. `limit` is for windows as long as `now`, or for shorter ones if the reference
-    has too few of these.
+    so small that no test can be significant. `limit` is for windows as long as the part, or for shorter ones if the
+    reference has too few of these.
     """
     by_values = found.effect >= EXTREME_FACTOR * limit.effect > 0
     by_gaps = abs(found.null_delta) >= EXTREME_FACTOR * limit.null_delta > 0
     if not (by_values or by_gaps):
         return False, False
-    new = _subsample(now)
-    own = design_effect(column.method, new, MIN_BLOCKS, in_time=in_time)
-    plain = distance(column.method, _subsample(column.reference), new, new=own)
-    return by_values and plain.p <= level, by_gaps and plain.null_p <= level
+    old, new = _sample(column, part)
+    own = design_effect(column.method, new.values, MIN_BLOCKS, in_time=in_time, groups=new.groups)
+    plain = distance(column.method, old.values, new.values, _of_groups(column.method, old), own)
+    return by_values and _value_p(plain) <= level, by_gaps and plain.null_p <= level
 
 
 def _false_discoveries(p: Values) -> Values:
@@ -225,39 +305,72 @@ def _false_discoveries(p: Values) -> Values:
     return q
 
 
-def _window_part(values: Values, part: tuple[int, int]) -> Values:
+def _window_part(values: AnyArray, part: tuple[int, int]) -> AnyArray:
     return values[part[0] * len(values) // 2 : part[1] * len(values) // 2]
 
 
-def _column_distance(column: Pair, now: Values, in_time: bool) -> Distance:
-    old, new = _subsample(column.reference), _subsample(now)
-    blocks = int(np.clip(len(column.reference) // len(now), MIN_BLOCKS, MAX_BLOCKS))
-    past = design_effect(column.method, old, blocks, in_time=in_time)
-    present = design_effect(column.method, new, MIN_BLOCKS, in_time=in_time)
-    return distance(column.method, old, new, past, present.at_least(past))
+@dataclass(frozen=True)
+class _Rows:
+    """Values of one side of a column, with the groups of its rows."""
+
+    values: Values
+    groups: tuple[Counts, ...]
 
 
-def _subsample(values: Values) -> Values:
-    return values[evenly_spaced(len(values), SAMPLE)]
+def _sample(column: Pair, part: tuple[int, int]) -> tuple[_Rows, _Rows]:
+    """Return up to 20,000 rows of the reference and of a part of the window."""
+    old, new = (evenly_spaced(len(side), SAMPLE) for side in (column.reference, _window_part(column.current, part)))
+    return (
+        _Rows(column.reference[old], tuple(side[old] for side, _ in column.groups)),
+        _Rows(
+            _window_part(column.current, part)[new], tuple(_window_part(side, part)[new] for _, side in column.groups)
+        ),
+    )
 
 
-def _to_record(column: Pair, comparison: _Comparison, status: Status) -> ColumnDrift:
+def _mean(values: Values) -> float:
+    """Return the mean of the present values; 0 without any."""
+    present = values[np.isfinite(values)]
+    return float(present.mean()) if len(present) else 0.0
+
+
+def _of_groups(kind: Kind, rows: _Rows) -> DesignEffect:
+    """Return the design effect of the groups alone."""
+    return design_effect(kind, rows.values, 0, groups=rows.groups)
+
+
+def _to_aspect(column: Pair, comparison: _Comparison, status: Status) -> AspectDrift:
+    return AspectDrift(
+        name=column.aspect,
+        status=status,
+        method=METHODS[column.method],
+        effect=comparison.found.effect,
+        threshold=comparison.threshold,
+        p=_value_p(comparison.found),
+        q=comparison.q,
+        reference=_summary(column, column.reference),
+        current=_summary(column, column.current),
+    )
+
+
+def _to_record(column: Pair, comparison: _Comparison, status: Status, others: tuple[AspectDrift, ...]) -> ColumnDrift:
     found = comparison.found
     return ColumnDrift(
         name=column.name,
         role=column.role,
         kind=column.kind,
-        status=status,
+        status=min((status, *(one.status for one in others)), key=STATUSES.index),
         method=METHODS[column.method],
         effect=found.effect,
         threshold=comparison.threshold,
-        p=found.p,
+        p=_value_p(found),
         q=comparison.q,
         null_delta=found.null_delta,
         null_threshold=comparison.null_threshold,
         null_q=comparison.null_q,
         reference=_summary(column, column.reference),
         current=_summary(column, column.current),
+        aspects=others,
     )
 
 

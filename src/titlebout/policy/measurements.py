@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import pandas as pd
 
@@ -14,6 +15,10 @@ from titlebout.settings.params import Params
 from titlebout.settings.settings import Settings
 
 SHOWN_COLUMNS = 3
+REFRESH_RULES = (
+    "non-inferior",
+    "non-inferior-and-ahead",
+)  # they do not ask for a challenger that is shown to be better
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def measure(inputs: DecisionInputs, params: Params, settings: Settings) -> tuple
     settings : Settings
         Its policy has the length of a period and the limits of the measurements.
     """
-    loaded, labeled = inputs.loaded, inputs.labeled
+    loaded, labeled, champions = inputs.loaded, inputs.labeled, list(inputs.champions)
     clock = clock_of(inputs.tracked, inputs.new, params.data.time, settings)
     measured = Measurements(new_rows=len(labeled), drift=inputs.drift, requested=inputs.requested)
     if loaded is None:
@@ -93,8 +98,9 @@ def measure(inputs: DecisionInputs, params: Params, settings: Settings) -> tuple
         measured,
         decay=decay(loaded.model, loaded.holdout, labeled, params, settings.policy),
         won_at=_won_at(loaded),
-        decayed_at=decayed_at(find_champion_after_decay(inputs.champions), inputs.attempts),
+        decayed_at=decayed_at(find_champion_after_decay(champions), inputs.attempts),
         champion=loaded.champion.output.md5,
+        refreshes=sum(1 for _ in takewhile(lambda champion: champion.promotion.rule in REFRESH_RULES, champions)),
     ), clock
 
 

@@ -12,6 +12,7 @@ from titlebout.data.columns import recent, timestamps
 from titlebout.data.holdout import Holdout, Split, split, target_values
 from titlebout.data.identity import identity_hashes
 from titlebout.metrics.catalogue import PRIMARY, row_losses
+from titlebout.metrics.inference import Dependence, Difference, from_influence
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion
 from titlebout.models.interfaces import Predictor
@@ -20,7 +21,8 @@ from titlebout.repository.project import Project
 from titlebout.settings.params import Params
 from titlebout.settings.policy import PolicySettings
 
-_SMALLEST_SE = 1e-12  # avoids a division by zero when all losses are equal
+_SMALLEST_VARIANCE = 1e-24  # avoids a division by zero when all losses are equal
+_SMALLEST_TAIL = 1e-300
 
 
 def decay(
@@ -72,10 +74,11 @@ def growth(
         return Measurement(
             None, f"{len(newest):,} new labels in the last periods; at least {settings.decay_min_rows:,} are needed"
         )
-    before, now = (losses(model, rows, params) for rows in (holdout, newest))
+    before, now = (mean_loss(model, rows, params) for rows in (holdout, newest))
     loss = PRIMARY[params.data.task].replace("_", " ")
-    change = f"{loss} {format_number(float(before.mean()))} → {format_number(float(now.mean()))}"
-    return Measurement(welch(before, now), f"{change} on {len(newest):,} new labels")
+    change = f"{loss} {format_number(before.gain)} → {format_number(now.gain)}"
+    worth = f", worth {now.effective_rows:,.0f} independent ones" if now.source else ""
+    return Measurement(increase(before, now), f"{change} on {len(newest):,} new labels{worth}")
 
 
 def losses(model: Predictor, rows: pd.DataFrame, params: Params) -> FloatArray:
@@ -83,16 +86,32 @@ def losses(model: Predictor, rows: pd.DataFrame, params: Params) -> FloatArray:
     return row_losses(params.data.task, target_values(rows, params), model.predict(rows), model.classes)
 
 
-def welch(before: FloatArray, now: FloatArray) -> float:
-    """Return Welch's t statistic (1947) of the difference of means, positive when `now` has the larger mean.
+def mean_loss(model: Predictor, rows: pd.DataFrame, params: Params) -> Difference:
+    """Return a model's mean loss as the `gain` of a difference, with a standard error for dependent rows.
 
-    Parameters
-    ----------
-    before, now : ndarray of shape (n_before,) and (n_now,)
-        At least two values each.
+    Rows depend on each other in time, because some days are more difficult than others, and within an entity of the split.
     """
-    variance = sum(float(losses.var(ddof=1)) / len(losses) for losses in (before, now))
-    return float((now.mean() - before.mean()) / max(np.sqrt(variance), _SMALLEST_SE))
+    found, time, entity = losses(model, rows, params), params.data.time, list(params.split.entity)
+    times = timestamps(rows, time).to_numpy(dtype="datetime64[ns]").astype(np.int64) if time else None
+    units = rows.groupby(entity, dropna=False, sort=False).ngroup().to_numpy().astype(np.int64) if entity else None
+    mean = float(found.mean())
+    return from_influence(mean, found - mean, Dependence(times, units))
+
+
+def increase(before: Difference, now: Difference) -> float:
+    """Return the z-score of the increase from one mean to another, positive when `now` is larger.
+
+    The t statistic of Welch (1947), with the standard errors and degrees of freedom of the two means, as the normal
+    quantile of the same probability.
+    """
+    from scipy.special import ndtri, stdtr
+
+    variances = [max(one.se**2, _SMALLEST_VARIANCE) for one in (before, now)]
+    total = sum(variances)
+    degrees = total**2 / sum(one**2 / side.df for one, side in zip(variances, (before, now), strict=True))
+    statistic = (now.gain - before.gain) / np.sqrt(total)
+    tail = max(float(stdtr(degrees, -abs(statistic))), _SMALLEST_TAIL)
+    return float(np.sign(statistic) * -ndtri(tail))
 
 
 def promotion_holdout(project: Project, champion: Champion, model: Model, tracked: pd.DataFrame) -> pd.DataFrame | None:

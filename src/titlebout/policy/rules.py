@@ -16,6 +16,8 @@ Action = Literal["stop", "attempt", "wait", "nothing"]
 Outcome = Literal["won", "lost", "inconclusive", "refused"]
 
 RENEWAL = "renewal"
+# Triggers that look at the champion's loss, and those that follow from them.
+BY_LOSS = ("perf_decay", "follow_up")
 # Outcome of an attempt by the verdict of the gate or the data check.
 OUTCOMES: dict[str, Outcome] = {
     "promote": "won",
@@ -108,6 +110,8 @@ class Measurements:
         Data time of the champion's promotion, and of the promotion after ``perf_decay`` whose follow-ups are due.
     champion : str
         Content hash of the champion; empty when there is none.
+    refreshes : int
+        Number of promotions since the last one that was shown to be better: by a rule that asks only for no loss.
     requested : frozenset of str
         ``manual`` for a run that a person requested, ``schedule`` for a scheduled run.
     open_attempt : Attempt or None
@@ -121,6 +125,7 @@ class Measurements:
     won_at: Moment | None = None
     decayed_at: Moment | None = None
     champion: str = ""
+    refreshes: int = 0
     requested: frozenset[str] = frozenset()
     open_attempt: Attempt | None = None
 
@@ -270,16 +275,23 @@ class _Triggers:
         return [self.with_cool_down(trigger) for trigger in (*measured, *requests)]
 
     def with_cool_down(self, trigger: Trigger) -> Trigger:
-        """Hold a trigger back while the last attempt for the same reason is too recent.
+        """Hold a trigger back while the last attempt is too recent: for the same reason, or a promotion for any reason.
 
-        Each reason has its own count: with a shared one, unsuccessful scheduled attempts would delay an attempt after
-        performance decay.
+        Each reason has its own count of failures: with a shared one, unsuccessful scheduled attempts would delay an attempt
+        after performance decay. Promotions that were not shown to be better double the cool-down of the triggers that do
+        not look at the loss, because retraining has not been shown to help.
         """
-        before = self.past.of_reason(trigger.name)
-        if not trigger.fired or not before or trigger.name == "manual":
+        by_loss = trigger.name in BY_LOSS
+        before = [
+            (ago, attempt)
+            for ago, attempt in self.past.attempts
+            if attempt.reason == trigger.name or (attempt.outcome == "won" and not by_loss)
+        ]
+        if not trigger.fired or not before or trigger.name in {"manual", RENEWAL}:
             return trigger
         ago, last = before[0]
-        doublings = min(max(self.past.failures(trigger.name) - 1, 0), DOUBLINGS)
+        refreshes = 0 if by_loss else self.measured.refreshes
+        doublings = min(max(self.past.failures(trigger.name) - 1, 0) + refreshes, DOUBLINGS)
         wait = self.settings.cool_down_periods * 2**doublings
         if ago >= wait:
             return trigger

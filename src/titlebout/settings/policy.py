@@ -26,12 +26,12 @@ class PolicySettings(Table):
         "policy.period_days days. 0 disables the wait.",
     )
     decay_z: float = Field(
-        2.33,
+        3.0,
         gt=0,
         json_schema_extra=ADVANCED,
         description="Performance decay starts an attempt (a retraining) when the champion's loss on newly labeled data has "
         "increased by at least this z-score. The increase is measured against the holdout on which the champion was "
-        "promoted; 2.33 corresponds to a one-sided significance level of 1%.",
+        "promoted. 3 spends an error rate of 3.5% over 26 looks (0.13% each), half a year of weekly runs.",
     )
     decay_periods: int = Field(
         4,

@@ -104,7 +104,8 @@ def test_gaps_where_there_are_none_are_no_test_to_correct_for() -> None:
         Pair(name, "number", "input", method, values, new[name][1], labels) for name, (method, values) in old.items()
     ]
     found = {column.name: column for column in compare(pairs, SETTINGS, in_time=True)}
-    assert found["normal"].q <= 9 * found["normal"].p  # eight columns, and gaps in one of them
+    # Eight columns, gaps in one of them, and the zeros and the other values of another.
+    assert found["normal"].q <= 11 * found["normal"].p
 
 
 def test_one_row_of_each_group_stays_in_place() -> None:

@@ -9,22 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from scipy.stats import ttest_ind
+from scipy.stats import norm, ttest_ind
 
 import sample
 from fakes.github_server import GithubServer
 from sample import CommandResult
+from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ExitCode
 from titlebout.core.names import REASONS
 from titlebout.core.results import parse_result, to_json
 from titlebout.data.moment import Moment
 from titlebout.data.new_rows import NewRowsRule, select_new_rows
 from titlebout.data.tables import read_tables
+from titlebout.metrics.inference import Dependence, Difference, from_influence
 from titlebout.models.champion import champion_in_work_tree
 from titlebout.models.loading import load_project_model
 from titlebout.policy import attempts
 from titlebout.policy.measurements import decayed_at
-from titlebout.policy.performance import decay, promotion_holdout, welch
+from titlebout.policy.performance import decay, increase, promotion_holdout
 from titlebout.policy.rules import Attempt
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
@@ -444,16 +446,31 @@ def test_a_result_is_read_back_and_rendered(here: Path) -> None:
     assert "Data time: 12,000 rows." in again.to_markdown()
 
 
-def test_the_z_score_is_welchs_t() -> None:
+def mean_of(values: FloatArray, times: FloatArray | None = None) -> Difference:
+    return from_influence(float(values.mean()), values - values.mean(), Dependence(times))
+
+
+def test_for_independent_rows_the_z_score_is_that_of_welchs_t() -> None:
     random = np.random.default_rng(0)
     before, now = random.exponential(1, 400), random.exponential(1.3, 300)
-    assert welch(before, now) == pytest.approx(ttest_ind(now, before, equal_var=False).statistic)
-    assert welch(np.ones(5), np.ones(5)) == 0
-    assert welch(np.ones(5), np.full(5, 2.0)) > 1e6
+    found = increase(mean_of(before), mean_of(now))
+    assert norm.sf(found) == pytest.approx(ttest_ind(now, before, equal_var=False, alternative="greater").pvalue)
+    assert increase(mean_of(now), mean_of(before)) == pytest.approx(-found)
+    assert increase(mean_of(np.ones(5)), mean_of(np.ones(5))) == 0
+    assert increase(mean_of(np.ones(50)), mean_of(np.full(50, 2.0))) > 20
+
+
+def test_a_few_difficult_days_are_no_decay() -> None:
+    random = np.random.default_rng(1)
+    days = [np.repeat(np.arange(many), 100) for many in (14, 28)]
+    before, now = (random.exponential(np.exp(random.normal(0, 0.3, 28))[day]) for day in days)
+    now = now * before.mean() / now.mean() * 1.15
+    assert increase(mean_of(before), mean_of(now)) > 3
+    assert increase(mean_of(before, days[0]), mean_of(now, days[1])) < 2
 
 
 def test_unchanged_data_rarely_looks_like_decay(here: Path) -> None:
-    """Twelve batches without change; the threshold of 2.33 has a false alarm rate of 1%."""
+    """Twelve batches without change; the threshold of 3 has a false alarm rate of 0.13%."""
     project = Project.find(here)
     fired = 0
     Dvc(project).pull_data()

@@ -83,12 +83,13 @@ def test_a_period_can_be_a_number_of_rows() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "time", "length"),
-    [(24 * 100, "at", 7 * 24), (24 * 28, "at", 78), (24 * 1000, "at", 4 * 7 * 24), (1000, "", 50), (300, "", 35)],
+    [(24 * 100, "at", 7 * 24), (24 * 28, "at", 78), (24 * 1000, "at", 7 * 24), (9000, "", 50), (300, "", 35)],
 )
-def test_the_default_length_keeps_the_number_of_periods_reasonable(rows: int, time: str, length: int) -> None:
-    _, periods = cut(hourly(rows), time, Plan(), SETTINGS)
+def test_the_default_clock_is_that_of_the_policy_for_a_year(rows: int, time: str, length: int) -> None:
+    known, periods = cut(hourly(rows), time, Plan(), SETTINGS)
 
-    assert 6 <= len(periods) <= 26
+    assert 6 <= len(periods) <= 52
+    assert len(known) == rows - sum(len(part) for _, part in periods)
     assert abs(len(periods[0][1]) - length) <= 1
 
 
@@ -115,18 +116,28 @@ def test_a_length_that_cannot_be_used_is_a_usage_error(every: str, time: str) ->
 
 def test_a_paired_difference_has_the_standard_error_of_a_mean() -> None:
     one, other = [0.5, 0.7, 0.4, 0.6], [0.6, 0.65, 0.55, 0.62]
-    mean, se = paired(simulation("a", one).outcomes, simulation("b", other).outcomes)
+    found = paired(simulation("a", one).outcomes, simulation("b", other).outcomes)
 
     difference = np.subtract(one, other)
-    assert mean == pytest.approx(difference.mean())
-    assert se == pytest.approx(difference.std(ddof=1) / 2)
+    assert found.gain == pytest.approx(difference.mean())
+    assert found.se == pytest.approx(difference.std(ddof=1) / 2)
+
+
+def test_periods_that_depend_on_those_before_them_count_less() -> None:
+    slow = np.repeat(np.random.default_rng(0).normal(size=6), 10)
+    losses = [simulation("a", list(values)).outcomes for values in (slow, np.random.default_rng(1).permutation(slow))]
+    zero = simulation("b", [0.0] * 60).outcomes
+    in_a_row, shuffled = (paired(one, zero) for one in losses)
+
+    assert in_a_row.gain == pytest.approx(shuffled.gain)
+    assert in_a_row.se > 2 * shuffled.se
 
 
 def test_a_period_of_many_rows_counts_more() -> None:
     one, other = simulation("a", [0.5, 0.7]).outcomes, simulation("b", [0.6, 0.6]).outcomes
     one, other = ((outcomes[0].replace(rows=300), outcomes[1]) for outcomes in (one, other))
 
-    assert paired(one, other)[0] == pytest.approx((3 * -0.1 + 0.1) / 4)
+    assert paired(one, other).gain == pytest.approx((3 * -0.1 + 0.1) / 4)
 
 
 def test_significantly_worse_strategies_are_named() -> None:

@@ -75,6 +75,13 @@ CASES: dict[str, tuple[Measurements, float, list[Attempt], dict[str, Any], tuple
     "a new champion resets the cool-down": (DRIFTED, 13, [attempt(5, "drift", champion="0ther.dir"), attempt(9, "drift", champion="0ther.dir")], {}, ("attempt", "drift")),
     "after the longest cool-down, 32 weeks": (DRIFTED, 132, [attempt(t, "drift") for t in range(0, 101, 10)], {"max_age_periods": 0}, ("attempt", "drift")),
     "within the longest cool-down": (DRIFTED, 131, [attempt(t, "drift") for t in range(0, 101, 10)], {"max_age_periods": 0}, ("wait", "")),
+    "within the cool-down after a promotion for another reason": (DRIFTED, 8.9, [attempt(5, "age", "won", "0ther.dir")], {}, ("wait", "")),
+    "decay does not wait for the promotion for another reason": (DECAYED, 8.9, [attempt(5, "age", "won", "0ther.dir")], {}, ("attempt", "perf_decay")),
+    "a refresh doubles the cool-down": (replace(DRIFTED, refreshes=1), 12.9, [attempt(5, "drift", "won")], {}, ("wait", "")),
+    "after the cool-down of one refresh": (replace(DRIFTED, refreshes=1), 13, [attempt(5, "drift", "won")], {}, ("attempt", "drift")),
+    "four refreshes, the longest cool-down": (replace(DRIFTED, refreshes=4, won_at=moment(5)), 36.9, [attempt(5, "drift", "won")], {"max_age_periods": 0}, ("wait", "")),
+    "refreshes do not delay decay": (replace(DECAYED, refreshes=3), 9, [attempt(5, "perf_decay", "won")], {}, ("attempt", "perf_decay")),
+    "a request does not wait for a promotion": (replace(QUIET, requested=frozenset({"manual"})), 5.1, [attempt(5, "drift", "won")], {}, ("attempt", "manual")),
     "failures for another reason do not count": (DECAYED, 10, [attempt(t, "schedule") for t in (1, 4, 7, 9.9)], {}, ("attempt", "perf_decay")),
     "one trigger in cool-down, the next one fires": (replace(DECAYED, drift=DRIFTED.drift), 6, [attempt(5, "perf_decay")], {}, ("attempt", "drift")),
     "an attempt with a later data time is ignored": (DRIFTED, 5, [attempt(50, "drift")], {}, ("attempt", "drift")),
@@ -152,6 +159,7 @@ situations = st.builds(
     won_at=st.sampled_from([None, moment(0), moment(3)]),
     decayed_at=st.sampled_from([None, moment(0), moment(3)]),
     champion=st.sampled_from([CHAMPION, "0ther.dir"]),
+    refreshes=st.integers(0, 4),
     requested=st.frozensets(st.sampled_from(["manual", "schedule"])),
 )
 outcomes = st.sampled_from(["won", "lost", "inconclusive", "refused"])
