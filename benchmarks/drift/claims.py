@@ -106,7 +106,7 @@ def found(name: str, shape: worlds.Shape, runs: range, beside: int) -> Row:
 
 
 def selftests(shape: worlds.Shape, runs: range) -> Row:
-    """Return how often the selftest and the next batches disagree, in worlds of customers that nobody named."""
+    """Return how often the selftest and the next batches disagree, in worlds of customers without a named column."""
     agree, kept = 0, 0
     for run in runs:
         key = ("number", "text", "none", "columns")[run % 4]

@@ -170,20 +170,20 @@ def customers(random: Random, rows: int, shape: Shape, key: str, first: int) -> 
     """Return rows of customers, numbered from `first` and together; `key` is how they can be recognized."""
     sizes = random.integers(*shape.each, rows)
     sizes = sizes[: int(np.searchsorted(np.cumsum(sizes), rows))]
-    who = np.repeat(np.arange(len(sizes)), sizes)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
     each = mixed(random, len(sizes), shape)
-    own = mixed(random, len(who), shape)
-    frame = each.iloc[who].reset_index(drop=True)
+    own = mixed(random, len(owner), shape)
+    frame = each.iloc[owner].reset_index(drop=True)
     for name in ("skewed", "share", "amount", "flag", TARGET):  # the others belong to the customer
         frame[name] = own[name]
-    frame["heavy"] = frame["heavy"] + random.normal(size=len(who))
+    frame["heavy"] = frame["heavy"] + random.normal(size=len(owner))
     if key == "number":
-        frame["customer"] = who + first
+        frame["customer"] = owner + first
     if key == "text":
-        frame["customer"] = words(who + first, "customer")
-    if key == "columns":  # no exact number tells the customers apart
-        frame["normal"] += random.normal(size=len(who))
-        frame["gaps"] += random.normal(size=len(who))
+        frame["customer"] = words(owner + first, "customer")
+    if key == "columns":  # no exact number identifies a customer
+        frame["normal"] += random.normal(size=len(owner))
+        frame["gaps"] += random.normal(size=len(owner))
     return frame
 
 

@@ -74,7 +74,7 @@ def _promises(results: Mapping[str, Any]) -> list[Claim]:
             0.1,
             "holdout",
         ),
-        "firsts": ("the best constant takes the first title in at most 5%, whatever the metric", 0.05, "metric"),
+        "firsts": ("the best constant becomes the first champion in at most 5%, whatever the metric", 0.05, "metric"),
     }
     claims = [
         _at_most(text, [row for row in results[part] if part != "weak" or row["n"] >= 2000], bound, key)

@@ -36,7 +36,7 @@ World = Callable[[np.random.Generator, int], HoldoutPredictions]
 
 @dataclass(frozen=True)
 class Size:
-    """Repetitions: guardrails, weak signal and ratios by number of rows; years; chains of refreshes; first titles."""
+    """Repetitions: guardrails, weak signal and ratios by number of rows; years; chains of refreshes; first champions."""
 
     guards: Mapping[int, int]
     weak: Mapping[int, int]
@@ -252,8 +252,8 @@ def _counted(predictions: HoldoutPredictions) -> dict[str, float]:
     """Return the true differences of recall and precision, by counting: the jackknife of millions of rows takes minutes."""
     values = {}
     for model in ("challenger", "champion"):
-        said, is_so = predictions.predicted[model].argmax(axis=1) == 1, predictions.truth.y == 1
-        values[model] = (float(said[is_so].mean()), float(is_so[said].mean()))
+        predicted, actual = predictions.predicted[model].argmax(axis=1) == 1, predictions.truth.y == 1
+        values[model] = (float(predicted[actual].mean()), float(actual[predicted].mean()))
     both = zip(values["challenger"], values["champion"], strict=True)
     return dict(zip(("recall", "precision"), (one - other for one, other in both), strict=True))
 
@@ -332,7 +332,7 @@ CONSTANTS = {
 
 
 def _firsts(seed: int, at: int, name: str, times: int) -> Row:
-    """Return how often the best constant takes the first title, with a skewed target."""
+    """Return how often the best constant becomes the first champion, with a skewed target."""
     rng, metric, won = np.random.default_rng([seed, 27, at]), find_metric(name, "regression"), 0
     for _ in range(times):
         trained, y = (GroundTruth("regression", rng.exponential(size=n)) for n in (4000, 1000))

@@ -3,6 +3,7 @@
 import json
 import platform
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -14,13 +15,16 @@ from titlebout.core.errors import ConfigError, ExitCode, NotFoundError, Titlebou
 from titlebout.core.markdown import code, table
 from titlebout.core.results import Record, StepResult, read_json
 from titlebout.data.current import describe_source
+from titlebout.forge.workflow_files import unplaced
 from titlebout.models.champion import champion_in_work_tree
 from titlebout.repository.dvc import Dvc
-from titlebout.repository.dvc_files import DvcOutput, remote_url
+from titlebout.repository.dvc_config import cache_folder, default_remote, in_tree_remotes
+from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
 MAX_REMOTE_BYTES = 100_000_000  # every clone downloads the in-tree remote
+COMMITTED = ("data.dvc", "requirements.lock", "titlebout.toml", "vendor/titlebout/pyproject.toml", ".dvc/config")
 WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")
 
 
@@ -206,7 +210,42 @@ def _workflows(project: Project) -> str:
     missing = [name for name in WORKFLOWS if not (folder / name).is_file()]
     if missing:
         raise NotFoundError(f"{', '.join(missing)} missing from .github/workflows", fix="restore them from git")
-    return f"{len(WORKFLOWS)} workflows"
+    top = Git.find(project.root).root
+    if top == project.root:
+        return f"{len(WORKFLOWS)} workflows"
+    if different := unplaced(project.root, top):
+        own = shlex.quote(str(project.root / ".github"))
+        raise ConfigError(
+            f"{different[0]} has no identical copy in .github of {top}, the only one that GitHub reads",
+            fix=f"run `cp -R {own}/workflows {own}/actions {shlex.quote(str(top / '.github'))}`; rename your own files with "
+            "these names first",
+        )
+    return f"{len(WORKFLOWS)} workflows, also in {top}"
+
+
+def _base_branch(project: Project) -> str:
+    git, base = Git.find(project.root), project.settings.retrain.base
+    commit = git.base_commit(base)
+    if git.remote != "upstream" and "upstream" in git.output("remote").splitlines():
+        raise ConfigError(
+            f"champions are read from the branch {base} of {git.remote}, and the remote upstream is not used",
+            fix="if this is a clone of a fork, run `git config checkout.defaultRemote upstream`",
+        )
+    return f"{base}{f' of {git.remote}' if git.remote else ''} at {commit[:7]}"
+
+
+def _ignored(project: Project) -> str:
+    git = Git.find(project.root)
+    files = [project.root / name for name in COMMITTED]
+    files += [project.pipeline_dir / "dvc.lock", project.stage_reports / "metrics.json"]
+    files += [folder / "files" for folder in in_tree_remotes(project.root, git.root)]
+    ignored = git.run("check-ignore", "--no-index", "-z", *map(git.path_of, files), check=False).stdout.split("\0")[0]
+    if ignored:
+        raise ConfigError(
+            f"git ignores {ignored}, which has to be committed",
+            fix="add an exception to the .gitignore with the rule, which `git check-ignore --no-index --verbose PATH` shows",
+        )
+    return "nothing that has to be committed"
 
 
 def _location(project: Project, output: DvcOutput) -> str:
@@ -217,10 +256,10 @@ def _location(project: Project, output: DvcOutput) -> str:
     NotFoundError
         If the remote is a local folder, and an object is neither in it nor in the cache.
     """
-    url = remote_url(project.root)
+    url = default_remote(project.root)
     if "://" in url:
         return f"stored at {url}, which was not checked"
-    stores = [(project.root / ".dvc" / url).resolve(), project.root / ".dvc" / "cache"]
+    stores = [Path(url), cache_folder(project.root)]
     listing = _find_object(stores, output.md5)
     entries = json.loads(listing.read_text(encoding="utf-8")) if listing else []
     missing = [entry["relpath"] for entry in entries if _find_object(stores, entry["md5"]) is None]
@@ -253,5 +292,7 @@ _PROJECT: tuple[_Check, ...] = (
     ("current data", False, describe_source),
     ("remote size", False, _remote_size),
     ("champion", False, _champion),
+    ("base branch", False, _base_branch),
+    ("ignored files", False, _ignored),
     ("workflows", False, _workflows),
 )

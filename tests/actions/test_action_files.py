@@ -97,7 +97,12 @@ def test_every_option_is_an_input_under_the_variable_that_the_command_reads(name
     if name in ASK_GITHUB:
         expected["TITLEBOUT_TOKEN"] = "${{ inputs.token }}"
     assert step(name)["env"] == expected
-    assert set(load(name)["inputs"]) == set(options) | ({"token"} if name in ASK_GITHUB else set())
+    assert set(load(name)["inputs"]) == {"project", *options} | ({"token"} if name in ASK_GITHUB else set())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_action_runs_in_the_folder_of_the_project(name: str) -> None:
+    assert step(name)["working-directory"] == "${{ inputs.project || '.' }}"
 
 
 def test_every_action_but_the_setup_runs_a_command_with_outputs() -> None:
@@ -124,12 +129,12 @@ def test_inputs_and_outputs_are_kebab_case_and_explained_in_sentences(name: str)
 @pytest.mark.parametrize("name", ["setup", *COMMANDS])
 def test_no_expression_reaches_a_shell_and_the_file_stays_short(name: str) -> None:
     assert "${{" not in step(name)["run"]
-    assert len((ACTIONS / name / "action.yml").read_text("utf-8").splitlines()) <= 70
+    assert len((ACTIONS / name / "action.yml").read_text("utf-8").splitlines()) <= 75
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_inputs_arrive_as_they_are_and_nothing_in_them_is_run(name: str, recorder: Path, tmp_path: Path) -> None:
-    inputs = {key: f"{HOSTILE} {key}" for key in load(name)["inputs"]}
+    inputs = {key: f"{HOSTILE} {key}" for key in load(name)["inputs"] if key != "project"}
     assert run_step(name, inputs, recorder, tmp_path).returncode == 0
     assert (tmp_path / "arguments").read_text() == f"{name}\0"
     arrived = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().split("\0") if line)

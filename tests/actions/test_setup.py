@@ -54,10 +54,65 @@ def test_the_library_that_travels_with_the_repository_comes_first(project: Path,
     ran = set_up(project, GITHUB_PATH=str(tmp_path / "path"), GITHUB_OUTPUT=str(tmp_path / "output"))
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "path").read_text() == f"{project}/.venv/bin\n"
-    assert (tmp_path / "output").read_text() == "titlebout-version=9.9.9\n"
+    assert (tmp_path / "output").read_text() == "project=.\ntitlebout-version=9.9.9\n"
     again = set_up(project)
     assert again.returncode == 0, again.stderr
     assert "titlebout, version 9.9.9" in again.stdout
+
+
+def larger(tmp_path: Path, *projects: str) -> Path:
+    """Write a larger repository with projects in the given folders."""
+    top = tmp_path / "shop"
+    top.mkdir()
+    subprocess.run(["git", "init", "--quiet"], cwd=top, check=True)
+    for name in projects:
+        (top / name).mkdir(parents=True)
+        (top / name / "titlebout.toml").touch()
+        shutil.copy(ROOT / "requirements.lock", top / name)
+        vendored(top / name)
+    subprocess.run(["git", "add", "--all"], cwd=top, check=True)
+    (top / "notes").mkdir()
+    (top / "notes" / "titlebout.toml").touch()  # not tracked
+    return top
+
+
+@pytest.mark.parametrize("folder", ["services/a b", "-ml/é $HOME"])
+def test_the_only_project_of_a_larger_repository_is_found(folder: str, tmp_path: Path) -> None:
+    top = larger(tmp_path, folder)
+    ran = set_up(top, GITHUB_PATH=str(tmp_path / "path"), GITHUB_OUTPUT=str(tmp_path / "output"))
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "path").read_text() == f"{top}/{folder}/.venv/bin\n"
+    assert (tmp_path / "output").read_text() == f"project={folder}\ntitlebout-version=9.9.9\n"
+    assert not (top / ".venv").exists()
+
+
+def test_of_several_projects_the_input_names_one(tmp_path: Path) -> None:
+    top = larger(tmp_path, "a", "b/c")
+    ran = set_up(top)
+    assert ran.returncode == 2
+    assert ran.stderr == "2 folders have a titlebout.toml, so the workflow needs the input project: a b/c\n"
+    ran = set_up(top, SETUP_PROJECT="b/c", GITHUB_OUTPUT=str(tmp_path / "output"))
+    assert ran.returncode == 0, ran.stderr
+    assert "project=b/c\n" in (tmp_path / "output").read_text()
+
+
+@pytest.mark.parametrize("folder", ["a\nx=1", "a*"])
+def test_a_folder_that_an_output_or_a_pattern_cannot_name_is_refused(folder: str, tmp_path: Path) -> None:
+    ran = set_up(larger(tmp_path, folder), GITHUB_OUTPUT=str(tmp_path / "output"))
+    assert ran.returncode == 2
+    assert "rename the folder" in ran.stderr
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.root
+def test_the_checkout_of_a_container_job_is_trusted(tmp_path: Path) -> None:
+    top = larger(tmp_path, "ml")
+    os.chown(top, 1234, 1234)
+    workspace = {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"), "GITHUB_WORKSPACE": str(top)}
+    assert set_up(top, **workspace).returncode == 2, "outside of a workflow, the user decides"
+    ran = set_up(top, **workspace, GITHUB_ACTIONS="true")
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "gitconfig").read_text() == f"[safe]\n\tdirectory = {top}\n"
 
 
 def test_without_it_the_library_beside_the_action_is_taken(project: Path) -> None:
@@ -104,7 +159,7 @@ def test_a_missing_tool_is_reported_in_one_sentence(tmp_path: Path) -> None:
     folder.mkdir()
     ran = set_up(folder, GITHUB_ACTIONS="true")
     assert ran.returncode == 2
-    assert ran.stderr == "::error::requirements.lock does not exist; run this in the top folder of the repository\n"
+    assert ran.stderr == "::error::requirements.lock does not exist; run this in the top folder of the project\n"
     no_uv = subprocess.run(
         ["bash", str(SETUP)], cwd=folder, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
     )

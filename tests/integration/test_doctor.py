@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import sample
-from titlebout.doctor import MAX_REMOTE_BYTES, doctor
+from titlebout.core import process
+from titlebout.doctor import MAX_REMOTE_BYTES, WORKFLOWS, doctor
 from titlebout.repository.git import Git
 
 ADVICE_OF_THE_SAMPLE = {"lock", "champion", "workflows", "current data"}
@@ -137,3 +138,67 @@ def test_a_champion_whose_model_is_lost_is_found_out(root: Path) -> None:
     lost = pointer.replace(pointer.split("md5: ")[1][:6], "ffffff")
     (root / "pipelines" / "ferries" / "champion.dvc").write_text(lost, encoding="utf-8")
     assert "dvc push" in found(root)["champion"].fix
+
+
+def in_larger_repository(root: Path) -> Path:
+    """Move the project into a folder of a larger repository, with workflows, and return that folder."""
+    for name in WORKFLOWS:
+        path = root / ".github" / "workflows" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name, encoding="utf-8")
+    top = root.parent / "shop it's"
+    top.mkdir()
+    moved = root.rename(top / "ml")
+    (moved / ".git").rename(top / ".git")
+    sample.commit(top, "In a folder")
+    return moved
+
+
+def test_workflows_that_only_the_projects_folder_has_are_not_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parent)
+    moved = in_larger_repository(root)
+
+    finding = found(moved)["workflows"]
+    assert finding.what.startswith("workflows/ci.yml has no identical copy in .github of ")
+
+    (moved.parent / ".github").mkdir()
+    (moved / ".github" / "actions").mkdir()
+    command = finding.fix.split("`")[1]
+    process.run(["bash", "-ec", command])
+    assert found(moved)["workflows"].ok
+    (moved.parent / ".github" / "workflows" / "drift.yml").write_text("older", encoding="utf-8")
+    assert found(moved)["workflows"].what.startswith("workflows/drift.yml has no identical copy")
+
+
+def test_an_ignored_file_that_has_to_be_committed_is_found(root: Path) -> None:
+    assert found(root)["ignored files"].ok
+    with (root / ".gitignore").open("a", encoding="utf-8") as file:
+        file.write("reports/\n")
+    assert (
+        found(root)["ignored files"].what
+        == "git ignores pipelines/ferries/reports/metrics.json, which has to be committed"
+    )
+    assert "check-ignore" in found(root)["ignored files"].fix
+
+
+def test_the_branch_with_the_champion_is_shown(root: Path) -> None:
+    assert found(root)["base branch"].what.startswith("main at ")
+    sample.git(root, "remote", "add", "origin", str(root))
+    sample.git(root, "fetch", "--quiet", "origin")
+    assert found(root)["base branch"].what.startswith("main of origin at ")
+    sample.git(root, "remote", "add", "upstream", str(root))
+    assert "git config checkout.defaultRemote upstream" in found(root)["base branch"].fix
+    sample.git(root, "config", "checkout.defaultRemote", "upstream")
+    assert found(root)["base branch"].ok
+
+    with (root / "titlebout.toml").open("a", encoding="utf-8") as file:
+        file.write('base = "master"\n')
+    assert "retrain.base in titlebout.toml" in found(root)["base branch"].fix
+
+
+def test_a_cache_elsewhere_counts_as_this_machine(root: Path) -> None:
+    (root / ".dvc" / "cache").rename(root.parent / "cache")
+    (root / "dvc-remote").rename(root.parent / "unused")
+    assert not found(root)["data"].ok
+    (root / ".dvc" / "config.local").write_text("[cache]\n    dir = ../../cache\n", encoding="utf-8")
+    assert found(root)["data"].ok

@@ -68,7 +68,21 @@ def test_a_table_becomes_a_repository_that_passes_tests_and_trains(
     assert settings["checks"]["suite"] == "expectations/house-prices.json"
     assert settings["gate"]["slices"] == {"columns": []}
     params = yaml.safe_load((project / "pipelines/house-prices/params.yaml").read_text("utf-8"))
-    assert params["data"] == {"task": task, "target": target, "time": "sold", "drop": ["house_id"]}
+    assert params["data"] == {
+        "task": task,
+        "target": target,
+        "time": "sold",
+        "drop": ["house_id"],
+        "columns": {
+            "house_id": "integer",
+            "sold": "datetime",
+            "area": "number",
+            "town": "text",
+            HOSTILE: "number",
+            "price": "number",
+            "expensive": "text",
+        },
+    }
     assert (project / "data" / "house-prices.csv").read_bytes() == table.read_bytes()
     for command in ("ruff check --no-cache", "ruff format --check --no-cache", "pytest -q -p no:cacheprovider"):
         completed = run(

@@ -16,10 +16,10 @@ WORKFLOWS = {
 }
 # Who may start a workflow; pull_request_target, workflow_run and issue_comment run with rights on strangers' words.
 TRIGGERS = {
-    "ci.yml": {"push", "pull_request", "workflow_dispatch"},
-    "drift.yml": {"schedule", "workflow_dispatch"},
+    "ci.yml": {"push", "pull_request", "workflow_call", "workflow_dispatch"},
+    "drift.yml": {"schedule", "workflow_call", "workflow_dispatch"},
     "retrain.yml": {"workflow_call", "workflow_dispatch", "repository_dispatch"},
-    "deliver.yml": {"push", "workflow_dispatch"},
+    "deliver.yml": {"push", "workflow_call", "workflow_dispatch"},
     "root/ci.yml": {"push", "pull_request", "schedule", "workflow_dispatch"},
     "root/release.yml": {"push"},
 }
@@ -132,7 +132,7 @@ def test_inputs_of_our_actions_and_workflows_exist(name: str) -> None:
 def test_outputs_that_are_read_are_written(name: str) -> None:
     text = WORKFLOWS[name].read_text("utf-8")
     for step, output in re.findall(r"steps\.([\w-]+)\.outputs\.([\w-]+)", text):
-        (used,) = [given["uses"] for given in steps(name) if given.get("id") == step]
+        (used,) = {given["uses"] for given in steps(name) if given.get("id") == step}
         action = yaml.load((TEMPLATE / used / "action.yml").read_text("utf-8"), Loader=yaml.BaseLoader)
         assert output in action["outputs"]
     for job, output in re.findall(r"needs\.([\w-]+)\.outputs\.([\w-]+)", text):
@@ -168,7 +168,40 @@ def test_the_schedule_avoids_the_full_and_the_half_hour() -> None:
 
 def test_delivery_starts_from_a_new_champion_or_a_tag() -> None:
     push = load("deliver.yml")["on"]["push"]
-    assert push == {"branches": ["main"], "paths": ["pipelines/*/champion.dvc"], "tags": ["*@v*"]}
+    assert push == {"branches": ["**"], "paths": ["**/pipelines/*/champion.dvc"], "tags": ["*@v*"]}
+
+
+def test_a_push_runs_jobs_on_the_default_branch_only_whatever_its_name() -> None:
+    default = "github.ref_name == github.event.repository.default_branch"
+    assert {job["if"] for job in jobs("ci.yml").values()} == {f"${{{{ github.event_name != 'push' || {default} }}}}"}
+    (job,) = jobs("deliver.yml").values()
+    assert job["if"] == f"${{{{ github.event_name != 'push' || github.ref_type == 'tag' || {default} }}}}"
+
+
+def test_a_fork_is_not_retrained_on_a_schedule() -> None:
+    assert jobs("drift.yml")["check"]["if"] == (
+        "${{ github.event_name != 'schedule' || !github.event.repository.fork }}"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(name for name in WORKFLOWS if "/" not in name))
+def test_every_step_runs_in_the_folder_that_the_setup_found(name: str) -> None:
+    found = "${{ steps.setup.outputs.project }}"
+    called = load(name)["on"]["workflow_call"]["inputs"]["project"]
+    assert called == load(name)["on"]["workflow_dispatch"]["inputs"]["project"]
+    assert "inputs.project" in load(name)["concurrency"]["group"]
+    for step in steps(name):
+        used = step.get("uses", "")
+        if used == "./.github/actions/setup":
+            assert step["id"] == "setup"
+            assert step["with"]["project"] == "${{ inputs.project || vars.TITLEBOUT_PROJECT }}"
+        elif used.startswith("./"):
+            assert step["with"]["project"] == found
+        elif "run" in step:
+            assert step["working-directory"] == found
+        elif "artifact@" in used:
+            paths = step["with"]["path"].splitlines()
+            assert all(path.startswith("${{ steps.setup.outputs.project") for path in paths)
 
 
 @pytest.mark.parametrize("where", ["generated", "root"])

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Create .venv from the lock file with verified hashes, then install titlebout and this repository's own package without an
-# index. Run by the setup action and by `make setup`; a second run updates an existing .venv.
+# Create .venv of a project from the lock file with verified hashes, then install titlebout and the project's own package
+# without an index. Run by the setup action and by `make setup`; a second run updates an existing .venv.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -12,7 +12,29 @@ fail() {
   exit 2
 }
 
-# Succeeds if the folder contains the project with the given name.
+# In a container job another user owns the checkout, and the exception that actions/checkout makes ends with its step.
+trust_checkout() {
+  [[ -n ${GITHUB_ACTIONS:-} && -n ${GITHUB_WORKSPACE:-} ]] || return 0
+  if [[ $(LC_ALL=C git -C "$GITHUB_WORKSPACE" rev-parse --git-dir 2>&1) == *"dubious ownership"* ]]; then
+    git config --global --add safe.directory "$GITHUB_WORKSPACE"
+  fi
+}
+
+# Print the folder of the project: the input, this folder, or the only one with a tracked titlebout.toml.
+find_project() {
+  local found=()
+  if [[ -n ${SETUP_PROJECT:-} || -f titlebout.toml ]]; then
+    printf '%s' "${SETUP_PROJECT:-.}"
+    return
+  fi
+  mapfile -d '' found < <(git ls-files -z -- '*/titlebout.toml' 2>/dev/null)
+  ((${#found[@]} < 2)) || fail "${#found[@]} folders have a titlebout.toml, so the workflow needs the input project: ${found[*]%/titlebout.toml}"
+  found=("${found[@]%/titlebout.toml}")
+  [[ ${found[0]:-.} != *[$'\n'*?[]* ]] || fail "the path of the project contains a line break or one of the characters *?[; rename the folder"
+  printf '%s' "${found[0]:-.}"
+}
+
+# Succeeds if the folder contains the Python project with the given name.
 is_project() {
   [[ -f $1/pyproject.toml ]] && grep -qE "^name *= *\"$2\" *$" "$1/pyproject.toml"
 }
@@ -48,7 +70,10 @@ choose_python() {
 }
 
 command -v uv >/dev/null || fail "uv is not installed; run astral-sh/setup-uv before this step, or see https://docs.astral.sh/uv"
-[[ -f $lock ]] || fail "$lock does not exist; run this in the top folder of the repository"
+trust_checkout
+project=$(find_project)
+cd -- "$project"
+[[ -f $lock ]] || fail "$lock does not exist; run this in the top folder of the project"
 
 library=$(find_library)
 editable=(--editable "$library")
@@ -62,4 +87,4 @@ uv pip install --quiet --no-deps --no-build-isolation "${editable[@]}"
 version=$(.venv/bin/titlebout --version)
 printf '%s, %s, %s\n' "$(uv --version)" "$(.venv/bin/python --version)" "$version"
 [[ -z ${GITHUB_PATH:-} ]] || printf '%s\n' "$VIRTUAL_ENV/bin" >>"$GITHUB_PATH"
-[[ -z ${GITHUB_OUTPUT:-} ]] || printf 'titlebout-version=%s\n' "${version##* }" >>"$GITHUB_OUTPUT"
+[[ -z ${GITHUB_OUTPUT:-} ]] || printf 'project=%s\ntitlebout-version=%s\n' "$project" "${version##* }" >>"$GITHUB_OUTPUT"

@@ -202,7 +202,7 @@ def train_command(pipeline: str | None) -> "StepResult":
     "--base",
     metavar="REVISION",
     help="Git revision whose champion the challenger is compared with; by default the base of the push or pull request, "
-    "else origin/main.",
+    "else the branch retrain.base of the remote.",
 )
 @click.option(
     "--only-promotions",

@@ -1,4 +1,4 @@
-"""Entities that nobody named: columns whose values repeat in groups of rows that depend on each other.
+"""Entities without a named column: columns whose values repeat in groups of rows that depend on each other.
 
 Rows of one customer carry less information than independent rows, even if they are spread over the file. Such a column is
 recognized by its values: none is frequent, they repeat within one side, and they recur on the other side less often than

@@ -76,8 +76,16 @@ class AspectDrift(Record):
     ----------
     name : {"levels not seen before", "most frequent value", "other values"}
         Rows with a level that no earlier row has; rows with the most frequent number; all other numbers.
-    status, method, effect, threshold, p, q, reference, current
-        As in :class:`ColumnDrift`.
+    status : {"drift", "suspect", "stable"}
+        As that of a column.
+    method : str
+        Wasserstein for numbers, Jensen-Shannon for levels.
+    effect, threshold : float
+        Distance, and the smallest distance that counts as drift.
+    p, q : float
+        p-value, and its Benjamini-Hochberg correction over all columns and aspects.
+    reference, current : ColumnSummary
+        Summary of each side.
     """
 
     name: str

@@ -82,7 +82,7 @@ def run_workflow(
     event : str
         Name of the event.
     payload : mapping, optional
-        Event payload (``github.event``).
+        Event payload (``github.event``); without ``repository`` in it, the default branch is the current one.
     variables : mapping of str to str, optional
         Environment variables of the steps, added to a clean environment; ``GITHUB_TOKEN`` becomes the job's token.
     on_line : callable, optional
@@ -103,7 +103,8 @@ def run_workflow(
             fix="restore it from git",
         )
     with tempfile.TemporaryDirectory(prefix="titlebout-act-") as folder:
-        link_bytecode(repository / "requirements.lock", Path(folder) / BYTECODE)
+        link_bytecode(_lock(repository), Path(folder) / BYTECODE)
+        payload = {"repository": {"default_branch": _current_branch(repository)}, **(payload or {})}
         command = [
             *_command(repository, path, event, Path(folder)),
             *_arguments(Path(folder), payload, variables or {}),
@@ -127,6 +128,20 @@ def third_party(repository: Path) -> tuple[str, ...]:
         for match in re.findall(r"uses:\s*['\"]?([\w.-]+/[\w./-]+@[\w.-]+)", file.read_text("utf-8"))
     }
     return tuple(sorted(found))
+
+
+def _lock(repository: Path) -> Path:
+    """Return the lock file of the project: in the top folder, or the first one in another folder."""
+    listed = _git(repository, "ls-files", "-z", "--", "*/requirements.lock").split("\0")
+    return repository / next(name for name in ("requirements.lock", *listed) if (repository / name).exists())
+
+
+def _current_branch(repository: Path) -> str:
+    return _git(repository, "symbolic-ref", "--short", "HEAD").strip()
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    return process.run(["git", *arguments], cwd=repository, check=False).stdout
 
 
 def _home(folder: Path) -> dict[str, str]:
@@ -153,10 +168,10 @@ def _command(repository: Path, workflow: Path, event: str, folder: Path) -> list
     return ["act", event, "-W", str(workflow), "--action-cache-path", str(folder / "actions"), *options, *mapped]
 
 
-def _arguments(folder: Path, payload: Mapping[str, Any] | None, variables: Mapping[str, str]) -> list[str]:
+def _arguments(folder: Path, payload: Mapping[str, Any], variables: Mapping[str, str]) -> list[str]:
     """Write event, environment and token to files: command-line arguments are visible to every process."""
     event = folder / "event.json"
-    event.write_text(json.dumps(payload or {}), encoding="utf-8")
+    event.write_text(json.dumps(payload), encoding="utf-8")
     steps = {
         "TITLEBOUT_ARTIFACTS": str(folder / "artifacts"),
         "TITLEBOUT_BYTECODE": str(folder / BYTECODE),

@@ -347,7 +347,7 @@ def _not_better_than_dummy(text: _VerdictText, gain: Difference) -> tuple[Verdic
     if not predictions.truth.classes and most > MOSTLY_ONE_VALUE:
         hints.append(
             f"; {most:.0%} of the rows have the same value, which a constant predicts: a metric of the mean, such as rmse "
-            "(gate.primary_metric, and the same loss in the model), tells models of such a target apart"
+            "(gate.primary_metric, and the same loss in the model), can distinguish models of such a target"
         )
     sentence = "the challenger is not significantly better than the dummy model (the best constant prediction)"
     return "inconclusive", f"{sentence}: {detail}{''.join(hints)}"

@@ -16,9 +16,8 @@ from titlebout.metrics.estimates import GroundTruth
 from titlebout.metrics.inference import INDEPENDENT
 
 ROWS, ROWS_OF_SCORER = 20_000, 2000  # training rows on which constants are compared; scorers are slow
-TIE = (
-    0.001  # relative difference below which the first of two constants is taken: the sample decides it, not the metric
-)
+# Relative difference up to which the mean or the median is taken: the sample decides it, not the metric.
+TIE = 0.0001
 MAX_CLASSES = 20  # most frequent classes that are tried as constants
 _COARSE, _FINE = 0.05, 0.01  # steps between the quantiles that are tried, first everywhere, then around the best
 
@@ -42,8 +41,9 @@ def dummy_predictions(metric: Metric, trained: GroundTruth, truth: GroundTruth) 
     """
     constants = _class_constants(trained, len(truth.classes)) if truth.classes else _values(metric, trained)
     scores = [_score(metric, trained, constant, truth.classes) for constant in constants]
-    enough = max(scores) - TIE * abs(max(scores)) if np.isfinite(max(scores)) else -np.inf
-    return _repeated(next(one for one, score in zip(constants, scores, strict=True) if score >= enough), len(truth.y))
+    best = int(np.argmax(scores))
+    usual = [at for at, score in enumerate(scores[:2]) if score >= scores[best] - TIE * abs(scores[best])]
+    return _repeated(constants[usual[0] if usual else best], len(truth.y))
 
 
 def _class_constants(trained: GroundTruth, classes: int) -> list[FloatArray]:

@@ -1,6 +1,6 @@
 """Looks: the challengers that were evaluated within a year, and the significance level that is left for the next one.
 
-With many challengers, one that is no better than the champion wins sooner or later. The level of the k-th challenger since
+With many challengers, one that is only as good as the champion wins sooner or later. The level of the k-th challenger since
 the last one that was promoted as superior, within 365 days, is B / (k (k + 1)), where B is the accepted probability of a
 false promotion in a year (alpha spending; the sum over all k is B). A promotion as superior restores B, as in alpha
 investing (Foster and Stine 2008). It does not matter on which rows challengers were evaluated: those that share rows, as

@@ -232,12 +232,16 @@ def _macro_average(estimates: list[Estimate]) -> Estimate:
     defined = [estimate for estimate in estimates if np.isfinite(estimate.value)]
     if not defined:
         return Estimate(float("nan"))
-    influences = [estimate.influence for estimate in defined if estimate.influence is not None]
-    if not influences:
-        return Estimate(float(np.mean([estimate.value for estimate in defined])))
-    values = [estimate.value for estimate in defined if estimate.influence is not None]
-    steps = [estimate.step for estimate in defined if estimate.influence is not None]
-    return Estimate(float(np.mean(values)), np.mean(influences, axis=0), step=float(np.linalg.norm(steps)) / len(steps))
+    known = [estimate for estimate in defined if estimate.influence is not None]
+    value = float(np.mean([estimate.value for estimate in known or defined]))
+    if not known:
+        return Estimate(value)
+    return Estimate(
+        value,
+        np.mean([estimate.influence for estimate in known if estimate.influence is not None], axis=0),
+        step=float(np.linalg.norm([estimate.step for estimate in known])) / len(known),
+        df=min((estimate.df for estimate in known if estimate.df is not None), default=None),
+    )
 
 
 def _tie_numbers(ordered: FloatArray) -> IntArray:

@@ -9,6 +9,7 @@ from titlebout.core.errors import ConfigError, ConflictError
 from titlebout.core.results import Record, write_text_atomically
 from titlebout.core.yaml_text import to_yaml
 from titlebout.data.holdout import Holdout
+from titlebout.repository.dvc_config import in_tree_remotes
 from titlebout.repository.dvc_files import DvcOutput, parse_dvc_file, parse_yaml
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -70,23 +71,23 @@ class Champion:
 
 
 def champion_path(project: Project) -> str:
-    """Return the path of ``champion.dvc``, relative to the repository."""
+    """Return the path of ``champion.dvc``, relative to the project's folder."""
     return (project.pipeline_dir / CHAMPION_FILE).relative_to(project.root).as_posix()
 
 
-def allowed_paths(project: Project) -> tuple[str, ...]:
+def allowed_paths(project: Project, git: Git) -> tuple[str, ...]:
     """Return the only paths that a retrain commit may change: never code, workflows or configuration."""
-    pipeline = project.pipeline_dir.relative_to(project.root).as_posix()
-    return ("data.dvc", f"{pipeline}/dvc.lock", champion_path(project), f"{pipeline}/reports", "dvc-remote")
+    pipeline = project.pipeline_dir
+    paths = (project.root / "data.dvc", *(pipeline / name for name in ("dvc.lock", CHAMPION_FILE, "reports")))
+    return tuple(map(git.path_of, (*paths, *in_tree_remotes(project.root, git.root))))
 
 
 def disallowed_paths(project: Project, git: Git, base: str, *commit: str) -> list[str]:
     """Return the changed paths between `base` and a commit (or the work tree) that a retrain commit may not change."""
-    allowed = allowed_paths(project)
-    changed = git.output("diff", "--no-renames", "--name-only", base, *commit).splitlines()
+    allowed = allowed_paths(project, git)
     return [
         path
-        for path in changed
+        for path in git.changed_paths(base, *commit)
         if not any(path == allowed_path or path.startswith(f"{allowed_path}/") for allowed_path in allowed)
     ]
 
@@ -101,7 +102,7 @@ def champion_at(project: Project, git: Git, revision: str) -> Champion | None:
     ConfigError
         If it is not valid.
     """
-    path = (project.pipeline_dir / CHAMPION_FILE).relative_to(git.root).as_posix()
+    path = git.path_of(project.pipeline_dir / CHAMPION_FILE)
     text = git.show(revision, path)
     return None if text is None else _parse(text, f"{path} at {revision[:12]}")
 
@@ -153,7 +154,8 @@ def find_champion_after_decay(champions: Iterable[Champion]) -> Champion | None:
 
 def _champion_history(project: Project, git: Git, revision: str) -> Iterator[tuple[str, Champion]]:
     """Yield every champion up to `revision` with the commit that promoted it, newest first."""
-    for commit in git.output("log", "--format=%H", revision, "--", champion_path(project)).splitlines():
+    path = git.path_of(project.pipeline_dir / CHAMPION_FILE)
+    for commit in git.output("log", "--format=%H", revision, "--", path).splitlines():
         champion = champion_at(project, git, commit)
         if champion is not None:
             yield commit, champion

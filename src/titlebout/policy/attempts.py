@@ -52,7 +52,7 @@ def log_ref(pipeline: str) -> str:
 def load_attempts(git: Git, pipeline: str) -> AttemptHistory:
     """Return the attempts in this clone's log and origin's; if origin cannot be read, `problem` says so."""
     local = read(git, log_ref(pipeline))
-    if "origin" not in git.output("remote").split():
+    if git.remote is None:
         return local
     try:
         tip = _fetch(git, pipeline)

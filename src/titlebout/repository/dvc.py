@@ -7,6 +7,8 @@ folder. Its YAML files are read without it (:mod:`titlebout.repository.dvc_files
 import json
 import logging
 import re
+import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,9 @@ from titlebout.core.errors import (
     first_cause,
 )
 from titlebout.core.process import Progress
-from titlebout.repository.dvc_files import DvcOutput, folder_digest, parse_dvc_file, parse_trained_model, remote_url
+from titlebout.repository.dvc_config import default_remote, in_tree_remotes, share_storage
+from titlebout.repository.dvc_files import DvcOutput, folder_digest, parse_dvc_file, parse_trained_model
+from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
 logger = logging.getLogger(__name__)
@@ -81,7 +85,8 @@ class Reproduction:
     Attributes
     ----------
     ran, skipped : tuple of str
-        Stages that were executed, and stages whose dependencies had not changed.
+        Stages with new outputs, and stages whose dependencies had not changed. New outputs are those of an execution, or
+        are restored from DVC's run cache: the outputs of an earlier execution with the same inputs.
     """
 
     ran: tuple[str, ...]
@@ -100,7 +105,10 @@ class Dvc:
         Raises
         ------
         ConfigError
-            If ``data/`` differs from ``data.dvc``: DVC would train on the files that are present.
+            If ``data/`` differs from ``data.dvc``: DVC would train on the files that are present; or if this is not a git
+            repository.
+        PermissionRefusedError
+            If another user owns the git repository.
         ConflictError
             If ``dvc.lock`` contains merge conflict markers.
         TitleboutError
@@ -108,15 +116,15 @@ class Dvc:
         """
         self.require_unchanged_data()
         self.challenger_output()  # parsed first, because DVC has no exit code for a malformed lock file
+        Git.find(self.project.root)  # raises before any stage runs
         error_file = self.project.root / STAGE_ERROR_FILE
         error_file.unlink(missing_ok=True)
         completed = self._run("repro", "--pull", "--allow-missing", on_line=on_line, check=False)
-        lines = completed.stdout.splitlines()
         if completed.returncode != 0:
             raise _stage_failure(error_file, completed) or _explain(completed)
         skipped = tuple(dict.fromkeys(re.findall(r"^Stage '([\w-]+)' didn't change", completed.stdout, re.MULTILINE)))
-        ran = tuple(match[1] for line in lines if (match := re.match(r"Running stage '([\w-]+)'", line)))
-        return Reproduction(ran, skipped)
+        ran = re.findall(r"^(?:Running stage|Stage) '([\w-]+)'(?::| is cached)", completed.stdout, re.MULTILINE)
+        return Reproduction(tuple(ran), skipped)
 
     def require_unchanged_data(self) -> None:
         """Check that the data folder matches ``data.dvc``.
@@ -204,19 +212,23 @@ class Dvc:
         PermissionRefusedError, TemporaryError, DiskError
             If the download fails for another reason.
         """
-        # A process of its own, like all of DVC: as a library it leaves database connections open in its threads, which
-        # cannot be closed from outside.
-        source = (self.project.pipeline_dir / "champion").relative_to(self.project.root).as_posix()
-        get = ("get", str(self.project.root), source, "--rev", revision, "--out", str(target))
-        completed = self._run(*get, check=False)
-        if completed.returncode == 0:
-            return
+        path = self.project.pipeline_dir / "champion.dvc"
+        git = Git.find(self.project.root)
+        where = f"{path.relative_to(self.project.root).as_posix()} at {revision[:12]}"
+        output = parse_dvc_file(git.show(revision, git.path_of(path)) or "", where)
+        with tempfile.TemporaryDirectory(prefix="titlebout-") as folder:
+            share_storage(self.project.root, Path(folder), no_scm=True)
+            Path(folder, path.name).write_text(output.to_dvc_file(target.name), encoding="utf-8")
+            completed = self._run("pull", cwd=Path(folder), check=False)
+            if completed.returncode == 0:
+                shutil.move(Path(folder, target.name), target)
+                return
         cause = _explain(completed)
         if isinstance(cause, PermissionRefusedError | TemporaryError | DiskError):
             raise cause
         raise NotFoundError(
             "the champion's model cannot be fetched",
-            where=f"{source}.dvc at {revision[:12]}",
+            where=where,
             why=completed.tail(6),
             fix="merge the base branch, which updates dvc-remote/; if that does not help, run `dvc push` on a machine that has "
             "the model",
@@ -248,13 +260,13 @@ class Dvc:
 
     @property
     def remote_in_tree(self) -> bool:
-        """True if the remote is a folder of this repository.
+        """True if the default remote is a folder of this repository.
 
         Then `titlebout train` pushes, so that a commit contains the objects that it refers to. An external remote is
         pushed by `titlebout promote`, `titlebout retrain` and ``dvc push``, because training needs no credentials.
         """
-        url, root = remote_url(self.project.root), self.project.root.resolve()
-        return "://" not in url and (root / ".dvc" / url).resolve().is_relative_to(root)
+        root = self.project.root
+        return Path(default_remote(root)).resolve() in in_tree_remotes(root, Git.find(root).root)
 
     def data_output(self) -> DvcOutput:
         """Return the content address recorded in ``data.dvc``.

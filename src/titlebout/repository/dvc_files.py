@@ -1,9 +1,8 @@
-"""DVC's own files, read without DVC: outputs in ``.dvc`` and ``dvc.lock`` files, the remote's URL, folder hashes.
+"""DVC's own files, read without DVC: outputs in ``.dvc`` and ``dvc.lock`` files, folder hashes.
 
 Starting DVC takes one to two seconds, while its files are small YAML documents.
 """
 
-import configparser
 import json
 import re
 from dataclasses import dataclass
@@ -38,6 +37,11 @@ class DvcOutput:
     def short(self) -> str:
         """First 12 characters of the content hash, for messages and reports."""
         return self.md5[:12]
+
+    def to_dvc_file(self, path: str) -> str:
+        """Return the text of a ``.dvc`` file that tracks this content as the folder `path`."""
+        out = {"md5": self.md5, "size": self.size, "nfiles": self.nfiles, "hash": "md5", "path": path}
+        return yaml.safe_dump({"outs": [out]}, sort_keys=False)
 
 
 def parse_dvc_file(text: str, where: str) -> DvcOutput:
@@ -122,23 +126,3 @@ def folder_digest(folder: Path) -> str:
     ]
     listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
     return md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def remote_url(root: Path) -> str:
-    """Return the URL of the default DVC remote.
-
-    Raises
-    ------
-    ConfigError
-        If no default remote is set.
-    """
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    name = config.get("core", "remote", fallback="")
-    url = config.get(f"'remote \"{name}\"'", "url", fallback="")
-    if not url:
-        raise ConfigError(
-            "no default DVC remote is set",
-            fix="run `dvc remote default in-tree` for the remote in dvc-remote/, or name your own remote",
-        )
-    return url

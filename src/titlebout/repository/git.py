@@ -1,11 +1,13 @@
 """Git repositories: read revisions, commit in a temporary worktree, push only over the expected commit."""
 
 import re
+import shlex
 import shutil
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from titlebout.core import process
@@ -23,7 +25,10 @@ from titlebout.core.errors import (
 BOT_NAME = "titlebout[bot]"
 BOT_EMAIL = "titlebout[bot]@users.noreply.github.com"
 
-# Failures caused by a remote server. Git's exit code is 128 for all of them, so its messages are matched.
+# Settings of a user that would change what git prints.
+_PLAIN_OUTPUT = ("-c", "color.ui=false", "-c", "core.quotePath=false", "-c", "log.showSignature=false")
+
+# Git's exit code is 128 for all failures, so its messages are matched.
 _CAUSES = (
     Cause(
         r"Authentication failed|could not read Username|Permission denied|returned error: 40[13]",
@@ -40,8 +45,8 @@ _CAUSES = (
     Cause(
         r"not appear to be a git repository|[Rr]epository .*not found|returned error: 404",
         NotFoundError,
-        "no repository exists at the address of origin",
-        "check the address with `git remote get-url origin`; for a private repository, also check the token",
+        "no repository exists at the address of the remote",
+        "check the address with `git remote --verbose`; for a private repository, also check the token",
     ),
 )
 
@@ -69,16 +74,20 @@ class Git:
         ------
         ConfigError
             If `start` is not inside a git repository.
+        PermissionRefusedError
+            If another user owns the repository.
         """
-        completed = process.run(["git", "rev-parse", "--show-toplevel"], cwd=start, check=False)
+        completed = cls(start).run("rev-parse", "--show-toplevel", check=False)
         if completed.returncode != 0:
+            if error := _owner_error(completed):
+                raise error
             raise ConfigError(
                 "this is not a git repository",
                 where=str(start),
                 why=completed.tail(2),
                 fix="run `git init -b main && git add -A && git commit -m 'First commit'`",
             )
-        return cls(Path(completed.stdout.strip()))
+        return cls(Path(completed.stdout.removesuffix("\n")))
 
     @classmethod
     def authorized(cls, root: Path, server_url: str, token: str | None) -> "Git":
@@ -98,16 +107,17 @@ class Git:
         return cls(root, header)
 
     def run(self, *arguments: str, check: bool = True) -> process.Completed:
-        """Run git in this repository, with messages in English.
+        """Run git in the top folder of this repository, with messages in English and paths taken literally.
 
         Raises
         ------
         PermissionRefusedError, TemporaryError, NotFoundError
-            If `check` is set and git fails because of the remote server.
+            If `check` is set and git fails because of the remote server or the owner of the repository.
         ProcessError
             If `check` is set and git fails for another reason.
         """
-        completed = process.run(["git", *arguments], cwd=self.root, env={"LC_ALL": "C", **self.env}, check=False)
+        environment = {"LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1", **self.env}
+        completed = process.run(["git", *_PLAIN_OUTPUT, *arguments], cwd=self.root, env=environment, check=False)
         if check and completed.returncode != 0:
             error = _explain(completed)
             raise error
@@ -116,6 +126,31 @@ class Git:
     def output(self, *arguments: str) -> str:
         """Return the standard output of git, stripped."""
         return self.run(*arguments).stdout.strip()
+
+    def path_of(self, path: Path) -> str:
+        """Return a path in the work tree as git names it: relative to the top folder, with slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    @cached_property
+    def remote(self) -> str | None:
+        """Remote with the base branch and the retrain branch: ``checkout.defaultRemote``, origin, or the only one.
+
+        In a clone of a fork, ``git config checkout.defaultRemote upstream`` selects the repository that was forked.
+        """
+        remotes = self.output("remote").splitlines()
+        preferred = [self.run("config", "checkout.defaultRemote", check=False).stdout.strip(), "origin"]
+        return next((name for name in preferred if name in remotes), remotes[0] if len(remotes) == 1 else None)
+
+    @cached_property
+    def default_branch(self) -> str:
+        """Default branch of the remote if this clone records it, otherwise the current branch."""
+        head = self.run("symbolic-ref", "--short", f"refs/remotes/{self.remote}/HEAD", check=False).stdout.strip()
+        return head.removeprefix(f"{self.remote}/") or self.current_branch or "main"
+
+    @property
+    def current_branch(self) -> str:
+        """Name of the current branch; empty if HEAD is detached."""
+        return self.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.strip()
 
     def resolve(self, revision: str) -> str | None:
         """Return the full commit id of `revision`, or None when it is not in this clone."""
@@ -141,12 +176,13 @@ class Git:
             why="the clone is shallow" if shallow else "the branch does not exist, or the repository has no commit yet",
             fix="check out with `fetch-depth: 0`, or run `git fetch --unshallow`"
             if shallow
-            else "commit first, or set the base with --base",
+            else "commit first, or name an existing branch: with --base, or as retrain.base in titlebout.toml",
         )
 
     def base_commit(self, base: str) -> str:
         """Return the commit of branch `base`: at the remote if it exists there, otherwise the local one."""
-        return self.commit_of(f"refs/remotes/origin/{base}", f"refs/heads/{base}", base)
+        tracked = [f"refs/remotes/{self.remote}/{base}"] if self.remote else []
+        return self.commit_of(*tracked, f"refs/heads/{base}", base)
 
     def merge_base(self, base: str) -> str:
         """Return the merge base of HEAD and `base`, or `base` if the history in this clone is too short."""
@@ -169,9 +205,10 @@ class Git:
         common = Path(self.output("rev-parse", "--git-common-dir"))
         return (self.root / common).resolve() / "titlebout"
 
-    def changed_paths(self) -> tuple[str, ...]:
-        """Return the tracked files that differ from the last commit."""
-        return tuple(self.output("diff", "--name-only", "-z", "HEAD").split("\0")[:-1])
+    def changed_paths(self, base: str = "HEAD", *commit: str) -> tuple[str, ...]:
+        """Return the tracked files that differ between `base` and a commit, or the work tree."""
+        listed = self.run("-c", "diff.relative=false", "diff", "--no-renames", "--name-only", "-z", base, *commit)
+        return tuple(listed.stdout.split("\0")[:-1])
 
     def require_identity(self) -> None:
         """Check that git has an author identity for commits.
@@ -254,26 +291,26 @@ class Git:
             )
 
     def push_branch(self, branch: str, commit: str, expected: str | None) -> None:
-        """Push `commit` to `branch` of origin; see :meth:`push_ref`."""
+        """Push `commit` to `branch` of the remote; see :meth:`push_ref`."""
         self.push_ref(f"refs/heads/{branch}", commit, expected)
 
     def push_ref(self, ref: str, commit: str, expected: str | None) -> None:
-        """Push `commit` to a ref of origin if it is still at `expected`; None means that it does not exist.
+        """Push `commit` to a ref of the remote if it is still at `expected`; None means that it does not exist.
 
         Raises
         ------
         ConflictError
-            If the ref of origin was changed concurrently.
+            If the ref was changed concurrently.
         PermissionRefusedError, NotFoundError, TemporaryError, ProcessError
             If the push fails for another reason.
         """
         lease = f"--force-with-lease={ref}:{expected or ''}"
-        completed = self.run("push", "--quiet", lease, "origin", f"{commit}:{ref}", check=False)
+        completed = self.run("push", "--quiet", lease, self._remote(), f"{commit}:{ref}", check=False)
         if completed.returncode == 0:
             return
         if re.search(r"stale info|fetch first|cannot lock ref|reference already exists", completed.stderr):
             raise ConflictError(
-                f"another push changed {_label(ref)} on origin at the same time",
+                f"another push changed {_label(ref)} on {self.remote} at the same time",
                 why=completed.tail(3),
                 fix="run the command again",
             )
@@ -281,16 +318,25 @@ class Git:
         raise error
 
     def remote_branch(self, branch: str) -> str | None:
-        """Fetch `branch` of origin and return its commit, or None when it does not exist."""
-        return self.remote_ref(f"refs/heads/{branch}", f"refs/remotes/origin/{branch}")
+        """Fetch `branch` of the remote and return its commit, or None when it does not exist."""
+        return self.remote_ref(f"refs/heads/{branch}", f"refs/remotes/{self.remote}/{branch}")
 
     def remote_ref(self, ref: str, local_ref: str) -> str | None:
-        """Fetch a ref of origin into `local_ref` and return its commit, or None when it does not exist."""
-        listed = self.output("ls-remote", "origin", ref).split()
+        """Fetch a ref of the remote into `local_ref` and return its commit, or None when it does not exist."""
+        listed = self.output("ls-remote", self._remote(), ref).split()
         if not listed:
             return None
-        self.run("fetch", "--quiet", "origin", f"+{ref}:{local_ref}")
+        self.run("fetch", "--quiet", self._remote(), f"+{ref}:{local_ref}")
         return listed[0]
+
+    def _remote(self) -> str:
+        if self.remote is None:
+            raise NotFoundError(
+                "this clone has no remote",
+                where=str(self.root),
+                fix="add one with `git remote add origin URL`, and fetch from it with `git fetch`",
+            )
+        return self.remote
 
 
 def _label(ref: str) -> str:
@@ -299,10 +345,25 @@ def _label(ref: str) -> str:
     return ref if branch == ref else f"branch {branch}"
 
 
+def _owner_error(completed: process.Completed) -> PermissionRefusedError | None:
+    """Return the error for a repository of another user, as in a container or with sudo; None for other failures."""
+    found = re.search(r"dubious ownership in repository at '(.*)'", completed.stderr)
+    if found is None:
+        return None
+    return PermissionRefusedError(
+        "git does not read this repository, because another user owns its folder",
+        where=found[1],
+        why="hooks and settings in a repository can run the programs of its owner",
+        fix=f"if you trust its owner, run `git config --global --add safe.directory {shlex.quote(found[1])}`",
+    )
+
+
 def _explain(completed: process.Completed) -> TitleboutError:
     """Return the error for a failed git command, of the class of its cause if the cause is known."""
+    if error := _owner_error(completed):
+        return error
     cause = first_cause(completed.stderr, _CAUSES)
     if cause is None:
         return process.ProcessError(completed)
-    command = " ".join(completed.command[:3])
+    command = " ".join(("git", *completed.command[1 + len(_PLAIN_OUTPUT) :][:2]))
     return cause.error(cause.what, where=command, why=completed.tail(4), fix=cause.fix)

@@ -95,11 +95,6 @@ class Project:
         """File of the Great Expectations suite."""
         return self.root / self.settings.checks.suite
 
-    @property
-    def retrain_branch(self) -> str:
-        """Branch of the retrain pull request."""
-        return f"retrain/{self.pipeline}"
-
     @cached_property
     def params(self) -> Params:
         """Validated content of the pipeline's ``params.yaml``."""

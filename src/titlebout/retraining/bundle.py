@@ -9,6 +9,7 @@ from pathlib import Path
 from titlebout.core.errors import NotFoundError
 from titlebout.policy.attempts import log_ref
 from titlebout.repository.git import Git
+from titlebout.repository.names import pipeline_name, retrain_branch
 from titlebout.repository.project import Project
 
 COMMIT_REF, LOG_REF, REPORT_REF = (f"refs/titlebout/bundle/{name}" for name in ("commit", "log", "report"))
@@ -39,7 +40,7 @@ def pack(project: Project, git: Git, bundle: Path, base: str, contents: BundleCo
     """Write the attempt log, and the commits of the retrain branch since `base` or else the report, into a bundle."""
     refs = [contents.log] if git.resolve(contents.log) else []
     if contents.commit:
-        refs.append(f"{base}..refs/heads/{project.retrain_branch}")
+        refs.append(f"{base}..refs/heads/{retrain_branch(project, git)}")
     elif contents.title:
         report = git.commit_file(REPORT, contents.body, contents.title, None)
         git.run("update-ref", REPORT_REF, report)
@@ -62,8 +63,8 @@ def unpack(project: Project, git: Git, bundle: Path) -> BundleContents:
         )
     available = {line.split()[-1] for line in git.output("bundle", "list-heads", str(bundle.resolve())).splitlines()}
     targets = {
-        f"refs/heads/{project.retrain_branch}": COMMIT_REF,
-        log_ref(project.pipeline): LOG_REF,
+        f"refs/heads/{retrain_branch(project, git)}": COMMIT_REF,
+        log_ref(pipeline_name(project, git)): LOG_REF,
         REPORT_REF: REPORT_REF,
     }
     for ref, local_ref in targets.items():

@@ -22,7 +22,7 @@ from titlebout.data.moment import Moment
 from titlebout.drift.report import DriftResult
 from titlebout.forge.client import Forge
 from titlebout.models.artifact import Model
-from titlebout.models.champion import champion_at, champion_in_work_tree, champions
+from titlebout.models.champion import champion_at, champion_in_work_tree, champions, was_champion
 from titlebout.models.loading import load_project_model
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.attempts import load_attempts
@@ -31,6 +31,7 @@ from titlebout.policy.performance import promotion_holdout
 from titlebout.policy.rules import Action, Attempt, Clock, Measurement, Measurements, Trigger
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
+from titlebout.repository.names import pipeline_name, retrain_branch
 from titlebout.repository.project import Project
 from titlebout.retraining.messages import data_topic, refused_body, refused_title
 from titlebout.retraining.retrain_commit import INPUTS_TRAILER, tip_of, trailer
@@ -128,9 +129,9 @@ def decide(
         If a file cannot be read, or the result of an earlier step is malformed.
     """
     git = git or Git.find(project.root)
-    history = load_attempts(git, project.pipeline)
+    history = load_attempts(git, pipeline_name(project, git))
     measured, clock = _measure(project, git, requested, history.attempts)
-    measured = replace(measured, open_attempt=_open_attempt(project, git, forge, history.attempts, measured.champion))
+    measured = replace(measured, open_attempt=_open_attempt(project, git, forge, history.attempts))
     min_new_rows = project.settings.retrain.min_new_rows
     decision = policy_rules.decide(measured, history.attempts, project.settings.policy, min_new_rows, clock)
     return DecideResult(
@@ -172,7 +173,9 @@ def publish_decision(project: Project, forge: Forge, folder: Path) -> DecideResu
     step = "drift" if checked.passed else "check-data"
     report = (folder / f"{step}.md").read_text(encoding="utf-8")
     body = refused_body(reasons[0], project.settings.drift.current, report)
-    issue = forge.ensure_issue(data_topic(project.pipeline), refused_title(project.pipeline), body)
+    issue = forge.ensure_issue(
+        data_topic(pipeline_name(project, Git.find(project.root))), refused_title(project.pipeline), body
+    )
     detail = f"issue {issue.number} was {issue.operation}"
     return DecideResult(passed=False, reasons=(*reasons, detail), action="stop", url=issue.url)
 
@@ -234,21 +237,26 @@ class _ProjectModel:
             return self.model.predict(frame)
 
 
-def _open_attempt(
-    project: Project, git: Git, forge: Forge | None, attempts: Sequence[Attempt], champion: str
-) -> Attempt | None:
+def _open_attempt(project: Project, git: Git, forge: Forge | None, attempts: Sequence[Attempt]) -> Attempt | None:
     """Return the attempt that the open pull request proposes, or None."""
-    branch, base = project.retrain_branch, project.settings.retrain.base
+    branch, base = retrain_branch(project, git), project.settings.retrain.base
     if forge is not None:
         opened = forge.find_open(branch, base)
         evidence = opened.evidence if opened else ""
     else:
         tip = tip_of(git, branch)
-        proposed = champion_at(project, git, tip) if tip else None
-        merged = proposed is None or proposed.output.md5 == champion
-        evidence = "" if tip is None or merged else trailer(git.message(tip), INPUTS_TRAILER) or ""
+        evidence = (
+            "" if tip is None or _was_merged(project, git, tip) else trailer(git.message(tip), INPUTS_TRAILER) or ""
+        )
     matching = [attempt for attempt in attempts if evidence and attempt.inputs == evidence and attempt.outcome == "won"]
     return matching[-1] if matching else None
+
+
+def _was_merged(project: Project, git: Git, tip: str) -> bool:
+    """Return whether the model of a retrain branch is or was the champion, however the branch was merged."""
+    proposed = champion_at(project, git, tip)
+    base = git.base_commit(project.settings.retrain.base)
+    return proposed is None or was_champion(project, git, base, proposed.output) is not None
 
 
 def _findings(project: Project) -> tuple[str, Measurement]:

@@ -13,6 +13,7 @@ from titlebout.forge.client import Forge, PullRequest, PullRequestOutcome
 from titlebout.policy.attempts import compare, log_ref, push_attempts
 from titlebout.policy.rules import OUTCOMES, Attempt
 from titlebout.repository.git import Git
+from titlebout.repository.names import pipeline_name, retrain_branch
 from titlebout.repository.project import Project
 from titlebout.retraining.bundle import BundleContents, unpack
 from titlebout.retraining.messages import outdated_body, unsuccessful_topic, with_attempts
@@ -60,7 +61,8 @@ def retrain_and_propose(
     attempted = retrain(project, reason, bundle, on_line, git)
     if destination is None:
         return attempted
-    contents = BundleContents(attempted.commit, log_ref(project.pipeline), attempted.title, attempted.body)
+    log = log_ref(pipeline_name(project, git))
+    contents = BundleContents(attempted.commit, log, attempted.title, attempted.body)
     proposed = propose(project, destination.forge, contents, git, destination.run_url)
     return proposed if attempted.commit else attempted.replace(url=proposed.url)
 
@@ -102,21 +104,21 @@ def propose(
     base = git.base_commit(project.settings.retrain.base)
     if not contents.commit:
         return _publish_unsuccessful(project, forge, contents, git, run_url)
-    commit, branch = contents.commit, project.retrain_branch
+    commit, branch = contents.commit, retrain_branch(project, git)
     require_safe_commit(project, git, base, commit)
     require_own_branch(git, branch, base)
     pushed = git.remote_branch(branch)
     if pushed and git.tree(pushed) == git.tree(commit) and git.output("rev-parse", f"{pushed}^") == base:
         commit = pushed
-    request = _pull_request(project, git.message(commit))
+    request = _pull_request(project, branch, git.message(commit))
     outcome = forge.find_declined(request)
     if outcome is None:
         if commit != pushed:
             git.push_branch(branch, commit, pushed)
         outcome = forge.ensure_pull_request(request)
         forge.set_status(commit, "success", STATUS_CONTEXT, "the challenger passed the gate", outcome.url)
-        _close_issue(project, forge)
-    push_attempts(git, project.pipeline, contents.log)
+        _close_issue(forge, pipeline_name(project, git))
+    push_attempts(git, pipeline_name(project, git), contents.log)
     return _proposed(outcome, request, base, commit, trailer(git.message(commit), TRAILER) or "")
 
 
@@ -127,12 +129,12 @@ def _publish_unsuccessful(
 
     The attempt log is pushed last, so that an interrupted run repeats this step.
     """
-    pipeline = project.pipeline
+    pipeline = pipeline_name(project, git)
     known, new = compare(git, pipeline, contents.log)
     newest, detail, url = (new[-1] if new else None), "", ""
     if newest is not None and newest.outcome != "won" and contents.title:
         body = with_attempts(contents.body, [*known, *new], run_url)
-        detail, url = _ensure_issue(project, forge, contents.title, body)
+        detail, url = _ensure_issue(forge, pipeline, contents.title, body)
         _mark_outdated(project, forge, git, newest, url or run_url or "")
     push_attempts(git, pipeline, contents.log)
     verdicts = {outcome: verdict for verdict, outcome in OUTCOMES.items()}
@@ -143,24 +145,24 @@ def _publish_unsuccessful(
         operation="none",
         verdict=verdicts[newest.outcome] if newest else "",
         reason=newest.reason if newest else "",
-        branch=project.retrain_branch,
+        branch=retrain_branch(project, git),
         base=git.base_commit(project.settings.retrain.base),
         url=url,
     )
 
 
-def _ensure_issue(project: Project, forge: Forge, title: str, body: str) -> tuple[str, str]:
+def _ensure_issue(forge: Forge, pipeline: str, title: str, body: str) -> tuple[str, str]:
     """Open or update the issue and return a description and its URL; without access to issues, describe why not."""
     try:
-        issue = forge.ensure_issue(unsuccessful_topic(project.pipeline), title, body)
+        issue = forge.ensure_issue(unsuccessful_topic(pipeline), title, body)
     except (ConfigError, PermissionRefusedError) as error:
         return f"; the issue could not be opened or updated: {error.what}, {error.why}; {error.fix}", ""
     return f"; issue {issue.number} was {issue.operation}", issue.url
 
 
-def _close_issue(project: Project, forge: Forge) -> None:
+def _close_issue(forge: Forge, pipeline: str) -> None:
     try:
-        forge.close_issue(unsuccessful_topic(project.pipeline))
+        forge.close_issue(unsuccessful_topic(pipeline))
     except (ConfigError, PermissionRefusedError) as error:
         logger.warning(
             "the issue about unsuccessful attempts could not be closed: %s, %s; %s", error.what, error.why, error.fix
@@ -169,13 +171,13 @@ def _close_issue(project: Project, forge: Forge) -> None:
 
 def _mark_outdated(project: Project, forge: Forge, git: Git, attempt: Attempt, url: str) -> None:
     """Mark an open retrain pull request as outdated: an attempt on newer data was unsuccessful."""
-    branch = project.retrain_branch
+    branch = retrain_branch(project, git)
     tip = git.remote_branch(branch)
     message = git.message(tip) if tip else ""
     opened = forge.find_open(branch, project.settings.retrain.base)
     if tip is None or opened is None or not trailer(message, TRAILER):
         return
-    request = _pull_request(project, message)
+    request = _pull_request(project, branch, message)
     forge.set_status(tip, "failure", STATUS_CONTEXT, "a later attempt on newer data was unsuccessful", url)
     forge.ensure_pull_request(replace(request, body=outdated_body(attempt, url, request.body)))
 
@@ -197,11 +199,11 @@ def _proposed(outcome: PullRequestOutcome, request: PullRequest, base: str, comm
     )
 
 
-def _pull_request(project: Project, message: str) -> PullRequest:
-    """Return the pull request for a retrain commit, from its message."""
+def _pull_request(project: Project, branch: str, message: str) -> PullRequest:
+    """Return the pull request of a branch, from the message of its retrain commit."""
     title, body = split_message(message)
     return PullRequest(
-        head=project.retrain_branch,
+        head=branch,
         base=project.settings.retrain.base,
         title=title,
         body=body,

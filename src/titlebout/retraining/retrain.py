@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from titlebout.core.errors import ExitCode, InconclusiveError
+from titlebout.core.errors import ExitCode, InconclusiveError, NotFoundError
 from titlebout.core.markdown import escape
 from titlebout.core.process import Progress
 from titlebout.core.results import StepResult, read_result
@@ -31,7 +31,9 @@ from titlebout.models.champion import allowed_paths, champion_in_work_tree
 from titlebout.policy.attempts import append_attempt, log_ref
 from titlebout.policy.rules import OUTCOMES, Attempt
 from titlebout.repository.dvc import Dvc
+from titlebout.repository.dvc_config import share_storage
 from titlebout.repository.git import Git
+from titlebout.repository.names import pipeline_name, retrain_branch
 from titlebout.repository.project import Project
 from titlebout.repository.subcommand import run_step
 from titlebout.retraining import retrain_commit
@@ -39,6 +41,7 @@ from titlebout.retraining.bundle import BundleContents, pack
 from titlebout.retraining.decide import DecideResult
 from titlebout.retraining.messages import unsuccessful_body, unsuccessful_title
 from titlebout.retraining.reason import AttemptReason
+from titlebout.settings.addresses import SETTINGS_FILE
 from titlebout.training.train import TrainResult
 
 Operation = Literal["none", "committed", "unchanged", "created", "updated", "declined"]
@@ -149,11 +152,11 @@ def retrain(
     """
     git = git or Git.find(project.root)
     base = git.base_commit(project.settings.retrain.base)
-    branch = project.retrain_branch
+    pipeline, branch = pipeline_name(project, git), retrain_branch(project, git)
     tip = retrain_commit.require_own_branch(git, branch, base)
     with git.worktree(base) as tree:
-        work = Project.find(tree.root, project.pipeline)
-        _share_cache(project, work)
+        work = _project_in(tree, git.path_of(project.root), project)
+        share_storage(project.root, work.root, copied=git.root)
         new_rows, arrival, at = _add_new_rows(project, work)
         key = _inputs_key(work, tree, new_rows)
         champion = champion_in_work_tree(work)
@@ -167,12 +170,31 @@ def retrain(
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
             outcome, content_hash = OUTCOMES.get(result.verdict, "lost"), champion.output.md5 if champion else ""
-            append_attempt(git, project.pipeline, Attempt(at, reason.reason, outcome, content_hash, key))
+            append_attempt(git, pipeline, Attempt(at, reason.reason, outcome, content_hash, key))
         result = result.replace(arrival=arrival.counts)
-    log = log_ref(project.pipeline)
+    log = log_ref(pipeline)
     if bundle is not None:
         pack(project, git, bundle, base, BundleContents(result.commit, log, result.title, result.body))
     return result
+
+
+def _project_in(tree: Git, folder: str, project: Project) -> Project:
+    """Return the project as it is in a worktree.
+
+    Raises
+    ------
+    NotFoundError
+        If the base branch does not have it.
+    """
+    root = tree.root / folder
+    if not (root / SETTINGS_FILE).is_file():
+        raise NotFoundError(
+            f"the base branch {project.settings.retrain.base} does not have this project",
+            where=tree.path_of(root / SETTINGS_FILE),
+            why="a retraining starts from the base branch, and the project's files are not committed there",
+            fix="merge the project into the base branch, or set retrain.base in titlebout.toml to the branch that has it",
+        )
+    return Project.find(root, project.pipeline)
 
 
 def _attempt(
@@ -181,7 +203,7 @@ def _attempt(
     """Train and evaluate in the worktree, with the same commands that people and workflows run; results are files."""
     common: dict[str, Any] = {
         "reason": reason.reason,
-        "branch": work.retrain_branch,
+        "branch": retrain_branch(work, tree),
         "base": tree.output("rev-parse", "HEAD"),
         "new_rows": rows,
     }
@@ -202,7 +224,7 @@ def _attempt(
     body = retrain_commit.body(work, reason, rows, _report(work, "evaluate"))
     commit = tree.commit(
         retrain_commit.message(title, body, reason.reason, key),
-        [path for path in allowed_paths(work) if (work.root / path).exists()],
+        [path for path in allowed_paths(work, tree) if (tree.root / path).exists()],
     )
     return RetrainResult(
         passed=True,
@@ -323,10 +345,10 @@ def _fingerprint(new_rows: pd.DataFrame) -> str:
 
 def _inputs_key(work: Project, tree: Git, new_rows: pd.DataFrame) -> str:
     """Return a hash of an attempt's inputs: code, parameters, settings, data and champion."""
-    pipeline = work.pipeline_dir.relative_to(work.root).as_posix()
-    pipeline_paths = [f"{pipeline}/{name}" for name in ("dvc.yaml", "params.yaml", "champion.dvc")]
-    shared_paths = ["data.dvc", "requirements.lock", "titlebout.toml", work.settings.checks.suite, "src"]
-    inputs = tree.output("ls-tree", "HEAD", "--", *pipeline_paths, *shared_paths)
+    pipeline_paths = [work.pipeline_dir / name for name in ("dvc.yaml", "params.yaml", "champion.dvc")]
+    shared_names = ["data.dvc", "requirements.lock", "titlebout.toml", work.settings.checks.suite, "src"]
+    paths = [*pipeline_paths, *(work.root / name for name in shared_names)]
+    inputs = tree.output("ls-tree", "HEAD", "--", *map(tree.path_of, paths))
     return sha256(f"{inputs}:{_fingerprint(new_rows)}".encode()).hexdigest()[:16]
 
 
@@ -335,12 +357,6 @@ def _keep_reports(work: Project, project: Project) -> None:
     for name in ("train", "evaluate"):
         shutil.rmtree(project.reports / name, ignore_errors=True)
     shutil.copytree(work.reports, project.reports, dirs_exist_ok=True)
-
-
-def _share_cache(project: Project, work: Project) -> None:
-    """Let the worktree use the repository's DVC cache, so that nothing is downloaded or copied twice."""
-    cache = project.root / ".dvc" / "cache"
-    (work.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
 
 
 def _proposed_before(git: Git, branch: str, base: str, tip: str, reason: AttemptReason) -> RetrainResult:

@@ -50,7 +50,7 @@ def require_safe_commit(project: Project, git: Git, base: str, commit: str) -> N
     if disallowed:
         raise UnsafeError(
             f"the retrain commit changes {disallowed[0]!r}",
-            why=f"it may only change {', '.join(allowed_paths(project))}",
+            why=f"it may only change {', '.join(allowed_paths(project, git))}",
             fix="review the code that the training job ran; nothing was pushed",
         )
     _require_regular_files(project, git, base, commit)
@@ -60,7 +60,8 @@ def _require_regular_files(project: Project, git: Git, base: str, commit: str) -
     # A symbolic link, or a pointer with another path, would make a later checkout write outside the project's folders.
     lines = git.output("diff", "--no-renames", "--raw", base, commit).splitlines()
     irregular = [line for line in lines if line.split()[1] not in {"100644", "000000"}]
-    pointers = {"data.dvc": "data", champion_path(project): "champion"}
+    files = {project.root / "data.dvc": "data", project.root / champion_path(project): "champion"}
+    pointers = {git.path_of(path): target for path, target in files.items()}
     outs = {path: _paths(git.show(commit, path), path) for path in pointers}
     elsewhere = [path for path, targets in outs.items() if targets not in ([pointers[path]], [])]
     if irregular or elsewhere:
@@ -81,9 +82,8 @@ def _paths(text: str | None, where: str) -> list[str]:
 
 
 def tip_of(git: Git, branch: str) -> str | None:
-    """Return the branch's tip at origin, or else the local one, or else None."""
-    has_origin = "origin" in git.output("remote").split()
-    return (git.remote_branch(branch) if has_origin else None) or git.resolve(f"refs/heads/{branch}")
+    """Return the branch's tip at the remote, or else the local one, or else None."""
+    return (git.remote_branch(branch) if git.remote else None) or git.resolve(f"refs/heads/{branch}")
 
 
 def require_own_branch(git: Git, branch: str, base: str) -> str | None:

@@ -27,6 +27,7 @@ from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
 from titlebout.scaffold.columns import NO_TIME, Choices, ColumnRoles, infer_column_roles
+from titlebout.scaffold.larger_repository import fit_in
 from titlebout.scaffold.proposal import propose
 from titlebout.scaffold.templates import EXAMPLE, EXAMPLE_PACKAGE
 from titlebout.settings.params import DataParams
@@ -77,7 +78,7 @@ class NewResult(StepResult):
     path : str
         Top folder of the repository.
     notes : tuple of str
-        Decisions about the columns of the user's data; empty for the flights example.
+        Decisions about the place in a larger repository and about the columns of the user's data.
     next_steps : tuple of str
         Commands to run next, in order.
     """
@@ -147,12 +148,19 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         _init_git(generated)
         notes = adopt(generated, *own_data).reasons if own_data else ()
         generated.replace(target)
+    placement = fit_in(target)
     steps = (
         f"cd {shlex.quote(str(target))}",
-        *_FIRST_STEPS,
+        *(step.replace("git add -A", f"git add {placement.added}") for step in _FIRST_STEPS),
         *(_FIRST_CHAMPION_STEPS if own_data else ("titlebout doctor",)),
     )
-    return NewResult(passed=True, reasons=(f"generated {target}",), path=str(target), notes=notes, next_steps=steps)
+    return NewResult(
+        passed=True,
+        reasons=(f"generated {target}",),
+        path=str(target),
+        notes=(*placement.notes, *notes),
+        next_steps=steps,
+    )
 
 
 def adopt(start: Path, data: Path, given: Choices) -> AdoptResult:

@@ -32,9 +32,9 @@ class TrainResult(StepResult):
     Attributes
     ----------
     changed : bool
-        True if a model was trained.
+        True if a model was trained, or restored from an earlier training with the same inputs.
     ran, skipped : tuple of str
-        Stages that were executed, and stages whose dependencies had not changed.
+        Stages with new outputs, and stages whose dependencies had not changed.
     challenger : str
         Content hash of the model folder; empty if no model was trained yet.
     metrics : dict of str to float
@@ -92,7 +92,7 @@ def train(project: Project, on_line: Progress | None = None) -> TrainResult:
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
     output = dvc.challenger_output()
     changed = "train" in reproduction.ran
-    if changed and dvc.remote_in_tree:
+    if reproduction.ran and dvc.remote_in_tree:
         dvc.push()
     outcome = "a model was trained" if changed else "nothing changed, nothing was trained"
     return TrainResult(

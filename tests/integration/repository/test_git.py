@@ -1,5 +1,7 @@
 """Git with real repositories: revisions, commits, worktrees and concurrent pushes."""
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ import pytest
 
 import sample
 from titlebout.core import process
-from titlebout.core.errors import ConfigError, ConflictError, NotFoundError, TitleboutError
+from titlebout.core.errors import ConfigError, ConflictError, NotFoundError, PermissionRefusedError, TitleboutError
 from titlebout.repository.git import BOT_EMAIL, BOT_NAME, Git
 
 
@@ -57,13 +59,101 @@ def test_a_folder_outside_a_repository_is_refused_with_a_fix(tmp_path: Path) -> 
     assert "git init" in str(caught.value.fix)
 
 
-def test_a_repository_with_another_owner_is_its_own_error(git: Git, tmp_path: Path) -> None:
+@pytest.mark.root
+def test_a_repository_of_another_user_is_refused_with_a_command(git: Git) -> None:
+    folder = git.root / "o'ne"
+    folder.mkdir()
+    os.chown(git.root, 1234, 1234)
+
+    with pytest.raises(PermissionRefusedError, match="another user owns") as caught:
+        Git.find(folder)
+
+    assert caught.value.where == str(git.root)
+    subprocess.run(str(caught.value.fix).split("`")[1], shell=True, check=True)
+    assert Git.find(folder).root == git.root
+    sample.git(git.root, "config", "--global", "--unset", "safe.directory")
+
+
+def test_a_repository_with_a_broken_configuration_is_its_own_error(git: Git) -> None:
     (git.root / ".git" / "config").write_text("[core\n")
 
     with pytest.raises(ConfigError) as caught:
         Git.find(git.root)
 
     assert "bad config" in str(caught.value.why)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "-x", " x ", "#1", "100%", "$HOME", "'q'", '"q"', "é", "*?[x]", ":(top)x", "模型"]
+)
+def test_any_character_may_be_in_a_path(name: str, origin: Path, tmp_path: Path) -> None:
+    git = clone(origin, tmp_path / name)
+    sample.git(git.root, "config", "core.quotePath", "true")
+    write(git.root, f"{name}/{name}.txt", "1")
+    write(git.root, "xx.txt", "another file, which a pattern would match")
+    commit = git.commit("Title", [f"{name}/{name}.txt"])
+
+    assert Git.find(git.root / name).root == git.root
+    assert git.path_of(git.root / name / f"{name}.txt") == f"{name}/{name}.txt"
+    assert git.changed_paths(f"{commit}^", commit) == (f"{name}/{name}.txt",)
+    assert git.show(commit, f"{name}/{name}.txt") == "1"
+    with git.worktree(commit) as tree:
+        assert (tree.root / name / f"{name}.txt").read_text() == "1"
+
+
+def test_settings_of_the_user_do_not_change_what_is_read(git: Git) -> None:
+    first = git.output("rev-parse", "HEAD")
+    for setting in ("color.ui=always", "diff.relative=true", "log.showSignature=true", "core.quotePath=true"):
+        sample.git(git.root, "config", *setting.split("="))
+    write(git.root, "é/b", "1")
+    second = git.commit("Second", ["é/b"])
+
+    assert Git(git.root / "é").changed_paths(first, second) == ("é/b",)
+    assert git.output("log", "--format=%H", "--", "é").splitlines() == [second]
+    assert git.output("grep", "--files-with-matches", "1", second) == f"{second}:policy.toml\n{second}:é/b"
+
+
+@pytest.mark.parametrize("branch", ["main", "master", "trunk", "release/v1", "é"])
+def test_the_default_branch_may_have_any_name(branch: str, git: Git, origin: Path, tmp_path: Path) -> None:
+    sample.git(git.root, "switch", "--quiet", "-c", branch if branch != "main" else "other")
+    sample.git(git.root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+    sample.git(origin, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+    other = clone(origin, tmp_path / "other")
+
+    assert other.default_branch == branch
+    sample.git(other.root, "remote", "set-head", "origin", "--delete")
+    assert Git(other.root).default_branch == branch, "the current branch"
+    sample.git(other.root, "checkout", "--quiet", "--detach")
+    sample.git(other.root, "branch", "--quiet", "-D", branch)
+    assert other.base_commit(branch) == other.output("rev-parse", "HEAD")
+    assert Git(other.root).current_branch == ""
+
+
+def test_in_a_clone_of_a_fork_the_default_remote_decides(git: Git, origin: Path, tmp_path: Path) -> None:
+    fork = git.output("rev-parse", "HEAD")
+    ahead = clone(origin, tmp_path / "ahead")
+    sample.git(ahead.root, "remote", "rename", "origin", "company")
+    write(ahead.root, "b", "")
+    newest = sample.commit(ahead.root, "Second")
+    assert ahead.remote == "company", "the only one"
+    sample.git(git.root, "remote", "add", "upstream", str(ahead.root))
+    sample.git(git.root, "fetch", "--quiet", "upstream")
+
+    assert (git.remote, git.base_commit("main")) == ("origin", fork)
+    sample.git(git.root, "config", "checkout.defaultRemote", "upstream")
+    chosen = Git(git.root)
+    assert (chosen.remote, chosen.base_commit("main"), chosen.remote_branch("main")) == ("upstream", newest, newest)
+    chosen.push_ref("refs/heads/mine", fork, None)
+    assert sample.git(ahead.root, "rev-parse", "mine") == fork
+
+
+def test_without_a_remote_a_push_names_the_way_to_add_one(tmp_path: Path) -> None:
+    sample.git(tmp_path, "init", "--quiet")
+
+    with pytest.raises(NotFoundError, match="no remote") as caught:
+        Git(tmp_path).push_ref("refs/heads/main", "0" * 40, None)
+
+    assert "git remote add origin" in str(caught.value.fix)
 
 
 def test_a_revision_resolves_to_its_commit_or_none(git: Git) -> None:

@@ -159,10 +159,14 @@ def test_without_a_forge_an_unmerged_branch_counts_as_open(here: Path, command: 
     sample.git(here, "checkout", "--quiet", "main")
 
     assert (decided(command)["action"], decided(command)["reason"]) == ("attempt", "age")
+    sample.git(here, "merge", "--quiet", "--squash", "retrain/ferries")
+    sample.commit(here, "Merged")
+    sample.edit(here / CHAMPION, NEW, held)
+    sample.commit(here, "Rolled back")
     merged = retraining_decide._open_attempt(
-        Project.find(here), Git(here), None, attempts.read(Git(here), LOG).attempts, NEW
+        Project.find(here), Git(here), None, attempts.read(Git(here), LOG).attempts
     )
-    assert merged is None, "a champion is not proposed any more"
+    assert merged is None, "a model that was the champion is not proposed any more"
     sample.git(here, "branch", "--quiet", "-D", "retrain/ferries")
     assert trigger(decided(command), "renewal")["detail"] == "no open retrain pull request"
 

@@ -139,7 +139,7 @@ def test_a_better_challenger_becomes_one_commit_on_one_branch(
     assert git.resolve(BRANCH) == result.commit
     assert git.output("rev-parse", f"{BRANCH}^") == git.output("rev-parse", "main")
     touched = git.output("diff", "--name-only", "main", BRANCH).splitlines()
-    allowed = allowed_paths(project)
+    allowed = allowed_paths(project, Git(project.root))
     assert [path for path in touched if not path.startswith(allowed)] == []
     assert {"data.dvc", "pipelines/ferries/dvc.lock", "pipelines/ferries/champion.dvc"} <= set(touched)
 

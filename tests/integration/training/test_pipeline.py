@@ -79,6 +79,24 @@ def test_a_fresh_clone_trains_nothing_and_downloads_nothing(cloned: Callable[[st
     assert objects(root, ".dvc/cache") == []
 
 
+def test_what_the_run_cache_restores_is_pushed_like_what_was_trained(
+    at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("better")
+    trained = challenger(root).md5
+    sample.git(root, "switch", "--quiet", "main")  # the objects leave dvc-remote, and stay in the cache
+    sample.edit(root / PIPELINE / "params.yaml", "C: 0.003", "C: 1.0")
+    completed = command("train")
+
+    assert completed.document["ran"] == ["train", "evaluate"]
+    assert "cached" in completed.errors
+    assert (completed.document["changed"], completed.document["challenger"]) == (True, trained)
+    assert any(path.parent.name + path.name == trained for path in objects(root))
+    sample.commit(root, "The same model again")
+    fresh = clone(root, root.parent / "fresh")
+    assert len(list(Dvc(Project.find(fresh)).pull_model("challenger").iterdir())) == 4
+
+
 def test_new_data_reruns_everything_even_in_an_empty_clone(
     states: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:

@@ -48,10 +48,16 @@ def test_without_a_change_no_aspect_differs() -> None:
 def test_a_new_level_among_thousands_is_found() -> None:
     random = np.random.default_rng(1)
     new = np.where(random.random(1000) < 0.2, 5000, zipf(random, 1000))
+    assert found(text(zipf(random, 4000), new)).status == "drift"
+
+
+def test_many_new_levels_are_found_though_each_is_rare() -> None:
+    random = np.random.default_rng(1)
+    new = np.where(random.random(1000) < 0.4, 5000 + random.integers(0, 150, 1000), zipf(random, 1000))
     level = found(text(zipf(random, 4000), new))
     assert (level.status, level.aspects[0].status) == ("drift", "drift")
     assert level.aspects[0].current.levels is not None
-    assert level.aspects[0].current.levels["new"] > 0.3
+    assert level.aspects[0].current.levels["new"] > 0.4
 
 
 def test_levels_that_always_come_and_go_are_no_news() -> None:

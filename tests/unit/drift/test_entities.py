@@ -1,4 +1,4 @@
-"""Dependent rows that nobody named are found by their values, and quantities, levels and changes are not taken for them."""
+"""Dependent rows without a named entity are found by their values, and quantities, levels and changes are not taken for them."""
 
 from typing import Any
 
@@ -16,19 +16,19 @@ SETTINGS = DriftSettings()
 
 def customers(random: np.random.Generator, rows: int, first: int, key: str) -> pd.DataFrame:
     """Return rows of customers of five rows each, spread over the table."""
-    who = random.permutation(np.repeat(np.arange(rows // 5), 5))
+    owner = random.permutation(np.repeat(np.arange(rows // 5), 5))
     many = rows // 5
     each = {
-        "age": random.integers(18, 80, many)[who],
-        "region": random.choice([f"r{number}" for number in range(20)], many)[who],
-        "score": random.normal(size=many)[who] + 0.3 * random.normal(size=len(who)),
-        "spent": random.lognormal(size=len(who)),
+        "age": random.integers(18, 80, many)[owner],
+        "region": random.choice([f"r{number}" for number in range(20)], many)[owner],
+        "score": random.normal(size=many)[owner] + 0.3 * random.normal(size=len(owner)),
+        "spent": random.lognormal(size=len(owner)),
     }
     ids: dict[str, Any] = {
-        "number": {"customer": who + first},
-        "random number": {"customer": random.choice(10**8, many, replace=False)[who]},
-        "text": {"customer": [f"c{one + first}" for one in who]},
-        "exact number": {"income": random.lognormal(10, 0.5, many)[who]},
+        "number": {"customer": owner + first},
+        "random number": {"customer": random.choice(10**8, many, replace=False)[owner]},
+        "text": {"customer": [f"c{one + first}" for one in owner]},
+        "exact number": {"income": random.lognormal(10, 0.5, many)[owner]},
         "columns": {},
     }
     return pd.DataFrame(ids[key] | each)

@@ -105,7 +105,7 @@ def test_the_level_of_a_further_challenger_is_explained() -> None:
 
 
 @pytest.mark.parametrize("entity", ["", "customer"])
-def test_rows_that_depend_on_each_other_are_said_to_be_worth_fewer(entity: str) -> None:
+def test_rows_that_depend_on_each_other_are_reported_as_fewer(entity: str) -> None:
     one = predictions({"challenger": 0.3, "champion": 1.2})
     random, rows = np.random.default_rng(0), len(one.truth.y)
     units = random.integers(0, 12, rows)

@@ -73,7 +73,6 @@ def test_all_paths_are_inside_the_repository(project: Project) -> None:
     assert project.stage_reports == root / "pipelines" / "ferries" / "reports"
     assert project.reports == root / "reports"
     assert project.suite_path == root / "expectations" / "ferries.json"
-    assert project.retrain_branch == "retrain/ferries"
 
 
 def test_the_model_function_receives_its_hyperparameters(project: Project) -> None:

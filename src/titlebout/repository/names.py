@@ -1,0 +1,26 @@
+"""Names in a git repository that several projects may share."""
+
+import re
+from hashlib import sha256
+
+from titlebout.repository.git import Git
+from titlebout.repository.project import Project
+
+
+def pipeline_name(project: Project, git: Git) -> str:
+    """Return the name of the project's pipeline, unique in the git repository and valid in refs and branch names.
+
+    ``churn`` in the top folder of the repository, ``churn@ml`` in its folder ``ml``. The path of a deeper folder, or one
+    with other characters than letters, digits and underscores, is shortened and distinguished by a hash.
+    """
+    folder = git.path_of(project.root)
+    if folder == ".":
+        return project.pipeline
+    slug = re.sub(r"[^A-Za-z0-9_]+", "-", folder)
+    unique = slug if slug == folder else f"{slug.strip('-')[-40:]}-{sha256(folder.encode()).hexdigest()[:8]}"
+    return f"{project.pipeline}@{unique.lstrip('-')}"
+
+
+def retrain_branch(project: Project, git: Git) -> str:
+    """Return the branch of the project's retrain pull request."""
+    return f"retrain/{pipeline_name(project, git)}"
