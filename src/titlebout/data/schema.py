@@ -211,9 +211,9 @@ def is_nested(value: object) -> bool:
 
 def _infer_type(name: str, tables: Sequence[RawTable], missing: Sequence[str]) -> ColumnType:
     untyped = [table.frame[name] for table in tables if not table.typed and name in table.frame]
-    found = [_infer_from_text(name, _without(pd.concat(untyped, ignore_index=True), missing))] if untyped else []
+    found = [_infer_from_text(name, without_missing(pd.concat(untyped, ignore_index=True), missing))] if untyped else []
     stored = [table.frame[name] for table in tables if table.typed and name in table.frame]
-    found += [_infer_from_values(name, _without(_plain_values(values), missing)) for values in stored]
+    found += [_infer_from_values(name, without_missing(_plain_values(values), missing)) for values in stored]
     return _common_type([one for one in found if one is not None])
 
 
@@ -281,15 +281,15 @@ def _common_type(found: Iterable[ColumnType]) -> ColumnType:
 def _present(column: Column, given: ColumnType, missing: Sequence[str]) -> Column:
     """Return the stored values without those that stand for a missing value in a column of this type."""
     words = missing if given.kind == "text" else (*missing, *MISSING_WORDS)
-    return _without(_plain_values(column), words)
+    return without_missing(_plain_values(column), words)
 
 
-def _without(values: Column, missing: Sequence[str]) -> Column:
+def without_missing(values: Column, words: Sequence[str]) -> Column:
     """Return the values without empty text and without the words for missing values."""
     if values.dtype != object and not pd.api.types.is_string_dtype(values.dtype):
         return values
     plain = values.astype(object)
-    plain[plain.isna() | plain.isin(["", *missing])] = None
+    plain[plain.isna() | plain.isin(["", *words])] = None
     return plain
 
 

@@ -26,6 +26,7 @@ from titlebout.core.errors import ConfigError, DataError, InconclusiveError, Not
 from titlebout.core.results import read_json, write_json
 from titlebout.data.columns import column_kind, conform
 from titlebout.data.sampling import evenly_spaced
+from titlebout.data.schema import without_missing
 from titlebout.models import archive
 
 GOLDEN_ROWS = 256
@@ -52,6 +53,8 @@ class TrainingData:
     classes : tuple
         Class labels in the order of the probabilities, with the types that they have in the data, see
         :func:`class_labels`. By default those of the estimator.
+    missing : tuple of str
+        Words that stand for a missing value in the data, besides the empty text.
     """
 
     X: pd.DataFrame
@@ -61,6 +64,7 @@ class TrainingData:
     until: str
     window: Mapping[str, Any] | None = None
     classes: tuple[object, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Model:
         DataError
             If a column is missing or has values of another kind.
         """
-        return predict(self.estimator, conform(frame, self.kinds), self.manifest["task"])
+        return predict(self.estimator, self._inputs(frame), self.manifest["task"])
 
     def labels(self, frame: pd.DataFrame, probabilities: FloatArray) -> list[object]:
         """Return the predicted class of every row: the most probable one, unless the estimator decides by a threshold.
@@ -107,9 +111,28 @@ class Model:
         """
         by_threshold = self.manifest.get("labels") == "predict"
         positions = (
-            _decide(self.estimator, conform(frame, self.kinds)) if by_threshold else probabilities.argmax(axis=1)
+            _decide(self.estimator, self._inputs(frame)) if by_threshold else probabilities.argmax(axis=1)
         )
         return [self.classes[position] for position in positions.tolist()]
+
+    def unfilled(self, frame: pd.DataFrame) -> list[str]:
+        """Return the input columns that lack a value in some row although they never did in the training data."""
+        required = [column["name"] for column in self.manifest["columns"] if not column["nullable"]]
+        inputs = self._inputs(frame)
+        return [name for name in required if inputs[name].isna().any()]
+
+    def _inputs(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the input columns; the words that stand for missing values in the data do so in a request as well.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or has values of another kind.
+        """
+        texts = [name for name, kind in self.kinds.items() if kind == "text" and name in frame]
+        words = tuple(self.manifest.get("missing", ()))
+        present = frame.assign(**{name: without_missing(frame[name], words) for name in texts})
+        return conform(present, self.kinds)
 
 
 def predict(estimator: Any, X: pd.DataFrame, task: str) -> FloatArray:
@@ -316,5 +339,6 @@ def _manifest(
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("scikit-learn", "numpy", "pandas")},
         **({"window": dict(data.window)} if data.window else {}),
+        **({"missing": list(data.missing)} if data.missing else {}),
         **({"labels": "predict"} if data.task == "classification" and _decides_by_threshold(estimator, data.X) else {}),
     }

@@ -124,7 +124,7 @@ def _holdout_notes(frame: pd.DataFrame, roles: ColumnRoles, fraction: float) -> 
         rows = int((times > times.max() - pd.Timedelta(days=roles.holdout_days)).sum())
     else:
         rows = round(len(frame) * fraction)
-    where = f"the holdout has {'' if roles.time else 'about '}{rows} of the {len(frame)} rows"
+    where = f"the holdout has {'' if roles.time else 'about '}{rows:,} of the {len(frame):,} rows"
     needed = _needed_rows()
     if rows >= needed:
         return (where,)

@@ -209,6 +209,8 @@ def predict(model: Model, rows: Sequence[BaseModel], response: type[BaseModel]) 
 
 
 def _predictions(model: Model, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    if unfilled := model.unfilled(frame):
+        raise ValueError(f"no value in {', '.join(unfilled)}")  # an empty text, or a word for a missing value
     predicted = model.predict(frame)
     if not model.classes:
         return [{"value": value} for value in predicted.tolist()]

@@ -134,7 +134,8 @@ def fit(project: Project) -> Path:
     hashes = rows_split.hashes[rows.index]
     chosen_window = asdict(window) if window.tried else None
     classes = predicted_classes(project, estimator, rows)
-    trained = TrainingData(X, hashes, params.data.target, params.data.task, until, chosen_window, classes)
+    data = params.data
+    trained = TrainingData(X, hashes, data.target, data.task, until, chosen_window, classes, data.missing)
     kinds = {name: column_kind(frame[name]) for name in X.columns}
     package = project.settings.project.package
     return _replace_folder(project.model_dir, lambda folder: save_model(folder, estimator, trained, kinds, package))

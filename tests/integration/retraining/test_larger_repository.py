@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from titlebout.gate.holdout_usage import evaluated_challengers
 
 import sample
 from fakes.github_server import GithubServer
 from sample import Command
 from titlebout.core.errors import NotFoundError
 from titlebout.forge.client import Forge
-from titlebout.gate.holdout_usage import evaluated_challengers
 from titlebout.models.champion import anchor_at, champion_at, champions, was_champion
 from titlebout.policy.attempts import load_attempts, log_ref
 from titlebout.repository.git import Git

@@ -53,7 +53,7 @@ def test_rows_of_customers_are_found_and_are_no_drift(key: str) -> None:
         assert {column.status for column in compare(both, SETTINGS, in_time=True)} != {"stable"}  # without the groups
 
 
-def test_a_name_or_a_counter_is_not_compared_itself_but_a_number_is() -> None:
+def test_names_and_counters_are_not_compared_but_numbers_are() -> None:
     random = np.random.default_rng(1)
     for key, compared in (("text", False), ("number", False), ("exact number", True)):
         both = columns(customers(random, 3000, 0, key), customers(random, 500, 10_000, key))
@@ -74,7 +74,7 @@ def independent(random: np.random.Generator, rows: int) -> pd.DataFrame:
     )
 
 
-def test_customers_who_come_back_are_no_new_entities() -> None:
+def test_returning_customers_are_known_entities() -> None:
     random = np.random.default_rng(2)
     rows = customers(random, 4000, 0, "number").sample(frac=1, random_state=0)
     assert find_entities(columns(rows.iloc[:3000], rows.iloc[3000:])) == []

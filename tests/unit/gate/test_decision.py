@@ -171,7 +171,7 @@ def test_the_first_model_has_to_beat_one_that_knows_nothing() -> None:
     assert "significantly worse than the dummy model" in bad.reasons[0]
 
 
-def test_a_first_model_that_may_be_better_than_a_constant_is_not_rejected() -> None:
+def test_a_first_model_that_may_beat_the_constant_is_not_rejected() -> None:
     predictions = classification(300, noise={"challenger": 0.5})
     close = predictions.predicted["dummy"].copy()
     close[::50] = predictions.predicted["challenger"][::50]
@@ -226,7 +226,7 @@ def test_identical_models_are_promoted_only_where_no_worse_is_enough(rule: str) 
 
 @pytest.mark.parametrize("rule", REASON)
 def test_models_that_say_the_same_of_every_row_are_identical(rule: str) -> None:
-    """Ties everywhere: neither knows anything, and the challenger is no worse for sure."""
+    """Ties everywhere: neither knows anything, and the challenger is certainly not worse."""
     nothing = pair(np.full(2000, 0.5))
     found = decide(with_answers(classification(), challenger=nothing, champion=nothing), PLAIN, REASON[rule])
 

@@ -220,7 +220,7 @@ def test_rows_with_a_mistyped_year_are_counted(tmp_path: Path) -> None:
     _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=signup)), Choices("churned"))
 
     assert roles.notes[0].startswith("60 rows, 59 used and 1 set aside: their time cannot be right")
-    assert roles.holdout_days == 11
+    assert roles.holdout_days == 29
 
 
 def test_infinite_values_are_refused_with_their_row(tmp_path: Path) -> None:

@@ -22,7 +22,16 @@ def proposed(target: object, task: str = "regression", **columns: object) -> Pro
     return propose(
         frame,
         ColumnRoles(
-            task=task, target="paid", time=time, drop=(), numeric=(), categorical=(), holdout_days=days, notes=()
+            task=task,
+            target="paid",
+            time=time,
+            drop=(),
+            numeric=(),
+            categorical=(),
+            holdout_days=days,
+            types={},
+            rivals=(),
+            notes=(),
         ),
     )
 
@@ -79,7 +88,7 @@ def test_the_share_of_the_holdout_gives_enough_rows_where_it_can(rows: int) -> N
 @pytest.mark.parametrize(
     ("rows", "note"),
     [
-        (5000, "the holdout has about 1000 of the 5000 rows"),
+        (5000, "the holdout has about 1,000 of the 5,000 rows"),
         (600, "the holdout has about 240 of the 600 rows"),
         (
             150,
