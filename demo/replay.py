@@ -40,7 +40,7 @@ from titlebout.training.train import train
 ROOT = Path(__file__).parents[1]
 NAME = "flights-delay"
 MARKER = ".titlebout-demo"
-FIRST_MONTHS = 2
+FIRST_MONTHS = 3
 
 
 def demo(output_dir: Path, full: bool, months: int | None, on_line: Progress) -> DemoResult:
@@ -136,8 +136,6 @@ def _first_push(output_dir: Path, months: tuple[Path, ...], on_line: Progress) -
     on_line("1/5 generate a repository from the template")
     new(Request(NAME, output_dir), ask=False)
     project = Project.find(output_dir / NAME)
-    # Inside another git repository, as here, `new` does not initialize git.
-    run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=project.root)
     shutil.rmtree(project.root / "incoming")
     (project.root / "incoming").mkdir()
     for tracked in ("dvc.lock", "champion.dvc"):
@@ -188,7 +186,7 @@ def _run_ci(project: Project, on_line: Progress) -> str:
 
 def _first_champion(project: Project, on_line: Progress) -> None:
     """Train, evaluate, promote and package the first champion, as a user does once on a laptop."""
-    on_line("3/5 the first champion: train on January and February, evaluate, promote, package")
+    on_line("3/5 the first champion: train on January to March, evaluate, promote, package")
     train(project, on_line)
     result = evaluate(project, base="HEAD")
     write_result(project.reports / "evaluate.json", result)

@@ -25,7 +25,7 @@ from titlebout.scaffold.generate import Request, new
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 NAME = "flights-delay"
-FIRST, END = pd.Timestamp("2013-03-01", tz="UTC"), pd.Timestamp("2013-04-19", tz="UTC")
+FIRST, END = pd.Timestamp("2013-04-01", tz="UTC"), pd.Timestamp("2013-05-20", tz="UTC")
 WIDTH, HEIGHT = 1000, 1310
 STYLE = """
 body { font: 16px/1.5 -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; color: #1f2328; margin: 16px }

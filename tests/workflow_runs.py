@@ -21,7 +21,7 @@ def with_origin(generated: Path, folder: Path) -> Path:
     return root
 
 
-def run(repository: Path, workflow: str, event: str, server: GithubServer, **payload: object) -> WorkflowRun:
+def run(repository: Path, workflow: str, event: str, server: GithubServer, /, **payload: object) -> WorkflowRun:
     """Run a workflow as GitHub would, with the stand-in in GitHub's place."""
     variables = {"GITHUB_API_URL": server.url, "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN}
     ran = run_workflow(repository, workflow, event, payload=payload, variables=variables)

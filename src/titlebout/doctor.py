@@ -239,10 +239,10 @@ def _ignored(project: Project) -> str:
     files = [project.root / name for name in COMMITTED]
     files += [project.pipeline_dir / "dvc.lock", project.stage_reports / "metrics.json"]
     files += [folder / "files" for folder in in_tree_remotes(project.root, git.root)]
-    ignored = git.run("check-ignore", "--no-index", "-z", *map(git.path_of, files), check=False).stdout.split("\0")[0]
+    ignored = git.ignored(*files)
     if ignored:
         raise ConfigError(
-            f"git ignores {ignored}, which has to be committed",
+            f"git ignores {ignored[0]}, which has to be committed",
             fix="add an exception to the .gitignore with the rule, which `git check-ignore --no-index --verbose PATH` shows",
         )
     return "nothing that has to be committed"

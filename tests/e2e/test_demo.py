@@ -41,7 +41,7 @@ def test_the_demo_ends_with_a_table_of_the_months(shown: tuple[Path, process.Com
     _, completed = shown
 
     assert re.search(
-        r"^ *2013-03 +6,878 +passed +drift +retrain: [a-z ]+ +0\.\d{4} +0\.\d{4} +(promote|keep|inconclusive)",
+        r"^ *2013-04 +6,878 +passed +drift +retrain: [a-z ]+ +0\.\d{4} +0\.\d{4} +(promote|keep|inconclusive)",
         completed.stdout,
         re.MULTILINE,
     )
@@ -66,7 +66,7 @@ def test_the_repository_remains_with_its_history(shown: tuple[Path, process.Comp
     assert reported[:3] == [
         "Generate flights-delay with titlebout",
         "Promote the first champion",
-        "Flights of 2013-03 arrived: 6,878 rows",
+        "Flights of 2013-04 arrived: 6,878 rows",
     ]
     assert sample.git(folder / "flights-delay", "status", "--porcelain") == ""
 

@@ -1,5 +1,6 @@
 """Seven weeks of real flights through the scheduled workflow, night by night; a test first plays the nights before its own."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from workflow_runs import REPOSITORY, run, with_origin
 
 HOME = Path(__file__).parents[2]
 BRANCH = "retrain/flights-delay"
-LAST = pd.Timestamp("2013-04-20", tz="UTC")  # the fiftieth day
+LAST = pd.Timestamp("2013-05-21", tz="UTC")  # the fiftieth day
 
 
 @dataclass
@@ -38,11 +39,17 @@ class Weeks:
         return self.nights[number - 1]
 
     def arrive(self, first: int, end: int) -> WorkflowRun:
-        """Let the flights of some days arrive, counted from the first of March, and run what the schedule starts."""
-        day = (self.flights["time_hour"] - pd.Timestamp("2013-03-01", tz="UTC")).dt.days
+        """Let the flights of some days arrive, counted from the first of April, and run what the schedule starts."""
+        day = (self.flights["time_hour"] - pd.Timestamp("2013-04-01", tz="UTC")).dt.days
         rows = self.flights[(day >= first) & (day < end)]
         rows.to_parquet(self.root / "incoming" / f"day-{first:02d}.parquet", index=False)
         return self.tonight()
+
+    def arrive_with(self, iterations: int, first: int, end: int) -> WorkflowRun:
+        """Change how long the model is trained, which decides whether the challenger wins, and let some days arrive."""
+        path = self.root / "pipelines/flights-delay/params.yaml"
+        path.write_text(re.sub(r"max_iter: \d+", f"max_iter: {iterations}", path.read_text("utf-8")), "utf-8")
+        return self.arrive(first, end)
 
     def tonight(self) -> WorkflowRun:
         if sample.git(self.root, "status", "--porcelain"):
@@ -58,8 +65,8 @@ class Weeks:
 
 NIGHTS: tuple[Callable[[Weeks], WorkflowRun], ...] = (
     lambda weeks: weeks.arrive(0, 14),  # quiet
-    lambda weeks: weeks.arrive(14, 21),  # a challenger that loses
-    lambda weeks: weeks.arrive(21, 49),  # one that wins
+    lambda weeks: weeks.arrive_with(1, 14, 21),  # a challenger that loses
+    lambda weeks: weeks.arrive_with(100, 21, 49),  # one that wins
     lambda weeks: weeks.arrive(49, 50),  # and the next day
 )
 
@@ -67,9 +74,9 @@ NIGHTS: tuple[Callable[[Weeks], WorkflowRun], ...] = (
 @pytest.fixture(scope="module")
 def weeks(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weeks]:
     root = with_origin(generated, tmp_path_factory.mktemp("weeks"))
-    (root / "incoming" / "2013-03.parquet").unlink()
+    (root / "incoming" / "2013-04.parquet").unlink()
     Dvc(Project.find(HOME)).pull_data()
-    flights = pd.concat([pd.read_parquet(HOME / "data" / f"2013-0{month}.parquet") for month in (3, 4)])
+    flights = pd.concat([pd.read_parquet(HOME / "data" / f"2013-0{month}.parquet") for month in (4, 5)])
     with GithubServer(REPOSITORY) as github:
         yield Weeks(root, github, flights)
 
@@ -90,7 +97,7 @@ def test_a_challenger_that_loses_is_one_issue(weeks: Weeks) -> None:
     assert weeks.issues("open") == ["Retraining flights-delay: the challenger was not promoted"]
     (issue,) = weeks.github.repository.issues
     assert "### Gate: keep" in issue["body"]
-    assert "| 2013-03-21 | drift | lost |" in issue["body"]
+    assert "| 2013-04-21 | drift | lost |" in issue["body"]
     assert (weeks.github.repository.pulls, weeks.heads[-1]) == ([], "")
 
 
@@ -113,7 +120,7 @@ def test_the_next_day_it_is_refreshed(weeks: Weeks) -> None:
     refreshed = weeks.until(4)
 
     assert refreshed.passed, refreshed.failure
-    assert refreshed.outputs["check"]["note"] == "the open pull request is based on data up to 2013-04-18"
+    assert refreshed.outputs["check"]["note"] == "the open pull request is based on data up to 2013-05-19"
     assert len(weeks.github.repository.pulls) == 1
     assert weeks.heads[-1] not in weeks.heads[:-1]
     sample.git(weeks.root, "fetch", "--quiet", "origin", BRANCH)

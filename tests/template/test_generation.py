@@ -109,7 +109,7 @@ def test_dvc_can_restore_the_data_in_a_clone(project: Path, tmp_path: Path) -> N
     run("git", "init", "--quiet", cwd=clone)
     pulled = run("dvc", "pull", "data.dvc", cwd=clone)
     assert pulled.returncode == 0, pulled.stderr
-    assert sorted(path.name for path in (clone / "data").iterdir()) == ["2013-01.parquet", "2013-02.parquet"]
+    assert sorted(path.name for path in (clone / "data").iterdir()) == [f"2013-0{month}.parquet" for month in (1, 2, 3)]
 
 
 def test_lint_is_green_from_the_first_push(project: Path) -> None:

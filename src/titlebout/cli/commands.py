@@ -399,7 +399,7 @@ def retrain_command(
 
     \b
     Example:
-      titlebout retrain --reason drift --note "March differs"
+      titlebout retrain --reason drift --note "April differs"
       titlebout retrain --forge github          # needs TITLEBOUT_TOKEN
     """  # noqa: D301, DOC501 - this is the help text
     from titlebout.cli.run_context import authorized, connected, run_url

@@ -42,7 +42,7 @@ class WorkflowRun:
     log : str
         Complete output of all steps.
     failure : str
-        Last lines of the failed jobs, or of the whole log if no job failed.
+        Last lines of the step that failed, for each failed job; those of the whole log if no job failed.
     """
 
     jobs: dict[str, str]
@@ -197,6 +197,7 @@ class _EventReader:
         self.summaries: list[str] = []
         self.output: list[str] = []
         self._output_by_job: dict[str, list[str]] = {}
+        self._failed_at: dict[str, int] = {}
         self._on_line = on_line
         self._announced: set[str] = set()
 
@@ -216,13 +217,20 @@ class _EventReader:
             self.outputs.setdefault(job, {})[event["name"]] = event["arg"]
         message = str(event.get("msg", ""))
         self.output.append(message if message.endswith("\n") else f"{message}\n")
-        self._output_by_job.setdefault(job, []).append(self.output[-1])
+        of_job = self._output_by_job.setdefault(job, [])
+        of_job.append(self.output[-1])
+        if event.get("stepResult") == "failure":
+            self._failed_at.setdefault(job, len(of_job))
         self._announce(job, event)
 
     def failure(self) -> str:
-        """Return the last lines of each failed job."""
+        """Return the last lines of the step that failed, for each failed job."""
         failed = [job for job, result in self.jobs.items() if result == "failure"]
-        return "".join(f"{job} failed:\n{_tail(''.join(self._output_by_job[job]))}" for job in failed)
+        return "".join(f"{job} failed:\n{_tail(''.join(self._output_until_failure(job)))}" for job in failed)
+
+    def _output_until_failure(self, job: str) -> list[str]:
+        """Return the output of a job up to its first failed step; later steps clean up or always run."""
+        return self._output_by_job[job][: self._failed_at.get(job)]
 
     def _announce(self, job: str, event: Mapping[str, Any]) -> None:
         step = f"{job}: {str(event.get('step', '')).partition('@')[0]}"

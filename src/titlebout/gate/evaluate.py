@@ -216,7 +216,7 @@ class _Evaluation:
     ) -> EvaluationFacts:
         now = datetime.now(UTC)
         looks = find_looks(self.project, self.git, self.revision, scored.split.end, now)
-        record_look(self.git, challenger.md5, now)
+        record_look(self.project, self.git, challenger.md5, now)
         return EvaluationFacts(
             reason=self.reason,
             challenger=challenger.md5,

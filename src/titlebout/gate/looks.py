@@ -16,12 +16,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from titlebout.core.errors import ConfigError, ConflictError
 from titlebout.data.moment import Moment
 from titlebout.models.champion import anchor_at
 from titlebout.repository.dvc_files import parse_trained_model
 from titlebout.repository.git import Git
+from titlebout.repository.names import pipeline_name
 from titlebout.repository.project import Project
 from titlebout.settings.gate import GateSettings
 
@@ -79,7 +81,7 @@ def find_looks(project: Project, git: Git, revision: str, data_end: str, now: da
     promoted = anchor_at(project, git, revision)
     restored = _time_of(git, promoted[0]) if promoted else datetime.min.replace(tzinfo=UTC)
     known = dict(sorted(_in_history(project, git), key=lambda entry: entry[1], reverse=True))
-    for model, at in _recorded(git).items():
+    for model, at in _recorded(project, git).items():
         known[model] = min(at, known.get(model, at))
     since = max(now - YEAR, restored)
     champion = promoted[1].output.md5 if promoted else ""
@@ -88,19 +90,22 @@ def find_looks(project: Project, git: Git, revision: str, data_end: str, now: da
     return Looks(challengers, _attempts(project, git, data_end, holdout.end if holdout else ""))
 
 
-def record_look(git: Git, challenger: str, now: datetime) -> None:
+def record_look(project: Project, git: Git, challenger: str, now: datetime) -> None:
     """Record in the local git folder that a challenger was evaluated; only the first time counts."""
-    known = _recorded(git)
-    if challenger in known:
+    if challenger in _recorded(project, git):
         return
-    path = git.private_folder() / "looks"
+    path = _record(project, git)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{challenger} {int(now.timestamp())}\n")
 
 
-def _recorded(git: Git) -> dict[str, datetime]:
-    path = git.private_folder() / "looks"
+def _record(project: Project, git: Git) -> Path:
+    return git.private_folder() / "looks" / pipeline_name(project, git)
+
+
+def _recorded(project: Project, git: Git) -> dict[str, datetime]:
+    path = _record(project, git)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     found = [match for line in lines if (match := _RECORD.fullmatch(line))]
     return {match[1]: datetime.fromtimestamp(int(match[2]), UTC) for match in found}
@@ -135,7 +140,7 @@ def _time_of(git: Git, commit: str) -> datetime:
 
 def _attempts(project: Project, git: Git, data_end: str, restored: str) -> int:
     """Return the number of attempts in the log under the rule *superior* that did not promote, within a year of the data."""
-    lines = {line for log in _LOGS for line in _lines(git, f"{log}/{project.pipeline}")}
+    lines = {line for log in _LOGS for line in _lines(git, f"{log}/{pipeline_name(project, git)}")}
     end, since = Moment.read(data_end), Moment.read(restored)
     rules = project.settings.gate.rules.model_dump()
     count = 0

@@ -110,9 +110,7 @@ class Model:
             What :meth:`predict` has returned for these rows.
         """
         by_threshold = self.manifest.get("labels") == "predict"
-        positions = (
-            _decide(self.estimator, self._inputs(frame)) if by_threshold else probabilities.argmax(axis=1)
-        )
+        positions = _decide(self.estimator, self._inputs(frame)) if by_threshold else probabilities.argmax(axis=1)
         return [self.classes[position] for position in positions.tolist()]
 
     def unfilled(self, frame: pd.DataFrame) -> list[str]:

@@ -210,6 +210,13 @@ class Git:
         listed = self.run("-c", "diff.relative=false", "diff", "--no-renames", "--name-only", "-z", base, *commit)
         return tuple(listed.stdout.split("\0")[:-1])
 
+    def ignored(self, *paths: Path) -> tuple[str, ...]:
+        """Return those paths in the work tree that a rule of a .gitignore names, as git prints them; none has to exist."""
+        # check-ignore takes paths literally anyway, and fails with this variable.
+        literal = Git(self.root, {**self.env, "GIT_LITERAL_PATHSPECS": "0"})
+        listed = literal.run("check-ignore", "--no-index", "--", *map(self.path_of, paths), check=False)
+        return tuple(listed.stdout.splitlines())
+
     def require_identity(self) -> None:
         """Check that git has an author identity for commits.
 

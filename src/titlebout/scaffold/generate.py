@@ -35,7 +35,7 @@ from titlebout.settings.params import DataParams
 __all__ = ["AdoptResult", "Choices", "NewResult", "Request", "adopt", "new"]
 
 EXAMPLE_TARGET = "late"
-EXAMPLE_INCOMING = "incoming/2013-03.parquet"
+EXAMPLE_INCOMING = "incoming/2013-04.parquet"
 _FIRST_STEPS = ("git add -A && git commit -m 'First commit'", "make setup && . .venv/bin/activate")
 _FIRST_CHAMPION_STEPS = (
     "titlebout train && titlebout evaluate && titlebout promote",
@@ -145,7 +145,7 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         generated = _generate(_template_folder(), request.name, Path(folder), ask)
         target = request.output_dir.resolve() / generated.name
         _require_free(target)
-        _init_git(generated)
+        _init_git(generated, target)
         notes = adopt(generated, *own_data).reasons if own_data else ()
         generated.replace(target)
     placement = fit_in(target)
@@ -282,9 +282,13 @@ def _require_free(target: Path) -> None:
         )
 
 
-def _init_git(folder: Path) -> None:
-    """Initialize a git repository, unless the folder is already inside one."""
-    if _repository(folder) is None:
+def _init_git(folder: Path, target: Path) -> None:
+    """Initialize a git repository in a folder that will be moved to `target`, unless a repository will contain it.
+
+    A repository does not contain the folders that it ignores, such as build folders.
+    """
+    repository = _repository(folder)
+    if repository is None or repository.ignored(target):
         Git(folder).run("init", "--quiet", "-b", "main")
 
 

@@ -45,8 +45,7 @@ def promoted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stormy(frame: pd.DataFrame) -> pd.DataFrame:
-    late = frame["late"] | (np.random.default_rng(1).random(len(frame)) < 0.6)
-    return frame.assign(late=late.astype("int64"))
+    return frame.assign(late=np.random.default_rng(1).permutation(frame["late"]))  # as many late, but not the same ones
 
 
 def windy(frame: pd.DataFrame) -> pd.DataFrame:

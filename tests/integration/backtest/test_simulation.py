@@ -270,9 +270,8 @@ def test_titlebout_attempts_only_after_a_change_of_concept() -> None:
 
     assert calm.attempts == 0
     first = next(outcome for outcome in turned.outcomes if outcome.decision == "attempt")
-    assert (first.name, first.reason) == ("week 3", "perf_decay")
-    won = [outcome.name for outcome in turned.outcomes if outcome.verdict == "promote"]
-    assert won == ["week 7"]  # the first challenger had seen nothing of the new world; then came the cool-down
+    # While the last four weeks have both worlds in them, their losses differ so much that little is known of the mean.
+    assert (first.name, first.reason, first.verdict) == ("week 6", "perf_decay", "promote")
 
 
 def test_titlebout_decides_by_the_production_rules(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,11 +288,11 @@ def test_titlebout_decides_by_the_production_rules(monkeypatch: pytest.MonkeyPat
     assert [(decision.action, decision.reason, decision.sentence) for _, decision in decisions_made] == [
         (outcome.decision, outcome.reason, outcome.detail) for outcome in found.outcomes
     ]
-    (first, _), (fourth, _) = decisions_made[0], decisions_made[3]
+    (first, _), (seventh, _) = decisions_made[0], decisions_made[6]
     assert (first.new_rows, first.champion, first.drift.value) == (WEEK, "0", 0.0)
     assert str(first.won_at) == START["at"].max().isoformat()
-    assert fourth.decay.value is not None
-    assert fourth.decay.value > SETTINGS.policy.decay_z
+    assert seventh.decay.value is not None
+    assert seventh.decay.value > SETTINGS.policy.decay_z
 
 
 def test_a_follow_up_comes_after_a_promotion_for_decay() -> None:

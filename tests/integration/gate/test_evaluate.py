@@ -276,10 +276,11 @@ def test_the_same_challenger_is_one_look(at: Callable[[str], Path], command: Com
 
 
 def test_other_challengers_lower_the_level(at: Callable[[str], Path], command: Command) -> None:
-    git = Git(at("better"))
+    project = Project.find(at("better"))
+    git = Git(project.root)
     trained = datetime.fromtimestamp(int(git.output("log", "-1", "--format=%ct", "--", LOCK.as_posix())), UTC)
     for other in ("0" * 32, "1" * 32):
-        record_look(git, other, trained - timedelta(seconds=1))
+        record_look(project, git, other, trained - timedelta(seconds=1))
     found = command("evaluate").document
 
     assert (found["holdout"]["uses"], found["alpha"]) == (3, pytest.approx(0.1 / 12))

@@ -1,6 +1,7 @@
 """Looks: challengers of the git history, of this clone's record and of the log of attempts, each counted once."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -79,10 +80,17 @@ def test_other_branches_count_and_conflicts_do_not(project: Project, monkeypatch
 def test_evaluations_without_a_commit_are_in_the_record(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     train(project, monkeypatch, 1, 30)
     for number, days_ago in ((2, 20), (2, 5), (3, 400)):
-        record_look(Git(project.root), model(number), NOW - timedelta(days=days_ago))
+        record_look(project, Git(project.root), model(number), NOW - timedelta(days=days_ago))
 
     assert looks(project).challengers[model(2)] == NOW - timedelta(days=20)
     assert looks(project).number(model(9)) == 3
+
+
+def test_evaluations_of_another_pipeline_do_not_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_look(replace(project, pipeline="other"), Git(project.root), model(1), NOW - timedelta(days=1))
+    train(project, monkeypatch, 2, 30)
+
+    assert set(looks(project).challengers) == {model(2)}
 
 
 @pytest.mark.parametrize(("rule", "number"), [("superior", 2), ("non-inferior", 4)])

@@ -4,17 +4,18 @@ The base branch is not main, the folder's name has awkward characters, and DVC's
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from titlebout.gate.holdout_usage import evaluated_challengers
 
 import sample
 from fakes.github_server import GithubServer
 from sample import Command
 from titlebout.core.errors import NotFoundError
 from titlebout.forge.client import Forge
+from titlebout.gate.looks import find_looks
 from titlebout.models.champion import anchor_at, champion_at, champions, was_champion
 from titlebout.policy.attempts import load_attempts, log_ref
 from titlebout.repository.git import Git
@@ -187,9 +188,8 @@ def test_every_way_of_merging_promotes_the_challenger(
     anchor = anchor_at(project, git, base)
     assert anchor is not None
     assert anchor[1] == first  # the challenger was promoted as non-inferior
-    assert proposed.promotion.holdout is not None
-    fingerprint = proposed.promotion.holdout.fingerprint
-    assert evaluated_challengers(project, git, fingerprint) == {proposed.output.md5}
+    looks = find_looks(project, git, base, "", datetime.now(UTC))
+    assert set(looks.challengers) == {proposed.output.md5}  # the first champion won before it
     attempts = load_attempts(git, pipeline_name(project, git)).attempts
     assert [attempt.outcome for attempt in attempts] == ["won"]
     assert _open_attempt(project, git, None, attempts) is None

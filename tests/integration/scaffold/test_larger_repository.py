@@ -51,6 +51,17 @@ def _shell(folder: Path, line: str) -> None:
     process.run(["bash", "-ec", line], cwd=folder)
 
 
+def test_a_folder_that_git_ignores_is_a_repository_of_its_own(shop: Path) -> None:
+    (shop / ".gitignore").write_text("/build/\n", encoding="utf-8")
+    before = sorted(shop.rglob(".github/*"))
+
+    root = Path(new(Request("Flights delay", shop / "build")).path)
+
+    assert (root / ".git").is_dir()
+    assert tomllib.loads((root / "titlebout.toml").read_text(encoding="utf-8"))["retrain"]["base"] == "main"
+    assert [file for file in sorted(shop.rglob(".github/*")) if root not in file.parents] == before
+
+
 @pytest.mark.root
 def test_in_a_repository_of_another_user_nothing_is_generated(shop: Path) -> None:
     import os
