@@ -187,7 +187,7 @@ def _conform_column(column: Column, kind: str) -> Column:
         if kind == "datetime" and isinstance(column.dtype, pd.DatetimeTZDtype):
             return _in_nanoseconds(column.dt.tz_convert("UTC"))
         if kind == "datetime":
-            return _in_nanoseconds(pd.to_datetime(column, utc=True, format="ISO8601"))
+            return _in_nanoseconds(_as_times(column))
         if kind == "text":
             return _as_text(column)
         return _as_boolean(column) if kind == "boolean" else _as_number(column)
@@ -197,6 +197,14 @@ def _conform_column(column: Column, kind: str) -> Column:
             why=str(error),
             fix=f"correct the values, or convert the column to {kind}",
         ) from error
+
+
+def _as_times(column: Column) -> Column:
+    try:
+        return pd.to_datetime(column, utc=True, format="ISO8601")
+    except pd.errors.OutOfBoundsDatetime:  # a time with nanoseconds and a distant year in one column
+        rounded = [None if pd.isna(value) else pd.Timestamp(value).as_unit("us") for value in column]
+        return pd.to_datetime(pd.Series(rounded, index=column.index, name=column.name, dtype=object), utc=True)
 
 
 def _in_nanoseconds(times: Column) -> Column:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from datetime import date, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,66 @@ def parse_format(texts: Column, form: str) -> Column:
         numbers = pd.to_numeric(texts, errors="coerce")
         texts = numbers.where(numbers.between(10**7, 10**8 - 1)).astype("Int64").astype("string")
     return pd.to_datetime(texts, utc=True, format=form, errors="coerce").astype("datetime64[us, UTC]")
+
+
+def is_number(form: str) -> bool:
+    """Return whether times of a form are numbers."""
+    return form in UNITS or form == DATE_NUMBER
+
+
+def parse_time(value: object, form: str = "") -> datetime | None:
+    """Read one time as :func:`parse_iso` and :func:`parse_format` read a column of them.
+
+    Parameters
+    ----------
+    value : object
+        Text, or a number for the forms that are numbers.
+    form : str
+        A form of :func:`parse_format`, beside which ISO 8601 is read as well.
+
+    Returns
+    -------
+    datetime or None
+        In UTC, a :class:`pandas.Timestamp` if it has nanoseconds; None if it is not a time.
+    """
+    try:
+        moment = _parse_form(value, form) if form else None
+        return (_parse_text(value) if isinstance(value, str) else None) if moment is None else moment
+    except (ValueError, OverflowError):  # a year before 1 or after 9999
+        return None
+
+
+def _parse_form(value: object, form: str) -> datetime | None:
+    if is_number(form):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        return _from_number(value, form)
+    with suppress(ValueError):
+        return datetime.strptime(value, form).replace(tzinfo=UTC) if isinstance(value, str) else None
+    return None
+
+
+def _from_number(value: float, form: str) -> datetime | None:
+    if form == DATE_NUMBER:
+        return datetime.strptime(str(int(value)), form).replace(tzinfo=UTC) if value == int(value) else None
+    per_second = UNITS[form]
+    if per_second > 10**6:
+        return _plain(pd.Timestamp(int(value), unit="ns", tz="UTC")) if abs(value) < 2**62 else None
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=round(value * (10**6 // per_second)))
+
+
+def _plain(moment: pd.Timestamp) -> datetime:
+    """Return a time without nanoseconds as a datetime."""
+    return moment if moment.nanosecond else moment.to_pydatetime()
+
+
+def _parse_text(text: str) -> datetime | None:
+    normal = _normal_form(text)
+    if not normal:
+        return None
+    moment = datetime.fromisoformat(normal[:26] + normal[29:]).astimezone(UTC)  # without the last three digits
+    fits = pd.Timestamp.min.year < moment.year < pd.Timestamp.max.year
+    return _plain(pd.Timestamp(normal).tz_convert("UTC")) if fits else moment
 
 
 def _since_1970(numbers: Column, per_second: int) -> Column:

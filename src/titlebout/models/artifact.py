@@ -10,7 +10,7 @@ The files of a model folder:
 
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
@@ -55,6 +55,8 @@ class TrainingData:
         :func:`class_labels`. By default those of the estimator.
     missing : tuple of str
         Words that stand for a missing value in the data, besides the empty text.
+    forms : mapping of str to str
+        Forms of the times that are not in ISO 8601 in the data, by column.
     """
 
     X: pd.DataFrame
@@ -65,6 +67,7 @@ class TrainingData:
     window: Mapping[str, Any] | None = None
     classes: tuple[object, ...] = ()
     missing: tuple[str, ...] = ()
+    forms: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -328,7 +331,9 @@ def _manifest(
         "target": data.target,
         "classes": [] if data.task == "regression" else list(data.classes) or np.asarray(estimator.classes_).tolist(),
         "columns": [
-            {"name": name, "kind": kinds[name], "nullable": bool(data.X[name].isna().any())} for name in data.X.columns
+            {"name": name, "kind": kinds[name], "nullable": bool(data.X[name].isna().any())}
+            | ({"form": data.forms[name]} if name in data.forms else {})
+            for name in data.X.columns
         ],
         "trained_rows": len(data.X),
         "trained_until": data.until,

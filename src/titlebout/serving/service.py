@@ -2,30 +2,30 @@
 
 import json
 import logging
-import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Self, Union
 
 import pandas as pd
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     FailFast,
     Field,
     ValidationError,
+    WithJsonSchema,
     create_model,
 )
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
 from titlebout.core.results import read_json
+from titlebout.data.times import is_number, parse_time
 from titlebout.models.artifact import Model, load_model
 from titlebout.serving.middleware import PREDICT, RequestGuardMiddleware, redact_exception
 
@@ -45,35 +45,26 @@ with _ignore_upstream_warnings():
 
 MAX_ROWS = 10_000
 MAX_ERRORS = 1_000
-# Years that fit entirely into the 64-bit nanosecond timestamps of pandas.
-YEARS = range(1678, 2262)
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def _iso_text(value: object) -> object:
-    """Reject numbers, and text that pydantic would parse as seconds since 1970.
+def _read_time(form: str) -> Callable[[object], datetime]:
+    """Return a function that reads a time as the data is read: ISO 8601, or the recorded form of the column."""
 
-    Raises
-    ------
-    PydanticCustomError
-        If the value does not start with an ISO 8601 date.
-    """
-    if not isinstance(value, str) or not ISO_DATE.match(value):
-        raise PydanticCustomError("not_iso_8601", "Input should be a date and time in ISO 8601, as a string")
-    return value
+    def read(value: object) -> datetime:
+        """Read a time.
 
+        Raises
+        ------
+        PydanticCustomError
+            If the value is not a time.
+        """
+        moment = parse_time(value, form)
+        if moment is None:
+            also = f", or of the form {form}" if form else ""
+            raise PydanticCustomError("not_a_time", f"Input should be a time in ISO 8601{also}")
+        return moment
 
-def _as_utc(value: datetime) -> datetime:
-    """Convert a time to UTC; a time without a time zone is read as UTC.
-
-    Raises
-    ------
-    PydanticCustomError
-        If pandas cannot represent the year.
-    """
-    if value.year not in YEARS:
-        raise PydanticCustomError("year_out_of_range", f"Input should be a time in the years {YEARS[0]} to {YEARS[-1]}")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return read
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -83,8 +74,18 @@ TYPES: Mapping[str, Any] = {
     "integer": Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)],
     "boolean": Annotated[bool, Field(strict=True)],
     "text": Annotated[str, Field(strict=True)],
-    "datetime": Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_as_utc)],
+    "datetime": Annotated[datetime, BeforeValidator(_read_time(""))],
 }
+
+
+def _field_type(column: Mapping[str, Any]) -> Any:
+    """Return the type of a column's values in a request."""
+    form = column.get("form", "")
+    if not form:
+        return TYPES[column["kind"]]
+    accepted = [{"type": "string", "format": "date-time"}, {"type": "number" if is_number(form) else "string"}]
+    schema = WithJsonSchema({"anyOf": accepted, "description": f"ISO 8601, or {form}"})
+    return Annotated[datetime, BeforeValidator(_read_time(form)), schema]
 
 
 class _Strict(BaseModel):
@@ -119,7 +120,8 @@ def request_type(columns: Sequence[Mapping[str, Any]]) -> type[BaseModel]:
     Parameters
     ----------
     columns : sequence of mappings
-        ``name``, ``kind`` and ``nullable`` of every input column; a nullable one may be null or left out.
+        ``name``, ``kind`` and ``nullable`` of every input column; a nullable one may be null or left out. A time may have a
+        ``form`` beside ISO 8601.
 
     Returns
     -------
@@ -128,7 +130,7 @@ def request_type(columns: Sequence[Mapping[str, Any]]) -> type[BaseModel]:
     """
     fields: dict[str, Any] = {}
     for position, column in enumerate(columns):
-        field_type, name = TYPES[column["kind"]], column["name"]
+        field_type, name = _field_type(column), column["name"]
         # The column name is an alias, because it may equal a method name of pydantic, such as "copy".
         fields[f"column_{position}"] = (
             (field_type | None, Field(None, alias=name)) if column["nullable"] else (field_type, Field(alias=name))

@@ -17,6 +17,7 @@ from titlebout.core.process import Progress
 from titlebout.core.results import SCHEMA_VERSION, StepResult, read_json, write_json
 from titlebout.data.columns import column_kind, timestamps
 from titlebout.data.holdout import read_labeled_rows, require_no_overlap, split, target_values
+from titlebout.data.schema import recorded_schema
 from titlebout.metrics.catalogue import row_losses, scores
 from titlebout.models import loading
 from titlebout.models.artifact import TrainingData, class_labels, predict, save_model, select_inputs
@@ -135,7 +136,8 @@ def fit(project: Project) -> Path:
     chosen_window = asdict(window) if window.tried else None
     classes = predicted_classes(project, estimator, rows)
     data = params.data
-    trained = TrainingData(X, hashes, data.target, data.task, until, chosen_window, classes, data.missing)
+    forms = {name: one.form for name, one in recorded_schema(data).types.items() if one.form}
+    trained = TrainingData(X, hashes, data.target, data.task, until, chosen_window, classes, data.missing, forms)
     kinds = {name: column_kind(frame[name]) for name in X.columns}
     package = project.settings.project.package
     return _replace_folder(project.model_dir, lambda folder: save_model(folder, estimator, trained, kinds, package))

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlebout.data.columns import epoch_parts
-from titlebout.data.times import DATE_NUMBER, number_format, numeric_time, parse_format, parse_iso, text_formats
+from titlebout.data.times import (
+    DATE_NUMBER,
+    number_format,
+    numeric_time,
+    parse_format,
+    parse_iso,
+    parse_time,
+    text_formats,
+)
 
 
 def texts(*values: str | None) -> "pd.Series[str]":
@@ -39,7 +47,7 @@ def texts(*values: str | None) -> "pd.Series[str]":
 def test_a_form_of_iso_8601(text: str, time: str) -> None:
     read = parse_iso(texts(text, None))
 
-    assert read[0] == pd.Timestamp(time, tz="UTC")
+    assert read[0] == parse_time(text) == pd.Timestamp(time, tz="UTC")
     assert read.isna().tolist() == [False, True]
 
 
@@ -49,6 +57,7 @@ def test_a_form_of_iso_8601(text: str, time: str) -> None:
 )
 def test_a_text_that_is_no_time(text: str) -> None:
     assert parse_iso(texts(text)).isna().all()
+    assert parse_time(text) is None
 
 
 def test_one_year_outside_of_nanoseconds_does_not_lose_the_others() -> None:
@@ -119,3 +128,48 @@ def test_the_parts_of_a_time_do_not_depend_on_unit_and_zone() -> None:
     times = pd.Series(pd.to_datetime(["2025-01-01 00:00:00.5", "1969-12-31 23:59:59.25"], utc=True))
     for other in (times.astype("datetime64[ms, UTC]"), times.dt.tz_convert("Asia/Tokyo"), times.dt.tz_localize(None)):
         assert all(np.array_equal(*pair) for pair in zip(epoch_parts(times), epoch_parts(other), strict=True))
+
+
+@given(st.text(alphabet="0123456789-:TWZ+., ", max_size=30) | st.datetimes().map(str))
+def test_one_time_is_read_as_in_a_column(text: str) -> None:
+    (in_a_column,) = parse_iso(texts(text))
+    alone = parse_time(text)
+
+    assert (alone is None) == pd.isna(in_a_column)
+    assert alone is None or alone == in_a_column
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("%d/%m/%Y", "31/12/2013"),
+        ("%m/%d/%Y %I:%M %p", "12/31/2013 11:30 PM"),
+        ("%d.%m.%Y %H:%M:%S.%f", "31.12.2013 23:30:00.25"),
+        ("%Y%m%d", 20131231),
+        ("epoch-s", 1388534399),
+        ("epoch-s", 1388534399.123456),
+        ("epoch-ms", 1388534399123),
+        ("epoch-us", 1388534399123456),
+        ("epoch-ns", 1388534399123456789),
+        ("epoch-s", -1e300),
+        ("epoch-ns", float("inf")),
+        ("%Y%m%d", 20131332),
+        ("%Y%m%d", float("nan")),
+        ("%d/%m/%Y", "12/31/2013"),
+    ],
+)
+def test_one_time_of_a_recorded_form_is_read_as_in_a_column(form: str, value: object) -> None:
+    (in_a_column,) = parse_format(pd.Series([value], dtype=object if isinstance(value, str) else None), form)
+    alone = parse_time(value, form)
+
+    assert (alone is None) == pd.isna(in_a_column)
+    assert alone is None or alone == in_a_column
+
+
+@pytest.mark.parametrize("value", [True, None, [1], {"a": 1}, "soon"])
+def test_a_value_that_is_no_time_of_a_form(value: object) -> None:
+    assert parse_time(value, "epoch-s") is None
+
+
+def test_iso_8601_is_read_beside_a_recorded_form() -> None:
+    assert parse_time("2013-12-31", "%d/%m/%Y") == parse_time("31/12/2013", "%d/%m/%Y")

@@ -8,6 +8,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,43 @@ def test_a_model_accepts_columns_in_any_order_and_format(original: Path, frame: 
     texts = frame[list(reversed(frame.columns))].assign(departure=frame["departure"].astype(str), extra=1)
 
     assert model.predict(texts).tolist() == model.predict(frame).tolist()
+
+
+def saved_with_words(folder: Path) -> models_artifact.Model:
+    """A model whose data has gaps in one text column and none in the other, and `n/a` for a missing value."""
+    X = pd.DataFrame({"gappy": ["a", None, "b", "a"], "full": ["x", "y", "x", "y"]}, dtype=object)
+    late, hashes = np.array([0, 1, 0, 1]), np.arange(4, dtype=np.uint64)
+    encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    estimator = make_pipeline(encode, HistGradientBoostingClassifier()).fit(X, late)
+    rows = models_artifact.TrainingData(X, hashes, "late", "classification", "", missing=("n/a",))
+    models_artifact.save_model(folder, estimator, rows, {"gappy": "text", "full": "text"}, "ferries")
+    return models_artifact.load_model(folder, "ferries")
+
+
+def test_words_for_missing_values_are_missing_in_a_request(tmp_path: Path) -> None:
+    model = saved_with_words(tmp_path)
+    written = pd.DataFrame({"gappy": ["n/a", "", "NA"], "full": ["x", "x", "x"]}, dtype=object)
+
+    assert model._inputs(written)["gappy"].tolist() == [None, None, "NA"]
+    assert model.predict(written)[:2].tolist() == model.predict(written.assign(gappy=None))[:2].tolist()
+
+
+@pytest.mark.parametrize(("value", "unfilled"), [("x", []), ("", ["full"]), ("n/a", ["full"]), (None, ["full"])])
+def test_a_column_without_gaps_in_training_has_to_be_filled(tmp_path: Path, value: Any, unfilled: list[str]) -> None:
+    frame = pd.DataFrame({"gappy": ["a", None], "full": ["x", value]}, dtype=object)
+
+    assert saved_with_words(tmp_path).unfilled(frame) == unfilled
+
+
+def test_times_of_distant_years_reach_the_model(tmp_path: Path) -> None:
+    X = models_artifact.conform(pd.DataFrame({"valid_to": ["2024-01-01", "9999-12-31"] * 2}), {"valid_to": "datetime"})
+    rows = models_artifact.TrainingData(X, np.arange(4, dtype=np.uint64), "late", "classification", "")
+    estimator = DummyClassifier().fit(X, [0, 1, 0, 1])
+    models_artifact.save_model(tmp_path, estimator, rows, {"valid_to": "datetime"}, "ferries")
+    moments = [datetime(9999, 12, 31, tzinfo=UTC), pd.Timestamp("2024-01-01T00:00:00.000000001Z")]
+
+    frame = pd.DataFrame({"valid_to": moments}, dtype=object)
+    assert models_artifact.load_model(tmp_path, "ferries").predict(frame).shape == (2, 2)
 
 
 def test_a_row_without_a_required_column_is_refused(original: Path, frame: pd.DataFrame) -> None:
