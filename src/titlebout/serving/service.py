@@ -194,6 +194,12 @@ def make_service(folder: Path, name: str, package: str) -> ProtectedService:
     return Predictor  # type: ignore[return-value]
 
 
+def to_frame(names: Sequence[str], rows: Sequence[BaseModel]) -> pd.DataFrame:
+    """Return the rows of a request as a table with the named columns, which are those of :func:`request_type`."""
+    columns = {name: [getattr(row, f"column_{i}") for row in rows] for i, name in enumerate(names)}
+    return pd.DataFrame(columns, dtype=object)
+
+
 def predict(model: Model, rows: Sequence[BaseModel], response: type[BaseModel]) -> BaseModel:
     """Predict rows of the type returned by :func:`request_type`.
 
@@ -202,9 +208,8 @@ def predict(model: Model, rows: Sequence[BaseModel], response: type[BaseModel]) 
     BentoMLException
         Status 422, if the estimator rejects a row (for example an unknown category) or a prediction is not finite.
     """
-    columns = {name: [getattr(row, f"column_{i}") for row in rows] for i, name in enumerate(model.kinds)}
     try:
-        predictions = _predictions(model, pd.DataFrame(columns, dtype=object))
+        predictions = _predictions(model, to_frame(list(model.kinds), rows))
         return response.model_validate({"predictions": predictions, "model": model.manifest["sha256"]})
     except ValueError as error:
         raise BentoMLException("", error_code=HTTPStatus.UNPROCESSABLE_ENTITY) from error

@@ -1,6 +1,5 @@
 """Types of columns: inferred once, and every later batch is read as them, whatever its file format."""
 
-import json
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -13,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
+from tables_of_any_kind import SCHEMA, TABLES, TYPES, Rows, as_jsonl
 from titlebout.core.errors import DataError
 from titlebout.data.columns import conform, row_hashes
 from titlebout.data.database import Query, read_rows
@@ -199,38 +198,6 @@ def test_the_schema_of_tracked_data_prefers_recorded_types() -> None:
 # --- the same table in every format
 
 
-WORDS = st.none() | st.sampled_from(
-    ["NA", "null", "nan", "02134", "1.0", "true", "2025-01-01", "Ålesund", "a,b", 'say "x"']
-)
-MOMENTS = st.none() | st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1))  # noqa: DTZ001 - UTC
-TABLES = st.lists(
-    st.fixed_dictionaries(
-        {
-            "row": st.integers(0, 9),
-            "word": WORDS,
-            "label": st.none() | st.sampled_from([0, 1]),
-            "identifier": st.integers(10**17, 2**63 - 1),
-            "number": st.none() | st.floats(allow_nan=False, allow_infinity=False, width=64),
-            "flag": st.none() | st.booleans(),
-            "moment": MOMENTS,
-        }
-    ),
-    min_size=1,
-    max_size=8,
-)
-TYPES = {
-    "row": "integer",
-    "word": "text",
-    "label": "integer",
-    "identifier": "integer",
-    "number": "number",
-    "flag": "boolean",
-    "moment": "datetime",
-}
-SCHEMA = Schema({name: ColumnType(kind) for name, kind in TYPES.items()})
-Rows = list[dict[str, Any]]
-
-
 def as_csv(rows: Rows, folder: Path) -> pd.DataFrame:
     pd.DataFrame(rows, dtype=object).to_csv(folder / "t.csv", index=False)
     return read_table(folder / "t.csv", SCHEMA)
@@ -239,12 +206,6 @@ def as_csv(rows: Rows, folder: Path) -> pd.DataFrame:
 def as_gzipped_tsv(rows: Rows, folder: Path) -> pd.DataFrame:
     pd.DataFrame(rows, dtype=object).to_csv(folder / "t.tsv.gz", index=False, sep="\t")
     return read_table(folder / "t.tsv.gz", SCHEMA)
-
-
-def as_jsonl(rows: Rows, folder: Path) -> pd.DataFrame:
-    lines = [json.dumps(row, default=str) for row in rows]
-    (folder / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    return read_table(folder / "t.jsonl", SCHEMA)
 
 
 def as_parquet(rows: Rows, folder: Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from crossings import KINDS, REQUIRED
-from titlebout.serving.service import MAX_ERRORS, MAX_ROWS, request_type, response_type
+from tables_of_any_kind import TABLES, TYPES, Rows, as_jsonl
+from titlebout.data.columns import conform
+from titlebout.models.artifact import Model
+from titlebout.serving.service import MAX_ERRORS, MAX_ROWS, request_type, response_type, to_frame
 
 COLUMNS = [{"name": name, "kind": kind, "nullable": name not in REQUIRED} for name, kind in KINDS.items()]
 ROW = {
@@ -115,6 +119,17 @@ def test_a_time_is_read_in_the_form_of_the_data_as_well(form: str, raw: Any, sch
     assert request.model_json_schema()["$defs"]["Row"]["properties"]["day"]["anyOf"][1] == {"type": schema}
     with pytest.raises(ValidationError, match=f"ISO 8601, or of the form {form}"):
         request.model_validate_json(json.dumps({"rows": [{"day": "tomorrow"}]}))
+
+
+@given(table=TABLES)
+def test_a_request_is_the_same_table_as_a_file(table: Rows, tmp_path_factory: pytest.TempPathFactory) -> None:
+    columns = [{"name": name, "kind": kind, "nullable": True} for name, kind in TYPES.items()]
+    body = json.dumps({"rows": table}, default=str)
+
+    request = request_type(columns).model_validate_json(body)
+    asked = Model(None, {"columns": columns}, Path())._inputs(to_frame(list(TYPES), request.rows))  # type: ignore[attr-defined]
+    in_file = conform(as_jsonl(table, tmp_path_factory.mktemp("file")), TYPES)
+    pd.testing.assert_frame_equal(asked, in_file)
 
 
 @pytest.mark.parametrize("name", KINDS)
