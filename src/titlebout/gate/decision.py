@@ -315,7 +315,9 @@ def _verdict(
                 "promote",
                 "there is no champion yet, and the challenger is significantly better than the dummy model",
             )
-        return _not_better_than_dummy(text, dummy)
+        verdict, sentence = _not_better_than_dummy(text, dummy)
+        remedy = "; hold out more rows, or start with it as it is: `titlebout promote --unproven`"
+        return verdict, sentence + (remedy if verdict == "inconclusive" and dummy.gain > 0 else "")
     if rule == "superior":
         return _superior(text, champion, text.margin)
     verdicts = [_non_inferior(text, champion, gain_vs_shifted["champion"], "champion")]

@@ -24,7 +24,14 @@ from titlebout.gate.report import EvaluateResult, draw
 from titlebout.gate.selftest import GateSelftestResult, RuleRates, measure_rates
 from titlebout.gate.selftest import selftest as measure_selftest
 from titlebout.metrics.catalogue import PRIMARY
-from titlebout.models.champion import Champion, champion_at, champion_in_work_tree, disallowed_paths, was_champion
+from titlebout.models.champion import (
+    UNPROVEN,
+    Champion,
+    champion_at,
+    champion_in_work_tree,
+    disallowed_paths,
+    was_champion,
+)
 from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput
@@ -196,13 +203,19 @@ class _Evaluation:
         facts = self._facts(challenger, champion, scored, measured)
         settings = self.project.settings.gate
         decision = _decide(scored.predictions, settings, facts)
-        if decision.verdict == "promote" and settings.smoke_test:
+        if settings.smoke_test and _may_be_promoted(decision, champion):
             served = _serving_guardrail(self.project)
             facts = facts.replace(guards=(*facts.guards, served))
             decision = decision.with_guardrails([served])
         write_predictions(self.project.reports / PREDICTIONS, replace(scored.predictions, facts=facts.model_dump()))
-        passed = decision.verdict == "promote" or (self.only_promotions and not self.requested)
+        accepted = champion is None and decision.verdict == "inconclusive" and self._accepted()
+        passed = decision.verdict == "promote" or (self.only_promotions and not self.requested) or accepted
         return _result(facts, decision, passed).replace(rates=self._rates(scored.predictions, champion))
+
+    def _accepted(self) -> bool:
+        """Return whether ``champion.dvc`` records that a person accepted this first model without proof."""
+        here = champion_in_work_tree(self.project)
+        return self.requested and here is not None and here.promotion.rule == UNPROVEN
 
     def _rates(self, predictions: HoldoutPredictions, champion: Champion | None) -> RuleRates | None:
         """Return what to expect of the gate, for the pull request of the first champion; None later."""
@@ -228,6 +241,12 @@ class _Evaluation:
             holdout=scored.split.summary(looks.number(challenger.md5)),
             guards=measured.guards,
         )
+
+
+def _may_be_promoted(decision: Decision, champion: Champion | None) -> bool:
+    """Return whether the challenger won, or is a first model that a person may accept without proof."""
+    ahead = decision.over_dummy is not None and decision.over_dummy.gain > 0
+    return decision.verdict == "promote" or (champion is None and decision.verdict == "inconclusive" and ahead)
 
 
 def _facts_of(stored: HoldoutPredictions, path: Path) -> EvaluationFacts:

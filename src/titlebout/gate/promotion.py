@@ -5,7 +5,7 @@ from typing import Literal
 from titlebout.core.errors import UnsafeError
 from titlebout.core.results import StepResult, read_result
 from titlebout.gate.report import EvaluateResult
-from titlebout.models.champion import Champion, Promotion, champion_path, set_champion
+from titlebout.models.champion import UNPROVEN, Champion, Promotion, champion_path, set_champion
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.project import Project
@@ -28,13 +28,15 @@ class PromoteResult(StepResult):
         return f"### Promotion\n\n{self.reasons[0]}.\n"
 
 
-def promote(project: Project) -> PromoteResult:
+def promote(project: Project, *, unproven: bool = False) -> PromoteResult:
     """Write the challenger of ``dvc.lock`` into ``champion.dvc``, and push its objects to the DVC remote.
 
     Parameters
     ----------
     project : Project
         Project whose ``reports/evaluate.json`` has the verdict.
+    unproven : bool
+        Accept a first model that is ahead of the dummy model, but was not shown to be better.
 
     Raises
     ------
@@ -43,13 +45,18 @@ def promote(project: Project) -> PromoteResult:
     DataError
         If the evaluation cannot be read.
     UnsafeError
-        If the verdict is not *promote*, or is about another model.
+        If the verdict is not *promote*, or is about another model; with `unproven`, if there is a champion, or the model is
+        not ahead of the dummy model, or a guardrail failed.
     ConflictError
         If the champion has changed since the evaluation.
     """
     dvc = Dvc(project)
     challenger = dvc.pull_challenger()
-    champion = promote_challenger(project, challenger, read_result(project.reports / "evaluate.json", EvaluateResult))
+    evaluation = read_result(project.reports / "evaluate.json", EvaluateResult)
+    if unproven:
+        _require_promising(evaluation)
+        evaluation = evaluation.replace(verdict="promote", rule=UNPROVEN)
+    champion = promote_challenger(project, challenger, evaluation)
     dvc.push()
     path = champion_path(project)
     return PromoteResult(
@@ -58,6 +65,29 @@ def promote(project: Project) -> PromoteResult:
             f"{champion.output.short} is now in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
         ),
         champion=champion.output.md5,
+    )
+
+
+def _require_promising(evaluation: EvaluateResult) -> None:
+    """Check that a model may become the first champion without proof.
+
+    Raises
+    ------
+    UnsafeError
+        If there is a champion, or the model is not ahead of the dummy model, or a guardrail failed.
+    """
+    if evaluation.champion:
+        why = f"there is a champion, {evaluation.champion[:12]}, which it has to be compared with"
+    elif evaluation.over_dummy is None or evaluation.over_dummy.gain <= 0:
+        why = f"the verdict of the gate is {evaluation.verdict!r}, and it is not better than the dummy model on average"
+    elif evaluation.verdict == "keep":
+        why = f"the verdict of the gate is {evaluation.verdict!r}"
+    else:
+        return
+    raise UnsafeError(
+        "the challenger cannot be promoted without proof",
+        why=why,
+        fix="read reports/evaluate.md; --unproven is for a first model that is better than the dummy model on average",
     )
 
 
@@ -84,7 +114,8 @@ def promote_challenger(project: Project, challenger: DvcOutput, evaluation: Eval
         raise UnsafeError(
             "the challenger cannot be promoted",
             why=f"the verdict of the gate is {evaluation.verdict!r}, not 'promote'",
-            fix="read reports/evaluate.md; only a challenger with the verdict promote can be promoted",
+            fix="read reports/evaluate.md; only a challenger with the verdict promote can be promoted, or, with --unproven, a "
+            "first model that is better than the dummy model on average",
         )
     if evaluation.challenger != challenger.md5:
         raise UnsafeError(

@@ -17,6 +17,10 @@ from titlebout.repository.project import Project
 CHAMPION_FILE = "champion.dvc"
 
 
+# Rule of a first champion that a person accepted although it was not shown to be better than the dummy model.
+UNPROVEN = "unproven"
+
+
 class Promotion(Record):
     """Summary of the evaluation with which a model became the champion; the key ``meta`` of ``champion.dvc``.
 
@@ -25,7 +29,7 @@ class Promotion(Record):
     reason : str
         Why the model was trained.
     rule : str
-        Rule of the gate that it passed; ``first`` without a champion.
+        Rule of the gate that it passed; ``first`` without a champion, :data:`UNPROVEN` if it was accepted without passing.
     metric : str
         Primary metric.
     challenger_score, champion_score : float or None
@@ -67,7 +71,7 @@ class Champion:
         An anchor is the last such champion. A refresh, which only has to be no worse than the champion, must also be no
         worse than the anchor; otherwise many small allowed losses could add up (bio-creep in non-inferiority trials).
         """
-        return self.promotion.rule in {"superior", "first"}
+        return self.promotion.rule in {"superior", "first", UNPROVEN}
 
 
 def champion_path(project: Project) -> str:

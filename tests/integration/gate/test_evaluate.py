@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 import sample
 from sample import CommandResult
@@ -36,6 +37,50 @@ def test_the_first_model_better_than_the_dummy_is_promoted(at: Callable[[str], P
     assert sample.git(root, "status", "--porcelain", str(CHAMPION)).startswith("??")
     requested = command("evaluate")
     assert (requested.code, requested.document["promotion_requested"]) == (0, True)
+
+
+def test_a_first_model_without_proof_needs_a_person(at: Callable[[str], Path], command: Command) -> None:
+    root = at("weak")
+    sample.edit(root / "titlebout.toml", "[gate]\n", "[gate]\nalpha = 1e-12\n")
+    evaluated = command("evaluate")
+
+    assert (evaluated.code, evaluated.document["verdict"]) == (3, "inconclusive")
+    assert evaluated.document["reasons"][0].endswith("start with it as it is: `titlebout promote --unproven`")
+    assert command("promote").code == 7
+
+    assert command("promote", "--unproven").code == 0
+    assert yaml.safe_load((root / CHAMPION).read_text("utf-8"))["meta"]["titlebout"]["rule"] == "unproven"
+    accepted = command("evaluate", "--only-promotions")
+    assert (accepted.code, accepted.document["verdict"], accepted.document["promotion_requested"]) == (
+        0,
+        "inconclusive",
+        True,
+    )
+    set_champion_by_hand(root, challenger(root))
+    sample.edit(root / CHAMPION, "rule: unproven", "rule: first")
+    assert command("evaluate", "--only-promotions").code == 3
+
+
+@pytest.mark.parametrize(("state", "why"), [("better", "there is a champion"), ("worse", "there is a champion")])
+def test_only_a_first_model_is_promoted_without_proof(
+    state: str, why: str, at: Callable[[str], Path], command: Command
+) -> None:
+    root = at(state)
+    before = (root / CHAMPION).read_bytes()
+    command("evaluate")
+    refused = command("promote", "--unproven")
+
+    assert (refused.code, (root / CHAMPION).read_bytes()) == (7, before)
+    assert why in refused.error["why"]
+
+
+def test_a_first_model_behind_the_dummy_model_is_never_promoted(at: Callable[[str], Path], command: Command) -> None:
+    root = at("weak")
+    evaluated = command("evaluate").document
+    behind = evaluated | {"verdict": "inconclusive", "over_dummy": evaluated["over_dummy"] | {"gain": -0.001}}
+    (root / "reports" / "evaluate.json").write_text(json.dumps(behind), encoding="utf-8")
+
+    assert "not better than the dummy model on average" in command("promote", "--unproven").error["why"]
 
 
 def test_the_champion_itself_has_nothing_to_prove(at: Callable[[str], Path], command: Command) -> None:
