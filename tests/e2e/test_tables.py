@@ -10,7 +10,8 @@ from sample import Command
 from ten_tables import IN_MAKE_TEST, TABLES, Table
 
 ARRIVING = 0.2  # share of the rows that arrive later
-VERDICTS = {"promote": 0, "inconclusive": 3, "keep": 11}
+FEW = 500  # rows that `retrain` waits for by default
+FATES = ("seen", "repeated", "too_late", "set_aside", "new")
 
 
 @pytest.mark.parametrize(
@@ -26,19 +27,20 @@ def test_a_table_goes_through_the_whole_loop(
 
     root = generate(table, table.write(tracked, tmp_path, "history"), command)
     monkeypatch.chdir(root)
-    first_champion(table, command)
+    if len(arriving) < FEW:
+        allow_few_rows(root)
+    if not first_champion(table, command):
+        return
     table.write(arriving, root / "incoming", "later")
     sample.commit(root, "Rows arrived")
 
     checked = command("check-data", "--on", "current")
-    assert (checked.code, checked.document["rows"]) == (0, len(arriving)), checked.document["reasons"]
-    drifted = command("drift", "--no-fail")
-    assert drifted.code == 0, drifted
+    assert (checked.code, checked.document["rows"]) == (0, len(arriving)), checked
+    assert command("drift", "--no-fail").code == 0
     attempt = command("retrain", "--reason", "schedule")
-    assert attempt.code == VERDICTS[attempt.document["verdict"]], attempt
+    assert attempt.code == (0 if attempt.document["verdict"] == "promote" else 11), attempt
     arrival = attempt.document["arrival"]
-    assert arrival["read"] == len(arriving)
-    assert arrival["read"] == sum(arrival[fate] for fate in ("seen", "repeated", "too_late", "set_aside", "new"))
+    assert arrival["read"] == len(arriving) == sum(arrival[fate] for fate in FATES)
     assert arrival["new"] >= 0.99 * len(arriving), arrival
     assert sample.git(root, "status", "--porcelain") == ""
 
@@ -52,10 +54,23 @@ def generate(table: Table, file: Path, command: Command) -> Path:
     return root
 
 
-def first_champion(table: Table, command: Command) -> None:
+def allow_few_rows(root: Path) -> None:
+    """Lower the minimum of a retraining, as its error advises."""
+    settings = root / "titlebout.toml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(re.sub(r"min_new_rows = \d+", "min_new_rows = 20", text), encoding="utf-8")
+    sample.commit(root, "Retrain on few rows")
+
+
+def first_champion(table: Table, command: Command) -> bool:
+    """Train the first model, and promote it if it is ahead of the dummy model; return whether there is a champion."""
     assert command("train").code == 0
     evaluated = command("evaluate")
     assert evaluated.document["verdict"] == table.first, evaluated.document["reasons"]
-    if table.first == "promote":
-        assert command("promote").code == 0
-    sample.commit(Path.cwd(), "First model")
+    over = evaluated.document["over_dummy"]
+    if over is None or over["gain"] <= 0:
+        assert any("min_rows" in reason for reason in evaluated.document["reasons"]), evaluated.document["reasons"]
+        return False
+    assert command("promote", *([] if table.first == "promote" else ["--unproven"])).code == 0
+    sample.commit(Path.cwd(), "First champion")
+    return True

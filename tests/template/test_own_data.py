@@ -126,7 +126,7 @@ BAD_TABLES: dict[str, tuple[bytes, str, int, str]] = {
     "utf-16": ("x,y\n1,2\n".encode("utf-16"), "y", 65, "not UTF-8"),
     "no-target": (b"x,y\n1,2\n2,3\n", "z", 5, "column 'z' does not exist"),
     "one-class": (b"x,y\n1,a\n2,a\n", "y", 3, "always 'a'"),
-    "null-column": (b"x,w,y\n1,,a\n2,,b\n", "y", 65, "'w' has no values"),
+    "null-column": (b"x,y\n1,\n2,\n", "y", 65, "the target 'y' has no values"),
     "null-target": (b"x,y\n1,a\n2,\n3,b\n", "y", 65, "1 missing"),
     "no-ending": (b"x,y\n1,a\n2,b\n", "y", 65, "unsupported file type"),
 }

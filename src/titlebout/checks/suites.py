@@ -179,7 +179,7 @@ def _column_expectations(column: Column, params: DataParams) -> Iterator[dict[st
     yield from _missing_value_expectations(column, required=column.name in {params.target, params.time})
     is_label = column.name == params.target and params.task == "classification"
     if is_label or types == CANONICAL_TYPES["text"]:
-        yield from _level_expectations(column.name, values)
+        yield from _level_expectations(column.name, values, required=is_label)
     elif types == CANONICAL_TYPES["number"]:
         yield from _range_expectations(column.name, values)
 
@@ -211,11 +211,21 @@ def _missing_value_expectations(column: Column, *, required: bool) -> Iterator[d
         yield _entry(NOT_NULL, "warning", column=column.name, mostly=round(1 - warning_share, 4))
 
 
-def _level_expectations(name: object, values: Column) -> Iterator[dict[str, Any]]:
+def _level_expectations(name: object, values: Column, *, required: bool) -> Iterator[dict[str, Any]]:
+    """Yield limits on levels that the tracked data does not have.
+
+    A label must be known. In a column with few levels, new ones in a tenth of the values are critical; fewer, and those in a
+    column with many levels, are a warning: a model can predict such rows, and one of them must not stop a loop.
+    """
     levels = sorted(values.unique().tolist(), key=str)
-    if len(levels) <= _LEVELS:
-        severity = "critical" if len(levels) <= _FEW_LEVELS else "warning"
-        yield _entry(IN_SET, severity, column=name, value_set=levels)
+    if len(levels) > _LEVELS:
+        return
+    if required:
+        yield _entry(IN_SET, column=name, value_set=levels)
+        return
+    if len(levels) <= _FEW_LEVELS:
+        yield _entry(IN_SET, column=name, value_set=levels, mostly=0.9)
+    yield _entry(IN_SET, "warning", column=name, value_set=levels)
 
 
 def _range_expectations(name: object, column: Column) -> Iterator[dict[str, Any]]:

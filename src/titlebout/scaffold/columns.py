@@ -108,7 +108,7 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
     NotFoundError
         If the file, or a column of `given`, does not exist.
     DataError
-        If the file cannot be read, a column is empty, or the target has missing values.
+        If the file cannot be read, or the target has missing values.
     ConfigError
         If the target does not fit the task, or the days and months of a date cannot be distinguished.
     InconclusiveError
@@ -193,9 +193,8 @@ def _dates_by_order(raw: RawTable, schema: Schema) -> dict[str, ColumnType]:
 
 
 def _require_filled(frame: pd.DataFrame, path: Path, target: str) -> None:
-    empty = [str(name) for name in frame.columns if frame[name].isna().all()]
-    if empty:
-        raise DataError(f"column {empty[0]!r} has no values", where=str(path), fix="remove the column, or fill it")
+    if frame[target].isna().all():
+        raise DataError(f"the target {target!r} has no values", where=str(path), fix="fill it, or name another column")
     for name in frame.select_dtypes("float64").columns:
         infinite = np.flatnonzero(np.isinf(frame[name].to_numpy()))
         if len(infinite):
@@ -288,8 +287,8 @@ def _drop_reason(column: Column, *, nested: bool) -> str:
         return "its values are lists or objects"
     if kind == "datetime":
         return "it is a time"
-    if n_distinct == 1 and column.notna().all():
-        return "it has the same value in every row"
+    if n_distinct == 0 or (n_distinct == 1 and column.notna().all()):
+        return "it has the same value in every row" if n_distinct else "it has no values"
     if kind == "text" and n_distinct > MAX_DISTINCT_SHARE * rows:
         return "its values are almost unique"
     if kind == "integer" and n_distinct == rows and (_ID_NAME.search(str(column.name)) or _is_row_number(column)):
@@ -314,7 +313,7 @@ def _notes(
         if roles.rivals:
             yield _rivals_note(roles, candidates)
     else:
-        yield "no usable time column was found, so the holdout is a fifth of the rows, selected by their hash"
+        yield "no usable time column was found, so the holdout is a share of the rows, selected by their hash"
     if not roles.time and has_equal_rows(frame):
         yield (
             "equal rows are common and there is neither an id nor a time: rows that arrive are counted, and a row that "

@@ -62,7 +62,7 @@ def _for_classes(target: Column) -> Proposal:
     if rows / len(target) >= RARE_SHARE:
         return Proposal(loss="log_loss")
     note = (
-        f"class {rarest!r} is rare ({rows} of {len(target)} rows): models are compared by log_loss and roc_auc, and not by "
+        f"class {rarest!r} is rare ({rows:,} of {len(target):,} rows): models are compared by log_loss and roc_auc, and not by "
         f"accuracy, which is {counts.iloc[0] / len(target):.0%} without any model"
     )
     few = f"class {rarest!r} has {rows} {'rows' if rows > 1 else 'row'}, too few to learn it or to show that it is learned: "

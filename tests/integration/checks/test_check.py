@@ -89,8 +89,8 @@ BROKEN: dict[str, tuple[str, str, str, Change]] = {
     "no values at all": ("value_skew", "wind", "500 of 500 values (100%) are missing", lambda f: f.assign(wind=np.nan)),
     "no text at all": ("value_skew", "harbour", "500 of 500 values (100%) are missing", lambda f: f.assign(harbour=None)),
     "gaps": ("value_skew", "wind", "are missing; at most 11.", lambda f: f.assign(wind=f["wind"].where(f.index % 5 > 0))),
-    "a new category": (
-        "value_skew", "harbour", "2 of 500 values (0.4%) are outside the expected set", lambda f: f.assign(harbour=f["harbour"].where(f.index > 1, "Ålesund")),
+    "many rows in a new category": (
+        "value_skew", "harbour", "100 of 500 values (20%) are outside the expected set; at most 10%", lambda f: f.assign(harbour=f["harbour"].where(f.index > 99, "Ålesund")),
     ),
     "a new label": ("value_skew", "late", "outside the expected set", lambda f: f.assign(late=f["late"].where(f.index > 0, 2))),
     "a missing label": ("value_skew", "late", "none are allowed", lambda f: f.assign(late=f["late"].where(f.index > 0))),
@@ -141,6 +141,14 @@ def test_no_rows_never_pass(suite: Path, frame: pd.DataFrame) -> None:
     assert result.skipped > 0
     assert "row count is 0, expected at least 1" in " ".join(result.reasons)
     assert "the table has no rows" in result.reasons[-1]
+
+
+def test_a_few_rows_of_a_new_category_are_a_warning_with_their_number(suite: Path) -> None:
+    frame = ferries()
+    result = checked(frame.assign(harbour=frame["harbour"].where(frame.index > 1, "Ålesund")), suite)
+
+    assert (result.verdict, reported(result)) == ("warning", {("value", "warning", "harbour")})
+    assert "2 of 500 values (0.4%) are outside the expected set" in result.failures[0].message
 
 
 def test_no_rows_fail_a_suite_that_does_not_ask_for_any(tmp_path: Path) -> None:
@@ -218,7 +226,7 @@ def test_an_answer_that_vanishes_is_no_pass(suite: Path, monkeypatch: pytest.Mon
 
     validate = checks_check._validate
     monkeypatch.setattr(checks_check, "_validate", forgetful)
-    with pytest.raises(TitleboutError, match="returned 24 results for 25"):
+    with pytest.raises(TitleboutError, match="returned 25 results for 26"):
         check_table(ferries(), suite, "incoming")
 
 

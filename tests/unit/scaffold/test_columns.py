@@ -111,7 +111,7 @@ def test_a_float_target_cannot_be_classified(tmp_path: Path) -> None:
     ("change", "target", "task", "error", "message"),
     [
         ({}, "nope", None, NotFoundError, "column 'nope' does not exist"),
-        ({"empty": None}, "churned", None, DataError, "'empty' has no values"),
+        ({"churned": None}, "churned", None, DataError, "the target 'churned' has no values"),
         ({"churned": [None, *["yes"] * (ROWS - 1)]}, "churned", None, DataError, "1 missing"),
         ({"churned": "yes"}, "churned", None, InconclusiveError, "always 'yes'"),
         ({"price": 1.0}, "price", "regression", InconclusiveError, "always '1.0'"),
@@ -124,6 +124,13 @@ def test_an_unusable_table_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         infer_column_roles(write_table(tmp_path, customers().assign(**change)), Choices(target, task))
+
+
+def test_a_column_without_values_is_left_out(tmp_path: Path) -> None:
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(empty=None)), Choices("churned"))
+
+    assert "empty" in roles.drop
+    assert any("'empty' is left out: it has no values" in note for note in roles.notes), roles.notes
 
 
 def test_a_time_column_cannot_be_the_target(tmp_path: Path) -> None:
