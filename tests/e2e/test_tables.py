@@ -35,7 +35,11 @@ def test_a_table_goes_through_the_whole_loop(
     sample.commit(root, "Rows arrived")
 
     checked = command("check-data", "--on", "current")
-    assert (checked.code, checked.document["rows"]) == (0, len(arriving)), checked
+    assert (checked.code, checked.document["rows"]) == (10 if table.refused else 0, len(arriving)), checked
+    if table.refused:
+        assert table.refused in checked.document["reasons"][0]
+        assert command("retrain", "--reason", "schedule").code == 10
+        return
     assert command("drift", "--no-fail").code == 0
     attempt = command("retrain", "--reason", "schedule")
     assert attempt.code == (0 if attempt.document["verdict"] == "promote" else 11), attempt
@@ -48,7 +52,7 @@ def test_a_table_goes_through_the_whole_loop(
 def generate(table: Table, file: Path, command: Command) -> Path:
     generated = command("new", "project", "--data", str(file), "--target", table.target, "--no-input")
     assert generated.code == 0, generated
-    assert any(re.search(table.said, note) for note in generated.document["notes"]), generated.document["notes"]
+    assert any(re.search(table.note, text) for text in generated.document["notes"]), generated.document["notes"]
     root = Path(generated.document["path"])
     sample.commit(root, "Generate")
     return root

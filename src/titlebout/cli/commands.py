@@ -268,19 +268,12 @@ def evaluate_command(  # noqa: PLR0913, PLR0917 - one parameter per option
 
 
 @step(cli, "promote")
-@click.option(
-    "--unproven",
-    is_flag=True,
-    help="Accept a first model that is better than the dummy model on average, but not significantly.",
-)
+@click.option("--unproven", is_flag=True, help="Accept a first model that is ahead of the dummy model, without proof.")
 def promote_command(pipeline: str | None, unproven: bool) -> "StepResult":
     """Point champion.dvc to the challenger.
 
     The verdict of the last `titlebout evaluate` must be promote. The challenger becomes the champion when champion.dvc is
-    merged into the main branch.
-
-    A first model of little data often cannot be shown to be better than the dummy model. With --unproven, it becomes the
-    first champion nevertheless, and every later model has to be better than it.
+    merged into the main branch. With --unproven, a first model becomes the champion without proof, if it has little data.
 
     \b
     Example:

@@ -21,7 +21,7 @@ from titlebout.scaffold.time_column import TimeCandidate, time_candidates
 from titlebout.settings.column_type import ColumnType
 from titlebout.settings.gate import GateSettings
 
-MAX_CLASSES = 50  # an integer target with more distinct values is a regression target
+MAX_CLASSES, MAX_CODES = 50, 20  # most classes, and most of them if they are whole numbers and the task is not given
 MAX_DISTINCT_SHARE = 0.5  # a text column with more distinct values per row identifies rows instead of describing them
 HOLDOUT_DAYS = 14
 HOLDOUT_ROWS = 2000  # enough to show a moderate gain; fewer only if they are more than a fifth of the time span
@@ -227,20 +227,25 @@ def _require_task(target: Column, task: str | None) -> str:
         raise ConfigError(
             f"the target {target.name!r} is a time column", fix="set --target to a column of numbers or classes"
         )
-    too_many_classes = n_distinct > MAX_CLASSES
     if task is None:
-        return "regression" if kind == "number" or (kind == "integer" and too_many_classes) else "classification"
+        return "regression" if kind == "number" or (kind == "integer" and not _are_codes(target)) else "classification"
     if task == "regression" and kind in {"text", "boolean"}:
         raise ConfigError(
             f"the target {target.name!r} is {kind}, which cannot be predicted as a number",
             fix="use --task classification, or name a different target",
         )
-    if task == "classification" and too_many_classes:
+    if task == "classification" and n_distinct > MAX_CLASSES:
         raise ConfigError(
             f"the target {target.name!r} has {n_distinct} distinct values, but classification supports at most {MAX_CLASSES}",
             fix="use --task regression, or name a different target",
         )
     return task
+
+
+def _are_codes(target: Column) -> bool:
+    """Return whether whole numbers are codes of classes: two of them, or a few that follow each other, such as 1 to 5."""
+    n_distinct = target.nunique()
+    return n_distinct == 2 or (n_distinct <= MAX_CODES and int(target.max() - target.min()) + 1 == n_distinct)
 
 
 def _time_column(frame: pd.DataFrame, given: Choices, candidates: Sequence[TimeCandidate]) -> str:
@@ -307,7 +312,10 @@ def _notes(
     used = (
         f", {len(frame) - aside:,} used and {aside:,} set aside: their time cannot be right" if aside else ", all used"
     )
-    yield f"{len(frame):,} rows{used}; {roles.task} of {roles.target!r}"
+    other = "regression" if roles.task == "classification" else "classification"
+    is_open = column_kind(frame[roles.target]) == "integer" and 2 < frame[roles.target].nunique() <= MAX_CLASSES
+    instead = f"; for {other} instead, add --task {other}" if is_open else ""
+    yield f"{len(frame):,} rows{used}; {roles.task} of {roles.target!r}{instead}"
     if roles.time:
         yield f"rows are ordered by {roles.time!r}; the newest {roles.holdout_days} days are the holdout"
         if roles.rivals:

@@ -143,7 +143,7 @@ def test_no_rows_never_pass(suite: Path, frame: pd.DataFrame) -> None:
     assert "the table has no rows" in result.reasons[-1]
 
 
-def test_a_few_rows_of_a_new_category_are_a_warning_with_their_number(suite: Path) -> None:
+def test_a_few_rows_of_a_new_category_are_a_warning(suite: Path) -> None:
     frame = ferries()
     result = checked(frame.assign(harbour=frame["harbour"].where(frame.index > 1, "Ålesund")), suite)
 

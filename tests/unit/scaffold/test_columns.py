@@ -98,6 +98,26 @@ def test_the_task_is_inferred_from_the_target(tmp_path: Path, target: str, task:
     assert infer_column_roles(write_table(tmp_path, frame), Choices(target))[1].task == task
 
 
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([0, 1], "classification"),
+        ([3, 7], "classification"),
+        ([1, 2, 3, 4, 5], "classification"),
+        ([0, 5, 10, 25], "regression"),  # amounts
+        ([*range(21)], "regression"),
+    ],
+)
+def test_whole_numbers_are_classes_if_they_are_codes(tmp_path: Path, values: list[int], task: str) -> None:
+    frame = customers().assign(given=np.resize(values, ROWS))
+    _, roles = infer_column_roles(write_table(tmp_path, frame), Choices("given"))
+
+    assert roles.task == task
+    assert (
+        f"; for {'regression' if task == 'classification' else 'classification'} instead, add --task" in roles.notes[0]
+    ) == (len(values) > 2)
+
+
 def test_a_float_target_cannot_be_classified(tmp_path: Path) -> None:
     frame = customers().assign(churned=np.tile([0.5, 1.5], ROWS // 2))
     assert infer_column_roles(write_table(tmp_path, frame), Choices("churned"))[1].task == "regression"
