@@ -124,6 +124,7 @@ TABLES = {
         "gift",
         ".csv.gz",
         "no usable time column",
+        first="inconclusive",
     ),
     "cars": Table(
         lambda: _in_any_order(_bokeh("auto-mpg.csv")), "mpg", ".csv", "'name' is left out", first="inconclusive"

@@ -346,7 +346,8 @@ def _not_better_than_dummy(text: _VerdictText, gain: Difference) -> tuple[Verdic
     given = predictions.predicted["challenger"]
     hints = ["; it predicts the same for every row"] if np.ptp(given, axis=0).max() == 0 else []
     most = float(np.unique(predictions.truth.y, return_counts=True)[1].max()) / len(predictions.truth.y)
-    if not predictions.truth.classes and most > MOSTLY_ONE_VALUE:
+    of_the_mean = text.context.settings.primary_metric in {"rmse", "mse"}
+    if not predictions.truth.classes and most > MOSTLY_ONE_VALUE and not of_the_mean:
         hints.append(
             f"; {most:.0%} of the rows have the same value, which a constant predicts: a metric of the mean, such as rmse "
             "(gate.primary_metric, and the same loss in the model), can distinguish models of such a target"

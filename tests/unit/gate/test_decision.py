@@ -179,6 +179,7 @@ def test_a_first_model_that_may_beat_the_constant_is_not_rejected() -> None:
 
     assert (found.verdict, found.rule) == ("inconclusive", "first")
     assert "not significantly better than the dummy model" in found.reasons[0]
+    assert "`titlebout promote --unproven`" in found.reasons[0]
 
 
 def test_a_constant_is_named_as_such() -> None:
@@ -189,6 +190,9 @@ def test_a_constant_is_named_as_such() -> None:
 
     assert found.verdict == "inconclusive"
     assert "predicts the same for every row; 75% of the rows have the same value" in found.reasons[0]
+    assert "--unproven" not in found.reasons[0], "it is not ahead"
+    by_mean = decide(zero, PLAIN.model_copy(update={"primary_metric": "rmse"}), "change")
+    assert "of the rows have the same value" not in by_mean.reasons[0]
 
 
 def test_what_no_model_can_do_is_no_obstacle() -> None:
