@@ -25,10 +25,11 @@ def write(folder: Path, results: Mapping[str, Any], text: str) -> None:
     (folder / "tables.md").write_text(text, encoding="utf-8")
 
 
-def into_page(page: Path, text: str) -> None:
-    """Put tables between the marks of a page."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    page.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+def into_page(page: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
+    """Put tables between two marks of a page."""
+    begin, end = marks
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    page.write_text(before + begin + "\n" + text + "\n" + end + rest.partition(end)[2], encoding="utf-8")
 
 
 def conclude(found: Sequence[Claim]) -> int:

@@ -220,7 +220,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a fiftieth of the runs; shows that the script works")
     parser.add_argument("--tuning", action="store_true", help="the shape on which the rule was tuned")
+    parser.add_argument("--kept", action="store_true", help="check the claims on the results that are kept here")
     given = parser.parse_args()
+    if given.kept:
+        kept = json.loads((HERE / "claims.json").read_text(encoding="utf-8"))
+        return conclude(list(check(kept["rows"], LEAST_RUNS)))
     shape = worlds.TUNING if given.tuning else worlds.JUDGING
     scale = 0.02 if given.quick else 1.0
     folder = ROOT / "build" / "drift-claims" / f"{shape.name}{'-quick' if given.quick else ''}"

@@ -120,17 +120,14 @@ def render(results: dict[str, Any], claims: Sequence[Claim]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def into_page(text: str) -> None:
-    """Put the tables between the marks of the page."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few half-years of every world")
     parser.add_argument("--tuning", action="store_true", help="the losses and tables on which thresholds were chosen")
+    parser.add_argument("--kept", action="store_true", help="check the claims on the results that are kept here")
     given = parser.parse_args()
+    if given.kept:
+        return record.conclude(list(check(json.loads((HERE / "goals.json").read_text(encoding="utf-8")))))
     name = f"{'tuning' if given.tuning else 'judging'}{'-quick' if given.quick else ''}"
     folder = ROOT / "build" / "policy-goals" / name
     results = measure(
@@ -145,7 +142,7 @@ def main() -> int:
     (target / "goals.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (target / "goals.md").write_text(text, encoding="utf-8")
     if target == HERE:
-        into_page(text)
+        record.into_page(PAGE, text, (BEGIN, END))
     return record.conclude(claims)
 
 
