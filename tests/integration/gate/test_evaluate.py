@@ -49,7 +49,7 @@ def test_a_first_model_without_proof_needs_a_person(at: Callable[[str], Path], c
     assert command("promote").code == 7
 
     assert command("promote", "--unproven").code == 0
-    assert yaml.safe_load((root / CHAMPION).read_text("utf-8"))["meta"]["titlebout"]["rule"] == "unproven"
+    assert yaml.safe_load((root / CHAMPION).read_text("utf-8"))["meta"]["rule"] == "unproven"
     accepted = command("evaluate", "--only-promotions")
     assert (accepted.code, accepted.document["verdict"], accepted.document["promotion_requested"]) == (
         0,
