@@ -13,7 +13,7 @@ CANONICAL_TYPES = {
     "integer": ["int64", "float64"],
     "number": ["int64", "float64"],
     "boolean": ["bool"],
-    "datetime": ["datetime64[ns]"],
+    "datetime": ["datetime64[us]"],  # holds the year 9999, which nanoseconds do not
     "text": ["str", "object"],
 }
 
@@ -32,7 +32,7 @@ def canonical(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_rows, n_columns)
-        int64 or, with missing values, float64; bool; datetime64[ns] in UTC; object for text, for columns without
+        int64 or, with missing values, float64; bool; datetime64[us] in UTC; object for text, for columns without
         values, and for boolean columns with missing values. Other dtypes are kept.
     """
     return pd.DataFrame({name: _canonical_column(frame[name]) for name in frame.columns}, index=frame.index)
@@ -74,10 +74,7 @@ def _naive_utc(column: Column) -> Column:
     # to_datetime is slow on columns that already have a time zone: it searches for duplicates first
     has_zone = isinstance(column.dtype, pd.DatetimeTZDtype)
     naive = (column.dt.tz_convert("UTC") if has_zone else pd.to_datetime(column, utc=True)).dt.tz_localize(None)
-    try:
-        return naive.astype("datetime64[ns]")
-    except pd.errors.OutOfBoundsDatetime:  # such as the year 9999: correct in a coarser unit, only slower to compare
-        return naive
+    return naive.astype("datetime64[us]")
 
 
 def _canonical_time(text: str) -> str:

@@ -101,8 +101,9 @@ def _value_hashes(column: Column) -> npt.NDArray[np.uint64]:
     if kind in {"integer", "number", "boolean"}:
         return _number_hashes(column)
     if kind == "datetime":
+        # In microseconds: a column has no nanoseconds if one of its times is in a year that they do not reach.
         seconds, nanoseconds = epoch_parts(column)
-        return _hash(seconds) * np.uint64(1_000_003) + _hash(nanoseconds)
+        return _hash(seconds) * np.uint64(1_000_003) + _hash(nanoseconds // 1000)
     texts = column.map(str, na_action="ignore").astype(object)
     return np.asarray(pd.util.hash_pandas_object(texts, index=False, categorize=True), dtype=np.uint64)
 

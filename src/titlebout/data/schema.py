@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,16 @@ from titlebout.settings.params import DataParams
 MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-", "?", "#N/A")
 EXAMPLES = 5  # row numbers of unreadable values
 
-_WHOLE = r"-?(?:0|[1-9]\d*)"
+_WHOLE = r"-?(?:0|[1-9]\d{0,307})"  # more digits than a float can have are no number
 _GROUPED = r"-?[1-9]\d{0,2}(?:,\d{3})+"  # with thousands separators
-_NUMBER = r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?"
+_NUMBER = r"[+-]?(?:(?:0|[1-9]\d{0,307})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?"
 _WHOLE_TEXT = re.compile(rf"{_WHOLE}|{_GROUPED}")
 _NUMBER_TEXT = re.compile(rf"{_NUMBER}|{_GROUPED}(?:\.\d*)?", re.IGNORECASE)
 _BOOLEANS = {"true": True, "false": False}
 _STORED_BOOLEANS = {**_BOOLEANS, "1": True, "0": False, "1.0": True, "0.0": False}  # databases store them as numbers
 _MAX_INTEGER = 2**63 - 1
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_YEARS = (1900, 2100)  # of times that are written without a day, such as 2024-01, which may be a code as well
 _PLURALS = {
     "number": "numbers",
     "integer": "whole numbers",
@@ -240,11 +243,16 @@ def _all_match(texts: Column, pattern: "re.Pattern[str]") -> bool:
 
 
 def _infer_time(texts: Column) -> ColumnType:
-    if parse_iso(texts).notna().all():
+    times = parse_iso(texts)
+    if times.notna().all() and (_are_dates(texts) or times.dt.year.between(*_YEARS).all()):
         return ColumnType("datetime")
     forms = text_formats(texts)
     # If day and month cannot be distinguished, the type has to be recorded: a guess would be wrong half of the time.
     return ColumnType("datetime", forms[0]) if len(forms) == 1 else ColumnType("text")
+
+
+def _are_dates(texts: Column) -> bool:
+    return all(_DATE.match(text) for text in texts)
 
 
 def _infer_from_values(name: str, values: Column) -> ColumnType | None:
@@ -317,6 +325,12 @@ def _each(column: Column, function: Callable[[Any], Any]) -> Column:
 def _plain_value(value: Any) -> Any:
     if is_nested(value):
         return json.dumps(_json_value(value), sort_keys=True, ensure_ascii=False)
+    if isinstance(value, Decimal):
+        # The exponent is that of the column's type: a whole number of any size, such as an id, is no float.
+        exponent = value.as_tuple().exponent
+        return int(value) if isinstance(exponent, int) and exponent >= 0 else float(value)
+    if isinstance(value, memoryview):
+        value = value.tobytes()
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
@@ -331,8 +345,8 @@ def _json_value(value: Any) -> Any:
 
 
 def _read_numbers(values: Column, _form: str = "") -> Column:
-    if values.dtype == np.float32:
-        # The shortest text of a float32 is what a CSV file of the same table has: 0.1, not 0.10000000149.
+    if values.dtype in (np.float16, np.float32):
+        # The shortest text of such a float is what a CSV file of the same table has: 0.1, not 0.10000000149.
         return pd.Series([float(str(value)) for value in values.to_numpy()], index=values.index, name=values.name)
     if not pd.api.types.is_numeric_dtype(values.dtype):
         values = _each(values, _as_number)
@@ -380,6 +394,8 @@ def _read_texts(values: Column, _form: str) -> Column:
 
 
 def _as_text(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()  # as a CSV file of the same table has it
     # A format without integers, or a gap, turns the code 5 into 5.0; in a CSV file of the same table it is 5.
     is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
     return str(int(value)) if is_whole else str(value)
@@ -390,9 +406,12 @@ def _read_times(values: Column, form: str) -> Column:
         return values.dt.tz_convert("UTC") if values.dt.tz is not None else values.dt.tz_localize("UTC")
     if not _is_text(values):
         return parse_format(values, form) if form and column_kind(values) != "datetime" else _from_objects(values)
-    read = parse_format(values, form) if form else parse_iso(values)
+    if not form:
+        return parse_iso(values)
+    read = parse_format(values, form)
     # A database or a Parquet file has dates of its own, and its export as text is in ISO 8601.
-    return read if not form or (read.notna() | values.isna()).all() else parse_iso(values)
+    others = parse_iso(values.where(read.isna(), None))
+    return read.fillna(others.astype(read.dtype)) if others.notna().any() else read
 
 
 def _from_objects(values: Column) -> Column:

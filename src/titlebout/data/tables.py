@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from titlebout.data.schema import NO_TYPES, RawTable, Schema, Unreadable, infer_
 
 _TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 SUFFIXES = (".parquet", *_TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in _TEXT_SUFFIXES))
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # of a pair that stands for one character
 _ADDED = {b"titlebout.added": b"true"}  # in the metadata of a Parquet file
 
 
@@ -127,8 +129,12 @@ def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
 
 
 def is_data_file(name: str) -> bool:
-    """Return whether a file holds data by its name: not hidden, not a marker such as ``_SUCCESS``, not a README."""
-    return not name.startswith((".", "_")) and not name.upper().startswith("README")
+    """Return whether a file holds data by its name: not hidden, and not a marker such as ``_SUCCESS`` or a README.
+
+    A file that ends like a table is one, such as ``_2025-05.csv``.
+    """
+    is_table = name.lower().endswith(SUFFIXES)
+    return not name.startswith(".") and (is_table or not name.upper().startswith(("_", "README")))
 
 
 def is_empty_folder(root: Path, pattern: str) -> bool:
@@ -285,7 +291,8 @@ def _require_same_columns(tables: Sequence[RawTable]) -> None:
 
 def _is_visible_file(path: Path, folder: Path) -> bool:
     inner = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
-    return path.is_file() and not any(part.startswith(".") for part in inner)
+    # A link that leads nowhere, or to a folder, is no file, but must not count as nothing.
+    return (path.is_file() or path.is_symlink()) and not any(part.startswith(".") for part in inner)
 
 
 def _read_parquet(path: Path) -> RawTable:
@@ -302,27 +309,51 @@ def _read_parquet(path: Path) -> RawTable:
             why=str(error),
             fix="export it again, or restore it with `dvc pull`",
         ) from error
-    frame, notes = _index_as_columns(frame)
+    frame.columns = pd.Index([_column_name(name) for name in frame.columns], dtype=object)
+    frame, notes = _index_as_columns(frame, str(path))
     _require_names(path, list(frame.columns))
     return RawTable(frame, typed=True, where=str(path), notes=notes)
 
 
-def _index_as_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _column_name(name: object) -> str:
+    """Return a column's name as text: pandas writes numbers, and several levels as a tuple."""
+    return ".".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def _index_as_columns(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return a table with the index that pandas wrote as columns.
 
-    An index without a name that only increases is what pandas leaves after rows were filtered out; it is left out, with a note.
+    An index of different whole numbers without a name is what pandas leaves after rows were filtered or shuffled; it is left
+    out, with a note, and so is an index that repeats a column.
+
+    Raises
+    ------
+    DataError
+        If the index has the name of a column with other values.
     """
     index = frame.index
     if isinstance(index, pd.RangeIndex) and index.name is None:
         return frame, ()
     unnamed = index.nlevels == 1 and index.name is None
-    if unnamed and pd.api.types.is_integer_dtype(index.dtype) and index.is_monotonic_increasing and index.is_unique:
+    if unnamed and pd.api.types.is_integer_dtype(index.dtype) and index.is_unique:
         return frame.reset_index(drop=True), ("the row numbers that pandas stored in the file are left out",)
     names = [
         "index" if name is None and unnamed else f"level_{at}" if name is None else name
         for at, name in enumerate(index.names)
     ]
-    return frame.reset_index(names=names), ()
+    if unnamed and "index" in frame.columns:
+        names = ["level_0"]
+    repeated = [name for name in names if name in frame.columns]
+    for name in repeated:
+        if not pd.Series(index.get_level_values(names.index(name))).equals(frame[name].reset_index(drop=True)):
+            raise DataError(
+                f"the index and a column are both named {name!r}",
+                where=where,
+                fix="rename one of them, or write the file without its index: to_parquet(..., index=False)",
+            )
+        frame = frame.drop(columns=name)
+    notes = tuple(f"the index repeats the column {name!r}" for name in repeated)
+    return frame.reset_index(names=names), notes
 
 
 def _read_delimited(path: Path, delimiter: str) -> RawTable:
@@ -335,6 +366,7 @@ def _read_delimited(path: Path, delimiter: str) -> RawTable:
     DataError
         If a row has more or fewer fields.
     """
+    csv.field_size_limit(2**31 - 1)  # a long text is no error
     lines = csv.reader(io.StringIO(_decode(path), newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     try:
@@ -389,9 +421,19 @@ def _read_jsonl(path: Path, end: int | None) -> RawTable:
     return RawTable(frame, typed=True, where=str(path))
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return record
+
+
 def _json_object(line: str, where: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_unique_keys)
+        if _HALF_CHARACTER.search(line):
+            json.dumps(record, ensure_ascii=False).encode()  # a ValueError, if the other half is missing
     except (ValueError, RecursionError) as error:
         raise DataError(
             "a line is not valid JSON",

@@ -14,7 +14,7 @@ from titlebout.core.results import Record
 from titlebout.data.columns import Column, column_kind
 from titlebout.data.identity import has_equal_rows
 from titlebout.data.plausible import implausible_tracked
-from titlebout.data.schema import RawTable, Schema, infer_schema, is_nested, read_as
+from titlebout.data.schema import MISSING_WORDS, RawTable, Schema, infer_schema, is_nested, read_as
 from titlebout.data.tables import read_raw
 from titlebout.data.times import numeric_time, parse_format, text_formats
 from titlebout.scaffold.time_column import TimeCandidate, time_candidates
@@ -172,11 +172,13 @@ def _dates_by_order(raw: RawTable, schema: Schema) -> dict[str, ColumnType]:
     ConfigError
         If the order of the rows does not decide either.
     """
-    found = {}
+    found, empty = {}, {"", *MISSING_WORDS}
     for name in raw.frame.columns:
         if schema.types[name] != ColumnType("text"):
             continue
-        forms = text_formats(raw.frame[name][raw.frame[name].map(lambda value: isinstance(value, str) and value != "")])
+        forms = text_formats(
+            raw.frame[name][raw.frame[name].map(lambda value: isinstance(value, str) and value not in empty)]
+        )
         if len(forms) < 2:
             continue
         dates = pd.DataFrame({form: parse_format(raw.frame[name], form) for form in forms})
@@ -228,7 +230,7 @@ def _require_task(target: Column, task: str | None) -> str:
             f"the target {target.name!r} is a time column", fix="set --target to a column of numbers or classes"
         )
     if task is None:
-        return "regression" if kind == "number" or (kind == "integer" and not _are_codes(target)) else "classification"
+        return "regression" if kind in {"integer", "number"} and not _are_codes(target) else "classification"
     if task == "regression" and kind in {"text", "boolean"}:
         raise ConfigError(
             f"the target {target.name!r} is {kind}, which cannot be predicted as a number",
@@ -244,8 +246,8 @@ def _require_task(target: Column, task: str | None) -> str:
 
 def _are_codes(target: Column) -> bool:
     """Return whether whole numbers are codes of classes: two of them, or a few that follow each other, such as 1 to 5."""
-    n_distinct = target.nunique()
-    return n_distinct == 2 or (n_distinct <= MAX_CODES and int(target.max() - target.min()) + 1 == n_distinct)
+    n_distinct, whole = target.nunique(), bool((target % 1 == 0).all())
+    return whole and (n_distinct == 2 or (n_distinct <= MAX_CODES and target.max() - target.min() + 1 == n_distinct))
 
 
 def _time_column(frame: pd.DataFrame, given: Choices, candidates: Sequence[TimeCandidate]) -> str:
@@ -313,7 +315,8 @@ def _notes(
         f", {len(frame) - aside:,} used and {aside:,} set aside: their time cannot be right" if aside else ", all used"
     )
     other = "regression" if roles.task == "classification" else "classification"
-    is_open = column_kind(frame[roles.target]) == "integer" and 2 < frame[roles.target].nunique() <= MAX_CLASSES
+    numbers = column_kind(frame[roles.target]) in {"integer", "number"}
+    is_open = numbers and 2 < frame[roles.target].nunique() <= MAX_CLASSES
     instead = f"; for {other} instead, add --task {other}" if is_open else ""
     yield f"{len(frame):,} rows{used}; {roles.task} of {roles.target!r}{instead}"
     if roles.time:

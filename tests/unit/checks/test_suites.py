@@ -103,9 +103,9 @@ DTYPES: dict[str, tuple[Any, str]] = {
     "switch with a gap": (pd.array([True, None], dtype="boolean"), "object"),
     "nothing": ([None, np.nan], "object"),
     "decimals": ([Decimal("1.5"), None], "float64"),
-    "time": (pd.to_datetime(["2024-01-01", None], utc=True).astype("datetime64[ms, UTC]"), "datetime64[ns]"),
-    "time without zone": (pd.to_datetime(["2024-01-01"] * 2), "datetime64[ns]"),
-    "times far away": (np.array(["9999-12-31"] * 2, dtype="datetime64[s]"), "datetime64[s]"),
+    "time": (pd.to_datetime(["2024-01-01", None], utc=True).astype("datetime64[ms, UTC]"), "datetime64[us]"),
+    "time without zone": (pd.to_datetime(["2024-01-01"] * 2), "datetime64[us]"),
+    "times far away": (np.array(["9999-12-31"] * 2, dtype="datetime64[s]"), "datetime64[us]"),
     "differences": (pd.to_timedelta([1, 2]), "timedelta64[ns]"),
 }
 
@@ -129,7 +129,7 @@ def test_times_are_compared_in_utc() -> None:
 def test_type_names_are_converted_like_columns() -> None:
     names = ["int8", "Int64", "float32", "bool", "boolean", "string", "str", "object", "datetime64[ms, UTC]", "Decimal"]
     assert canonical_kwargs({"type_list": names})["type_list"] == [
-        "int64", "float64", "bool", "str", "object", "datetime64[ns]", "Decimal",
+        "int64", "float64", "bool", "str", "object", "datetime64[us]", "Decimal",
     ]  # fmt: skip
     assert canonical_kwargs({"type_": "Float32"}) == {"type_": "float64"}
 
@@ -178,7 +178,7 @@ def test_a_scaffolded_suite_fits_each_column_kind(tmp_path: Path) -> None:
 def test_a_scaffolded_suite_has_no_range_for_times() -> None:
     when = expectations_of(scaffold_suite(flights(), ROLES, "flights"), "when")
     assert when == {
-        "values_to_be_in_type_list critical": {"column": "when", "type_list": ["datetime64[ns]", "str", "object"]},
+        "values_to_be_in_type_list critical": {"column": "when", "type_list": ["datetime64[us]", "str", "object"]},
         "values_to_not_be_null critical": {"column": "when"},
     }
 

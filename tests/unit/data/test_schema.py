@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 
 from tables_of_any_kind import SCHEMA, TABLES, TYPES, Rows, as_jsonl
-from titlebout.core.errors import DataError
+from titlebout.core.errors import DataError, NotFoundError
 from titlebout.data.columns import conform, row_hashes
 from titlebout.data.database import Query, read_rows
 from titlebout.data.schema import RawTable, Schema, infer_schema, read_as, read_readable, schema_of
-from titlebout.data.tables import as_types, read_raw, read_table
+from titlebout.data.tables import as_types, is_data_file, read_raw, read_table, read_tables
 from titlebout.settings.addresses import Address
 from titlebout.settings.column_type import ColumnType
 from titlebout.settings.params import DataParams
@@ -60,6 +60,12 @@ def types_of(*tables: RawTable) -> dict[str, str]:
         (["31/01/2025", "01/02/2025"], "datetime %d/%m/%Y"),
         (["01/02/2025", "02/03/2025"], "text"),
         (["", ""], "text"),
+        (["0100001", "0108200"], "text"),  # a code, not a day of the year 100
+        (["1001-001", "1001-002"], "text"),
+        (["4711-01", "4719-12"], "text"),
+        (["2024-01", "2024-02"], "datetime"),
+        (["2024-01-01", "9999-12-31"], "datetime"),
+        (["9" * 5000, "1"], "text"),
     ],
 )
 def test_the_type_of_a_column_of_text(values: list[str], expected: str) -> None:
@@ -243,6 +249,101 @@ def test_a_table_is_the_same_in_every_format(rows: Rows, tmp_path_factory: pytes
 
 
 # --- what files can hide
+
+
+def test_whole_decimals_are_integers_and_others_numbers(tmp_path: Path) -> None:
+    first = 900_000_000_000_000_000
+    ids, amounts = [Decimal(first + at) for at in range(3)], [Decimal("5.00"), None, Decimal("2.50")]
+    pd.DataFrame({"id": ids, "amount": amounts, "huge": [Decimal(10**25)] * 3}).to_parquet(tmp_path / "t.parquet")
+    read = read_table(tmp_path / "t.parquet")
+
+    assert types_of(read_raw(tmp_path / "t.parquet")) == {"id": "integer", "amount": "number", "huge": "text"}
+    assert read["id"].tolist() == [first, first + 1, first + 2]
+    assert read["huge"].tolist() == [str(10**25)] * 3
+
+
+def test_one_time_that_cannot_be_read_is_the_only_one_named() -> None:
+    schema = Schema({"day": ColumnType("datetime", "%d/%m/%Y")})
+    frame, (found,) = read_readable(text_table(day=["31/01/2025", "31/02/2025", "2025-03-01"]), schema)
+
+    assert (found.count, found.rows) == (1, (1,))
+    assert frame["day"].tolist() == ["31/01/2025", "31/02/2025", "2025-03-01"]
+    read = read_as(text_table(day=["31/01/2025", "2025-03-01"]), schema)
+    assert read["day"].tolist() == [pd.Timestamp("2025-01-31", tz="UTC"), pd.Timestamp("2025-03-01", tz="UTC")]
+
+
+def test_an_index_that_repeats_a_column_is_left_out(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"t": pd.date_range("2025-01-01", periods=3), "index": [7, 8, 9]})
+    frame.set_index(pd.Index(frame["t"], name="t")).to_parquet(tmp_path / "a.parquet")
+    frame.set_index(pd.Index([5, 5, 7])).to_parquet(tmp_path / "b.parquet")
+
+    repeated = read_raw(tmp_path / "a.parquet")
+    assert (set(repeated.frame.columns), repeated.notes) == ({"t", "index"}, ("the index repeats the column 't'",))
+    assert list(read_raw(tmp_path / "b.parquet").frame.columns) == ["level_0", "t", "index"]
+
+
+def test_an_index_with_the_name_of_another_column_is_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"t": [1, 2, 3]})
+    frame.set_index(pd.Index([4, 5, 6], name="t")).to_parquet(tmp_path / "t.parquet")
+
+    with pytest.raises(DataError, match="the index and a column are both named 't'"):
+        read_raw(tmp_path / "t.parquet")
+
+
+def test_columns_of_a_parquet_file_have_names_of_text(tmp_path: Path) -> None:
+    for names, expected in (
+        ([0, 1], ["0", "1"]),
+        (pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")]), ["a.x", "a.y"]),
+    ):
+        pd.DataFrame([[1, 2], [3, 4]], columns=names).to_parquet(tmp_path / "t.parquet")
+        assert list(read_raw(tmp_path / "t.parquet").frame.columns) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "why"), [('{"a": 1, "a": 2}', "the key 'a' occurs twice"), ('{"a": "\\ud83d"}', "surrogates not allowed")]
+)
+def test_a_line_of_json_that_loses_something_is_refused(tmp_path: Path, line: str, why: str) -> None:
+    (tmp_path / "t.jsonl").write_text(f'{{"a": 3}}\n{line}\n', encoding="utf-8")
+
+    with pytest.raises(DataError, match="not valid JSON") as caught:
+        read_raw(tmp_path / "t.jsonl")
+    assert why in caught.value.why
+    assert caught.value.where.endswith("t.jsonl:2")
+
+
+@pytest.mark.parametrize("name", ["_2025-05.csv", "readme_customers.csv", "part.CSV.gz"])
+def test_a_file_that_ends_like_a_table_is_data(name: str) -> None:
+    assert is_data_file(name)
+
+
+@pytest.mark.parametrize("name", ["_SUCCESS", "_metadata", "README.md", "readme.txt", ".b.csv"])
+def test_markers_and_notes_are_no_data(name: str) -> None:
+    assert not is_data_file(name)
+
+
+def test_a_link_that_leads_nowhere_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
+
+    with pytest.raises(NotFoundError, match=r"b\.csv"):
+        read_tables(tmp_path, ".")
+
+
+def test_true_and_false_in_a_column_of_text_are_as_in_a_csv_file() -> None:
+    assert read_as(typed_table(a=[True, "x"]), Schema({"a": ColumnType("text")}))["a"].tolist() == ["true", "x"]
+
+
+def test_a_row_has_the_same_hash_beside_a_distant_year() -> None:
+    times = ["2025-01-01T00:00:00.123456789Z", "9999-12-31"]
+    together = read_as(text_table(at=times), Schema({"at": ColumnType("datetime")}))
+    alone = read_as(text_table(at=times[:1]), Schema({"at": ColumnType("datetime")}))
+
+    assert row_hashes(together)[0] == row_hashes(alone)[0]
+
+
+def test_a_long_text_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"a,b\n1,{'x' * 200_000}\n", encoding="utf-8")
+
+    assert len(read_raw(tmp_path / "t.csv").frame["b"][0]) == 200_000
 
 
 def test_the_index_of_a_parquet_file_becomes_columns(tmp_path: Path) -> None:

@@ -104,11 +104,13 @@ def test_the_task_is_inferred_from_the_target(tmp_path: Path, target: str, task:
         ([0, 1], "classification"),
         ([3, 7], "classification"),
         ([1, 2, 3, 4, 5], "classification"),
+        ([0.0, 1.0], "classification"),
+        ([0.5, 1.5], "regression"),
         ([0, 5, 10, 25], "regression"),  # amounts
         ([*range(21)], "regression"),
     ],
 )
-def test_whole_numbers_are_classes_if_they_are_codes(tmp_path: Path, values: list[int], task: str) -> None:
+def test_whole_numbers_are_classes_if_they_are_codes(tmp_path: Path, values: list[float], task: str) -> None:
     frame = customers().assign(given=np.resize(values, ROWS))
     _, roles = infer_column_roles(write_table(tmp_path, frame), Choices("given"))
 
@@ -215,8 +217,9 @@ def test_an_unknown_column_is_named(given: Choices, tmp_path: Path) -> None:
         infer_column_roles(write_table(tmp_path, customers()), given)
 
 
-def test_ambiguous_dates_are_asked_about(tmp_path: Path) -> None:
-    dates = ["01/02/2025", "03/04/2025", "02/01/2025"] * 20
+@pytest.mark.parametrize("gap", ["02/01/2025", "NA", ""])
+def test_ambiguous_dates_are_asked_about(tmp_path: Path, gap: str) -> None:
+    dates = ["01/02/2025", "03/04/2025", gap] * 20
     path = write_table(tmp_path, customers().assign(signup=dates))
     with pytest.raises(ConfigError, match="can be read in 2 ways: %d/%m/%Y, %m/%d/%Y") as caught:
         infer_column_roles(path, Choices("churned"))
