@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 
 from titlebout.checks.findings import (
@@ -162,13 +163,27 @@ def _check_current(project: Project) -> CheckResult:
         return CheckResult(
             passed=True, reasons=(NO_NEW_DATA,), verdict="passed", source=source, rows=0, columns=0, evaluated=0
         )
-    # Labels are checked once all have arrived, and again before training.
-    incomplete = target in current.frame and current.frame[target].isna().any()
-    frame = current.frame.drop(columns=target) if incomplete else current.frame
-    result = check_table(frame, project.suite_path, source, target)
+    result = _check_labeled(current.frame, project.suite_path, source, target)
     aside = _set_aside(project, set_aside_current(project, current, tracked))
     result = _with_failures(result, [*map(unreadable_values, current.unreadable), *aside])
     return result.replace(reasons=(*result.reasons, *_ignored(current)))
+
+
+def _check_labeled(frame: pd.DataFrame, suite: Path, source: str, target: str) -> CheckResult:
+    """Check a table whose labels may arrive later: those that are there are checked alone."""
+    labeled = frame[target].notna().to_numpy() if target in frame else np.ones(len(frame), dtype=bool)
+    if labeled.all():
+        return check_table(frame, suite, source, target)
+    result, rows = check_table(frame.drop(columns=target), suite, source, target), np.flatnonzero(labeled)
+    found = check_table(frame.iloc[rows], suite, source).failures if len(rows) else ()
+    labels = [
+        failure.replace(row_examples=tuple(int(rows[row]) for row in failure.row_examples))
+        for failure in found
+        if failure.column == target
+    ]
+    # The last reason is that the column is missing.
+    result = _with_failures(result.replace(reasons=result.reasons[:-1]), labels)
+    return result.replace(reasons=(*result.reasons, f"{len(frame) - len(rows):,} rows have no label yet"))
 
 
 def _unreadable(source: str, error: DataRefusedError) -> CheckResult:

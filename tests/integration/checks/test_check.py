@@ -269,6 +269,20 @@ def test_labels_may_come_later(suite: Path) -> None:
     assert checked(ferries(), suite, late_target="late").skipped == 0
 
 
+def test_the_labels_that_have_arrived_are_checked(suite: Path) -> None:
+    frame = ferries().assign(late=lambda f: f["late"].astype("Int64").where(f.index % 3 > 0))
+    result = checks_check._check_labeled(frame, suite, "incoming", "late")
+
+    assert result.passed
+    assert result.reasons[-1] == "167 rows have no label yet"
+    assert not any("not in the data" in reason for reason in result.reasons)
+    wrong = checks_check._check_labeled(
+        frame.assign(late=frame["late"].where(frame.index != 4, 7)), suite, "incoming", "late"
+    )
+    assert (wrong.verdict, wrong.failures[0].column, wrong.failures[0].row_examples) == ("value_skew", "late", (4,))
+    assert checks_check._check_labeled(frame.assign(late=None), suite, "incoming", "late").passed
+
+
 def test_values_of_rows_are_never_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     secret = "4111-1111-1111-1111"
     frame = pd.DataFrame({"card": [secret, "x"], "amount": [31337.25, 1.0]})
