@@ -16,7 +16,7 @@ from titlebout.data.identity import has_equal_rows
 from titlebout.data.plausible import implausible_tracked
 from titlebout.data.schema import MISSING_WORDS, RawTable, Schema, infer_schema, is_nested, read_as
 from titlebout.data.tables import read_raw
-from titlebout.data.times import numeric_time, parse_format, text_formats
+from titlebout.data.times import numeric_time, parse_format, parse_iso, text_formats
 from titlebout.scaffold.time_column import TimeCandidate, time_candidates
 from titlebout.settings.column_type import ColumnType
 from titlebout.settings.gate import GateSettings
@@ -25,6 +25,7 @@ MAX_CLASSES, MAX_CODES = 50, 20  # most classes, and most of them if they are wh
 MAX_DISTINCT_SHARE = 0.5  # a text column with more distinct values per row identifies rows instead of describing them
 HOLDOUT_DAYS = 14
 HOLDOUT_ROWS = 2000  # enough to show a moderate gain; fewer only if they are more than a fifth of the time span
+FEW_OTHERS = 0.1  # of the values of a column that are likely mistakes if all others are times or numbers
 HOLDOUT_SHARE = 5  # the holdout is at most one fifth of the time span of the table
 NO_TIME = "none"
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
@@ -293,13 +294,27 @@ def _drop_reason(column: Column, *, nested: bool) -> str:
     if nested:
         return "its values are lists or objects"
     if kind == "datetime":
-        return "it is a time"
+        gaps = int(column.isna().sum())
+        missing = f" with {gaps:,} missing {'value' if gaps == 1 else 'values'}" if gaps else ""
+        return f"it is a time{missing}"
     if n_distinct == 0 or (n_distinct == 1 and column.notna().all()):
         return "it has the same value in every row" if n_distinct else "it has no values"
     if kind == "text" and n_distinct > MAX_DISTINCT_SHARE * rows:
         return "its values are almost unique"
     if kind == "integer" and n_distinct == rows and (_ID_NAME.search(str(column.name)) or _is_row_number(column)):
         return "it is a row number or an id"
+    return ""
+
+
+def _few_others(column: Column) -> str:
+    """Return how many values of a text column keep it from being times or numbers; empty if they are not few."""
+    if column_kind(column) != "text":
+        return ""
+    texts = column.dropna()
+    for kind, read in (("times", parse_iso(texts)), ("numbers", pd.to_numeric(texts, errors="coerce"))):
+        others = np.flatnonzero(read.isna())
+        if 0 < len(others) <= FEW_OTHERS * len(texts):
+            return f"{len(others):,} of {len(texts):,} values are not {kind}, first in row {texts.index[others[0]]}"
     return ""
 
 
@@ -332,6 +347,9 @@ def _notes(
         )
     yield f"{len(roles.numeric)} numeric and {len(roles.categorical)} text columns are features"
     yield from (f"{name!r} is left out: {why}" for name, why in drop.items())
+    for name in frame.columns:
+        if name != roles.target and (others := _few_others(frame[name])):
+            yield f"{name!r} is read as text, because {others}: correct them, or leave them empty"
     for name in roles.numeric:
         form = numeric_time(frame[name]) if column_kind(frame[name]) in {"integer", "number"} else ""
         if form:

@@ -148,6 +148,27 @@ def test_an_unusable_table_is_refused(
         infer_column_roles(write_table(tmp_path, customers().assign(**change)), Choices(target, task))
 
 
+@pytest.mark.parametrize(
+    ("good", "bad", "kind"),
+    [("2025-01-{:02}", "2025-02-30", "times"), ("{}.5", "12 %", "numbers"), ("{}", "none", "numbers")],
+)
+def test_few_values_that_make_a_column_text_are_mentioned(tmp_path: Path, good: str, bad: str, kind: str) -> None:
+    values = [good.format(1 + at % 28) for at in range(ROWS)]
+    values[17] = bad
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(code=values)), Choices("churned"))
+
+    expected = f"'code' is read as text, because 1 of {ROWS:,} values are not {kind}, first in row 17"
+    assert any(note.startswith(expected) for note in roles.notes), roles.notes
+
+
+def test_a_gap_in_a_time_is_mentioned(tmp_path: Path) -> None:
+    days = [f"2025-01-{1 + at % 28:02}" for at in range(ROWS)]
+    days[5] = ""
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=days)), Choices("churned"))
+
+    assert "'signup' is left out: it is a time with 1 missing value" in roles.notes
+
+
 def test_a_column_without_values_is_left_out(tmp_path: Path) -> None:
     _, roles = infer_column_roles(write_table(tmp_path, customers().assign(empty=None)), Choices("churned"))
 
