@@ -326,7 +326,7 @@ def _plain_value(value: Any) -> Any:
     if is_nested(value):
         return json.dumps(_json_value(value), sort_keys=True, ensure_ascii=False)
     if isinstance(value, Decimal):
-        # The exponent is that of the column's type: a whole number of any size, such as an id, is no float.
+        # The exponent is that of the column's type: a whole number of any size, such as an id, is not a float.
         exponent = value.as_tuple().exponent
         return int(value) if isinstance(exponent, int) and exponent >= 0 else float(value)
     if isinstance(value, memoryview):

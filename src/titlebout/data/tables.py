@@ -291,7 +291,7 @@ def _require_same_columns(tables: Sequence[RawTable]) -> None:
 
 def _is_visible_file(path: Path, folder: Path) -> bool:
     inner = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
-    # A link that leads nowhere, or to a folder, is no file, but must not count as nothing.
+    # A link that leads nowhere, or to a folder, is not a file, but must not count as nothing.
     return (path.is_file() or path.is_symlink()) and not any(part.startswith(".") for part in inner)
 
 
@@ -366,7 +366,7 @@ def _read_delimited(path: Path, delimiter: str) -> RawTable:
     DataError
         If a row has more or fewer fields.
     """
-    csv.field_size_limit(2**31 - 1)  # a long text is no error
+    csv.field_size_limit(2**31 - 1)  # a long text is not an error
     lines = csv.reader(io.StringIO(_decode(path), newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     try:

@@ -328,7 +328,7 @@ def test_a_link_that_leads_nowhere_is_refused_by_name(tmp_path: Path) -> None:
         read_tables(tmp_path, ".")
 
 
-def test_true_and_false_in_a_column_of_text_are_as_in_a_csv_file() -> None:
+def test_true_and_false_as_text_are_as_in_a_csv_file() -> None:
     assert read_as(typed_table(a=[True, "x"]), Schema({"a": ColumnType("text")}))["a"].tolist() == ["true", "x"]
 
 
