@@ -22,7 +22,7 @@ from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError, InconclusiveError
 from titlebout.core.process import Progress
 from titlebout.core.results import write_text_atomically
-from titlebout.data.columns import column_kind, conform, timestamps
+from titlebout.data.columns import column_kind, conform, epoch_microseconds, timestamps
 from titlebout.data.current import read_new_rows
 from titlebout.data.holdout import read_labeled_rows
 from titlebout.data.identity import identity_hashes
@@ -43,7 +43,7 @@ BASE = "never"  # baseline of all differences, so it is always simulated
 FEWEST = 3  # periods; a standard error over fewer means little
 DEFAULT_LEAST, DEFAULT_MOST = 6, 52  # periods, when their length is not given
 
-_SECOND = 1_000_000_000  # nanoseconds
+_SECOND = 1_000_000  # microseconds
 _UNITS = {"h": 3600, "d": DAY, "w": 7 * DAY}
 
 
@@ -288,7 +288,7 @@ def _refused(project: Project, start: pd.DataFrame, name: str, rows: pd.DataFram
 
 
 def _length(every: str, time: str) -> tuple[int, bool]:
-    """Return the length of a period in nanoseconds or rows, 0 when it is not given, and whether it is a length of time.
+    """Return the length of a period in microseconds or rows, 0 when it is not given, and whether it is a length of time.
 
     Raises
     ------
@@ -327,11 +327,11 @@ def _coarse(plan: Plan, time: str, settings: Settings) -> tuple[str, ...]:
 
 
 def _in_order(frame: pd.DataFrame, time: str, by_time: bool) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
-    """Return the rows in order of time, and the position of each: nanoseconds since 1970, or the row number."""
+    """Return the rows in order of time, and the position of each: microseconds since 1970, or the row number."""
     positions: npt.NDArray[np.int64] = np.arange(len(frame))
     if not time:
         return frame, positions
-    stamps = timestamps(frame, time).to_numpy(dtype="datetime64[ns]").astype(np.int64)
+    stamps = epoch_microseconds(timestamps(frame, time))
     order = np.argsort(stamps, kind="stable")
     return frame.iloc[order], stamps[order] if by_time else positions
 
@@ -340,5 +340,5 @@ def _period_name(begin: int, length: int, by_time: bool) -> str:
     """Return a period's name: its first day, or its range of rows."""
     if not by_time:
         return f"rows {begin + 1:,} to {begin + length:,}"
-    first = pd.Timestamp(begin, tz="UTC")
+    first = pd.Timestamp(begin, unit="us", tz="UTC")
     return f"{first:%Y-%m-%d}" if length >= DAY * _SECOND else f"{first:%Y-%m-%d %H:%M}"

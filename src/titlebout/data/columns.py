@@ -136,6 +136,18 @@ def epoch_parts(times: Column) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
     return seconds.astype(np.int64), rest.astype(np.int64)
 
 
+def epoch_microseconds(times: Column) -> npt.NDArray[np.int64]:
+    """Return microseconds since 1970, which, unlike nanoseconds, reach all years from 1 to 9999.
+
+    Parameters
+    ----------
+    times : Series of shape (n_rows,)
+        Without missing values.
+    """
+    seconds, nanoseconds = epoch_parts(times)
+    return seconds * 10**6 + nanoseconds // 1000
+
+
 def conform_like(frame: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Convert every column to its kind in `reference`, whatever file format it was read from.
 

@@ -22,7 +22,10 @@ from titlebout.settings.column_type import ColumnType
 from titlebout.settings.params import DataParams
 
 # In a column of numbers or times these words cannot be anything else; in a text column they are levels.
-MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-", "?", "#N/A")
+MISSING_WORDS = (
+    *("NA", "na", "N/A", "n/a", "NaN", "NAN", "nan", "null", "Null", "NULL", "None", "none", "NONE", "nil", "NIL"),
+    *("-", "--", "?", ".", "<NA>", "NaT", "(null)", r"\N", "#N/A", "#NULL!", "#VALUE!", "#DIV/0!"),
+)
 EXAMPLES = 5  # row numbers of unreadable values
 
 _WHOLE = r"-?(?:0|[1-9]\d{0,307})"  # more digits than a float can have are no number
@@ -33,6 +36,7 @@ _NUMBER_TEXT = re.compile(rf"{_NUMBER}|{_GROUPED}(?:\.\d*)?", re.IGNORECASE)
 _BOOLEANS = {"true": True, "false": False}
 _STORED_BOOLEANS = {**_BOOLEANS, "1": True, "0": False, "1.0": True, "0.0": False}  # databases store them as numbers
 _MAX_INTEGER = 2**63 - 1
+_EXACT_IN_A_FLOAT = 2**53
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _YEARS = (1900, 2100)  # of times that are written without a day, such as 2024-01, which may be a code as well
 _PLURALS = {
@@ -164,8 +168,8 @@ def read_as(table: RawTable, schema: Schema) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_rows, n_columns)
-        number as float64; integer as int64, with gaps as Int64, or as float64 if a value has a fraction; boolean as bool, with
-        gaps as object; text as object (str, missing as None); datetime in UTC.
+        number as float64; integer as int64, with gaps as Int64, or as float64 if a value has a fraction, which is refused beside
+        integers that a float cannot hold; boolean as bool, with gaps as object; text as object (str, missing as None); datetime in UTC.
 
     Raises
     ------
@@ -361,14 +365,15 @@ def _as_number(value: Any) -> Any:
 
 
 def _read_integers(values: Column, _form: str) -> Column:
-    """Read whole numbers exactly; a column with a fraction is read as numbers."""
+    """Read whole numbers exactly; a column with a fraction is read as numbers, unless that would round others, such as ids."""
     if pd.api.types.is_signed_integer_dtype(values.dtype):
         return values.astype("int64") if not values.isna().any() else values.astype("Int64")
     whole = _each(values, _as_whole)
     rest = whole.isna() & values.notna()
     if rest.any():
         numbers = _read_numbers(values)
-        return numbers.where(~rest | (numbers % 1 != 0))  # a larger whole number would be rounded
+        exact = whole.dropna().abs().max() <= _EXACT_IN_A_FLOAT if whole.notna().any() else True
+        return numbers.where(~rest | ((numbers % 1 != 0) & exact))  # a larger whole number would be rounded
     return whole.astype("Int64" if whole.isna().any() else "int64")
 
 

@@ -13,10 +13,19 @@ from titlebout.data.columns import Column
 # Forms of a time other than ISO 8601, as they are recorded in params.yaml: format codes of strptime, or a unit.
 DATES = (
     *("%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y", "%d/%b/%Y", "%d-%b-%y"),
+    *("%d %B %Y", "%B %d, %Y", "%b %d, %Y", "%d%b%Y"),
     *("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y"),
     *("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y"),
 )
-CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I.%M.%S.%f %p")
+CLOCKS = (
+    *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I.%M.%S.%f %p"),
+    *(", %H:%M", ", %H:%M:%S", ", %I:%M %p", ", %I:%M:%S %p", "T%H:%M", "T%H:%M:%S", ":%H:%M:%S", ":%H:%M:%S.%f"),
+)
+# Mail (RFC 2822), web (RFC 9110), logs of web servers, C's asctime and the command `date`, DB2.
+STAMPS = (
+    *("%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %Z", "%d/%b/%Y:%H:%M:%S %z"),
+    *("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y", "%Y-%m-%d-%H.%M.%S.%f", "%Y-%m-%d-%H.%M.%S"),
+)
 DATE_NUMBER = "%Y%m%d"  # a day as a whole number: 20250131
 UNITS = {"epoch-s": 1, "epoch-ms": 10**3, "epoch-us": 10**6, "epoch-ns": 10**9}  # per second
 
@@ -24,12 +33,16 @@ _ISO = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d))?|(?P<month_>\d\d)(?P<day_>\d\d)(?=[Tt ])"
     r"|-?W(?P<week>\d\d)(?:-?(?P<weekday>[1-7]))?|-?(?P<ordinal>\d{3})(?=[Tt ]|$))"
     r"(?:[Tt ](?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d))?)?(?:[.,](?P<fraction>\d+))?"
-    r" ?(?P<zone>[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?(?::\d\d)?)?)?"
+    r" ?(?:(?P<zone>[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?(?::\d\d)?)(?:\[[\w/+:-]+\])?)?)?"  # Java adds the name of the zone
 )
 _EPOCH = (pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC"))  # range of a plausible epoch time
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 _DAY = 86_400 * 10**9  # nanoseconds
-_DATE = re.compile(r"\d{1,4}[-./ ](\d{1,2}|[A-Za-z]{3})[-./ ]\d{2,4}\b")
+# What a time of any other form begins with: 31.01.2025, 31 January 2025, 31JAN2025, January 31, 2025, or Fri, 31 Jan 2025.
+_DATE = re.compile(
+    r"\d{1,4}[-./ ](\d{1,2}|[A-Za-z]{3,9})[-./ ]\d{2,4}|\d{1,2}[A-Za-z]{3}\d{4}|[A-Z][a-z]{2,8},? (\d{1,2}|[A-Z][a-z]{2})[, ]"
+)
+NEARLY_ALL = 0.99  # share of numbers that lie in the range of times if the column is one of times
 _SAMPLE = 20  # distinct values on which a form is tried first
 _NAMED_TIME = re.compile(r"(^|_)(time|date|datetime|timestamp|ts|epoch|at|on|when|created|updated)(_|$)", re.IGNORECASE)
 
@@ -120,6 +133,8 @@ def _parse_form(value: object, form: str) -> datetime | None:
             return None
         return _from_number(value, form)
     with suppress(ValueError):
+        if isinstance(value, str) and "%z" in form:
+            return datetime.strptime(value, form).astimezone(UTC)
         return datetime.strptime(value, form).replace(tzinfo=UTC) if isinstance(value, str) else None
     return None
 
@@ -164,8 +179,15 @@ def text_formats(texts: Column) -> tuple[str, ...]:
     if present.empty or not _DATE.match(present.iloc[0]):
         return ()
     sample = present.iloc[:_SAMPLE]
-    fitting = (date + clock for date in DATES for clock in CLOCKS if parse_format(sample, date + clock).notna().all())
-    return tuple(form for form in fitting if parse_format(present, form).notna().all())
+    forms = (*(date + clock for date in DATES for clock in CLOCKS), *STAMPS)
+    fitting = (form for form in forms if parse_format(sample, form).notna().all())
+    found: dict[str, Column] = {}
+    for form in fitting:
+        times = parse_format(present, form)
+        # May is the name of a month and its abbreviation: of forms that read the same times, the first is taken.
+        if times.notna().all() and not any(times.equals(other) for other in found.values()):
+            found[form] = times
+    return tuple(found)
 
 
 def number_format(name: str, numbers: Column) -> str:
@@ -187,13 +209,16 @@ def number_format(name: str, numbers: Column) -> str:
 
 
 def numeric_time(numbers: Column) -> str:
-    """Return the form in which every number is a time between 1990 and 2100; empty if there is none."""
+    """Return the form in which the numbers are times between 1990 and 2100; empty if there is none.
+
+    Of a hundred numbers, one may be another time, such as 0: it stands for a missing one, and is set aside as implausible.
+    """
     present = numbers.dropna()
     if present.nunique() < 2:
         return ""
     for unit, per_second in UNITS.items():
         low, high = (int(bound.timestamp()) * per_second for bound in _EPOCH)
-        if present.min() >= low and present.max() < high:
+        if ((present >= low) & (present < high)).mean() >= NEARLY_ALL and parse_format(present, unit).notna().all():
             return unit
     is_date = present.min() >= 19_900_101 and present.max() < 21_000_101
     return DATE_NUMBER if is_date and parse_format(present, DATE_NUMBER).notna().all() else ""

@@ -8,7 +8,7 @@ import pandas as pd
 from titlebout.core.arrays import BoolArray, FloatArray
 from titlebout.core.errors import ConfigError, DataError
 from titlebout.core.markdown import format_number
-from titlebout.data.columns import recent, timestamps
+from titlebout.data.columns import epoch_microseconds, recent, timestamps
 from titlebout.data.holdout import Holdout, Split, split, target_values
 from titlebout.data.identity import identity_hashes
 from titlebout.metrics.catalogue import PRIMARY, row_losses
@@ -92,7 +92,7 @@ def mean_loss(model: Predictor, rows: pd.DataFrame, params: Params) -> Differenc
     Rows depend on each other in time, because some days are more difficult than others, and within an entity of the split.
     """
     found, time, entity = losses(model, rows, params), params.data.time, list(params.split.entity)
-    times = timestamps(rows, time).to_numpy(dtype="datetime64[ns]").astype(np.int64) if time else None
+    times = epoch_microseconds(timestamps(rows, time)) if time else None
     units = rows.groupby(entity, dropna=False, sort=False).ngroup().to_numpy().astype(np.int64) if entity else None
     mean = float(found.mean())
     return from_influence(mean, found - mean, Dependence(times, units))

@@ -16,7 +16,8 @@ from titlebout.data.identity import has_equal_rows
 from titlebout.data.plausible import implausible_tracked
 from titlebout.data.schema import MISSING_WORDS, RawTable, Schema, infer_schema, is_nested, read_as
 from titlebout.data.tables import read_raw
-from titlebout.data.times import numeric_time, parse_format, parse_iso, text_formats
+from titlebout.data.times import parse_format, text_formats
+from titlebout.scaffold.readings import reading_notes, text_reason
 from titlebout.scaffold.time_column import TimeCandidate, time_candidates
 from titlebout.settings.column_type import ColumnType
 from titlebout.settings.gate import GateSettings
@@ -25,7 +26,6 @@ MAX_CLASSES, MAX_CODES = 50, 20  # most classes, and most of them if they are wh
 MAX_DISTINCT_SHARE = 0.5  # a text column with more distinct values per row identifies rows instead of describing them
 HOLDOUT_DAYS = 14
 HOLDOUT_ROWS = 2000  # enough to show a moderate gain; fewer only if they are more than a fifth of the time span
-FEW_OTHERS = 0.1  # of the values of a column that are likely mistakes if all others are times or numbers
 HOLDOUT_SHARE = 5  # the holdout is at most one fifth of the time span of the table
 NO_TIME = "none"
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
@@ -149,7 +149,8 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
         rivals=tuple(one.name for one in candidates if one.name != time),
         notes=(),
     )
-    return frame, roles.replace(notes=(*raw.notes, *_notes(frame, roles, candidates, drop)))
+    notes = (*raw.notes, *_notes(frame, roles, candidates, drop), *reading_notes(raw.frame, frame, given.target))
+    return frame, roles.replace(notes=notes)
 
 
 def _require_columns(frame: pd.DataFrame, path: Path, given: Choices) -> None:
@@ -235,11 +236,13 @@ def _require_task(target: Column, task: str | None) -> str:
     if task == "regression" and kind in {"text", "boolean"}:
         raise ConfigError(
             f"the target {target.name!r} is {kind}, which cannot be predicted as a number",
+            why=text_reason(target),
             fix="use --task classification, or name a different target",
         )
     if task == "classification" and n_distinct > MAX_CLASSES:
         raise ConfigError(
             f"the target {target.name!r} has {n_distinct} distinct values, but classification supports at most {MAX_CLASSES}",
+            why=text_reason(target),
             fix="use --task regression, or name a different target",
         )
     return task
@@ -306,18 +309,6 @@ def _drop_reason(column: Column, *, nested: bool) -> str:
     return ""
 
 
-def _few_others(column: Column) -> str:
-    """Return how many values of a text column keep it from being times or numbers; empty if they are not few."""
-    if column_kind(column) != "text":
-        return ""
-    texts = column.dropna()
-    for kind, read in (("times", parse_iso(texts)), ("numbers", pd.to_numeric(texts, errors="coerce"))):
-        others = np.flatnonzero(read.isna())
-        if 0 < len(others) <= FEW_OTHERS * len(texts):
-            return f"{len(others):,} of {len(texts):,} values are not {kind}, first in row {texts.index[others[0]]}"
-    return ""
-
-
 def _is_row_number(column: Column) -> bool:
     return len(column) > 2 and bool((column.diff().iloc[1:] == 1).all())
 
@@ -347,13 +338,6 @@ def _notes(
         )
     yield f"{len(roles.numeric)} numeric and {len(roles.categorical)} text columns are features"
     yield from (f"{name!r} is left out: {why}" for name, why in drop.items())
-    for name in frame.columns:
-        if name != roles.target and (others := _few_others(frame[name])):
-            yield f"{name!r} is read as text, because {others}: correct them, or leave them empty"
-    for name in roles.numeric:
-        form = numeric_time(frame[name]) if column_kind(frame[name]) in {"integer", "number"} else ""
-        if form:
-            yield f"{name!r} is used as a number; if it is a time, add --type '{name}=datetime {form}'"
 
 
 def _rivals_note(roles: ColumnRoles, candidates: Sequence[TimeCandidate]) -> str:

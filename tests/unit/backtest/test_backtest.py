@@ -74,6 +74,13 @@ def test_all_periods_are_of_one_length_and_end_with_the_newest_row() -> None:
     assert periods[0][0] == f"{periods[0][1]['at'].iloc[0]:%Y-%m-%d}"
 
 
+def test_a_year_that_nanoseconds_do_not_reach_is_in_order() -> None:
+    frame = hourly(500)
+    frame["at"] = frame["at"].astype("datetime64[us, UTC]").where(frame["y"] > 0, pd.Timestamp("2505-01-01", tz="UTC"))
+
+    assert cut(frame, "at", Plan(every="60", start=0.5), SETTINGS)[1][-1][1]["y"].iloc[-1] == 0
+
+
 def test_a_period_can_be_a_number_of_rows() -> None:
     for time in ("at", ""):
         _, periods = cut(hourly(500), time, Plan(every="60", start=0.5), SETTINGS)

@@ -55,6 +55,7 @@ def types_of(*tables: RawTable) -> dict[str, str]:
         (["NA", "EU"], "text"),
         (["NA", "null"], "text"),
         (["1e3", "inf"], "number"),
+        (["1", "n/a", "none", r"\N", "."], "integer"),
         (["1_000", "2"], "text"),
         (["2025-01-01", "2025-W02"], "datetime"),
         (["31/01/2025", "01/02/2025"], "datetime %d/%m/%Y"),
@@ -176,6 +177,13 @@ def test_a_value_of_another_type_is_reported_with_its_row(kind: str, value: str,
     frame, (found,) = read_readable(table, schema)
     assert (found.column, found.count, found.rows) == ("x", 2, (1, 2))
     assert frame["x"].tolist() == [None, value, value]
+
+
+@pytest.mark.parametrize(("code", "count"), [("9007199254740993", 1), ("9007199254740992", 0)])
+def test_a_fraction_never_rounds_an_id(code: str, count: int) -> None:
+    schema = Schema({"x": ColumnType("integer")})
+
+    assert sum(one.count for one in read_readable(text_table(x=[code, "0.5"]), schema)[1]) == count
 
 
 def test_numbers_are_not_times() -> None:

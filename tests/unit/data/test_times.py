@@ -38,6 +38,7 @@ def texts(*values: str | None) -> "pd.Series[str]":
         ("2024-366", "2024-12-31"),
         ("2025-01", "2025-01-01"),
         ("2025-01-01T24:00", "2025-01-02"),
+        ("2025-01-01T10:00:00+01:00[Europe/Berlin]", "2025-01-01 09:00"),
         ("2016-12-31T23:59:60Z", "2017-01-01"),
         ("2025-01-01T00:00:00.123456789Z", "2025-01-01 00:00:00.123456789"),
         ("9999-12-31", "9999-12-31"),
@@ -53,7 +54,19 @@ def test_a_form_of_iso_8601(text: str, time: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["2025", "12", "soon", "2025-02-30", "2025-13", "2025-366", "2025-01-01T25:00", "2025-W54-1", "01/02/2025", ""],
+    [
+        "2025",
+        "12",
+        "soon",
+        "2025-02-30",
+        "2025-13",
+        "2025-366",
+        "2025-01-01T25:00",
+        "2025-W54-1",
+        "01/02/2025",
+        "2025-01-01T10:00[UTC]",
+        "",
+    ],
 )
 def test_a_text_that_is_no_time(text: str) -> None:
     assert parse_iso(texts(text)).isna().all()
@@ -84,12 +97,26 @@ def test_a_time_is_the_same_in_every_zone(moment: "pd.Timestamp", hours: int) ->
         (("2025/01/31",), ("%Y/%m/%d",)),
         (("31-JAN-25 10.00.00.000000 AM",), ("%d-%b-%y %I.%M.%S.%f %p",)),
         (("31.1.2025 5:04",), ("%d.%m.%Y %H:%M",)),
+        (("January 31, 2025", "May 1, 2025"), ("%B %d, %Y",)),
+        (("May 1, 2025",), ("%B %d, %Y",)),
+        (("31 January 2025 10:00",), ("%d %B %Y %H:%M",)),
+        (("31JAN2025:10:00:00",), ("%d%b%Y:%H:%M:%S",)),
+        (("1/31/2025, 10:00:00 PM",), ("%m/%d/%Y, %I:%M:%S %p",)),
+        (("31/01/2025T10:00:00",), ("%d/%m/%YT%H:%M:%S",)),
+        (("Fri, 31 Jan 2025 10:00:00 +0100",), ("%a, %d %b %Y %H:%M:%S %z",)),
+        (("31/Jan/2025:10:00:00 +0000",), ("%d/%b/%Y:%H:%M:%S %z",)),
+        (("Fri Jan 31 10:00:00 2025",), ("%a %b %d %H:%M:%S %Y",)),
+        (("2025-01-31-10.00.00.000000",), ("%Y-%m-%d-%H.%M.%S.%f",)),
+        (("Fri, 31 Jan 2025 10:00:00 GMT",), ("%a, %d %b %Y %H:%M:%S %Z",)),
+        (("Model 12 of 2025", "March 1"), ()),
         (("1.5", "2.5"), ()),
         (("10-12-1", "x"), ()),
     ],
 )
 def test_the_forms_of_dates(values: tuple[str, ...], forms: tuple[str, ...]) -> None:
     assert text_formats(texts(*values, None)) == forms
+    for form in forms:
+        assert [parse_time(value, form) for value in values] == parse_format(texts(*values), form).tolist()
 
 
 @pytest.mark.parametrize(
@@ -111,6 +138,13 @@ def test_times_as_numbers(form: str, values: list[float], first: str) -> None:
     assert number_format("amount", numbers) == ""
     assert parse_format(numbers, form).tolist()[0] == pd.Timestamp(first, tz="UTC")
     assert parse_format(numbers, form).is_unique
+
+
+def test_a_number_that_stands_for_a_missing_time() -> None:
+    seconds = pd.Series([0, *range(1_735_689_600, 1_735_689_799)])
+
+    assert numeric_time(seconds) == "epoch-s"
+    assert numeric_time(seconds.iloc[:50]) == ""
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_an_unusable_table_is_refused(
 
 @pytest.mark.parametrize(
     ("good", "bad", "kind"),
-    [("2025-01-{:02}", "2025-02-30", "times"), ("{}.5", "12 %", "numbers"), ("{}", "none", "numbers")],
+    [("2025-01-{:02}", "2025-02-30", "times"), ("{}.5", "12 %", "numbers"), ("{}", "no value", "numbers")],
 )
 def test_few_values_that_make_a_column_text_are_mentioned(tmp_path: Path, good: str, bad: str, kind: str) -> None:
     values = [good.format(1 + at % 28) for at in range(ROWS)]
@@ -158,6 +158,58 @@ def test_few_values_that_make_a_column_text_are_mentioned(tmp_path: Path, good: 
     _, roles = infer_column_roles(write_table(tmp_path, customers().assign(code=values)), Choices("churned"))
 
     expected = f"'code' is read as text, because 1 of {ROWS:,} values are not {kind}, first in row 17"
+    assert any(note.startswith(expected) for note in roles.notes), roles.notes
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "${:,}",
+        "{}%",
+        "{},5",
+        "1.234.{:03},00",
+        "1'234.{:03}",
+        "{} EUR",
+        "EUR {}",
+        "1\N{NARROW NO-BREAK SPACE}{:03}",
+        "({}.5)",
+    ],
+)
+def test_numbers_with_other_signs_are_mentioned(tmp_path: Path, good: str) -> None:
+    values = [good.format(100 + at % 9) for at in range(ROWS)]
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(code=values)), Choices("churned"))
+
+    assert [
+        note for note in roles.notes if note.startswith("'code' is read as text, because its values look like numbers")
+    ]
+    with pytest.raises(ConfigError, match="cannot be predicted as a number") as caught:
+        infer_column_roles(write_table(tmp_path, customers().assign(code=values)), Choices("code", "regression"))
+    assert "look like numbers" in str(caught.value.why)
+
+
+@pytest.mark.parametrize("good", ["0{}", "AB{}", "{}a", "10.0.0.{}", "v1.{}", "{} Main Street", "030 {:03}"])
+def test_codes_are_plain_text(tmp_path: Path, good: str) -> None:
+    values = [good.format(100 + at % 9) for at in range(ROWS)]
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(code=values)), Choices("churned"))
+
+    assert not [note for note in roles.notes if note.startswith("'code'")]
+
+
+def test_thousands_separators_are_mentioned(tmp_path: Path) -> None:
+    values = [f"{1000 + 7 * at:,}" for at in range(ROWS)]
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(income=values)), Choices("churned"))
+
+    assert [note for note in roles.notes if note.startswith("commas in 'income' are read as thousands separators")]
+
+
+def test_few_numbers_that_are_no_dates_are_mentioned(tmp_path: Path) -> None:
+    days = [20250101 + at % 28 for at in range(ROWS)]
+    days[17] = 99999999
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=days)), Choices("churned"))
+
+    expected = (
+        f"'signup' is read as numbers, because 1 of {ROWS} values are not dates of the form 20250131, first in row 17"
+    )
     assert any(note.startswith(expected) for note in roles.notes), roles.notes
 
 
