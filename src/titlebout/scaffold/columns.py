@@ -149,7 +149,11 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
         rivals=tuple(one.name for one in candidates if one.name != time),
         notes=(),
     )
-    notes = (*raw.notes, *_notes(frame, roles, candidates, drop), *reading_notes(raw.frame, frame, given.target))
+    notes = (
+        *raw.notes,
+        *_notes(frame, roles, candidates, drop),
+        *reading_notes(raw.frame, frame, given.target, roles.numeric),
+    )
     return frame, roles.replace(notes=notes)
 
 

@@ -1,7 +1,7 @@
 """How the values of a table were read, where a user might mean something else."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,13 @@ FEW_OTHERS = 0.1  # of the values of a column that are likely mistakes if all ot
 _GROUP_MARKS = ".,'\N{RIGHT SINGLE QUOTATION MARK} \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 _DIGITS = rf"(?:[1-9]\d{{0,2}}(?:[{_GROUP_MARKS}]\d{{3}})+(?:[.,]\d+)?|(?:0|[1-9]\d*)(?:[.,]\d+)?)"
 _CURRENCY = r"[$\u20ac\u00a3\u00a5]"
+_CODE = r"0\d+"  # such as 02134: text is right, even where other values are not digits
 _DECORATED = re.compile(
     rf"[-+(]?(?:{_CURRENCY} ?|[A-Z]{{3}} )?[-+]?{_DIGITS}(?: ?%| ?{_CURRENCY}| [A-Za-z]{{1,3}}|-)?\)?"
 )
 
 
-def reading_notes(stored: pd.DataFrame, frame: pd.DataFrame, target: str) -> Iterator[str]:
+def reading_notes(stored: pd.DataFrame, frame: pd.DataFrame, target: str, features: Collection[str]) -> Iterator[str]:
     """Yield sentences about columns whose values might mean something else.
 
     Parameters
@@ -29,14 +30,21 @@ def reading_notes(stored: pd.DataFrame, frame: pd.DataFrame, target: str) -> Ite
     frame : DataFrame of shape (n_rows, n_columns)
         The same values, read as the types of their columns.
     target : str
-        The column to predict, whose form the user knows.
+        The column to predict.
+    features : collection of str
+        Columns that the model uses.
     """
     for name in frame.columns:
         kind = column_kind(frame[name])
         if kind == "text" and name != target and (why := text_reason(frame[name])):
             yield f"{name!r} is read as text, because {why}"
-        if kind in {"integer", "number"}:
-            yield from _number_notes(str(name), stored[name], frame[name], target)
+        if kind in {"integer", "number"} and stored[name].map(_has_comma).any():
+            yield (
+                f"commas in {name!r} are read as thousands separators: 1,234 is 1234; if they are decimal commas, export the "
+                "table with decimal points"
+            )
+        if kind in {"integer", "number"} and name in features:
+            yield from _time_notes(str(name), frame[name])
 
 
 def text_reason(column: Column) -> str:
@@ -50,6 +58,8 @@ def text_reason(column: Column) -> str:
     if column_kind(column) != "text" or column.isna().all():
         return ""
     texts = column.dropna()
+    if texts.str.fullmatch(_CODE).any():
+        return ""
     for kind, read in (("times", parse_iso(texts)), ("numbers", pd.to_numeric(texts, errors="coerce"))):
         if others := _few_others(texts, read, kind):
             return f"{others}: correct them, or leave them empty"
@@ -70,14 +80,11 @@ def _few_others(values: Column, read: Column, kind: str) -> str:
     return f"{len(others):,} of {len(values):,} values are not {kind}, first in row {values.index[others[0]]}"
 
 
-def _number_notes(name: str, stored: Column, numbers: Column, target: str) -> Iterator[str]:
-    if stored.map(lambda value: isinstance(value, str) and "," in value).any():
-        yield (
-            f"commas in {name!r} are read as thousands separators: 1,234 is 1234; if they are decimal commas, export the table "
-            "with decimal points"
-        )
-    if name == target:
-        return
+def _has_comma(value: object) -> bool:
+    return isinstance(value, str) and "," in value
+
+
+def _time_notes(name: str, numbers: Column) -> Iterator[str]:
     form = numeric_time(numbers)
     if form:
         yield f"{name!r} is used as a number; if it is a time, add --type '{name}=datetime {form}'"

@@ -187,9 +187,10 @@ def test_numbers_with_other_signs_are_mentioned(tmp_path: Path, good: str) -> No
     assert "look like numbers" in str(caught.value.why)
 
 
-@pytest.mark.parametrize("good", ["0{}", "AB{}", "{}a", "10.0.0.{}", "v1.{}", "{} Main Street", "030 {:03}"])
+@pytest.mark.parametrize("good", ["0{}", "AB{}", "{}a", "10.0.0.{}", "v1.{}", "{} Main Street"])
 def test_codes_are_plain_text(tmp_path: Path, good: str) -> None:
     values = [good.format(100 + at % 9) for at in range(ROWS)]
+    values[17] = "1012 AB"
     _, roles = infer_column_roles(write_table(tmp_path, customers().assign(code=values)), Choices("churned"))
 
     assert not [note for note in roles.notes if note.startswith("'code'")]
