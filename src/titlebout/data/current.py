@@ -88,7 +88,10 @@ def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
     settings, rule = project.settings.sources, new_rows_rule(project)
     _require_tracked(rule, tracked)
     schema = schema_of(tracked, project.params.data)
-    query = Query(settings.query, (), rule.time, _since(tracked, rule), settings.max_rows)
+    # A time of another form than ISO 8601 is not compared in the database: as text, 05/03/2025 is before 2024.
+    recorded = schema.types.get(rule.time)
+    ordered = "" if recorded and recorded.form else rule.time
+    query = Query(settings.query, (), ordered, _since(tracked, rule), settings.max_rows)
     with _refusing():
         current = _read(project, _address(project, CURRENT), query, schema)
         if not settings.labels or current.frame.empty:
@@ -220,7 +223,7 @@ def _since(tracked: pd.DataFrame, rule: NewRowsRule) -> pd.Timestamp | None:
 
 def _read(project: Project, source: Address, query: Query, schema: Schema) -> GrowingTables:
     if "://" not in source.url:
-        return read_growing(project.root, source.url, schema)
+        return read_growing(project.root, source.url, schema, project.params.data.target)
     if not is_bucket(source.url):
         stored = RawTable(read_rows(source, query, project.root), typed=True, where=source.written)
         frame, unreadable = as_types([stored], schema)
@@ -229,7 +232,7 @@ def _read(project: Project, source: Address, query: Query, schema: Schema) -> Gr
         folder = Path(name)
         fetch(source, folder, is_data_file, project.settings.sources.max_mb * 1_000_000)
         with _restore_address(name, source.written):
-            return read_growing(folder, ".", schema)
+            return read_growing(folder, ".", schema, project.params.data.target)
 
 
 @contextmanager

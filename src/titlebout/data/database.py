@@ -26,6 +26,7 @@ CHUNK = 50_000  # rows
 # A database cannot compare times stored as text across time zones, so the query starts a day early and
 # titlebout.data.new_rows leaves out the extra rows.
 MARGIN = pd.Timedelta(days=1)
+_SQLITE_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-*"
 _TABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
 _SELECT = re.compile(r"(SELECT|WITH)\b", re.IGNORECASE)
 _REFUSED = ("authentication failed", "permission denied", "access denied", "not authorized")
@@ -159,9 +160,14 @@ def _statement(connection: "Connection", query: Query, address: Address) -> tupl
     if not query.time or query.since is None:
         return sqlalchemy.text(text), {}
     since = (query.since - MARGIN).tz_convert("UTC").floor("D").to_pydatetime()
-    # SQLite stores times as text, with "T" or a space between day and hour, so only the date is compared.
-    value = since.date().isoformat() if connection.dialect.name == "sqlite" else since.replace(tzinfo=None)
-    return sqlalchemy.text(f"{text} WHERE source_rows.{quote(query.time)} >= :since"), {"since": value}
+    time = f"source_rows.{quote(query.time)}"
+    # Rows that may be new or wrong are read: without a time, or, in SQLite, which has no type for times, with one that does not
+    # begin with a date. Only the date is compared there, since "T" or a space can be between day and hour.
+    if connection.dialect.name == "sqlite":
+        return sqlalchemy.text(f"{text} WHERE NOT coalesce({time} GLOB '{_SQLITE_DATE}' AND {time} < :since, 0)"), {
+            "since": since.date().isoformat()
+        }
+    return sqlalchemy.text(f"{text} WHERE {time} >= :since OR {time} IS NULL"), {"since": since.replace(tzinfo=None)}
 
 
 def _select(table_or_select: str, address: Address) -> str:

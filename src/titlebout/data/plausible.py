@@ -13,8 +13,12 @@ from titlebout.data.columns import Column, epoch_parts
 SHORTEST_PAUSE = 28.0  # days; a shorter pause is never implausible
 PACE = 12.0  # a pause is long if it is as many times as long as nearly all pauses of the data
 NEARLY_ALL = 0.95
-FEW_TIMES = 20  # distinct times; with fewer, the pace of the data is unknown
+FEWEST_TIMES, FEW_TIMES = (
+    3,
+    20,
+)  # distinct times; with fewer, the pace of the data is unknown, or known by half of its pauses
 FEW_ROWS = 0.01  # share of rows, at either end of the data, that can be a mistake
+PLACEHOLDERS = 0.1  # share of rows that can have one time that stands for a missing one, such as 1900-01-01
 LONGEST_PAUSE = (
     366.0  # days between the tracked and the current data; longer than two times the tracked span is implausible too
 )
@@ -33,7 +37,8 @@ def implausible_tracked(times: Column, pause_days: float = 0) -> BoolArray:
     Returns
     -------
     ndarray of shape (n_rows,), dtype bool
-        True for times at the beginning or end that are separated from the rest by a long pause and belong to few rows.
+        True for times at the beginning or end that are separated from the rest by a long pause, and belong to few rows or are
+        one time that stands for a missing one.
     """
     days = _days(times)
     present = np.sort(days[np.isfinite(days)])
@@ -41,11 +46,12 @@ def implausible_tracked(times: Column, pause_days: float = 0) -> BoolArray:
     limit = pause_days or _long_pause(present)
     if not np.isfinite(limit):
         return implausible
-    few = max(1, int(FEW_ROWS * len(present)))
+    few, most = max(1, int(FEW_ROWS * len(present))), int(PLACEHOLDERS * len(present))
     breaks = np.flatnonzero(np.diff(present) > limit) + 1  # positions of the first row after a long pause
-    heads, tails = breaks[breaks <= few], breaks[len(present) - breaks <= few]
-    first = present[heads[-1]] if len(heads) else -np.inf
-    last = present[tails[0] - 1] if len(tails) else np.inf
+    heads = [at for at in breaks if at <= (most if present[0] == present[at - 1] else few)]
+    tails = [at for at in breaks if len(present) - at <= (most if present[at] == present[-1] else few)]
+    first = present[heads[-1]] if heads else -np.inf
+    last = present[tails[0] - 1] if tails else np.inf
     return np.isfinite(days) & ((days < first) | (days > last))
 
 
@@ -87,6 +93,8 @@ def _days(times: Column) -> FloatArray:
 def _long_pause(ordered: FloatArray) -> float:
     """Return from how many days on a pause is long; infinite if there are too few times to know."""
     distinct = np.unique(ordered)
-    if len(distinct) < FEW_TIMES:
+    if len(distinct) < FEWEST_TIMES:
         return float("inf")
+    if len(distinct) < FEW_TIMES:  # such as a year of months: one of the pauses may be the mistake
+        return max(LONGEST_PAUSE, PACE * float(np.quantile(np.diff(distinct), 0.5, method="lower")))
     return max(SHORTEST_PAUSE, PACE * float(np.quantile(np.diff(distinct), NEARLY_ALL)))

@@ -229,7 +229,8 @@ def _infer_from_text(name: str, texts: Column) -> ColumnType | None:
     distinct = texts.dropna().drop_duplicates()
     if distinct.empty:
         return None
-    values = distinct[~distinct.isin(MISSING_WORDS)]
+    values = distinct.str.strip().drop_duplicates()
+    values = values[~values.isin(["", *MISSING_WORDS])]
     if values.empty:
         return ColumnType("text")
     if _all_match(values, _WHOLE_TEXT):
@@ -292,8 +293,16 @@ def _common_type(found: Iterable[ColumnType]) -> ColumnType:
 
 def _present(column: Column, given: ColumnType, missing: Sequence[str]) -> Column:
     """Return the stored values without those that stand for a missing value in a column of this type."""
-    words = missing if given.kind == "text" else (*missing, *MISSING_WORDS)
-    return without_missing(_plain_values(column), words)
+    if given.kind == "text":
+        return without_missing(_plain_values(column), missing)
+    return without_missing(_stripped(_plain_values(column)), (*missing, *MISSING_WORDS))
+
+
+def _stripped(values: Column) -> Column:
+    """Return values without spaces around text, which numbers and times have in files that are aligned."""
+    if values.dtype != object and not pd.api.types.is_string_dtype(values.dtype):
+        return values
+    return _each(values, lambda value: value.strip() if isinstance(value, str) else value)
 
 
 def without_missing(values: Column, words: Sequence[str]) -> Column:
@@ -352,12 +361,14 @@ def _read_numbers(values: Column, _form: str = "") -> Column:
     if values.dtype in (np.float16, np.float32):
         # The shortest text of such a float is what a CSV file of the same table has: 0.1, not 0.10000000149.
         return pd.Series([float(str(value)) for value in values.to_numpy()], index=values.index, name=values.name)
-    if not pd.api.types.is_numeric_dtype(values.dtype):
+    if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
         values = _each(values, _as_number)
     return pd.to_numeric(values, errors="coerce").astype("float64")
 
 
 def _as_number(value: Any) -> Any:
+    if isinstance(value, bool | np.bool_):
+        return None
     if not isinstance(value, str):
         return value
     # float() is exact; the parser of pandas can differ in the last digit
@@ -378,7 +389,9 @@ def _read_integers(values: Column, _form: str) -> Column:
 
 
 def _as_whole(value: Any) -> int | None:
-    """Return a value as an integer; None if it is not a whole number of 64 bits."""
+    """Return a value as an integer, true as 1; None if it is not a whole number of 64 bits."""
+    if isinstance(value, str):
+        value = _BOOLEANS.get(value.lower(), value)
     if isinstance(value, str):
         value = value.replace(",", "") if _NUMBER_TEXT.fullmatch(value) else None
         value = int(value) if value and _WHOLE_TEXT.fullmatch(value) else value and float(value)
@@ -386,7 +399,8 @@ def _as_whole(value: Any) -> int | None:
         whole = int(value)
     except (ValueError, OverflowError, TypeError):
         return None
-    return whole if whole == value and abs(whole) <= _MAX_INTEGER else None
+    largest = _EXACT_IN_A_FLOAT if isinstance(value, float | np.floating) else _MAX_INTEGER
+    return whole if whole == value and abs(whole) <= largest else None
 
 
 def _read_booleans(values: Column, _form: str) -> Column:

@@ -7,13 +7,14 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from titlebout.core.errors import DataError, NotFoundError
+from titlebout.data.pandas_index import index_as_columns
 from titlebout.data.schema import NO_TYPES, RawTable, Schema, Unreadable, infer_schema, read_as, read_readable
 
 _TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -48,6 +49,7 @@ def read_table(path: Path, schema: Schema = NO_TYPES, end: int | None = None) ->
         that is not of the type of its column.
     """
     raw = read_raw(path, end)
+    require_rows([raw])
     return read_as(raw, infer_schema([raw], schema))
 
 
@@ -59,8 +61,10 @@ def read_raw(path: Path, end: int | None = None) -> RawTable:
     NotFoundError
         If the file does not exist.
     DataError
-        If the file cannot be read as :func:`read_table` says, or has no rows.
+        If the file cannot be read as :func:`read_table` says; one with a header alone has no rows.
     """
+    if path.is_symlink() and not path.exists():
+        raise DataError("the link leads nowhere", where=str(path), fix="remove it, or restore the file that it names")
     if not path.is_file():
         raise NotFoundError(f"{path.name} does not exist", where=str(path), fix="check the path, or run `dvc pull`")
     suffix = table_suffix(path)
@@ -73,10 +77,7 @@ def read_raw(path: Path, end: int | None = None) -> RawTable:
         ".jsonl": lambda: _read_jsonl(path, end),
         ".ndjson": lambda: _read_jsonl(path, end),
     }
-    table = readers[suffix.removesuffix(".gz")]()
-    if len(table.frame) == 0:
-        raise DataError("the file has a header but no rows", where=str(path), fix="check the job that exported it")
-    return table
+    return readers[suffix.removesuffix(".gz")]()
 
 
 def table_suffix(path: Path) -> str:
@@ -129,12 +130,12 @@ def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
 
 
 def is_data_file(name: str) -> bool:
-    """Return whether a file holds data by its name: not hidden, and not a marker such as ``_SUCCESS`` or a README.
+    """Return whether a file holds data by its name: not hidden or a lock, and not a marker such as ``_SUCCESS`` or a README.
 
     A file that ends like a table is one, such as ``_2025-05.csv``.
     """
     is_table = name.lower().endswith(SUFFIXES)
-    return not name.startswith(".") and (is_table or not name.upper().startswith(("_", "README")))
+    return not name.startswith((".", "~$")) and (is_table or not name.upper().startswith(("_", "README")))
 
 
 def is_empty_folder(root: Path, pattern: str) -> bool:
@@ -152,8 +153,9 @@ def read_tables(root: Path, pattern: str, schema: Schema = NO_TYPES) -> pd.DataF
     DataError
         If a table cannot be read, or has other columns than the first.
     """
-    tables = [read_raw(path) for path in _require_tables(root, pattern)]
-    _require_same_columns(tables)
+    stored = [read_raw(path) for path in _require_tables(root, pattern)]
+    require_rows(stored)
+    tables = _same_columns(stored)
     complete, columns = infer_schema(tables, schema), list(tables[0].frame.columns)
     return _concatenate([read_as(table, complete)[columns] for table in tables])
 
@@ -177,7 +179,7 @@ class GrowingTables:
     unreadable: tuple[Unreadable, ...] = ()
 
 
-def read_growing(root: Path, pattern: str, schema: Schema = NO_TYPES) -> GrowingTables:
+def read_growing(root: Path, pattern: str, schema: Schema = NO_TYPES, late: str = "") -> GrowingTables:
     """Read tables that may still be written to, up to the last complete line.
 
     Parameters
@@ -188,6 +190,8 @@ def read_growing(root: Path, pattern: str, schema: Schema = NO_TYPES) -> Growing
         Folder or glob.
     schema : Schema
         Recorded types of columns.
+    late : str
+        Column that some of the files may not have yet: the target.
 
     Raises
     ------
@@ -205,11 +209,12 @@ def read_growing(root: Path, pattern: str, schema: Schema = NO_TYPES) -> Growing
     if not readable:
         return GrowingTables(pd.DataFrame(), unfinished)
     tables = [read_raw(path, log_sizes.get(path, (None, False))[0]) for path in readable]
-    frame, unreadable = as_types(tables, schema)
+    require_rows(tables)
+    frame, unreadable = as_types(tables, schema, late)
     return GrowingTables(frame, unfinished, unreadable)
 
 
-def as_types(tables: Sequence[RawTable], schema: Schema) -> tuple[pd.DataFrame, tuple[Unreadable, ...]]:
+def as_types(tables: Sequence[RawTable], schema: Schema, late: str = "") -> tuple[pd.DataFrame, tuple[Unreadable, ...]]:
     """Return the rows of all tables, as far as their values can be read as the types of their columns.
 
     Raises
@@ -217,7 +222,7 @@ def as_types(tables: Sequence[RawTable], schema: Schema) -> tuple[pd.DataFrame, 
     DataError
         If a table has other columns than the first.
     """
-    _require_same_columns(tables)
+    tables = _same_columns(tables, late)
     complete = infer_schema(tables, schema)
     read = [read_readable(table, complete) for table in tables]
     columns = list(tables[0].frame.columns)
@@ -269,14 +274,33 @@ def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         )
 
 
-def _require_same_columns(tables: Sequence[RawTable]) -> None:
-    """Require the columns of the first table in all tables, in any order.
+def require_rows(tables: Sequence[RawTable]) -> None:
+    """Require a row in any of the tables: distributed jobs write parts without rows.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if all(table.frame.empty for table in tables):
+        where, fix = tables[0].where, "check the job that exported it"
+        raise DataError("the file has a header but no rows", where=where, fix=fix)
+
+
+def _same_columns(tables: Sequence[RawTable], late: str = "") -> Sequence[RawTable]:
+    """Return the tables that have rows, each with the columns of the first, in any order; the late one may be missing in some.
 
     Raises
     ------
     DataError
         If a table has other columns.
     """
+    tables = [table for table in tables if len(table.frame)] or tables
+    if any(late in table.frame for table in tables):
+        tables = [
+            table if late in table.frame else replace(table, frame=table.frame.assign(**{late: None}))
+            for table in tables
+        ]
     first = tables[0]
     for table in tables[1:]:
         mismatched = set(table.frame.columns) ^ set(first.frame.columns)
@@ -287,6 +311,7 @@ def _require_same_columns(tables: Sequence[RawTable]) -> None:
                 why=f"in only one of the files: {', '.join(sorted(map(str, mismatched)))}",
                 fix="rename or add the columns, or remove the file from the folder",
             )
+    return tables
 
 
 def _is_visible_file(path: Path, folder: Path) -> bool:
@@ -309,51 +334,9 @@ def _read_parquet(path: Path) -> RawTable:
             why=str(error),
             fix="export it again, or restore it with `dvc pull`",
         ) from error
-    frame.columns = pd.Index([_column_name(name) for name in frame.columns], dtype=object)
-    frame, notes = _index_as_columns(frame, str(path))
+    frame, notes = index_as_columns(frame, str(path))
     _require_names(path, list(frame.columns))
     return RawTable(frame, typed=True, where=str(path), notes=notes)
-
-
-def _column_name(name: object) -> str:
-    """Return a column's name as text: pandas writes numbers, and several levels as a tuple."""
-    return ".".join(map(str, name)) if isinstance(name, tuple) else str(name)
-
-
-def _index_as_columns(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return a table with the index that pandas wrote as columns.
-
-    An index of different whole numbers without a name is what pandas leaves after rows were filtered or shuffled; it is left
-    out, with a note, and so is an index that repeats a column.
-
-    Raises
-    ------
-    DataError
-        If the index has the name of a column with other values.
-    """
-    index = frame.index
-    if isinstance(index, pd.RangeIndex) and index.name is None:
-        return frame, ()
-    unnamed = index.nlevels == 1 and index.name is None
-    if unnamed and pd.api.types.is_integer_dtype(index.dtype) and index.is_unique:
-        return frame.reset_index(drop=True), ("the row numbers that pandas stored in the file are left out",)
-    names = [
-        "index" if name is None and unnamed else f"level_{at}" if name is None else name
-        for at, name in enumerate(index.names)
-    ]
-    if unnamed and "index" in frame.columns:
-        names = ["level_0"]
-    repeated = [name for name in names if name in frame.columns]
-    for name in repeated:
-        if not pd.Series(index.get_level_values(names.index(name))).equals(frame[name].reset_index(drop=True)):
-            raise DataError(
-                f"the index and a column are both named {name!r}",
-                where=where,
-                fix="rename one of them, or write the file without its index: to_parquet(..., index=False)",
-            )
-        frame = frame.drop(columns=name)
-    notes = tuple(f"the index repeats the column {name!r}" for name in repeated)
-    return frame.reset_index(names=names), notes
 
 
 def _read_delimited(path: Path, delimiter: str) -> RawTable:
@@ -459,7 +442,7 @@ def _decode(path: Path, end: int | None = None) -> str:
         raise DataError(
             "the file is not UTF-8",
             where=f"{path}, byte {error.start}",
-            fix="convert it to UTF-8, for example with `iconv -f latin1 -t utf-8 FILE > NEW_FILE`",
+            fix=_encoding_fix(raw),
         ) from error
     if "\x00" in text:
         raise DataError(
@@ -471,12 +454,20 @@ def _decode(path: Path, end: int | None = None) -> str:
     return text
 
 
+def _encoding_fix(raw: bytes) -> str:
+    if raw.startswith(b"\x1f\x8b"):
+        return "it is compressed with gzip: add .gz to its name"
+    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
+    return f"convert it to UTF-8, for example with `iconv -f {encoding} -t utf-8 FILE > NEW_FILE`"
+
+
 def _require_names(path: Path, names: Sequence[object]) -> None:
     seen: set[str] = set()
     for position, name in enumerate(names, start=1):
         label = str(name).strip()
         if not label:
-            raise DataError(f"column {position} has no name", where=str(path), fix="give every column a name")
+            fix = "give every column a name; pandas writes one without a name: to_csv(..., index=False) leaves it out"
+            raise DataError(f"column {position} has no name", where=str(path), fix=fix)
         if label.casefold() in seen:
             raise DataError(f"two columns are named {label!r}", where=str(path), fix="rename one of them")
         seen.add(label.casefold())

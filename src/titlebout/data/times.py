@@ -13,20 +13,24 @@ from titlebout.data.columns import Column
 # Forms of a time other than ISO 8601, as they are recorded in params.yaml: format codes of strptime, or a unit.
 DATES = (
     *("%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y", "%d/%b/%Y", "%d-%b-%y"),
-    *("%d %B %Y", "%B %d, %Y", "%b %d, %Y", "%d%b%Y"),
+    *("%d %B %Y", "%B %d, %Y", "%b %d, %Y", "%b %d %Y", "%d%b%Y", "%Y-%m-%d"),
     *("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y"),
     *("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y"),
 )
 CLOCKS = (
-    *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I.%M.%S.%f %p"),
+    *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p"),
+    *(" %I.%M.%S.%f %p", " %I.%M.%S.%f %p %Z"),
     *(", %H:%M", ", %H:%M:%S", ", %I:%M %p", ", %I:%M:%S %p", "T%H:%M", "T%H:%M:%S", ":%H:%M:%S", ":%H:%M:%S.%f"),
 )
 # Mail (RFC 2822), web (RFC 9110), logs of web servers, C's asctime and the command `date`, DB2.
 STAMPS = (
-    *("%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %Z", "%d/%b/%Y:%H:%M:%S %z"),
+    *("%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %Z", "%d/%b/%Y:%H:%M:%S %z", "[%d/%b/%Y:%H:%M:%S %z]"),
     *("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y", "%Y-%m-%d-%H.%M.%S.%f", "%Y-%m-%d-%H.%M.%S"),
 )
-DATE_NUMBER = "%Y%m%d"  # a day as a whole number: 20250131
+FORMS = (*(date + clock for date in DATES for clock in CLOCKS), *STAMPS)
+# A day, and a second, as a whole number: 20250131, 20250131235959.
+DATE_NUMBER, SECOND_NUMBER = "%Y%m%d", "%Y%m%d%H%M%S"
+_DIGITS = {DATE_NUMBER: 8, SECOND_NUMBER: 14}
 UNITS = {"epoch-s": 1, "epoch-ms": 10**3, "epoch-us": 10**6, "epoch-ns": 10**9}  # per second
 
 _ISO = re.compile(
@@ -40,11 +44,14 @@ _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 _DAY = 86_400 * 10**9  # nanoseconds
 # What a time of any other form begins with: 31.01.2025, 31 January 2025, 31JAN2025, January 31, 2025, or Fri, 31 Jan 2025.
 _DATE = re.compile(
-    r"\d{1,4}[-./ ](\d{1,2}|[A-Za-z]{3,9})[-./ ]\d{2,4}|\d{1,2}[A-Za-z]{3}\d{4}|[A-Z][a-z]{2,8},? (\d{1,2}|[A-Z][a-z]{2})[, ]"
+    r"\[?\d{1,4}[-./ ](\d{1,2}|[A-Za-z]{3,9})[-./ ]\d{1,4}|\d{1,2}[A-Za-z]{3}\d{4}|[A-Z][a-z]{2,8},? +(\d{1,2}|[A-Z][a-z]{2})[, ]"
 )
 NEARLY_ALL = 0.99  # share of numbers that lie in the range of times if the column is one of times
 _SAMPLE = 20  # distinct values on which a form is tried first
-_NAMED_TIME = re.compile(r"(^|_)(time|date|datetime|timestamp|ts|epoch|at|on|when|created|updated)(_|$)", re.IGNORECASE)
+_NAMED_TIME = re.compile(
+    r"(^|[_\W])(time|date|datetime|timestamp|ts|epoch|at|on|when|created|updated)([_\W]|$)", re.IGNORECASE
+)
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def parse_iso(texts: Column) -> Column:
@@ -94,15 +101,16 @@ def parse_format(texts: Column, form: str) -> Column:
     """
     if form in UNITS:
         return _since_1970(pd.to_numeric(texts, errors="coerce"), UNITS[form])
-    if form == DATE_NUMBER:
+    if form in _DIGITS:
         numbers = pd.to_numeric(texts, errors="coerce")
-        texts = numbers.where(numbers.between(10**7, 10**8 - 1)).astype("Int64").astype("string")
+        largest = 10 ** _DIGITS[form]
+        texts = numbers.where(numbers.between(largest // 10, largest - 1)).astype("Int64").astype("string")
     return pd.to_datetime(texts, utc=True, format=form, errors="coerce").astype("datetime64[us, UTC]")
 
 
 def is_number(form: str) -> bool:
     """Return whether times of a form are numbers."""
-    return form in UNITS or form == DATE_NUMBER
+    return form in UNITS or form in _DIGITS
 
 
 def parse_time(value: object, form: str = "") -> datetime | None:
@@ -140,7 +148,7 @@ def _parse_form(value: object, form: str) -> datetime | None:
 
 
 def _from_number(value: float, form: str) -> datetime | None:
-    if form == DATE_NUMBER:
+    if form in _DIGITS:
         return datetime.strptime(str(int(value)), form).replace(tzinfo=UTC) if value == int(value) else None
     per_second = UNITS[form]
     if per_second > 10**6:
@@ -179,8 +187,7 @@ def text_formats(texts: Column) -> tuple[str, ...]:
     if present.empty or not _DATE.match(present.iloc[0]):
         return ()
     sample = present.iloc[:_SAMPLE]
-    forms = (*(date + clock for date in DATES for clock in CLOCKS), *STAMPS)
-    fitting = (form for form in forms if parse_format(sample, form).notna().all())
+    fitting = (form for form in FORMS if parse_format(sample, form).notna().all())
     found: dict[str, Column] = {}
     for form in fitting:
         times = parse_format(present, form)
@@ -203,9 +210,14 @@ def number_format(name: str, numbers: Column) -> str:
     Returns
     -------
     str
-        A key of :data:`UNITS`, or :data:`DATE_NUMBER`.
+        A key of :data:`UNITS`, :data:`DATE_NUMBER` or :data:`SECOND_NUMBER`.
     """
-    return numeric_time(numbers) if _NAMED_TIME.search(name) else ""
+    return numeric_time(numbers) if is_named_time(name) else ""
+
+
+def is_named_time(name: str) -> bool:
+    """Return whether the name of a column is one of a time, such as created_at, eventTime or TS."""
+    return _NAMED_TIME.search(_HUMP.sub("_", name)) is not None
 
 
 def numeric_time(numbers: Column) -> str:
@@ -220,8 +232,27 @@ def numeric_time(numbers: Column) -> str:
         low, high = (int(bound.timestamp()) * per_second for bound in _EPOCH)
         if ((present >= low) & (present < high)).mean() >= NEARLY_ALL and parse_format(present, unit).notna().all():
             return unit
-    is_date = present.min() >= 19_900_101 and present.max() < 21_000_101
-    return DATE_NUMBER if is_date and parse_format(present, DATE_NUMBER).notna().all() else ""
+    for form in _DIGITS:
+        times = parse_format(present, form)
+        if times.notna().all() and times.between(*_EPOCH).all():
+            return form
+    return ""
+
+
+def nearly_format(texts: Column) -> str:
+    """Return the form, other than ISO 8601, that nearly all of the first values have; empty if there is none.
+
+    Parameters
+    ----------
+    texts : Series of shape (n_rows,)
+        Present values of a column that is not one of times, maybe because of a few of them.
+    """
+    sample = texts.drop_duplicates().iloc[:_SAMPLE]
+    if not any(_DATE.match(text) for text in sample):
+        return ""
+    shares = {form: parse_format(sample, form).notna().mean() for form in FORMS}
+    best = max(shares, key=lambda form: shares[form])
+    return best if shares[best] > 1 / 2 else ""
 
 
 def _normal_form(text: str) -> str:

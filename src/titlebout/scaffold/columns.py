@@ -15,7 +15,7 @@ from titlebout.data.columns import Column, column_kind
 from titlebout.data.identity import has_equal_rows
 from titlebout.data.plausible import implausible_tracked
 from titlebout.data.schema import MISSING_WORDS, RawTable, Schema, infer_schema, is_nested, read_as
-from titlebout.data.tables import read_raw
+from titlebout.data.tables import read_raw, require_rows
 from titlebout.data.times import parse_format, text_formats
 from titlebout.scaffold.readings import reading_notes, text_reason
 from titlebout.scaffold.time_column import TimeCandidate, time_candidates
@@ -27,6 +27,7 @@ MAX_DISTINCT_SHARE = 0.5  # a text column with more distinct values per row iden
 HOLDOUT_DAYS = 14
 HOLDOUT_ROWS = 2000  # enough to show a moderate gain; fewer only if they are more than a fifth of the time span
 HOLDOUT_SHARE = 5  # the holdout is at most one fifth of the time span of the table
+LARGEST_SHARE, LONGEST_DAYS = 0.8, 36_500  # of the rows, and of days, in a holdout; more are no newest days
 NO_TIME = "none"
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
 
@@ -52,6 +53,8 @@ class ColumnRoles(Record):
         Other columns whose times could order the rows.
     notes : tuple of str
         Sentences for the user about each decision.
+    is_order_clear : bool
+        False if several columns could order the rows, or the times of the only one do not advance with them.
     """
 
     task: str
@@ -64,6 +67,7 @@ class ColumnRoles(Record):
     types: Mapping[str, str]
     rivals: tuple[str, ...]
     notes: tuple[str, ...]
+    is_order_clear: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
         If the target is constant, or no features are left.
     """
     raw = read_raw(path)
+    require_rows([raw])
     _require_columns(raw.frame, path, given)
     schema = infer_schema([raw], Schema(given.types))
     schema = Schema({**schema.types, **_dates_by_order(raw, schema)})
@@ -137,17 +142,23 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
         )
     categorical = tuple(name for name in features if column_kind(frame[name]) == "text")
     days = _holdout_days(frame[time]) if time else 0
+    if time and not days:
+        drop = {
+            time: "it is a time, but its newest days cannot be held out: there are too few days, or most rows are in them",
+            **drop,
+        }
     roles = ColumnRoles(
         task=task,
         target=given.target,
         time=time if days else "",
-        drop=(*([time] if time and not days else []), *drop),
+        drop=tuple(drop),
         numeric=tuple(name for name in features if name not in categorical),
         categorical=categorical,
         holdout_days=days,
         types={name: str(schema.types[name]) for name in frame.columns},
         rivals=tuple(one.name for one in candidates if one.name != time),
         notes=(),
+        is_order_clear=not candidates or (len(candidates) == 1 and candidates[0].advances),
     )
     notes = (
         *raw.notes,
@@ -165,7 +176,7 @@ def _require_columns(frame: pd.DataFrame, path: Path, given: Choices) -> None:
             raise NotFoundError(
                 f"column {name!r} does not exist",
                 where=str(path),
-                why=f"the table has: {', '.join(map(str, frame.columns))}",
+                why=f"the table has: {', '.join(repr(str(one)) for one in frame.columns)}",
                 fix=f"correct {option}",
             )
 
@@ -233,10 +244,11 @@ def _require_task(target: Column, task: str | None) -> str:
     kind = column_kind(target)
     if kind == "datetime":
         raise ConfigError(
-            f"the target {target.name!r} is a time column", fix="set --target to a column of numbers or classes"
+            f"the target {target.name!r} is a time column",
+            fix=f"set --target to a column of numbers or classes; if these are classes, add --type '{target.name}=text'",
         )
     if task is None:
-        return "regression" if kind in {"integer", "number"} and not _are_codes(target) else "classification"
+        task = "regression" if kind in {"integer", "number"} and not _are_codes(target) else "classification"
     if task == "regression" and kind in {"text", "boolean"}:
         raise ConfigError(
             f"the target {target.name!r} is {kind}, which cannot be predicted as a number",
@@ -287,7 +299,8 @@ def _holdout_days(column: Column) -> int:
     stamps = column[~implausible_tracked(column)]
     ages = np.sort(np.asarray((stamps.max() - stamps).dt.days, dtype=np.int64))
     days = min(max(HOLDOUT_DAYS, _newest_days(ages, HOLDOUT_ROWS)), int(ages[-1]) // HOLDOUT_SHARE)
-    return max(days, min(_newest_days(ages, GateSettings().min_rows), int(ages[-1]) // 2)) if days else 0
+    days = max(days, min(_newest_days(ages, GateSettings().min_rows), int(ages[-1]) // 2)) if days else 0
+    return days if days <= LONGEST_DAYS and (ages < days).mean() <= LARGEST_SHARE else 0
 
 
 def _newest_days(ages: IntArray, rows: int) -> int:
@@ -333,6 +346,11 @@ def _notes(
         yield f"rows are ordered by {roles.time!r}; the newest {roles.holdout_days} days are the holdout"
         if roles.rivals:
             yield _rivals_note(roles, candidates)
+        elif not candidates[0].advances:
+            yield (
+                f"the times of {roles.time!r} do not advance with the rows: if they do not say when a row came, such as a date of "
+                "birth, add --time none, or every later row may be too late"
+            )
     else:
         yield "no usable time column was found, so the holdout is a share of the rows, selected by their hash"
     if not roles.time and has_equal_rows(frame):

@@ -218,10 +218,10 @@ def _own_data(request: Request) -> tuple[Path, Choices] | None:
 
 
 def _ask_time(given: Choices, roles: ColumnRoles) -> Choices:
-    """Ask on the terminal for the column whose times order the rows, if there are several and none was given."""
+    """Ask on the terminal for the column whose times order the rows, if none was given and it is not clear."""
     from cookiecutter.prompt import read_user_choice
 
-    if given.time is not None or not roles.rivals:
+    if given.time is not None or roles.is_order_clear:
         return given
     options = [name for name in (roles.time, *roles.rivals, NO_TIME) if name]
     return replace(given, time=read_user_choice("column whose times order the rows", options))

@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 
 from titlebout.data.columns import Column, column_kind
-from titlebout.data.times import DATE_NUMBER, numeric_time, parse_format, parse_iso
+from titlebout.data.times import DATE_NUMBER, is_named_time, nearly_format, numeric_time, parse_format, parse_iso
 
 FEW_OTHERS = 0.1  # of the values of a column that are likely mistakes if all others are times or numbers
 
+_SERIAL_DAYS = (32_874, 73_050)  # days since 1899-12-30, from 1990 to 2099
 _GROUP_MARKS = ".,'\N{RIGHT SINGLE QUOTATION MARK} \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 _DIGITS = rf"(?:[1-9]\d{{0,2}}(?:[{_GROUP_MARKS}]\d{{3}})+(?:[.,]\d+)?|(?:0|[1-9]\d*)(?:[.,]\d+)?)"
 _CURRENCY = r"[$\u20ac\u00a3\u00a5]"
 _CODE = r"0\d+"  # such as 02134: text is right, even where other values are not digits
+_MANY_DIGITS = re.compile(r"(?:\d\D*){4}")
 _DECORATED = re.compile(
     rf"[-+(]?(?:{_CURRENCY} ?|[A-Z]{{3}} )?[-+]?{_DIGITS}(?: ?%| ?{_CURRENCY}| [A-Za-z]{{1,3}}|-)?\)?"
 )
@@ -60,7 +62,10 @@ def text_reason(column: Column) -> str:
     texts = column.dropna()
     if texts.str.fullmatch(_CODE).any():
         return ""
-    for kind, read in (("times", parse_iso(texts)), ("numbers", pd.to_numeric(texts, errors="coerce"))):
+    form = nearly_format(texts)
+    readings = [("times", parse_iso(texts)), ("numbers", pd.to_numeric(texts, errors="coerce"))]
+    readings += [(f"times of the form {form}", parse_format(texts, form))] if form else []
+    for kind, read in readings:
         if others := _few_others(texts, read, kind):
             return f"{others}: correct them, or leave them empty"
     decorated = texts.map(lambda text: _DECORATED.fullmatch(text.strip()) is not None)
@@ -68,6 +73,11 @@ def text_reason(column: Column) -> str:
         return (
             "its values look like numbers with other signs (currency, percent, decimal commas): write them like 1234.5 to use "
             "them as numbers"
+        )
+    if is_named_time(str(column.name)) and texts.str.contains(_MANY_DIGITS).mean() >= 1 - FEW_OTHERS:
+        return (
+            f"its form of a time is not known: add --type '{column.name}=datetime FORM' with the codes of strptime, such as "
+            "%d.%m.%Y, if it is one"
         )
     return ""
 
@@ -85,6 +95,9 @@ def _has_comma(value: object) -> bool:
 
 
 def _time_notes(name: str, numbers: Column) -> Iterator[str]:
+    if is_named_time(name) and numbers.dropna().between(*_SERIAL_DAYS).all() and numbers.nunique() > 2:
+        yield f"{name!r} is used as a number; if these are days of a spreadsheet, export them as dates such as 2025-01-31"
+        return
     form = numeric_time(numbers)
     if form:
         yield f"{name!r} is used as a number; if it is a time, add --type '{name}=datetime {form}'"

@@ -18,6 +18,7 @@ import fsspec
 import httpx
 import pandas as pd
 import pytest
+import yaml
 
 import sample
 from arriving import ARRIVED, configure, current, same_rows
@@ -34,7 +35,7 @@ from titlebout.core.errors import (
     UnsafeError,
 )
 from titlebout.data import database as data_database
-from titlebout.data.current import read_current
+from titlebout.data.current import read_current, read_new_rows
 from titlebout.data.database import Query, read_rows
 from titlebout.doctor import doctor
 from titlebout.drift import measure as drift_measure
@@ -313,6 +314,40 @@ def test_a_query_returns_the_rows_of_a_database(root: Path, database: sqlite3.Co
     assert check_data(project, "current").passed
     result = drift_measure.measure(project)
     assert (result.new_rows, result.arrival.ready) == (300, 300)
+
+
+@pytest.mark.parametrize(
+    ("form", "stored"),
+    [
+        ("%d/%m/%Y %H:%M", lambda times: times.dt.strftime("%d/%m/%Y %H:%M")),
+        ("epoch-s", lambda times: times.astype("datetime64[s, UTC]").astype("int64")),
+    ],
+)
+def test_times_of_a_recorded_form_are_read_from_a_database(
+    root: Path, form: str, stored: Callable[["pd.Series[pd.Timestamp]"], "pd.Series[Any]"]
+) -> None:
+    with closing(sqlite3.connect(root / "log.db")) as connection:
+        ARRIVED.assign(departure=stored(ARRIVED["departure"])).to_sql("crossings", connection, index=False)
+    project = configure(root, "sqlite:///log.db", query="crossings")
+    path = project.pipeline_dir / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    params["data"]["columns"] = {"departure": f"datetime {form}"}
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+    found = read_new_rows(project, sample.crossings())
+    assert found.counts.new == 300
+    assert (found.rows["departure"] == ARRIVED["departure"].dt.floor("min")).all()
+
+
+@pytest.mark.parametrize("wrong", [None, 1735689600, "05/03/2025 10:00", "soon"])
+def test_a_row_whose_time_is_wrong_does_not_disappear(
+    root: Path, database: sqlite3.Connection, wrong: int | str | None
+) -> None:
+    database.execute("UPDATE crossings SET departure = ? WHERE id = 7", (wrong,))
+    database.commit()
+    query = Query("crossings", time="departure", since=ARRIVED["departure"].min())
+
+    assert len(read_rows(address("sqlite:///store/log.db", "x"), query, root)) == 300
 
 
 def test_a_table_is_read_by_its_name_in_chunks(

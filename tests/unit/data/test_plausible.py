@@ -79,3 +79,21 @@ def test_the_order_of_rows_does_not_matter() -> None:
     arrived = join(NEXT, times("2205-01-01")).sample(frac=1, random_state=1)
 
     assert arrived[implausible_current(arrived, HOURS)].tolist() == [pd.Timestamp("2205-01-01", tz="UTC")]
+
+
+def test_a_mistyped_year_among_few_months_is_set_aside() -> None:
+    months = pd.Series(pd.date_range("2024-01-01", periods=12, freq="MS", tz="UTC").as_unit("us")).repeat(150)
+    arrived = join(times("2205-01-01"), times("2025-01-01").repeat(599))
+
+    assert implausible_tracked(join(months, times("2204-07-01"))).sum() == 1
+    assert implausible_current(arrived, months).tolist() == [True] + [False] * 599
+    assert not implausible_tracked(months).any()
+    assert not implausible_current(times("2025-03-01"), months).any()
+
+
+@pytest.mark.parametrize("placeholder", ["1900-01-01", "1970-01-01", "9999-12-31"])
+def test_a_time_that_stands_for_a_missing_one_is_set_aside(placeholder: str) -> None:
+    stands = times(placeholder).repeat(60)
+
+    assert implausible_tracked(join(stands, HOURS)).tolist() == [True] * 60 + [False] * 1200
+    assert not implausible_tracked(join(stands + pd.to_timedelta(np.arange(60), "h"), HOURS)).any()

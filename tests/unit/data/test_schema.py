@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 
 from tables_of_any_kind import SCHEMA, TABLES, TYPES, Rows, as_jsonl
-from titlebout.core.errors import DataError, NotFoundError
+from titlebout.core.errors import DataError
 from titlebout.data.columns import conform, row_hashes
 from titlebout.data.database import Query, read_rows
 from titlebout.data.schema import RawTable, Schema, infer_schema, read_as, read_readable, schema_of
-from titlebout.data.tables import as_types, is_data_file, read_raw, read_table, read_tables
+from titlebout.data.tables import as_types, is_data_file, read_growing, read_raw, read_table, read_tables
 from titlebout.settings.addresses import Address
 from titlebout.settings.column_type import ColumnType
 from titlebout.settings.params import DataParams
@@ -332,8 +332,9 @@ def test_markers_and_notes_are_no_data(name: str) -> None:
 def test_a_link_that_leads_nowhere_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
 
-    with pytest.raises(NotFoundError, match=r"b\.csv"):
+    with pytest.raises(DataError, match="the link leads nowhere") as caught:
         read_tables(tmp_path, ".")
+    assert str(caught.value.where).endswith("b.csv")
 
 
 def test_true_and_false_as_text_are_as_in_a_csv_file() -> None:
@@ -386,3 +387,51 @@ def test_another_delimiter_is_not_one_long_column(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="the columns are separated by ';', not by ','"):
         read_raw(tmp_path / "t.csv")
+
+
+def test_parts_without_rows_and_late_labels_do_not_refuse_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("x\n3\n", encoding="utf-8")
+    (tmp_path / "c.csv").write_text("x,y\n", encoding="utf-8")
+
+    found = read_growing(tmp_path, ".", late="y").frame
+    assert found["x"].tolist() == [1, 3]
+    assert found["y"].isna().tolist() == [False, True]
+    with pytest.raises(DataError, match="have different columns"):
+        read_growing(tmp_path, ".")
+
+
+def test_row_numbers_of_joined_tables_are_left_out(tmp_path: Path) -> None:
+    part = pd.DataFrame({"x": [5.0, 6.0, 7.0]})
+    pd.concat([part, part]).to_parquet(tmp_path / "a.parquet")
+    pd.DataFrame({"x": [5.0, 6.0, 7.0]}, index=[7, 7, 9]).to_parquet(tmp_path / "b.parquet")
+
+    assert list(read_raw(tmp_path / "a.parquet").frame.columns) == ["x"]
+    assert list(read_raw(tmp_path / "b.parquet").frame.columns) == ["index", "x"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "read"),
+    [("integer", "True", [1]), ("integer", True, [1]), ("number", "true", None), ("number", True, None)],
+)
+def test_true_is_a_whole_number_in_every_format(kind: str, stored: str | bool, read: list[int] | None) -> None:
+    make = text_table if isinstance(stored, str) else typed_table
+    frame, unreadable = read_readable(make(x=[stored]), Schema({"x": ColumnType(kind)}))
+
+    assert (None if unreadable else frame["x"].tolist()) == read
+
+
+@pytest.mark.parametrize("stored", ["1.00E+17", 1e17])
+def test_an_id_that_a_float_has_rounded_is_refused(stored: str | float) -> None:
+    make = text_table if isinstance(stored, str) else typed_table
+
+    assert read_readable(make(x=[stored]), Schema({"x": ColumnType("integer")}))[1][0].count == 1
+
+
+def test_spaces_around_numbers_and_times_are_not_read() -> None:
+    table = text_table(a=[" 1.5", "2", " "], b=["2025-01-01 ", " 2025-01-02", ""], c=[" 02134", "1", "2"])
+
+    schema = infer_schema([table])
+    assert {name: str(one) for name, one in schema.types.items()} == {"a": "number", "b": "datetime", "c": "text"}
+    assert read_as(table, schema)["a"].tolist()[:2] == [1.5, 2]
+    assert read_as(table, schema).isna().sum().tolist() == [1, 1, 0]

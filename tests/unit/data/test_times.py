@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from titlebout.data.columns import epoch_parts
 from titlebout.data.times import (
     DATE_NUMBER,
+    SECOND_NUMBER,
     number_format,
     numeric_time,
     parse_format,
@@ -108,6 +109,11 @@ def test_a_time_is_the_same_in_every_zone(moment: "pd.Timestamp", hours: int) ->
         (("Fri Jan 31 10:00:00 2025",), ("%a %b %d %H:%M:%S %Y",)),
         (("2025-01-31-10.00.00.000000",), ("%Y-%m-%d-%H.%M.%S.%f",)),
         (("Fri, 31 Jan 2025 10:00:00 GMT",), ("%a, %d %b %Y %H:%M:%S %Z",)),
+        (("2025-1-1 1:00", "2025-10-12 0:05"), ("%Y-%m-%d %H:%M",)),
+        (("2025-01-01 01:00 PM",), ("%Y-%m-%d %I:%M %p",)),
+        (("Jan  1 2025 12:00AM",), ("%b %d %Y %I:%M%p",)),
+        (("01-JAN-25 10.00.00.000000 AM UTC",), ("%d-%b-%y %I.%M.%S.%f %p %Z",)),
+        (("[31/Jan/2025:10:00:00 +0000]",), ("[%d/%b/%Y:%H:%M:%S %z]",)),
         (("Model 12 of 2025", "March 1"), ()),
         (("1.5", "2.5"), ()),
         (("10-12-1", "x"), ()),
@@ -128,13 +134,14 @@ def test_the_forms_of_dates(values: tuple[str, ...], forms: tuple[str, ...]) -> 
         ("epoch-us", [1735689600123456, 1735689600123457], "2025-01-01 00:00:00.123456"),
         ("epoch-ns", [1735689600123456789, 1735689600123456790], "2025-01-01 00:00:00.123456789"),
         (DATE_NUMBER, [20250101, 20250102], "2025-01-01"),
+        (SECOND_NUMBER, [20250101103000, 20250101103001], "2025-01-01 10:30"),
     ],
 )
 def test_times_as_numbers(form: str, values: list[float], first: str) -> None:
     numbers = pd.Series(values)
 
     assert numeric_time(numbers) == form
-    assert number_format("created_at", numbers) == form
+    assert {number_format(name, numbers) for name in ("created_at", "eventTime", "order date", "TS")} == {form}
     assert number_format("amount", numbers) == ""
     assert parse_format(numbers, form).tolist()[0] == pd.Timestamp(first, tz="UTC")
     assert parse_format(numbers, form).is_unique

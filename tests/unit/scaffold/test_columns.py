@@ -214,6 +214,61 @@ def test_few_numbers_that_are_no_dates_are_mentioned(tmp_path: Path) -> None:
     assert any(note.startswith(expected) for note in roles.notes), roles.notes
 
 
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("{:02}.01.2025", "1 of 60 values are not times of the form %d.%m.%Y, first in row 17"),
+        ("le {} janvier 2025", "its form of a time is not known: add --type 'ts=datetime FORM'"),
+    ],
+)
+def test_a_time_that_is_not_read_is_mentioned(tmp_path: Path, form: str, expected: str) -> None:
+    days = [form.format(1 + at % 28) for at in range(ROWS)]
+    days[17] = "00.00.0000"
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(ts=days)), Choices("churned"))
+
+    assert [note for note in roles.notes if note.startswith(f"'ts' is read as text, because {expected}")], roles.notes
+
+
+def test_days_of_a_spreadsheet_are_mentioned(tmp_path: Path) -> None:
+    frame = customers().assign(date=45658.25 + np.arange(ROWS) % 28)
+    _, roles = infer_column_roles(write_table(tmp_path, frame), Choices("churned"))
+
+    assert [
+        note for note in roles.notes if note.startswith("'date' is used as a number; if these are days of a spread")
+    ]
+
+
+@pytest.mark.parametrize("values", [["9999-12-31"] * 2, ["0001-01-01"] * 2, ["9999-12-31"]])
+def test_a_column_whose_newest_times_are_most_rows_does_not_order_them(tmp_path: Path, values: list[str]) -> None:
+    frame = customers().assign(signup=[*values, "2025-01-01"] * (ROWS // (len(values) + 1)), cancelled=None)
+    frame["signup"] = [
+        f"2025-01-{1 + at % 28:02}" if day == "2025-01-01" else day for at, day in enumerate(frame["signup"])
+    ]
+    _, roles = infer_column_roles(write_table(tmp_path, frame), Choices("churned"))
+
+    assert roles.time == ""
+    assert any(note.startswith("'signup' is left out: it is a time, but") for note in roles.notes)
+
+
+def test_the_only_time_that_does_not_advance_is_mentioned(tmp_path: Path) -> None:
+    frame = (
+        customers()
+        .drop(columns="cancelled")
+        .assign(signup=lambda rows: rows["signup"].sample(frac=1, random_state=0).array)
+    )
+    _, roles = infer_column_roles(write_table(tmp_path, frame), Choices("churned"))
+
+    assert roles.time == "signup"
+    assert not roles.is_order_clear
+    assert [note for note in roles.notes if "do not advance with the rows" in note and "--time none" in note]
+
+
+@pytest.mark.parametrize("values", [[f"${1000 + at:,}" for at in range(ROWS)], [f"class {at}" for at in range(ROWS)]])
+def test_a_target_of_many_texts_is_refused(tmp_path: Path, values: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"classification supports at most 50"):
+        infer_column_roles(write_table(tmp_path, customers().assign(churned=values)), Choices("churned"))
+
+
 def test_a_gap_in_a_time_is_mentioned(tmp_path: Path) -> None:
     days = [f"2025-01-{1 + at % 28:02}" for at in range(ROWS)]
     days[5] = ""
