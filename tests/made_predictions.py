@@ -82,5 +82,5 @@ def grouped(predictions: HoldoutPredictions, entities: IntArray) -> HoldoutPredi
 
 
 def gate(**settings: Any) -> GateSettings:
-    """Settings of the gate, as they would be read from a file."""
-    return GateSettings.model_validate(settings)
+    """Settings of the gate, as they would be read from a file, with the rule non-inferior for age; no reason has it by default."""
+    return GateSettings.model_validate({"rules": {"age": "non-inferior"}} | settings)

@@ -37,6 +37,9 @@ smoke_test = false  # tests/integration/serving/test_package.py tests it; here i
 [gate.slices]
 columns = ["harbour"]
 
+[policy]
+volume_growth = 0  # a batch is a large share of the few rows of a test
+
 [retrain]
 min_new_rows = 50
 """

@@ -23,9 +23,9 @@ from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.catalogue import default_losses
 from titlebout.metrics.inference import INDEPENDENT
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.gate import GateSettings, SlicesSettings
+from titlebout.settings.gate import GateSettings, RulesSettings, SlicesSettings
 
-SETTINGS = GateSettings(slices=SlicesSettings(columns=("slice",)))
+SETTINGS = GateSettings(slices=SlicesSettings(columns=("slice",)), rules=RulesSettings(age="non-inferior"))
 MODES = {"superior": "change", "non-inferior-and-ahead": "drift", "non-inferior": "age"}
 REPETITIONS = {200: 1200, 500: 1200, 2000: 800, 10_000: 200, 50_000: 40}
 FEWER = 4  # worlds without a claim are run this many times less often

@@ -18,10 +18,10 @@ from titlebout.metrics.catalogue import default_losses
 from titlebout.metrics.estimates import GroundTruth
 from titlebout.metrics.inference import INDEPENDENT, from_influence
 from titlebout.metrics.scorers import find_metric
-from titlebout.settings.gate import GateSettings, SlicesSettings
+from titlebout.settings.gate import GateSettings, RulesSettings, SlicesSettings
 
 ALPHA = 0.05
-PLAIN = GateSettings(guardrails=())
+PLAIN = GateSettings(guardrails=(), rules=RulesSettings(age="non-inferior"))
 SLICED = GateSettings(slices=SlicesSettings(columns=("slice",)))
 CLASSES = (0.4, 0.25, 0.2, 0.1, 0.05)
 WEEKS, WINDOW_WEEKS, ROWS_A_WEEK = 52, 2, 170

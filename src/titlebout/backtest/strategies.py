@@ -217,7 +217,7 @@ STRATEGIES = (
     ),
     Strategy(
         "titlebout",
-        "This repository's settings: decay, drift, follow-up and age triggers, with data check and gate.",
+        "This repository's settings: decay, drift, follow-up, age and volume triggers, with data check and gate.",
         _titlebout,
     ),
 )

@@ -6,6 +6,7 @@ from itertools import takewhile
 
 import pandas as pd
 
+from titlebout.data.columns import timestamps
 from titlebout.data.moment import Moment, moment_of
 from titlebout.models.champion import Champion, find_champion_after_decay
 from titlebout.models.interfaces import Predictor
@@ -97,6 +98,7 @@ def measure(inputs: DecisionInputs, params: Params, settings: Settings) -> tuple
     return replace(
         measured,
         decay=decay(loaded.model, loaded.holdout, labeled, params, settings.policy),
+        growth=_growth(inputs, loaded, clock, params.data.time),
         won_at=_won_at(loaded),
         decayed_at=decayed_at(find_champion_after_decay(champions), inputs.attempts),
         champion=loaded.champion.output.md5,
@@ -107,6 +109,37 @@ def measure(inputs: DecisionInputs, params: Params, settings: Settings) -> tuple
 def refused(reason: str, requested: frozenset[str] = frozenset()) -> tuple[Measurements, Clock]:
     """Return the measurements for refused data: nothing is read from the data, not even its time."""
     return Measurements(refused=reason, requested=requested), Clock(None, 1.0)
+
+
+def _growth(inputs: DecisionInputs, loaded: LoadedChampion, clock: Clock, time: str) -> Measurement:
+    """Return the growth of the labeled data, as a share of the rows of the last training.
+
+    That is the training of the champion, or of the last challenger for ``volume``, whose rows are the champion's and the new
+    ones of that time. As these grow, attempts become rarer without a cool-down.
+    """
+    champion, new = loaded.champion.output.md5, len(inputs.labeled)
+    tried = [
+        attempt.at
+        for attempt in inputs.attempts
+        if (attempt.reason, attempt.champion) == ("volume", champion) and _is_past(attempt, clock)
+    ]
+    used = _rows_until(max(tried), inputs, time) if tried else 0
+    growth = (new - used) / max(loaded.trained_rows + used, 1)
+    since = "the last attempt" if tried else "the training of the champion"
+    return Measurement(growth, f"{new - used:,} new labeled rows, {growth:.0%} more than at {since}")
+
+
+def _is_past(attempt: Attempt, clock: Clock) -> bool:
+    since = clock.since(attempt.at)
+    return since is not None and since >= 0
+
+
+def _rows_until(at: Moment, inputs: DecisionInputs, time: str) -> int:
+    """Count the new labeled rows up to a data time, whether or not they had their label by then."""
+    labeled = inputs.labeled
+    if isinstance(at.value, int):
+        return min(max(at.value - len(inputs.tracked), 0), len(labeled))
+    return int((timestamps(labeled, time) <= at.value).sum()) if len(labeled) else 0
 
 
 def _won_at(loaded: LoadedChampion) -> Moment:

@@ -106,6 +106,8 @@ class Measurements:
         z-score of the increase of the champion's loss from its promotion holdout to new labels.
     drift : Measurement
         Number of drifted columns.
+    growth : Measurement
+        Growth of the labeled data since the champion, or since the last attempt because of it, as a share of its rows.
     won_at, decayed_at : Moment or None
         Data time of the champion's promotion, and of the promotion after ``perf_decay`` whose follow-ups are due.
     champion : str
@@ -122,6 +124,7 @@ class Measurements:
     new_rows: int = 0
     decay: Measurement = Measurement(None)
     drift: Measurement = Measurement(None)
+    growth: Measurement = Measurement(None)
     won_at: Moment | None = None
     decayed_at: Moment | None = None
     champion: str = ""
@@ -280,18 +283,20 @@ class _Triggers:
         Each reason has its own count of failures: with a shared one, unsuccessful scheduled attempts would delay an attempt
         after performance decay. Promotions that were not shown to be better double the cool-down of the triggers that do
         not look at the loss, because retraining has not been shown to help.
+        Growth starts from zero after each attempt because of it, so it waits after promotions only, and never longer: a young
+        table would be held back just when every week of data helps.
         """
-        by_loss = trigger.name in BY_LOSS
+        by_loss, growth = trigger.name in BY_LOSS, trigger.name == "volume"
         before = [
             (ago, attempt)
             for ago, attempt in self.past.attempts
-            if attempt.reason == trigger.name or (attempt.outcome == "won" and not by_loss)
+            if (attempt.reason == trigger.name and not growth) or (attempt.outcome == "won" and not by_loss)
         ]
         if not trigger.fired or not before or trigger.name in {"manual", RENEWAL}:
             return trigger
         ago, last = before[0]
         refreshes = 0 if by_loss else self.measured.refreshes
-        doublings = min(max(self.past.failures(trigger.name) - 1, 0) + refreshes, DOUBLINGS)
+        doublings = 0 if growth else min(max(self.past.failures(trigger.name) - 1, 0) + refreshes, DOUBLINGS)
         wait = self.settings.cool_down_periods * 2**doublings
         if ago >= wait:
             return trigger
@@ -344,8 +349,8 @@ class _Triggers:
         return Trigger.of("age", age, float(self.settings.max_age_periods) or None, detail)
 
     def volume(self) -> Trigger:
-        rows = self.measured.new_rows
-        return Trigger.of("volume", float(rows), float(self.settings.volume_rows) or None, f"{rows:,} new labeled rows")
+        growth = self.measured.growth
+        return Trigger.of("volume", growth.value, self.settings.volume_growth or None, growth.detail)
 
     def manual(self) -> Trigger:
         requested = "manual" in self.measured.requested

@@ -48,7 +48,8 @@ class RulesSettings(Table):
     volume: Rule = Field(
         "superior",
         json_schema_extra=ADVANCED,
-        description="Rule for a challenger trained because enough new rows arrived (policy.volume_rows)." + _VALUES,
+        description="Rule for a challenger trained because the labeled data has grown (policy.volume_growth)."
+        + _VALUES,
     )
     perf_decay: Rule = Field(
         "non-inferior-and-ahead",
@@ -68,7 +69,7 @@ class RulesSettings(Table):
         description="Rule for a challenger trained because the input data has drifted." + _VALUES,
     )
     age: Rule = Field(
-        "non-inferior",
+        "superior",
         json_schema_extra=ADVANCED,
         description="Rule for a challenger trained because the champion reached its maximum age "
         "(policy.max_age_periods)." + _VALUES,

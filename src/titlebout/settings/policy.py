@@ -73,11 +73,13 @@ class PolicySettings(Table):
         description="Age of the champion, in periods since the end of the holdout on which it was promoted, at which an "
         "attempt starts. 0 disables the trigger.",
     )
-    volume_rows: int = Field(
-        0,
+    volume_growth: float = Field(
+        0.25,
         ge=0,
         json_schema_extra=ADVANCED,
-        description="Start an attempt once this many new labeled rows have arrived. 0 disables the trigger.",
+        description="Growth of the labeled data, relative to the champion's training rows, at which an attempt (a retraining) "
+        "starts: 0.25 means 25% more rows. After an unsuccessful attempt for this reason, the data must grow by this share "
+        "again, without a cool-down. 0 disables the trigger.",
     )
     schedule: bool = Field(
         False,

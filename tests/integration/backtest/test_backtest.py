@@ -39,7 +39,7 @@ def played(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def promoted(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository with a champion and a policy that needs few labels; read-only."""
     root = sample.copy(calm, tmp_path_factory.mktemp("promoted") / sample.NAME)
-    sample.edit(root / "titlebout.toml", "[retrain]", "[policy]\ndecay_min_rows = 30\n\n[retrain]")
+    sample.edit(root / "titlebout.toml", "[policy]", "[policy]\ndecay_min_rows = 30")
     sample.commit(root, "Listen to few labels")
     return root
 

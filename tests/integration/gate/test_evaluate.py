@@ -253,7 +253,7 @@ def test_the_reason_chooses_the_rule(at: Callable[[str], Path], command: Command
 
     assert {reason: document["rule"] for reason, document in completed.items()} == {
         "drift": "non-inferior-and-ahead",
-        "age": "non-inferior",
+        "age": "superior",
         "-x; rm": "superior",
     }
     assert completed["-x; rm"]["reason"] == "-x; rm"
@@ -344,6 +344,7 @@ def test_kept_answers_are_decided_again_as_they_were_and_under_other_rules(
     again = command("evaluate", "--from-predictions", kept).document
     assert again == before
 
+    sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nrules.age = "non-inferior"')
     by_age = command("evaluate", "--from-predictions", kept, "--reason", "age", "--margin", "0.5").document
     assert (by_age["rule"], by_age["margin"]) == ("non-inferior", 0.5)
     sample.edit(root / "titlebout.toml", "min_rows = 100", 'min_rows = 100\nprimary_metric = "brier"')

@@ -296,12 +296,22 @@ def test_a_manual_request_has_no_cool_down(here: Path, command: Command) -> None
     assert (document["action"], document["reason"]) == ("attempt", "manual")
 
 
+def test_data_that_has_grown_starts_an_attempt(here: Path, command: Command) -> None:
+    sample.edit(here / "titlebout.toml", "volume_growth = 0", "volume_growth = 0.25")
+    arrive(here, crossings())
+    looked(command)
+
+    document = decided(command)
+
+    assert (document["action"], document["reason"]) == ("attempt", "volume")
+    assert "more than at the training of the champion" in document["note"]
+
+
 def test_the_schedule_trigger_depends_on_the_policy(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
     assert decided(command, "--schedule")["action"] == "nothing"
-    with (here / "titlebout.toml").open("a", encoding="utf-8") as settings:
-        settings.write("\n[policy]\nschedule = true\n")
+    sample.edit(here / "titlebout.toml", "[policy]", "[policy]\nschedule = true")
 
     document = decided(command, "--schedule")
 

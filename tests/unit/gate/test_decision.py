@@ -144,7 +144,7 @@ def test_ruling_out_a_gain_is_stricter_than_showing_one() -> None:
     ],
 )
 def test_the_reason_chooses_the_rule_and_an_unknown_one_the_hardest(reason: str, rule: str) -> None:
-    assert decide(classification(300), PLAIN, reason).rule == rule
+    assert decide(classification(300), GateSettings(), reason).rule == rule
 
 
 def test_the_rule_of_a_reason_can_be_set() -> None:

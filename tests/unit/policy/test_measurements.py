@@ -124,5 +124,52 @@ def test_a_promotion_for_decay_is_followed_up_from_its_attempt() -> None:
     assert measured.decayed_at == Moment(510)
 
 
+def grown(*attempts: Attempt, labeled: int = 200, **changed: Any) -> Measurement:
+    inputs = replace(INPUTS, new=rows(300), labeled=rows(300)[:labeled], attempts=attempts, **changed)
+    return measure(inputs, PARAMS, SETTINGS)[0].growth
+
+
+def test_growth_is_the_share_of_new_labeled_rows_in_the_rows_of_the_last_training() -> None:
+    assert grown() == Measurement(0.5, "200 new labeled rows, 50% more than at the training of the champion")
+
+
+def test_growth_starts_from_zero_after_each_attempt_because_of_it() -> None:
+    tried = Attempt(Moment(600), "volume", "lost", "c0ffee.dir")  # 100 rows after the 500 that are tracked
+
+    assert grown(tried).value == 100 / 500
+    assert grown(replace(tried, at=Moment(550)), tried).value == 100 / 500
+    assert grown(replace(tried, at=Moment(700))).value == 0
+    assert grown(replace(tried, at=Moment(790)), labeled=200).value == 0  # the newest rows have no label yet
+    assert "at the last attempt" in grown(tried).detail
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"reason": "age"}, {"champion": "0ther.dir"}, {"at": Moment(801)}, {"at": Moment.parse("2024-03-01")}],
+    ids=["another reason", "another champion", "later data", "another kind of data time"],
+)
+def test_other_attempts_do_not_change_the_growth(changed: dict[str, Any]) -> None:
+    assert grown(replace(Attempt(Moment(600), "volume", "lost", "c0ffee.dir"), **changed)).value == 0.5
+
+
+def test_growth_since_an_attempt_counts_the_rows_of_later_times() -> None:
+    def hours(first: int, number: int) -> pd.DataFrame:
+        return rows(number).assign(
+            t=pd.Timestamp("2024-03-01", tz="UTC") + pd.to_timedelta(range(first, first + number), "h")
+        )
+
+    params = PARAMS.model_copy(update={"data": PARAMS.data.model_copy(update={"time": "t"})})
+    new = hours(500, 240)
+    tried = Attempt(Moment.parse(new["t"][99].isoformat()), "volume", "inconclusive", "c0ffee.dir")
+    inputs = replace(INPUTS, tracked=hours(0, 500), new=new, labeled=new[:200], attempts=(tried,))
+
+    assert measure(inputs, params, SETTINGS)[0].growth.value == 100 / 500
+    assert measure(replace(inputs, labeled=new[:0]), params, SETTINGS)[0].growth.value == 0
+
+
+def test_without_a_champion_there_is_no_growth() -> None:
+    assert grown(loaded=None).value is None
+
+
 def test_refused_data_is_not_measured() -> None:
     assert refused("no rows") == (Measurements(refused="no rows"), Clock(None, 1.0))

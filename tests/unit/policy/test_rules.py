@@ -25,6 +25,8 @@ QUIET = Measurements(
     requested=frozenset(),
 )
 DECAYED = replace(QUIET, decay=Measurement(3.1, "log loss 0.5 → 0.6 on 1,204 new labels"))
+GROWTH = SETTINGS.volume_growth
+GROWN = replace(QUIET, growth=Measurement(GROWTH, "2,000 new labeled rows"))
 DRIFTED = replace(QUIET, drift=Measurement(2.0, "in wind, waves"))
 
 
@@ -58,8 +60,15 @@ CASES: dict[str, tuple[Measurements, float, list[Attempt], dict[str, Any], tuple
     "a champion of 26 weeks": (QUIET, 26, [], {}, ("attempt", "age")),
     "a champion a day younger": (QUIET, 25.8, [], {}, ("nothing", "")),
     "age trigger switched off": (QUIET, 99, [], {"max_age_periods": 0}, ("nothing", "")),
-    "volume trigger is off by default": (replace(QUIET, new_rows=10**6), 5, [], {}, ("nothing", "")),
-    "volume trigger switched on": (QUIET, 5, [], {"volume_rows": 2000}, ("attempt", "volume")),
+    "the data has grown": (GROWN, 5, [], {}, ("attempt", "volume")),
+    "the data has grown a little less": (replace(QUIET, growth=Measurement(GROWTH - 0.01)), 5, [], {}, ("nothing", "")),
+    "growth with few new rows": (replace(GROWN, new_rows=499), 5, [], {}, ("wait", "")),
+    "volume trigger switched off": (GROWN, 5, [], {"volume_growth": 0}, ("nothing", "")),
+    "growth does not wait after its unsuccessful attempts": (GROWN, 5.1, [attempt(t, "volume") for t in (4.8, 4.9, 5)], {}, ("attempt", "volume")),
+    "growth within the cool-down after a promotion": (GROWN, 8.9, [attempt(5, "volume", "won", "0ther.dir")], {}, ("wait", "")),
+    "growth after a promotion for another reason": (GROWN, 8.9, [attempt(5, "drift", "won", "0ther.dir")], {}, ("wait", "")),
+    "neither refreshes nor failures make growth wait longer": (replace(GROWN, refreshes=3), 9, [attempt(5, "drift", "won", "0ther.dir"), *(attempt(t, "volume") for t in (6, 7, 8))], {}, ("attempt", "volume")),
+    "age has priority over growth": (GROWN, 26, [], {}, ("attempt", "age")),
     "schedule trigger is off by default": (replace(QUIET, requested=frozenset({"schedule"})), 5, [], {}, ("nothing", "")),
     "schedule trigger switched on": (replace(QUIET, requested=frozenset({"schedule"})), 5, [], {"schedule": True}, ("attempt", "schedule")),
     "schedule trigger in a run that is not scheduled": (QUIET, 5, [], {"schedule": True}, ("nothing", "")),
@@ -156,6 +165,7 @@ situations = st.builds(
     new_rows=st.integers(0, 3000),
     decay=measurements,
     drift=measurements,
+    growth=measurements,
     won_at=st.sampled_from([None, moment(0), moment(3)]),
     decayed_at=st.sampled_from([None, moment(0), moment(3)]),
     champion=st.sampled_from([CHAMPION, "0ther.dir"]),
@@ -167,7 +177,7 @@ policies = st.builds(
     PolicySettings,
     cool_down_periods=st.integers(0, 6),
     schedule=st.booleans(),
-    volume_rows=st.sampled_from([0, 1000]),
+    volume_growth=st.sampled_from([0.0, 0.25]),
     max_age_periods=st.sampled_from([0, 5, 26]),
 )
 
@@ -184,7 +194,7 @@ def test_a_reason_is_never_tried_twice_within_its_cool_down(
         if found.action != "attempt":
             continue
         for tried in attempts:
-            if tried.reason == found.reason != "manual":
+            if tried.reason == found.reason not in {"manual", "volume"}:
                 assert Clock(at, 7.0 * DAY).since(tried.at) >= settings.cool_down_periods
         attempts.append(Attempt(at, found.reason, outcome, measured.champion))
 
