@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ SETTINGS = Settings.model_validate(
         "project": {"name": "made-up", "package": "made_up", "pipeline": "made-up"},
         "checks": {"suite": "none.json"},
         "gate": {"min_rows": 100},
-        "policy": {"decay_min_rows": 100},
+        "policy": {"decay_min_rows": 100, "volume_growth": 0},  # a week is a large share of the rows
         "retrain": {"min_new_rows": 100},
     }
 )
@@ -272,6 +273,18 @@ def test_titlebout_attempts_only_after_a_change_of_concept() -> None:
     first = next(outcome for outcome in turned.outcomes if outcome.decision == "attempt")
     # While the last four weeks have both worlds in them, their losses differ so much that little is known of the mean.
     assert (first.name, first.reason, first.verdict) == ("week 6", "perf_decay", "promote")
+
+
+def test_attempts_by_growth_become_rarer_as_the_table_grows() -> None:
+    policy = SETTINGS.policy.model_copy(update={"volume_growth": 0.25, "decay_z": 99.0, "max_age_periods": 0})
+    workload = Made(settings=SETTINGS.model_copy(update={"policy": policy}))
+    found = simulate(START, arriving(number=16), BY["titlebout"], workload)
+
+    tried = [at for at, outcome in enumerate(found.outcomes) if outcome.decision == "attempt"]
+    assert {found.outcomes[at].reason for at in tried} == {"volume"}
+    sizes = [len(rows) for rows in workload.fitted_on]  # of the first model, and of every challenger
+    assert len(sizes) == len(tried) + 1 > 4
+    assert all(later >= 1.25 * earlier for earlier, later in pairwise(sizes))
 
 
 def test_titlebout_decides_by_the_production_rules(monkeypatch: pytest.MonkeyPatch) -> None:
