@@ -37,7 +37,8 @@ def measure(seed: int, repetitions: int = REPETITIONS, bootstraps: int = 100) ->
     ]
     for group, loaders in (("tuning", series.TUNING), ("judging", series.JUDGING)):
         for name, found in series.measured(loaders, seed):
-            rows += [_real(np.random.default_rng([seed, 12, n]), name, group, n, found) for n in SIZES]
+            sizes = [n for n in SIZES if found.losses.shape[1] > LEFT * n]
+            rows += [_real(np.random.default_rng([seed, 12, n]), name, group, n, found) for n in sizes]
     return rows
 
 

