@@ -13,7 +13,7 @@ from record import Claim
 from scipy.stats import binomtest, ttest_ind
 
 from titlebout.metrics.inference import Dependence, from_influence
-from titlebout.policy.performance import increase
+from titlebout.policy.performance import SLOW_FACTOR, increase
 from titlebout.settings.policy import PolicySettings
 
 LOOKS, WINDOW, HOLDOUT, HISTORY = 26, 28, 14, 182  # weeks; days
@@ -97,7 +97,7 @@ def _half_year(random: Random, world: World, shape: str) -> tuple[bool, bool]:
 
 def _mean(losses: Losses, times: "np.ndarray[Any, Any]") -> Any:
     mean = float(losses.mean())
-    return from_influence(mean, losses - mean, Dependence(times=times))
+    return from_influence(mean, losses - mean, Dependence(times=times, slow_factor=SLOW_FACTOR))
 
 
 def claims(rows: list[Row]) -> Iterator[Claim]:

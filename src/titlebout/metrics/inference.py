@@ -12,7 +12,7 @@ wider of the two counts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,10 +23,10 @@ POWER = 0.8
 # Replicates that must differ for a jackknife of a ratio of small counts: with five positives only five blocks have one.
 MIN_INFORMATIVE = 10
 # Few cosines see dependence over long stretches of the rows; each is one degree of freedom.
-COSINES = 12
+COSINES = 16
 # Level of the test for dependence in time, and the factor on the standard error where it finds some: what moves slowly
 # within the holdout also moves over longer times than the holdout covers. Chosen on the tuning series of benchmarks/gate.
-DEPENDENCE_LEVEL, SLOW_FACTOR = 0.1, 1.5
+DEPENDENCE_LEVEL, SLOW_FACTOR = 0.1, 2.0
 _BINS = 512  # bins of consecutive rows: fine enough for the cosines, and as fast for a million rows as for a thousand
 _COMPARED_AT = 0.05  # level at which intervals with different degrees of freedom are compared
 
@@ -41,15 +41,20 @@ class Dependence:
         Time of every row in any unit; only its order counts. Equal times are allowed.
     units : ndarray of shape (n_rows,), dtype int, or None
         Entity of every row, as a number.
+    slow_factor : float
+        How many times as large the standard error is for what moves over longer times than the rows cover.
     """
 
     times: IntArray | FloatArray | None = None
     units: IntArray | None = None
+    slow_factor: float = SLOW_FACTOR
 
     def take(self, rows: IntArray | BoolArray) -> "Dependence":
         """Return the dependence among a subset of the rows, given by position or as a mask."""
-        return Dependence(
-            None if self.times is None else self.times[rows], None if self.units is None else self.units[rows]
+        return replace(
+            self,
+            times=None if self.times is None else self.times[rows],
+            units=None if self.units is None else self.units[rows],
         )
 
 
@@ -128,7 +133,7 @@ def from_influence(gain: float, influence: FloatArray, dependence: Dependence = 
         return Difference(gain, float("inf"), 1, float(n))
     independent = Difference(gain, _spread(influence) / n, n - 1, float(n))
     clustered = None if dependence.units is None else _clustered(gain, influence, dependence.units)
-    serial = None if dependence.times is None else _serial(gain, influence, dependence.times)
+    serial = None if dependence.times is None else _serial(gain, influence, dependence.times, dependence.slow_factor)
     return widest([one for one in (clustered, serial) if one is not None] or [independent])
 
 
@@ -173,7 +178,7 @@ def _clustered(gain: float, influence: FloatArray, units: IntArray) -> Differenc
     return Difference(gain, spread / n, len(sums) - 1, effective, "entity" if depends else "")
 
 
-def _serial(gain: float, influence: FloatArray, times: IntArray | FloatArray) -> Difference | None:
+def _serial(gain: float, influence: FloatArray, times: IntArray | FloatArray, slow_factor: float) -> Difference | None:
     """Return the difference for rows that depend on each other over time; None if all have the same time.
 
     The projections of the influence on slow cosines over the ordered rows have the variance of the mean. Rows of one time
@@ -193,7 +198,7 @@ def _serial(gain: float, influence: FloatArray, times: IntArray | FloatArray) ->
     basis = np.linalg.qr(np.sqrt(rows)[:, np.newaxis] * waves)[0][:, 1:]
     slow, independent = float(np.mean((basis.T @ (sums / np.sqrt(rows))) ** 2)), _spread(influence) ** 2 / n
     depends = slow > _largest_by_chance(cosines) * independent
-    se = float(np.sqrt(slow / n)) * (SLOW_FACTOR if depends else 1.0)
+    se = float(np.sqrt(slow / n)) * (slow_factor if depends else 1.0)
     effective = independent / se**2 if depends else float(n)
     return Difference(gain, se, cosines, effective, "time" if depends else "")
 

@@ -21,6 +21,9 @@ from titlebout.repository.project import Project
 from titlebout.settings.params import Params
 from titlebout.settings.policy import PolicySettings
 
+# Smaller than for the gate: two means of different weeks are compared, each with a standard error of its own, and a factor of 2
+# leaves a decay of 80% unfound in a third of the half-years (benchmarks/policy/decay.py).
+SLOW_FACTOR = 1.5
 _SMALLEST_VARIANCE = 1e-24  # avoids a division by zero when all losses are equal
 _SMALLEST_TAIL = 1e-300
 
@@ -95,7 +98,7 @@ def mean_loss(model: Predictor, rows: pd.DataFrame, params: Params) -> Differenc
     times = epoch_microseconds(timestamps(rows, time)) if time else None
     units = rows.groupby(entity, dropna=False, sort=False).ngroup().to_numpy().astype(np.int64) if entity else None
     mean = float(found.mean())
-    return from_influence(mean, found - mean, Dependence(times, units))
+    return from_influence(mean, found - mean, Dependence(times, units, SLOW_FACTOR))
 
 
 def increase(before: Difference, now: Difference) -> float:

@@ -26,7 +26,7 @@ from titlebout.models.champion import champion_in_work_tree
 from titlebout.models.loading import load_project_model
 from titlebout.policy import attempts
 from titlebout.policy.measurements import decayed_at
-from titlebout.policy.performance import decay, increase, promotion_holdout
+from titlebout.policy.performance import SLOW_FACTOR, decay, increase, promotion_holdout
 from titlebout.policy.rules import Attempt
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
@@ -461,7 +461,7 @@ def test_a_result_is_read_back_and_rendered(here: Path) -> None:
 
 
 def mean_of(values: FloatArray, times: FloatArray | None = None) -> Difference:
-    return from_influence(float(values.mean()), values - values.mean(), Dependence(times))
+    return from_influence(float(values.mean()), values - values.mean(), Dependence(times, slow_factor=SLOW_FACTOR))
 
 
 def test_for_independent_rows_the_z_score_is_that_of_welchs_t() -> None:
