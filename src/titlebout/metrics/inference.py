@@ -26,7 +26,7 @@ MIN_INFORMATIVE = 10
 COSINES = 16
 # Level of the test for dependence in time, and the factor on the standard error where it finds some: what moves slowly
 # within the holdout also moves over longer times than the holdout covers. Chosen on the tuning series of benchmarks/gate.
-DEPENDENCE_LEVEL, SLOW_FACTOR = 0.1, 2.0
+DEPENDENCE_LEVEL, SLOW_FACTOR = 0.075, 2.25
 _BINS = 512  # bins of consecutive rows: fine enough for the cosines, and as fast for a million rows as for a thousand
 _COMPARED_AT = 0.05  # level at which intervals with different degrees of freedom are compared
 
