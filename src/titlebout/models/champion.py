@@ -157,10 +157,18 @@ def find_champion_after_decay(champions: Iterable[Champion]) -> Champion | None:
 
 
 def _champion_history(project: Project, git: Git, revision: str) -> Iterator[tuple[str, Champion]]:
-    """Yield every champion up to `revision` with the commit that promoted it, newest first."""
+    """Yield every champion up to `revision` with the commit that promoted it, newest first.
+
+    The history ends at a record that cannot be read, unless it is the newest: an older version of titlebout wrote it and those before.
+    """
     path = git.path_of(project.pipeline_dir / CHAMPION_FILE)
-    for commit in git.output("log", "--format=%H", revision, "--", path).splitlines():
-        champion = champion_at(project, git, commit)
+    for number, commit in enumerate(git.output("log", "--format=%H", revision, "--", path).splitlines()):
+        try:
+            champion = champion_at(project, git, commit)
+        except (ConfigError, ConflictError):
+            if number == 0:
+                raise
+            return
         if champion is not None:
             yield commit, champion
 

@@ -6,9 +6,16 @@ import pytest
 
 import sample
 from titlebout.core import process
-from titlebout.core.errors import ConflictError
+from titlebout.core.errors import ConfigError, ConflictError
 from titlebout.data.holdout import Holdout
-from titlebout.models.champion import Promotion, champion_at, champion_in_work_tree, champion_path, set_champion
+from titlebout.models.champion import (
+    Promotion,
+    champion_at,
+    champion_in_work_tree,
+    champion_path,
+    champions,
+    set_champion,
+)
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -77,3 +84,17 @@ def test_a_committed_merge_conflict_is_a_conflict(project: Project) -> None:
 
     with pytest.raises(ConflictError):
         champion_at(project, Git(project.root), "HEAD")
+
+
+def test_the_history_ends_at_a_record_of_an_older_version(project: Project) -> None:
+    set_champion(project, OTHER, FIRST, "")
+    text = pointer_file(project).read_text()
+    pointer_file(project).write_text(text.replace("uses:", "evaluations:"))
+    sample.commit(project.root, "First champion, by an older version")
+    with pytest.raises(ConfigError):
+        list(champions(project, Git(project.root), "HEAD"))
+    pointer_file(project).unlink()
+    set_champion(project, MODEL, FIRST, "")
+    sample.commit(project.root, "Second champion")
+
+    assert [champion.output for champion in champions(project, Git(project.root), "HEAD")] == [MODEL]
