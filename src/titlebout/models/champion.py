@@ -159,7 +159,12 @@ def find_champion_after_decay(champions: Iterable[Champion]) -> Champion | None:
 def _champion_history(project: Project, git: Git, revision: str) -> Iterator[tuple[str, Champion]]:
     """Yield every champion up to `revision` with the commit that promoted it, newest first.
 
-    The history ends at a record that cannot be read, unless it is the newest: an older version of titlebout wrote it and those before.
+    The history ends at a record that cannot be read: an older version of titlebout wrote it and those before.
+
+    Raises
+    ------
+    ConfigError, ConflictError
+        If the newest record cannot be read.
     """
     path = git.path_of(project.pipeline_dir / CHAMPION_FILE)
     for number, commit in enumerate(git.output("log", "--format=%H", revision, "--", path).splitlines()):
