@@ -163,8 +163,10 @@ def _champion_history(project: Project, git: Git, revision: str) -> Iterator[tup
 
     Raises
     ------
-    ConfigError, ConflictError
-        If the newest record cannot be read.
+    ConfigError
+        If the newest record is not valid.
+    ConflictError
+        If it has merge conflict markers.
     """
     path = git.path_of(project.pipeline_dir / CHAMPION_FILE)
     for number, commit in enumerate(git.output("log", "--format=%H", revision, "--", path).splitlines()):
