@@ -23,10 +23,10 @@ POWER = 0.8
 # Replicates that must differ for a jackknife of a ratio of small counts: with five positives only five blocks have one.
 MIN_INFORMATIVE = 10
 # Few cosines see dependence over long stretches of the rows; each is one degree of freedom.
-COSINES = 16
+COSINES = 20
 # Level of the test for dependence in time, and the factor on the standard error where it finds some: what moves slowly
 # within the holdout also moves over longer times than the holdout covers. Chosen on the tuning series of benchmarks/gate.
-DEPENDENCE_LEVEL, SLOW_FACTOR = 0.075, 2.25
+DEPENDENCE_LEVEL, SLOW_FACTOR = 0.1, 2.0
 _BINS = 512  # bins of consecutive rows: fine enough for the cosines, and as fast for a million rows as for a thousand
 _COMPARED_AT = 0.05  # level at which intervals with different degrees of freedom are compared
 
