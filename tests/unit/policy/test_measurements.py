@@ -129,7 +129,7 @@ def grown(*attempts: Attempt, labeled: int = 200, **changed: Any) -> Measurement
     return measure(inputs, PARAMS, SETTINGS)[0].growth
 
 
-def test_growth_is_the_share_of_new_labeled_rows_in_the_rows_of_the_last_training() -> None:
+def test_growth_is_the_share_of_new_rows_in_those_trained_on() -> None:
     assert grown() == Measurement(0.5, "200 new labeled rows, 50% more than at the training of the champion")
 
 
