@@ -5,7 +5,6 @@ that production uses: :mod:`titlebout.policy.rules`, :mod:`titlebout.gate.decisi
 :mod:`titlebout.data.holdout`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -17,9 +16,10 @@ from titlebout.backtest.strategies import STRATEGIES, Deployment, Observation, S
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.results import Record
 from titlebout.data.holdout import Split, require_no_overlap, split
-from titlebout.data.moment import moment_of
+from titlebout.data.moment import Moment, moment_of
 from titlebout.gate import decision as gate_decision
 from titlebout.gate.candidates import combine_predictions
+from titlebout.gate.looks import unpromoted
 from titlebout.models.champion import Champion, Promotion
 from titlebout.models.interfaces import Predictor
 from titlebout.policy.measurements import refused
@@ -179,8 +179,8 @@ def simulate(
 class _Simulation:
     """State of a simulation.
 
-    ``batches`` are the accepted rows with the number of their period, ``attempted_batches`` counts those that had labels
-    at the last attempt, and ``evaluations`` counts the evaluations by the fingerprint of their holdout.
+    ``batches`` are the accepted rows with the number of their period, and ``attempted_batches`` counts those that had labels
+    at the last attempt.
     """
 
     workload: Workload
@@ -190,7 +190,6 @@ class _Simulation:
     fit_cache: FitCache
     deployments: list[Deployment] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    evaluations: Counter[str] = field(default_factory=Counter)
     attempted_batches: int = 1
 
     def run_period(self, at: int, period: PeriodData) -> PeriodOutcome:
@@ -272,17 +271,24 @@ class _Simulation:
         if settings.anchor and anchor is not self.deployments[0]:
             models["anchor"] = anchor.model
         predictions = {name: (model.predict(holdout), model.classes) for name, model in models.items()}
-        self.evaluations[holdout_split.fingerprint] += 1
         evaluation = combine_predictions(labeled_rows, holdout_split, predictions, self.workload.params, settings)
-        decision = gate_decision.decide(evaluation, settings, reason, self.evaluations[holdout_split.fingerprint])
+        decision = gate_decision.decide(evaluation, settings, reason, self.looks(holdout_split) + 1)
         return decision.verdict, decision.rule
 
     def deploy(self, model: Predictor, holdout_split: Split, reason: str, rule: str) -> None:
         """Put a model into service from the next period on."""
-        holdout = holdout_split.summary(self.evaluations[holdout_split.fingerprint])
+        holdout = holdout_split.summary(self.looks(holdout_split) + 1 if self.deployments else 1)
         promotion = Promotion(reason=reason, rule=rule, holdout=holdout)
         champion = Champion(DvcOutput(str(len(self.deployments)), 0, 1), promotion)
         self.deployments.insert(0, Deployment(model, champion, holdout_split, self.attempted_batches))
+
+    def looks(self, holdout_split: Split) -> int:
+        """Return how many challengers count for the yearly budget of false promotions, as in production."""
+        anchor = next(deployment for deployment in self.deployments if deployment.champion.was_superior)
+        promoted = anchor.champion.promotion.holdout
+        attempts = [(attempt.at, attempt.reason, attempt.outcome) for attempt in self.attempts]
+        since = Moment.read(promoted.end) if promoted else None
+        return unpromoted(attempts, self.workload.settings.gate, since, Moment.read(holdout_split.end))
 
     def labeled(self, at: int) -> int:
         """Return the number of batches with labels; they are the first ones."""

@@ -12,7 +12,7 @@ in this clone's record, and in the log of retraining attempts.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -139,18 +139,39 @@ def _time_of(git: Git, commit: str) -> datetime:
 
 
 def _attempts(project: Project, git: Git, data_end: str, restored: str) -> int:
-    """Return the number of attempts in the log under the rule *superior* that did not promote, within a year of the data."""
+    """Return the number of attempts in the log that count as looks."""
     lines = {line for log in _LOGS for line in _lines(git, f"{log}/{pipeline_name(project, git)}")}
-    end, since = Moment.read(data_end), Moment.read(restored)
-    rules = project.settings.gate.rules.model_dump()
-    count = 0
-    for line in lines:
-        attempt = _parse(line)
-        at = Moment.read(attempt.get("at", ""))
-        counted = attempt.get("outcome") in _NOT_PROMOTED and rules.get(attempt.get("reason", ""), SUPERIOR) == SUPERIOR
-        too_old = at is None or (since is not None and at <= since) or (end is not None and _older(at, end))
-        count += counted and not too_old
-    return count
+    logged = [_parse(line) for line in lines]
+    attempts = [
+        (at, one.get("reason", ""), one.get("outcome", "")) for one in logged if (at := Moment.read(one.get("at", "")))
+    ]
+    return unpromoted(attempts, project.settings.gate, Moment.read(restored), Moment.read(data_end))
+
+
+def unpromoted(
+    attempts: Iterable[tuple[Moment, str, str]], settings: GateSettings, since: Moment | None, end: Moment | None
+) -> int:
+    """Return the number of attempts under the rule *superior* that did not promote, within a year of the data.
+
+    Parameters
+    ----------
+    attempts : iterable of (Moment, str, str)
+        Data time, reason and outcome.
+    settings : GateSettings
+        Rules by reason.
+    since : Moment or None
+        Newest time in the holdout of the last promotion as superior; older attempts do not count.
+    end : Moment or None
+        Newest time in the data.
+    """
+    rules = settings.rules.model_dump()
+    return sum(
+        outcome in _NOT_PROMOTED
+        and rules.get(reason, SUPERIOR) == SUPERIOR
+        and (since is None or at > since)
+        and (end is None or not _older(at, end))
+        for at, reason, outcome in attempts
+    )
 
 
 def _older(at: Moment, end: Moment) -> bool:

@@ -340,11 +340,19 @@ def test_the_reason_selects_the_rule_of_the_gate() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backtest_simulation.gate_decision, "decide", recorded)
-        simulate(START, SHIFTED, BY["every"], Made())
+        every = simulate(START, SHIFTED, BY["every"], Made())
         simulate(START, SHIFTED, BY["any_drift"], Made())
 
     assert [reason for reason, _ in rules] == ["schedule"] * WEEKS + ["drift"] * (len(rules) - WEEKS)
-    assert {uses for _, uses in rules} == {1}  # the holdout moves on with every week
+    # Only challengers that had to be superior, and were not promoted, spend the budget of false promotions.
+    weekly = iter(uses for reason, uses in rules if reason == "schedule")
+    promoted = [outcome.verdict == "promote" for outcome in every.outcomes]
+    number = 1
+    for won in promoted:
+        assert next(weekly) == number
+        number = 1 if won else number + 1
+    assert number > 1
+    assert {uses for reason, uses in rules if reason == "drift"} == {1}
 
 
 def test_a_challenger_that_cannot_be_fitted_leaves_the_champion_in_service() -> None:
