@@ -32,6 +32,12 @@ def into_page(page: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> N
     page.write_text(before + begin + "\n" + text + "\n" + end + rest.partition(end)[2], encoding="utf-8")
 
 
+def table(found: Sequence[Claim]) -> list[str]:
+    """Return the lines of a Markdown table of claims."""
+    rows = [f"| {claim.text} | {claim.worst} | {'yes' if claim.holds else '**no**'} |" for claim in found]
+    return ["| claim | measured | holds |", "| --- | --- | --- |", *rows]
+
+
 def conclude(found: Sequence[Claim]) -> int:
     """Print every claim, and return the exit code: 1 when one does not hold."""
     for claim in found:

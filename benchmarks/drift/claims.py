@@ -26,7 +26,7 @@ from worlds import TARGET, TIME
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))  # for record.py, which the benchmarks share
 
-from record import Claim, conclude, into_page  # noqa: E402
+from record import Claim, conclude, into_page, table  # noqa: E402
 
 from titlebout.drift.alignment import one_per_group, pairs  # noqa: E402
 from titlebout.drift.entities import find_entities, with_groups  # noqa: E402
@@ -193,8 +193,7 @@ def _rate(hits: int, runs: int) -> str:
 def render(document: dict[str, Any], claims: Sequence[Claim]) -> str:
     """Return claims and tables as Markdown."""
     rows = document["rows"]
-    lines = ["| claim | measured | holds |", "| --- | --- | --- |"]
-    lines += [f"| {claim.text} | {claim.worst} | {'yes' if claim.holds else '**no**'} |" for claim in claims]
+    lines = table(claims)
     lines += [
         "",
         "| no drift | verdict *drift* | *suspect* | Evidently, half of the columns | Evidently, any column | any PSI ≥ 0.2 |",

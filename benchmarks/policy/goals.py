@@ -98,8 +98,7 @@ def _more(row: Row, what: str) -> bool:
 
 def render(results: dict[str, Any], claims: Sequence[Claim]) -> str:
     """Return claims and tables as Markdown."""
-    lines = ["| claim | measured | holds |", "| --- | --- | --- |"]
-    lines += [f"| {claim.text} | {claim.worst} | {'yes' if claim.holds else '**no**'} |" for claim in claims]
+    lines = record.table(claims)
     lines += ["", decay.table(results["decay"]), ""]
     lines += [
         "| table | weeks | loss: `never` | `every` | `titlebout` | difference to `every`, 95% | attempts | pull requests | of `titlebout` |"
