@@ -287,7 +287,7 @@ def test_a_refresh_is_also_compared_with_the_anchor(
     root = at("worse")
     creeping(root, states, command)
     fetch_objects(root, states["better"])
-    completed = command("evaluate", "--reason=age")
+    completed = command("evaluate", "--reason=drift")
 
     assert completed.document["champion"] == challenger(states["better"]).md5
     primary = completed.document["metrics"][0]
