@@ -64,8 +64,8 @@ class Weeks:
 
 
 NIGHTS: tuple[Callable[[Weeks], WorkflowRun], ...] = (
-    lambda weeks: weeks.arrive(0, 14),  # quiet
-    lambda weeks: weeks.arrive_with(1, 14, 21),  # a challenger that loses
+    lambda weeks: weeks.arrive(0, 10),  # quiet
+    lambda weeks: weeks.arrive_with(1, 10, 21),  # a challenger that loses
     lambda weeks: weeks.arrive_with(100, 21, 49),  # one that wins
     lambda weeks: weeks.arrive(49, 50),  # and the next day
 )
