@@ -160,7 +160,7 @@ def _statement(connection: "Connection", query: Query, address: Address) -> tupl
     if not query.time or query.since is None:
         return sqlalchemy.text(text), {}
     since = (query.since - MARGIN).tz_convert("UTC").floor("D").to_pydatetime()
-    time = f"source_rows.{quote(query.time)}"
+    time = f"source_rows.{quote(query.time)}".replace(":", "\\:")
     # Rows that may be new or wrong are read: without a time, or, in SQLite, which has no type for times, with one that does not
     # begin with a date. Only the date is compared there, since "T" or a space can be between day and hour.
     if connection.dialect.name == "sqlite":

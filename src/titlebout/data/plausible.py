@@ -13,10 +13,8 @@ from titlebout.data.columns import Column, epoch_parts
 SHORTEST_PAUSE = 28.0  # days; a shorter pause is never implausible
 PACE = 12.0  # a pause is long if it is as many times as long as nearly all pauses of the data
 NEARLY_ALL = 0.95
-FEWEST_TIMES, FEW_TIMES = (
-    3,
-    20,
-)  # distinct times; with fewer, the pace of the data is unknown, or known by half of its pauses
+FEWEST_TIMES = 3  # distinct times; with fewer, the pace of the data is unknown
+FEW_TIMES = 20  # distinct times; with fewer, the usual pause is known, but not nearly all of them
 FEW_ROWS = 0.01  # share of rows, at either end of the data, that can be a mistake
 PLACEHOLDERS = 0.1  # share of rows that can have one time that stands for a missing one, such as 1900-01-01
 LONGEST_PAUSE = (

@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
+import yaml
 
 import sample
 from arriving import ARRIVED, configure, current, same_rows
 from titlebout.checks.check import check_data
 from titlebout.core.errors import ConfigError, DataRefusedError, PermissionRefusedError, TemporaryError, TitleboutError
 from titlebout.data import database as data_database
+from titlebout.data.current import read_new_rows
 from titlebout.data.database import Query, read_rows
 from titlebout.data.schema import RawTable, infer_schema, read_as
 from titlebout.drift import measure as drift_measure
@@ -133,6 +135,26 @@ def test_the_label_column_may_be_filled_later(root: Path, connection: "psycopg.C
     assert check_data(project, "current").passed
     measured = drift_measure.measure(project)
     assert (measured.arrival.waiting, measured.arrival.ready) == (waiting, 300 - waiting)
+
+
+def test_a_row_without_a_time_does_not_disappear(root: Path, connection: "psycopg.Connection[Any]") -> None:
+    connection.execute("ALTER TABLE crossings ALTER departure DROP NOT NULL")
+    connection.execute("UPDATE crossings SET departure = NULL WHERE id = (SELECT min(id) FROM crossings)")
+    query = Query("crossings", time="departure", since=ARRIVED["departure"].min())
+
+    assert len(read_rows(address(URL, "x"), query, root)) == 300
+
+
+@pytest.mark.usefixtures("connection")
+def test_times_of_a_recorded_form_are_not_compared_in_the_database(root: Path) -> None:
+    query = QUERY.replace("departure", "to_char(departure AT TIME ZONE 'UTC', 'DD/MM/YYYY HH24:MI') AS departure", 1)
+    project = configure(root, URL, query=query)
+    path = project.pipeline_dir / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    params["data"]["columns"] = {"departure": "datetime %d/%m/%Y %H:%M"}
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+    assert read_new_rows(project, sample.crossings()).counts.new == 300
 
 
 def test_ids_of_64_bits_join_exactly(root: Path, connection: "psycopg.Connection[Any]", tmp_path: Path) -> None:

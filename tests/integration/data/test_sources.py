@@ -339,6 +339,12 @@ def test_times_of_a_recorded_form_are_read_from_a_database(
     assert (found.rows["departure"] == ARRIVED["departure"].dt.floor("min")).all()
 
 
+def test_a_time_column_can_have_any_name(root: Path, database: sqlite3.Connection) -> None:
+    query = Query('SELECT departure AS "left: :at" FROM crossings', time="left: :at", since=ARRIVED["departure"].min())
+
+    assert len(read_rows(address("sqlite:///store/log.db", "x"), query, root)) == 300
+
+
 @pytest.mark.parametrize("wrong", [None, 1735689600, "05/03/2025 10:00", "soon"])
 def test_a_row_whose_time_is_wrong_does_not_disappear(
     root: Path, database: sqlite3.Connection, wrong: int | str | None

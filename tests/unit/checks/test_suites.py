@@ -196,3 +196,11 @@ def test_a_scaffolded_suite_accepts_the_next_batch() -> None:
     }  # fmt: skip
     bounds = temp["mean_to_be_between warning"]
     assert (bounds["min_value"], bounds["max_value"]) == pytest.approx((mean - half, mean + half), rel=1e-3)
+
+
+def test_an_id_that_no_model_uses_has_no_range() -> None:
+    frame = pd.DataFrame({"order": range(50), "x": [1.0, 2.0] * 25, "y": ["a", "b"] * 25})
+    suite = scaffold_suite(frame, DataParams(task="classification", target="y", drop=("order",)), "orders")
+
+    columns = {expectation["kwargs"].get("column") for expectation in suite["expectations"]}
+    assert columns == {None, "x", "y"}

@@ -392,7 +392,7 @@ def test_another_delimiter_is_not_one_long_column(tmp_path: Path) -> None:
 def test_parts_without_rows_and_late_labels_do_not_refuse_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n", encoding="utf-8")
     (tmp_path / "b.csv").write_text("x\n3\n", encoding="utf-8")
-    (tmp_path / "c.csv").write_text("x,y\n", encoding="utf-8")
+    (tmp_path / "c.csv").write_text("x,y,z\n", encoding="utf-8")
 
     found = read_growing(tmp_path, ".", late="y").frame
     assert found["x"].tolist() == [1, 3]
