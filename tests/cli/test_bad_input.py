@@ -124,6 +124,15 @@ def test_arriving_data_that_is_no_table_is_refused(
     assert what in (root / "reports" / "check-data.md").read_text()
 
 
+def test_drift_by_hand_names_the_file_of_an_unreadable_value(root: Path, refused: Refused) -> None:
+    frame = sample.crossings(10)
+    arrives(root, "a.csv", frame.assign(wind=frame["wind"].astype(str).where(frame.index != 7, "strong")))
+
+    error = refused(10, "drift")
+    assert error["what"] == "column 'wind': 1 value is not a number"
+    assert error["where"].endswith("incoming/a.csv, first in row 7")
+
+
 def test_tracked_data_that_is_no_table_is_malformed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "data" / "broken.csv").write_text("a,b\n1\n")
 

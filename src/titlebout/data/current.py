@@ -16,7 +16,7 @@ from titlebout.data.database import Query, open_engine, read_rows
 from titlebout.data.new_rows import NewRows, NewRowsRule, RowCounts, join_labels, select_new_rows
 from titlebout.data.object_store import fetch, is_bucket, require_package
 from titlebout.data.plausible import implausible_current
-from titlebout.data.schema import RawTable, Schema, Unreadable, schema_of
+from titlebout.data.schema import RawTable, Schema, Unreadable, require_readable, schema_of
 from titlebout.data.tables import (
     GrowingTables,
     as_types,
@@ -126,6 +126,11 @@ def read_new_rows(project: Project, tracked: pd.DataFrame) -> NewRows:
         Repository whose titlebout.toml names the sources.
     tracked : DataFrame
         The tracked data.
+
+    Raises
+    ------
+    DataRefusedError
+        As :func:`read_current` and :func:`find_new_rows`.
     """
     current = read_current(project, tracked)
     columns, time = set(current.frame.columns), project.params.data.time
@@ -147,6 +152,7 @@ def find_new_rows(project: Project, current: CurrentData, tracked: pd.DataFrame)
     rule = new_rows_rule(project)
     added = None if rule.ids or rule.time else read_added(project.root, "data", schema_of(tracked, project.params.data))
     with _refusing():
+        require_readable(current.unreadable)
         arrival = select_new_rows(current.frame, tracked, rule, added)
     counts = arrival.counts.replace(unfinished=current.unfinished, unknown_labels=current.unknown_labels)
     return NewRows(arrival.rows, counts)

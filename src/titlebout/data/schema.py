@@ -39,12 +39,12 @@ _MAX_INTEGER = 2**63 - 1
 _EXACT_IN_A_FLOAT = 2**53
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _YEARS = (1900, 2100)  # of times that are written without a day, such as 2024-01, which may be a code as well
-_PLURALS = {
-    "number": "numbers",
-    "integer": "whole numbers",
-    "boolean": "true or false",
-    "text": "text",
-    "datetime": "times",
+_ONE_AND_MANY = {
+    "number": ("a number", "numbers"),
+    "integer": ("a whole number", "whole numbers"),
+    "boolean": ("true or false", "true or false"),
+    "text": ("text", "text"),
+    "datetime": ("a time", "times"),
 }
 
 
@@ -116,7 +116,8 @@ class Unreadable:
     @property
     def message(self) -> str:
         """The problem, without the column and without values."""
-        return f"{self.count:,} {'value is' if self.count == 1 else 'values are'} not {_PLURALS[self.type.kind]}"
+        one, many = _ONE_AND_MANY[self.type.kind]
+        return f"{self.count:,} value is not {one}" if self.count == 1 else f"{self.count:,} values are not {many}"
 
 
 def recorded_schema(data: DataParams) -> Schema:
@@ -177,6 +178,23 @@ def read_as(table: RawTable, schema: Schema) -> pd.DataFrame:
         If a value cannot be read as the type of its column; names the column, the row and the number of such values.
     """
     frame, unreadable = read_readable(table, schema)
+    require_readable(unreadable)
+    return frame
+
+
+def require_readable(unreadable: Sequence[Unreadable]) -> None:
+    """Refuse a table that has values of another type than their column's.
+
+    Parameters
+    ----------
+    unreadable : sequence of Unreadable
+        What :func:`read_readable` found.
+
+    Raises
+    ------
+    DataError
+        If there is such a value; names the first column, its file and row, and the number of such values.
+    """
     for found in unreadable:
         raise DataError(
             f"column {found.column!r}: {found.message}",
@@ -184,7 +202,6 @@ def read_as(table: RawTable, schema: Schema) -> pd.DataFrame:
             why=f"the type of the column is {found.type}, from data.columns in params.yaml or from the tracked data",
             fix="correct the values, or change the type of the column in params.yaml",
         )
-    return frame
 
 
 def read_readable(table: RawTable, schema: Schema) -> tuple[pd.DataFrame, tuple[Unreadable, ...]]:

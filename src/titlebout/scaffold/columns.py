@@ -113,7 +113,7 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
     NotFoundError
         If the file, or a column of `given`, does not exist.
     DataError
-        If the file cannot be read, or the target has missing values.
+        If the file cannot be read, or the target has missing values, lists or objects.
     ConfigError
         If the target does not fit the task, or the days and months of a date cannot be distinguished.
     InconclusiveError
@@ -125,6 +125,7 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
     schema = infer_schema([raw], Schema(given.types))
     schema = Schema({**schema.types, **_dates_by_order(raw, schema)})
     frame = read_as(raw, schema)
+    _require_single(raw, path, given.target)
     _require_filled(frame, path, given.target)
     task = _require_task(frame[given.target], given.task)
     candidates = time_candidates(frame, given.target)
@@ -209,6 +210,17 @@ def _dates_by_order(raw: RawTable, schema: Schema) -> dict[str, ColumnType]:
             )
         found[name] = ColumnType("datetime", advancing[0])
     return found
+
+
+def _require_single(raw: RawTable, path: Path, target: str) -> None:
+    nested = raw.frame[target].map(is_nested)
+    if nested.any():
+        raise DataError(
+            f"the target {target!r} has a list or an object in {int(nested.sum()):,} of {len(nested):,} rows",
+            where=f"{path}, first in row {int(nested.to_numpy().argmax())}",
+            why="a model predicts one number or one class for each row",
+            fix="export one column for each label, and name one of them",
+        )
 
 
 def _require_filled(frame: pd.DataFrame, path: Path, target: str) -> None:

@@ -47,6 +47,8 @@ def reading_notes(stored: pd.DataFrame, frame: pd.DataFrame, target: str, featur
             )
         if kind in {"integer", "number"} and name in features:
             yield from _time_notes(str(name), frame[name])
+    if column_kind(frame[target]) == "text":
+        yield from _class_notes(frame[target])
 
 
 def text_reason(column: Column) -> str:
@@ -88,6 +90,17 @@ def _few_others(values: Column, read: Column, kind: str) -> str:
     if not 0 < len(others) <= FEW_OTHERS * len(values):
         return ""
     return f"{len(others):,} of {len(values):,} values are not {kind}, first in row {values.index[others[0]]}"
+
+
+def _class_notes(target: Column) -> Iterator[str]:
+    """Yield a sentence for classes that differ only in spaces or in capital letters."""
+    classes = pd.Series(sorted(target.unique()), dtype="str")
+    for _, alike in classes.groupby(classes.str.split().str.join(" ").str.casefold()):
+        if len(alike) > 1:
+            yield (
+                f"the classes {', '.join(map(repr, alike))} of {target.name!r} differ only in spaces or capital letters and are "
+                "separate classes: if they mean the same, write them alike"
+            )
 
 
 def _has_comma(value: object) -> bool:

@@ -4,7 +4,7 @@ import string
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import sample
@@ -33,6 +33,8 @@ def test_the_folder_is_a_part_of_the_name(project: Project, folder: str, name: s
     assert retrain_branch(project, Git(project.root)) == "retrain/ferries"
 
 
+@example(folders=["-", "0"])
+@example(folders=["-x", "x", "a" * 90])
 @given(
     folders=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1), min_size=2)
 )

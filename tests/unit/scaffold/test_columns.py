@@ -36,6 +36,8 @@ def write_table(folder: Path, frame: pd.DataFrame, ending: str = "csv") -> Path:
     path = folder / f"table.{ending}"
     if ending == "csv":
         frame.to_csv(path, index=False)
+    elif ending == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
     else:
         frame.to_parquet(path, index=False)
     return path
@@ -267,6 +269,29 @@ def test_the_only_time_that_does_not_advance_is_mentioned(tmp_path: Path) -> Non
 def test_a_target_of_many_texts_is_refused(tmp_path: Path, values: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"classification supports at most 50"):
         infer_column_roles(write_table(tmp_path, customers().assign(churned=values)), Choices("churned"))
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+@pytest.mark.parametrize("value", [["red", "small"], {"color": "red"}])
+def test_a_target_of_lists_or_objects_is_refused(tmp_path: Path, form: str, value: object) -> None:
+    frame = customers()
+    frame["churned"] = frame["churned"].astype(object)
+    frame.at[7, "churned"] = value
+    frame.loc[:6, "churned"] = frame.loc[8:, "churned"] = None
+
+    with pytest.raises(DataError, match=rf"'churned' has a list or an object in 1 of {ROWS}") as caught:
+        infer_column_roles(write_table(tmp_path, frame, form), Choices("churned"))
+    assert str(caught.value.where).endswith("first in row 7")
+
+
+@pytest.mark.parametrize("other", ["yes ", "  yes", "Yes"])
+def test_classes_that_differ_in_spaces_or_capitals_are_mentioned(tmp_path: Path, other: str) -> None:
+    values = ["yes" if at % 2 else "no" for at in range(ROWS)]
+    values[5] = other
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(churned=values)), Choices("churned"))
+
+    first, second = sorted([other, "yes"])
+    assert [note for note in roles.notes if f"the classes {first!r}, {second!r} of 'churned' differ only" in note]
 
 
 def test_a_gap_in_a_time_is_mentioned(tmp_path: Path) -> None:
