@@ -1,7 +1,7 @@
 """Verdicts on a year of real flights, month by month, against what the months after them showed to be right.
 
-At the end of each month a challenger is trained on all data so far but for the last 14 days, on which it is compared
-with the champion, as in a scheduled run after drift. What is promoted serves from then on. The regret of a verdict is
+At the end of each month a challenger is trained on all data so far but for the newest days, on which it is compared
+with the champion, as in a scheduled run after drift: with the times of the rows. What is promoted serves from then on. The regret of a verdict is
 what it cost in log loss in the following month: the gain that was not taken, or the loss that was.
 """
 
@@ -19,8 +19,8 @@ from titlebout.core.arrays import FloatArray
 from titlebout.core.process import run
 from titlebout.data.holdout import split, target_values
 from titlebout.data.tables import read_table
+from titlebout.gate.candidates import combine_predictions
 from titlebout.gate.decision import decide
-from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.metrics.catalogue import default_losses, encode_ground_truth
 from titlebout.models.artifact import predict, select_inputs
 from titlebout.repository.dvc import Dvc
@@ -29,7 +29,7 @@ from titlebout.settings.gate import GateSettings, SlicesSettings
 from titlebout.training.train import fit_estimator
 
 ROOT = Path(__file__).parents[2]
-FIRST_MONTHS = 2
+FIRST_MONTHS = 3  # as the example, whose holdout takes five weeks of them
 SETTINGS = GateSettings(slices=SlicesSettings(columns=("origin", "carrier")))
 POLICIES = ("ours", "naive", "always", "never")
 
@@ -75,11 +75,15 @@ def measure(year: list[pd.DataFrame], reason: str = "drift") -> dict[str, Any]:
 
 
 def _verdicts(project: Project, year: list[pd.DataFrame], reason: str) -> Iterator[Row]:
-    champion = _fit(project, pd.concat(year[:FIRST_MONTHS]))[0]
+    first = pd.concat(year[:FIRST_MONTHS], ignore_index=True)
+    champion = _fit(project, first[~split(first, project.params).holdout])
     for at in range(FIRST_MONTHS, len(year) - 1):
         seen = pd.concat(year[: at + 1], ignore_index=True)
-        challenger, holdout, rate = _fit(project, seen)
-        predictions = _predictions(project, {"challenger": challenger, "champion": champion}, holdout, rate)
+        held = split(seen, project.params)
+        challenger = _fit(project, seen[~held.holdout])
+        models = {"challenger": challenger, "champion": champion}
+        answers = {name: (model.probabilities(seen[held.holdout]), (0, 1)) for name, model in models.items()}
+        predictions = combine_predictions(seen, held, answers, project.params, SETTINGS)
         decision = decide(predictions, SETTINGS, reason)
         later = [_gain(champion, challenger, year[at + 1]), _gain(champion, challenger, pd.concat(year[at + 1 :]))]
         shown = decision.metrics[0].gain if decision.metrics else None
@@ -87,7 +91,7 @@ def _verdicts(project: Project, year: list[pd.DataFrame], reason: str) -> Iterat
         promoted = {"ours": decision.verdict == "promote", "naive": gain > 0, "always": True, "never": False}
         yield {
             "month": f"{year[at]['time_hour'].median():%Y-%m}",
-            "holdout_rows": len(holdout),
+            "holdout_rows": int(held.holdout.sum()),
             "verdict": decision.verdict,
             "why": decision.reasons[0],
             "naive": "promote" if gain > 0 else "keep",
@@ -101,21 +105,9 @@ def _verdicts(project: Project, year: list[pd.DataFrame], reason: str) -> Iterat
         champion = challenger if promoted["ours"] else champion
 
 
-def _fit(project: Project, frame: pd.DataFrame) -> tuple[Fitted, pd.DataFrame, float]:
-    """Return a model of the training rows, the rows held out, and the share of late flights in training."""
-    frame = frame.reset_index(drop=True)
-    held = split(frame, project.params).holdout
-    rows = frame[~held]
+def _fit(project: Project, rows: pd.DataFrame) -> Fitted:
     estimator, _ = fit_estimator(project, rows)
-    return Fitted(project, estimator), frame[held], float(rows[project.params.data.target].mean())
-
-
-def _predictions(project: Project, models: dict[str, Fitted], holdout: pd.DataFrame, rate: float) -> HoldoutPredictions:
-    truth = encode_ground_truth("classification", target_values(holdout, project.params), (0, 1))
-    predicted = {model_name: model.probabilities(holdout) for model_name, model in models.items()}
-    predicted["dummy"] = np.tile([1 - rate, rate], (len(holdout), 1))
-    columns = holdout[[*SETTINGS.slices.columns]].reset_index(drop=True)
-    return HoldoutPredictions(truth, predicted, columns)
+    return Fitted(project, estimator)
 
 
 def _gain(champion: Fitted, challenger: Fitted, frame: pd.DataFrame) -> float:
