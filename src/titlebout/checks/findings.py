@@ -109,10 +109,15 @@ def _infinite_values(frame: pd.DataFrame) -> list[Failure]:
 
 
 def implausible_times(column: str, is_aside: BoolArray) -> Failure:
-    """Return the finding about rows that are set aside because their time cannot be right."""
+    """Return the finding about rows that are set aside because their time is missing or cannot be right."""
     found = np.flatnonzero(is_aside)
     return _values(
-        BETWEEN, "warning", column, found, len(is_aside), "far from all other times and set aside with the row"
+        BETWEEN,
+        "warning",
+        column,
+        found,
+        len(is_aside),
+        "missing or far from all other times, and set aside with the row",
     )
 
 

@@ -179,7 +179,7 @@ def _column_expectations(column: Column, params: DataParams) -> Iterator[dict[st
     types = _expected_types(values, is_time=column.name == params.time)
     if types:
         yield _entry(TYPE_LIST, column=column.name, type_list=types)
-    yield from _missing_value_expectations(column, required=column.name in {params.target, params.time})
+    yield from _missing_value_expectations(column, required=column.name == params.target)
     is_label = column.name == params.target and params.task == "classification"
     if is_label or types == CANONICAL_TYPES["text"]:
         yield from _level_expectations(column.name, values, required=is_label)

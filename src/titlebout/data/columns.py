@@ -176,14 +176,7 @@ def timestamps(frame: pd.DataFrame, time: str) -> Column:
     DataError
         If the column does not exist, or a value is missing or not a time.
     """
-    if time not in frame.columns:
-        raise DataError(f"the data has no time column {time!r}", fix="add it, or change data.time in params.yaml")
-    if column_kind(frame[time]) in {"number", "integer", "boolean"} and frame[time].notna().any():
-        raise DataError(
-            f"time column {time!r} contains numbers instead of times",
-            fix="write times in ISO 8601, for example 2024-03-01T12:00:00Z",
-        )
-    times = _conform_column(frame[time], "datetime")
+    times = present_timestamps(frame, time)
     if times.isna().any():
         row = int(np.flatnonzero(times.isna())[0])
         raise DataError(
@@ -192,6 +185,24 @@ def timestamps(frame: pd.DataFrame, time: str) -> Column:
             fix="fill in the missing times, or drop the rows without one",
         )
     return times
+
+
+def present_timestamps(frame: pd.DataFrame, time: str) -> Column:
+    """Return the time column as UTC timestamps, missing ones as NaT.
+
+    Raises
+    ------
+    DataError
+        If the column does not exist, or a value is not a time.
+    """
+    if time not in frame.columns:
+        raise DataError(f"the data has no time column {time!r}", fix="add it, or change data.time in params.yaml")
+    if column_kind(frame[time]) in {"number", "integer", "boolean"} and frame[time].notna().any():
+        raise DataError(
+            f"time column {time!r} contains numbers instead of times",
+            fix="write times in ISO 8601, for example 2024-03-01T12:00:00Z",
+        )
+    return _conform_column(frame[time], "datetime")
 
 
 def _conform_column(column: Column, kind: str) -> Column:
@@ -218,6 +229,23 @@ def _as_times(column: Column) -> Column:
     except pd.errors.OutOfBoundsDatetime:  # a time with nanoseconds and a distant year in one column
         rounded = [None if pd.isna(value) else pd.Timestamp(value).as_unit("us") for value in column]
         return pd.to_datetime(pd.Series(rounded, index=column.index, name=column.name, dtype=object), utc=True)
+    except ValueError:
+        _require_read(column, pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce"), "times")
+        raise
+
+
+def _require_read(values: Column, read: Column, what: str) -> None:
+    """Refuse values that could not be read; pandas' own message would show one of them in a log.
+
+    Raises
+    ------
+    ValueError
+        If a value that is present became a missing one.
+    """
+    lost = np.flatnonzero((values.notna() & read.isna()).to_numpy())
+    if len(lost):
+        verb = "value is" if len(lost) == 1 else "values are"
+        raise ValueError(f"{len(lost):,} {verb} no {what}, first in row {lost[0]}")
 
 
 def _in_nanoseconds(times: Column) -> Column:
@@ -238,7 +266,9 @@ def _like(column: Column, reference: Column) -> Column:
 
 
 def _as_number(column: Column) -> Column:
-    numbers = pd.to_numeric(column.astype(object) if column.dtype == "category" else column).astype("float64")
+    values = column.astype(object) if column.dtype == "category" else column
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    _require_read(values, numbers, "numbers")
     if np.isinf(numbers).any():
         raise ValueError("the column contains infinite values")
     return numbers + 0.0  # turns -0.0 into 0.0, which is equal but has another hash

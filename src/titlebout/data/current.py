@@ -146,8 +146,7 @@ def find_new_rows(project: Project, current: CurrentData, tracked: pd.DataFrame)
     Raises
     ------
     DataRefusedError
-        If a value is not of the type of its column, a time or an id is missing, or two rows with the same id have different
-        labels.
+        If a value is not of the type of its column, an id is missing, or two rows with the same id have different labels.
     """
     rule = new_rows_rule(project)
     added = None if rule.ids or rule.time else read_added(project.root, "data", schema_of(tracked, project.params.data))
@@ -159,7 +158,7 @@ def find_new_rows(project: Project, current: CurrentData, tracked: pd.DataFrame)
 
 
 def set_aside_current(project: Project, current: CurrentData, tracked: pd.DataFrame) -> BoolArray:
-    """Return which rows of current data have a time that cannot be right; see :mod:`titlebout.data.plausible`."""
+    """Return which rows of current data have no time, or one that cannot be right; see :mod:`titlebout.data.plausible`."""
     rule = new_rows_rule(project)
     times = current.frame.get(rule.time)
     if times is None or column_kind(times) != "datetime":

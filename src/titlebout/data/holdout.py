@@ -20,7 +20,7 @@ from titlebout.settings.params import Params
 
 
 def read_tracked(project: Project) -> pd.DataFrame:
-    """Read the tracked rows, each value as the type of its column, without the rows that have implausible times.
+    """Read the tracked rows, each value as the type of its column, without the rows that have no plausible time.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def read_all_tracked(project: Project) -> pd.DataFrame:
 
 
 def set_aside(frame: pd.DataFrame, params: Params) -> BoolArray:
-    """Return which tracked rows have a time that cannot be right; see :mod:`titlebout.data.plausible`."""
+    """Return which tracked rows have no time, or one that cannot be right; see :mod:`titlebout.data.plausible`."""
     time = params.data.time
     if time not in frame or column_kind(frame[time]) != "datetime":
         return np.zeros(len(frame), dtype=np.bool_)

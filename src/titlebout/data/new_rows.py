@@ -1,7 +1,7 @@
 """Select the new rows of current data: those that are not yet in the tracked data.
 
 The selection depends on the data only, not on the order of the rows or on a clock: the watermark is the newest tracked time.
-Every row is counted exactly once: as seen (already tracked), repeated, too late, set aside (its time cannot be right), or new.
+Every row is counted exactly once: as seen (already tracked), repeated, too late, set aside (its time is missing or cannot be right), or new.
 
 A row is identified by its id columns or, without id columns, by all its values. Where equal rows are rare, a second one is a
 copy of the first. Where they are common, as the answers of a survey, equal rows are counted: the third equal answer is a third
@@ -17,7 +17,15 @@ import pandas as pd
 
 from titlebout.core.errors import DataError
 from titlebout.core.results import Record
-from titlebout.data.columns import Column, column_kind, conform_like, epoch_parts, row_hashes, timestamps
+from titlebout.data.columns import (
+    Column,
+    column_kind,
+    conform_like,
+    epoch_parts,
+    present_timestamps,
+    row_hashes,
+    timestamps,
+)
 from titlebout.data.identity import HashArray, has_equal_rows, occurrences
 from titlebout.data.plausible import implausible_current
 
@@ -63,7 +71,7 @@ class RowCounts(Record):
     read : int
         All rows that were read: seen + repeated + too_late + set_aside + new.
     seen, repeated, too_late, set_aside, new : int or None
-        Rows already tracked, duplicates, rows too much older than the watermark, rows with an implausible time, and new rows.
+        Rows already tracked, duplicates, rows too much older than the watermark, rows without a plausible time, and new rows.
     late, waiting, ready : int or None
         New rows that are not newer than the watermark, without a label, and with a label.
     relabelled : int or None
@@ -129,8 +137,8 @@ def select_new_rows(
     Raises
     ------
     DataError
-        If a value cannot be converted to the kind of its column, a time or an id is missing, or two rows with the
-        same id have different labels.
+        If a value cannot be converted to the kind of its column, an id is missing, or two rows with the same id have
+        different labels.
     """
     current = conform_like(current, tracked)
     tracked = tracked[list(current.columns)]
@@ -272,7 +280,7 @@ _OTHER_LABELS = {
     "seen": "tracked already",
     "repeated": "repeated",
     "too_late": "too late",
-    "set_aside": "set aside because their time cannot be right",
+    "set_aside": "set aside because their time is missing or cannot be right",
     "relabelled": "tracked with a different label",
     "unknown_labels": "labels without a matching row",
     "unfinished": "files with an unfinished last line",
@@ -336,11 +344,12 @@ def _within_count(hashes: HashArray, others: HashArray) -> Mask:
 
 
 def _age(current: pd.DataFrame, tracked: pd.DataFrame, time: str) -> npt.NDArray[np.int64]:
-    """Return how many nanoseconds each row is older than the watermark; 0 without a time column."""
+    """Return how many nanoseconds each row is older than the watermark; 0 for rows without a time."""
     if not time:
         return np.zeros(len(current), dtype=np.int64)
-    (newest,), (newest_rest,) = epoch_parts(pd.Series([timestamps(tracked, time).max()]))
-    seconds, rest = epoch_parts(timestamps(current, time))
+    watermark = timestamps(tracked, time).max()
+    (newest,), (newest_rest,) = epoch_parts(pd.Series([watermark]))
+    seconds, rest = epoch_parts(present_timestamps(current, time).fillna(watermark))
     # A year such as 9999 is further away than 64 bits of nanoseconds.
     seconds_old = np.clip(newest - seconds, -_MAX_SECONDS, _MAX_SECONDS)
     return np.asarray(seconds_old * 10**9 + (newest_rest - rest), dtype=np.int64)
@@ -349,8 +358,8 @@ def _age(current: pd.DataFrame, tracked: pd.DataFrame, time: str) -> npt.NDArray
 def _implausible(current: pd.DataFrame, tracked: pd.DataFrame, rule: NewRowsRule) -> Mask:
     if not rule.time:
         return np.zeros(len(current), dtype=np.bool_)
-    times, known = (timestamps(frame, rule.time) for frame in (current, tracked))
-    return implausible_current(times, known, rule.longest_pause_days)
+    times = present_timestamps(current, rule.time)
+    return implausible_current(times, timestamps(tracked, rule.time), rule.longest_pause_days)
 
 
 def _is_labeled(frame: pd.DataFrame, target: str) -> Mask:

@@ -1,4 +1,4 @@
-"""Times that cannot be right, such as a mistyped year: their rows are set aside, so that one row does not stop the loop.
+"""Times that are missing or cannot be right, such as a mistyped year: their rows are set aside, so that one does not stop the loop.
 
 A row in the year 2205 would otherwise be the newest row: every later row is too late, and the newest two weeks are this row. What is
 far away is measured by the pace of the data itself and never by a clock, so that the same data always gives the same rows.
@@ -16,45 +16,46 @@ NEARLY_ALL = 0.95
 FEWEST_TIMES = 3  # distinct times; with fewer, the pace of the data is unknown
 FEW_TIMES = 20  # distinct times; with fewer, the usual pause is known, but not nearly all of them
 FEW_ROWS = 0.01  # share of rows, at either end of the data, that can be a mistake
-PLACEHOLDERS = 0.1  # share of rows that can have one time that stands for a missing one, such as 1900-01-01
+MISSING = (
+    0.1  # largest share of rows without a time, or with one time that stands for a missing one, such as 1900-01-01
+)
 LONGEST_PAUSE = (
     366.0  # days between the tracked and the current data; longer than two times the tracked span is implausible too
 )
 
 
 def implausible_tracked(times: Column, pause_days: float = 0) -> BoolArray:
-    """Return which times of tracked data are far from all others.
+    """Return which times of tracked data are missing or far from all others.
 
     Parameters
     ----------
     times : Series of shape (n_rows,)
-        Missing values are plausible: their column is another one's check.
     pause_days : float
         Longest plausible pause, in days; 0 derives it from the data.
 
     Returns
     -------
     ndarray of shape (n_rows,), dtype bool
-        True for times at the beginning or end that are separated from the rest by a long pause, and belong to few rows or are
-        one time that stands for a missing one.
+        True for missing times, and for those at the beginning or end that are separated from the rest by a long pause, and
+        belong to few rows or are one time that stands for a missing one.
     """
     days = _days(times)
     present = np.sort(days[np.isfinite(days)])
-    implausible = np.zeros(len(days), dtype=np.bool_)
+    missing: BoolArray = ~np.isfinite(days)
     limit = pause_days or _long_pause(present)
     if not np.isfinite(limit):
-        return implausible
-    few, most = max(1, int(FEW_ROWS * len(present))), int(PLACEHOLDERS * len(present))
+        return missing
+    few, most = max(1, int(FEW_ROWS * len(present))), int(MISSING * len(present))
     breaks = np.flatnonzero(np.diff(present) > limit) + 1  # positions of the first row after a long pause
     heads = [at for at in breaks if at <= (most if present[0] == present[at - 1] else few)]
     tails = [at for at in breaks if len(present) - at <= (most if present[at] == present[-1] else few)]
     first = present[heads[-1]] if heads else -np.inf
     last = present[tails[0] - 1] if tails else np.inf
-    return np.isfinite(days) & ((days < first) | (days > last))
+    return missing | (days < first) | (days > last)
 
 
 def implausible_current(times: Column, tracked: Column, pause_days: float = 0) -> BoolArray:
-    """Return which times of current data are too far after the tracked data, or after most of the current data.
+    """Return which times of current data are missing, too far after the tracked data, or after most of the current data.
 
     Parameters
     ----------
@@ -67,9 +68,10 @@ def implausible_current(times: Column, tracked: Column, pause_days: float = 0) -
     """
     days, known = _days(times), np.sort(_days(tracked))
     known = known[np.isfinite(known)]
+    missing: BoolArray = ~np.isfinite(days)
     limit = pause_days or _long_pause(known)
     if not len(known) or not np.isfinite(limit):
-        return np.zeros(len(days), dtype=np.bool_)
+        return missing
     newest, span = known[-1], known[-1] - known[0]
     later = np.sort(days[days > newest])
     pauses = np.diff(later, prepend=newest)
@@ -78,7 +80,7 @@ def implausible_current(times: Column, tracked: Column, pause_days: float = 0) -
     few_after_pause = (pauses > limit) & (len(later) - numbers < numbers)
     impossible = pauses > max(limit, LONGEST_PAUSE, 2 * span)
     cut = np.flatnonzero(few_after_pause | impossible)
-    return days >= later[cut[0]] if len(cut) else np.zeros(len(days), dtype=np.bool_)
+    return missing | (days >= later[cut[0]]) if len(cut) else missing
 
 
 def _days(times: Column) -> FloatArray:

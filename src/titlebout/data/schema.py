@@ -117,6 +117,8 @@ class Unreadable:
     def message(self) -> str:
         """The problem, without the column and without values."""
         one, many = _ONE_AND_MANY[self.type.kind]
+        if self.type.form:
+            one, many = f"{one} of the form {self.type.form}", f"{many} of the form {self.type.form}"
         return f"{self.count:,} value is not {one}" if self.count == 1 else f"{self.count:,} values are not {many}"
 
 

@@ -457,7 +457,7 @@ def _decode(path: Path, end: int | None = None) -> str:
 def _encoding_fix(raw: bytes) -> str:
     if raw.startswith(b"\x1f\x8b"):
         return "it is compressed with gzip: add .gz to its name"
-    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
+    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "cp1252"
     return f"convert it to UTF-8, for example with `iconv -f {encoding} -t utf-8 FILE > NEW_FILE`"
 
 

@@ -37,6 +37,7 @@ Verdict = Literal["promote", "keep", "inconclusive"]
 PROPER_SCORES = ("log_loss", "brier")
 # Level of the futility test: a challenger whose true gain is the margin is rejected by it in 1 of 100 cases.
 FUTILITY_LEVEL = 0.01
+FEWEST_ROWS = 2  # on which anything is measured
 MOSTLY_ONE_VALUE = 0.5  # share of rows with one value of a number above which the median is that value
 
 
@@ -196,13 +197,17 @@ def decide(predictions: HoldoutPredictions, settings: GateSettings, reason: str,
     metric = find_metric(settings.primary_metric or PRIMARY[task], task)
     alpha = level(settings, look) if rule == "superior" else settings.alpha
     blank = Decision("inconclusive", rule, (), metric.name, alpha)
-    early = _early_verdict(predictions, settings)
+    early = _early_verdict(predictions)
     if early:
         return replace(blank, verdict=early[0], reasons=(early[1],))
-    return _evaluate(GateContext(predictions, settings, alpha), metric, blank)
+    few = _few_rows(len(predictions.truth.y), settings)
+    if few and len(predictions.truth.y) < FEWEST_ROWS:
+        return replace(blank, reasons=(few,))
+    decision = _evaluate(GateContext(predictions, settings, alpha), metric, blank)
+    return replace(decision, verdict="inconclusive", reasons=(few,)) if few else decision
 
 
-def _early_verdict(predictions: HoldoutPredictions, settings: GateSettings) -> tuple[Verdict, str] | None:
+def _early_verdict(predictions: HoldoutPredictions) -> tuple[Verdict, str] | None:
     """Return a verdict and its reason if the predictions cannot be compared; otherwise None."""
     rows, entities = len(predictions.truth.y), predictions.entities
     for model, verdict in (("challenger", "keep"), ("champion", "inconclusive"), ("anchor", "inconclusive")):
@@ -213,18 +218,22 @@ def _early_verdict(predictions: HoldoutPredictions, settings: GateSettings) -> t
         )
         if problem:
             return ("keep" if verdict == "keep" else "inconclusive"), f"the {model}'s {problem}"
-    if rows < settings.min_rows:
-        return (
-            "inconclusive",
-            f"the holdout has {rows} rows, but gate.min_rows is {settings.min_rows}: "
-            "add data, enlarge the holdout (split in params.yaml), or lower gate.min_rows in titlebout.toml",
-        )
     if entities is not None and entities.min() == entities.max():
         return (
             "inconclusive",
             "all holdout rows belong to one entity (gate.entity), so the standard error of the gain is unknown",
         )
     return None
+
+
+def _few_rows(rows: int, settings: GateSettings) -> str:
+    """Return why there is no verdict on few rows, whose metrics are reported all the same; empty if the rows are enough."""
+    if rows >= settings.min_rows:
+        return ""
+    return (
+        f"the holdout has {rows} rows, but gate.min_rows is {settings.min_rows}: "
+        "add data, enlarge the holdout (split in params.yaml), or lower gate.min_rows in titlebout.toml"
+    )
 
 
 def _evaluate(context: GateContext, metric: Metric, blank: Decision) -> Decision:

@@ -78,10 +78,14 @@ def _require_promising(evaluation: EvaluateResult) -> None:
     """
     if evaluation.champion:
         why = f"there is a champion, {evaluation.champion[:12]}, which it has to be compared with"
-    elif evaluation.over_dummy is None or evaluation.over_dummy.gain <= 0:
-        why = f"the verdict of the gate is {evaluation.verdict!r}, and it is not better than the dummy model on average"
+    elif evaluation.over_dummy is None:
+        why = f"its gain over the dummy model is not known: {evaluation.reasons[0]}"
+    elif evaluation.over_dummy.gain <= 0:
+        why = "it is not better than the dummy model on average"
     elif evaluation.verdict == "keep":
         why = f"the verdict of the gate is {evaluation.verdict!r}"
+    elif failed := [guard.name for guard in evaluation.guards if guard.status == "failed"]:
+        why = f"these guardrails failed: {', '.join(failed)}"
     else:
         return
     raise UnsafeError(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from titlebout.core.errors import ExitCode, InconclusiveError, NotFoundError
+from titlebout.core.errors import DataRefusedError, ExitCode, InconclusiveError, NotFoundError
 from titlebout.core.markdown import escape
 from titlebout.core.process import Progress
 from titlebout.core.results import StepResult, read_result
@@ -290,6 +290,8 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
     ------
     InconclusiveError
         If there are no labels yet, or too few new rows.
+    DataRefusedError
+        If a column is missing.
     """
     dvc = Dvc(work)
     dvc.pull_data()
@@ -299,12 +301,15 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
     if current.frame.empty:
         raise InconclusiveError(NO_NEW_DATA, where=where, fix="wait for new data")
     missing = sorted(set(tracked.columns) - set(current.frame.columns))
-    if missing:
+    if missing == [work.params.data.target]:
         raise InconclusiveError(
+            f"the current data has no labels yet: no column {missing[0]!r}", where=where, fix="wait for the labels"
+        )
+    if missing:
+        raise DataRefusedError(
             f"the current data lacks columns of the tracked data: {', '.join(missing)}",
             where=where,
-            fix="wait for the labels if the target is missing; otherwise run `titlebout check-data --on current` to see every "
-            "problem",
+            fix="run `titlebout check-data --on current` to see every problem, and correct the source",
         )
     arrival = find_new_rows(work, replace(current, frame=current.frame[tracked.columns]), tracked)
     new_rows = arrival.ready(work.params.data.target)

@@ -13,7 +13,7 @@ from titlebout.core.errors import ConfigError, DataError, InconclusiveError, Not
 from titlebout.core.results import Record
 from titlebout.data.columns import Column, column_kind
 from titlebout.data.identity import has_equal_rows
-from titlebout.data.plausible import implausible_tracked
+from titlebout.data.plausible import MISSING, implausible_tracked
 from titlebout.data.schema import MISSING_WORDS, RawTable, Schema, infer_schema, is_nested, read_as
 from titlebout.data.tables import read_raw, require_rows
 from titlebout.data.times import parse_format, text_formats
@@ -294,10 +294,12 @@ def _time_column(frame: pd.DataFrame, given: Choices, candidates: Sequence[TimeC
         return candidates[0].name if candidates else ""
     if given.time == NO_TIME:
         return ""
-    if column_kind(frame[given.time]) != "datetime" or frame[given.time].isna().any():
+    column = frame[given.time]
+    if column_kind(column) != "datetime" or column.isna().mean() > MISSING:
         raise ConfigError(
-            f"column {given.time!r} does not have a time in every row",
-            why=f"its type is {column_kind(frame[given.time])}, with {int(frame[given.time].isna().sum())} missing values",
+            f"column {given.time!r} does not have a time in nearly every row",
+            why=text_reason(column)
+            or f"its type is {column_kind(column)}, with {int(column.isna().sum())} missing values",
             fix="name another column with --time, or give its type, for example --type 'day=datetime %d/%m/%Y'",
         )
     return given.time
@@ -347,7 +349,9 @@ def _notes(
 ) -> Iterator[str]:
     aside = int(implausible_tracked(frame[roles.time]).sum()) if roles.time else 0
     used = (
-        f", {len(frame) - aside:,} used and {aside:,} set aside: their time cannot be right" if aside else ", all used"
+        f", {len(frame) - aside:,} used and {aside:,} set aside: their time is missing or cannot be right"
+        if aside
+        else ", all used"
     )
     other = "regression" if roles.task == "classification" else "classification"
     numbers = column_kind(frame[roles.target]) in {"integer", "number"}

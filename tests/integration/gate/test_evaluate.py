@@ -244,6 +244,19 @@ def test_too_few_rows_decide_nothing(at: Callable[[str], Path], command: Command
     assert command("promote").code == 7
 
 
+def test_a_first_model_with_few_rows_is_measured_and_can_be_accepted(
+    at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("weak")
+    sample.edit(root / "titlebout.toml", "min_rows = 100", "min_rows = 169")
+    measured = command("evaluate").document
+
+    assert (measured["verdict"], measured["metrics"][0]["name"]) == ("inconclusive", "log_loss")
+    assert "| **log\\_loss" in (root / "reports" / "evaluate.md").read_text("utf-8")
+    assert measured["over_dummy"]["gain"] > 0
+    assert command("promote", "--unproven").code == 0
+
+
 # --- by which rule
 
 

@@ -21,6 +21,7 @@ from titlebout.cli.main import run
 from titlebout.core import process
 from titlebout.core.errors import (
     ConflictError,
+    DataRefusedError,
     ExitCode,
     InconclusiveError,
     TemporaryError,
@@ -413,7 +414,14 @@ def test_late_rows_of_a_period_that_is_tracked_overwrite_nothing(calm_project: P
 def test_rows_without_labels_wait(calm_project: Project) -> None:
     arrive(calm_project.root, stormy(200).drop(columns="late"), "2024-05")
 
-    with pytest.raises(InconclusiveError, match="lacks columns of the tracked data: late"):
+    with pytest.raises(InconclusiveError, match="no labels yet: no column 'late'"):
+        retraining_retrain.retrain(calm_project, AttemptReason("drift"))
+
+
+def test_a_renamed_column_is_refused(calm_project: Project) -> None:
+    arrive(calm_project.root, stormy(200).rename(columns={"wind": "Wind"}), "2024-05")
+
+    with pytest.raises(DataRefusedError, match="lacks columns of the tracked data: wind"):
         retraining_retrain.retrain(calm_project, AttemptReason("drift"))
 
 

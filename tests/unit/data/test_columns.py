@@ -353,6 +353,14 @@ def test_an_invalid_value_is_reported_with_its_column(values: list[Any], kind: s
     assert caught.value.why
 
 
+@pytest.mark.parametrize(("kind", "good", "plural"), [("number", "5", "numbers"), ("datetime", "2024-03-01", "times")])
+def test_an_invalid_value_is_counted_and_not_shown(kind: str, good: str, plural: str) -> None:
+    with pytest.raises(DataError) as caught:
+        conform(pd.DataFrame({"x": [good, None, "secret", "secret", good]}), {"x": kind})
+
+    assert caught.value.why == f"2 values are no {plural}, first in row 2"
+
+
 def test_missing_columns_are_named() -> None:
     with pytest.raises(DataError, match="lacks columns that the model needs: wind, waves") as caught:
         conform(pd.DataFrame({"Wind": [1]}), {"wind": "number", "waves": "number"})

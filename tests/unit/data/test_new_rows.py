@@ -191,17 +191,18 @@ def test_counted_rows_are_each_counted_once(before: list[int], after: list[int],
 # --- times that cannot be right
 
 
-def test_a_row_with_a_mistyped_year_is_set_aside_and_counted() -> None:
+def test_rows_without_a_plausible_time_are_set_aside_and_counted() -> None:
     tracked = pd.DataFrame(
         {"at": pd.date_range("2025-01-01", periods=500, freq="h", tz="UTC"), "late": 0, "x": range(500)}
     )
     later = tracked.assign(at=tracked["at"] + pd.Timedelta(hours=500), x=tracked["x"] + 500)
-    current = pd.concat([later, later.tail(1).assign(at=pd.Timestamp("2205-01-01", tz="UTC"))], ignore_index=True)
+    wrong = [later.tail(1).assign(at=at) for at in (pd.Timestamp("2205-01-01", tz="UTC"), pd.NaT)]
+    current = pd.concat([later, *wrong], ignore_index=True)
     found = select_new_rows(current, tracked, NewRowsRule("at", "late"))
 
-    assert (found.counts.set_aside, found.counts.new) == (1, 500)
+    assert (found.counts.set_aside, found.counts.new, found.counts.late) == (2, 500, 0)
     assert found.rows["at"].max() == later["at"].max()
-    assert "1 set aside because their time cannot be right" in describe_counts(found.counts)
+    assert "2 set aside because their time is missing or cannot be right" in describe_counts(found.counts)
 
 
 def test_without_a_time_column_no_row_is_late() -> None:

@@ -20,7 +20,7 @@ def join(*parts: "pd.Series[pd.Timestamp]") -> "pd.Series[pd.Timestamp]":
 @pytest.mark.parametrize("wrong", ["2205-03-01", "9999-12-31", "1905-03-01", "0001-01-01", "2026-01-05"])
 def test_a_mistyped_year_is_set_aside(wrong: str) -> None:
     assert implausible_tracked(join(times(wrong), HOURS)).tolist() == [True] + [False] * 1200
-    assert implausible_tracked(join(HOURS, times(wrong, None))).tolist() == [False] * 1200 + [True, False]
+    assert implausible_tracked(join(HOURS, times(wrong, None))).tolist() == [False] * 1200 + [True, True]
 
 
 def test_mistakes_at_both_ends_are_set_aside() -> None:
@@ -38,12 +38,18 @@ def test_mistakes_at_both_ends_are_set_aside() -> None:
             + pd.to_timedelta(np.cumsum(np.random.default_rng(0).exponential(1, 500)), "D")
         ),
         times("2025-01-01", "2125-01-01"),
-        times(None, None),
     ],
-    ids=["months", "two seasons", "business days", "random arrivals", "too few to know", "no times"],
+    ids=["months", "two seasons", "business days", "random arrivals", "too few to know"],
 )
 def test_the_pace_of_the_data_decides(kept: "pd.Series[pd.Timestamp]") -> None:
     assert not implausible_tracked(kept).any()
+
+
+def test_missing_times_are_set_aside_whatever_the_pace() -> None:
+    assert implausible_tracked(times(None, None)).tolist() == [True, True]
+    assert implausible_tracked(times("2025-01-01", None)).tolist() == [False, True]
+    assert implausible_current(times("2025-01-01", None), times("2025-01-01", "2025-01-02")).tolist() == [False, True]
+    assert implausible_current(join(NEXT, times("2205-01-01", None)), HOURS).tolist() == [False] * 1200 + [True, True]
 
 
 def test_a_configured_pause_replaces_the_pace() -> None:

@@ -165,7 +165,7 @@ def test_a_stored_value_is_read_as_the_type_of_its_column(kind: str, stored: obj
         ("boolean", "yes", "true or false"),
         ("datetime", "soon", "times"),
         ("datetime", "1735689600", "times"),
-        ("datetime %d/%m/%Y", "13/13/2025", "times"),
+        ("datetime %d/%m/%Y", "13/13/2025", "times of the form %d/%m/%Y"),
     ],
 )
 def test_a_value_of_another_type_is_reported_with_its_row(kind: str, value: str, plural: str) -> None:

@@ -471,6 +471,7 @@ def test_too_few_rows_are_inconclusive_with_what_to_do(kind: Callable[..., Holdo
 
     assert found.verdict == "inconclusive"
     assert found.reasons[0].startswith(f"the holdout has {rows} rows, but gate.min_rows is 200: ")
+    assert bool(found.metrics and found.over_dummy) == (rows >= 2)
 
 
 @pytest.mark.parametrize("rows", [2, 3, 5, 10])

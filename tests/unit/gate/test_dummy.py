@@ -1,12 +1,14 @@
 """Dummy model: the best constant for the metric in use, whatever the metric is."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from titlebout.core.arrays import FloatArray
-from titlebout.gate.dummy import dummy_predictions
+from titlebout.gate.dummy import ROWS_OF_SCORER, dummy_predictions
 from titlebout.metrics.estimates import GroundTruth
 from titlebout.metrics.inference import INDEPENDENT
 from titlebout.metrics.scorers import find_metric
@@ -39,6 +41,18 @@ def constant(metric: str, y: FloatArray = SKEWED) -> float:
 )
 def test_values_have_the_constant_of_their_metric(metric: str, best: float) -> None:
     assert constant(metric) == pytest.approx(best, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"), [("r2", np.mean), ("neg_mean_squared_error", np.mean), ("neg_mean_absolute_error", np.median)]
+)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_sample_for_scorers_decides_between_constants_but_not_their_value(
+    metric: str, best: Callable[[FloatArray], float], seed: int
+) -> None:
+    y = np.random.default_rng(seed).exponential(size=2 * ROWS_OF_SCORER)
+
+    assert constant(metric, y) == best(y)
 
 
 @given(level=st.floats(0.02, 0.98), scale=st.floats(0.1, 1000))

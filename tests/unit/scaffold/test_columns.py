@@ -359,7 +359,7 @@ def test_rivals_of_the_time_column_are_shown_and_can_be_chosen(tmp_path: Path) -
 
 
 def test_a_column_that_is_no_time_cannot_order_the_rows(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'plan' does not have a time in every row"):
+    with pytest.raises(ConfigError, match="'plan' does not have a time in nearly every row"):
         infer_column_roles(write_table(tmp_path, customers()), Choices("churned", time="plan"))
 
 
@@ -399,11 +399,21 @@ def test_numbers_that_may_be_times_are_mentioned(tmp_path: Path) -> None:
     assert "'income' is used as a number; if it is a time, add --type 'income=datetime epoch-s'" in roles.notes
 
 
+def test_rows_without_a_time_are_counted_and_those_with_one_ordered(tmp_path: Path) -> None:
+    days = pd.date_range("2025-01-01", periods=ROWS, freq="D").strftime("%Y-%m-%d").where(np.arange(ROWS) != 7, "")
+    _, roles = infer_column_roles(
+        write_table(tmp_path, customers().assign(signup=days, cancelled="")), Choices("churned")
+    )
+
+    assert (roles.time, roles.is_order_clear) == ("signup", True)
+    assert roles.notes[0].startswith("60 rows, 59 used and 1 set aside: their time is missing or cannot be right")
+
+
 def test_rows_with_a_mistyped_year_are_counted(tmp_path: Path) -> None:
     signup = customers()["signup"].where(customers().index != 5, "2205-01-06")
     _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=signup)), Choices("churned"))
 
-    assert roles.notes[0].startswith("60 rows, 59 used and 1 set aside: their time cannot be right")
+    assert roles.notes[0].startswith("60 rows, 59 used and 1 set aside: their time is missing or cannot be right")
     assert roles.holdout_days == 29
 
 

@@ -49,7 +49,15 @@ def test_one_mistyped_year_does_not_hide_the_column() -> None:
     assert found.coverage == 1
 
 
-def test_columns_with_gaps_constants_and_the_target_are_no_candidates() -> None:
-    gaps = ARRIVED.where(ARRIVED.index > 0)
+def test_a_column_with_gaps_is_used_where_no_complete_one_advances() -> None:
+    gaps, shuffled = ARRIVED.where(ARRIVED.index > 0), ARRIVED.sample(frac=1, random_state=0).to_numpy()
+
+    assert names(gaps=gaps) == ["gaps"]
+    assert names(gaps=gaps, complete=ARRIVED) == ["complete"]
+    assert names(gaps=gaps, complete=shuffled) == ["gaps", "complete"]
+
+
+def test_columns_with_many_gaps_constants_and_the_target_are_no_candidates() -> None:
+    gaps = ARRIVED.where(ARRIVED.index > len(ARRIVED) / 9)
 
     assert names(gaps=gaps, same=pd.Timestamp("2025-01-01", tz="UTC"), target=ARRIVED, word="x") == []
