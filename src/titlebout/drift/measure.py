@@ -205,8 +205,10 @@ def _measure(
         "reference": ReferenceRows(rows=len(past), **_period(past, time)),
     }
     if min(len(window), len(past)) < settings.min_rows:
-        message = (f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed",)
-        return DriftResult(passed=False, verdict="insufficient_data", reasons=message, **about), []
+        few = f"{len(window)} current and {len(past)} reference rows; at least {settings.min_rows} are needed"
+        if len(window) < settings.min_rows <= len(current):
+            few += f"; {len(current):,} rows are new, and those of {settings.window_days} days are compared (drift.window_days)"
+        return DriftResult(passed=False, verdict="insufficient_data", reasons=(few,), **about), []
     columns = list(pairs(past, window, _comparable_columns(past, window, {time, *settings.entity}), target))
     entities = [] if settings.entity else find_entities(columns)
     columns = with_groups(columns, entities)

@@ -74,9 +74,9 @@ def growth(
     """
     newest = recent(labeled, params.data.time, settings.decay_periods * settings.period_days)
     if len(newest) < settings.decay_min_rows:
-        return Measurement(
-            None, f"{len(newest):,} new labels in the last periods; at least {settings.decay_min_rows:,} are needed"
-        )
+        few = f"{len(newest):,} new labels in the last periods; at least {settings.decay_min_rows:,} are needed"
+        longer = "; policy.decay_periods can be raised" if len(labeled) >= settings.decay_min_rows else ""
+        return Measurement(None, few + longer)
     before, now = (mean_loss(model, rows, params) for rows in (holdout, newest))
     loss = PRIMARY[params.data.task].replace("_", " ")
     change = f"{loss} {format_number(before.gain)} → {format_number(now.gain)}"

@@ -1,4 +1,6 @@
-"""Propose loss, metric and holdout for a table: what fits its target, so that a first model can win the title."""
+"""Propose loss, metric, holdout and windows for a table: what fits its target and its pace."""
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -6,14 +8,20 @@ import pandas as pd
 from titlebout.core.results import Record
 from titlebout.data.columns import Column
 from titlebout.scaffold.columns import ColumnRoles
+from titlebout.settings.drift import DriftSettings
 from titlebout.settings.gate import GateSettings
 from titlebout.settings.params import SplitParams
+from titlebout.settings.policy import PolicySettings
+from titlebout.settings.retrain import RetrainSettings
 
 MODE_SHARE = 1 / 3  # from this share of one value on, the median is that value for many rows, whatever the inputs are
 RARE_SHARE = 0.1  # below this share of a class, accuracy says little
 TAIL_SHARE = 1 / 3  # share of the squared deviations in one row of a hundred; 0.1 for a normal distribution
 MIN_CLASS_ROWS = 50  # rows of a class from which something can be learned and shown
 LARGEST_FRACTION = 0.5
+FEWEST_NEW, NEW_SHARE = 50, 10  # a retraining waits for a tenth of the rows of the table, but for at least 50
+WINDOW_ROWS = 1.5  # rows in a proposed drift window, per row that it needs
+_WEEK = 7
 
 
 class Proposal(Record):
@@ -29,6 +37,12 @@ class Proposal(Record):
         Guardrail metrics; None for the defaults.
     fraction : float
         Share of the rows in the holdout, if there is no time column.
+    min_new_rows : int
+        Fewest new rows for a retraining.
+    window_days : int or None
+        Length of the drift window; None for its default.
+    decay_periods : int or None
+        Number of periods on which performance decay is measured; None for its default.
     notes : tuple of str
         Sentences for the user about each decision.
     """
@@ -37,6 +51,9 @@ class Proposal(Record):
     metric: str = ""
     guardrails: tuple[str, ...] | None = None
     fraction: float = 0.2
+    min_new_rows: int = RetrainSettings().min_new_rows
+    window_days: int | None = None
+    decay_periods: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -52,8 +69,38 @@ def propose(frame: pd.DataFrame, roles: ColumnRoles) -> Proposal:
     target = frame[roles.target]
     proposal = _for_classes(target) if roles.task == "classification" else _for_numbers(target.astype(np.float64))
     fraction = _fraction(len(frame))
-    notes = (*proposal.notes, *_holdout_notes(frame, roles, fraction))
-    return proposal.replace(fraction=fraction, notes=notes)
+    new_rows = min(RetrainSettings().min_new_rows, max(FEWEST_NEW, len(frame) // NEW_SHARE))
+    window, periods, pace_notes = _windows(frame[roles.time]) if roles.time else (None, None, ())
+    return proposal.replace(
+        fraction=fraction,
+        min_new_rows=new_rows,
+        window_days=window,
+        decay_periods=periods,
+        notes=(*proposal.notes, *_holdout_notes(frame, roles, fraction), *pace_notes),
+    )
+
+
+def _windows(times: Column) -> tuple[int | None, int | None, tuple[str, ...]]:
+    """Return the drift window in days and the periods of decay for a table of few rows a week, and what to say about them."""
+    drift, policy = DriftSettings(), PolicySettings()
+    span = (times.max() - times.min()).days + 1
+    per_week = _WEEK * len(times) / span
+    notes, window, periods = [], None, None
+    if per_week * drift.window_days < _WEEK * drift.min_rows:
+        window = _WEEK * math.ceil(WINDOW_ROWS * drift.min_rows / per_week)
+        measured = f"drift is measured on {window} days, which have about {per_week * window / _WEEK:.0f} rows"
+        if window > span / 2:
+            window, measured = None, f"drift is not measured: it needs {drift.min_rows} new rows"
+        notes.append(measured)
+    per_period = per_week * policy.period_days / _WEEK
+    if per_period * policy.decay_periods < policy.decay_min_rows:
+        periods = math.ceil(policy.decay_min_rows / per_period)
+        measured = f"performance decay is measured on {periods} weeks"
+        if periods > policy.max_age_periods:
+            periods = None
+            measured = f"performance decay is not measured: it needs {policy.decay_min_rows} new rows"
+        notes.append(measured)
+    return window, periods, (f"there are about {per_week:.0f} rows a week: {'; '.join(notes)}",) if notes else ()
 
 
 def _for_classes(target: Column) -> Proposal:

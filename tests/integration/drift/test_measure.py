@@ -203,6 +203,12 @@ def test_only_the_last_days_are_compared(reference: pd.DataFrame, current: pd.Da
     assert result.window.start == "2024-03-11T00:00:00+00:00"
 
 
+def test_a_window_that_is_too_short_for_the_rows_is_named(reference: pd.DataFrame, current: pd.DataFrame) -> None:
+    (reason,) = compared(reference, current, window_days=2).reasons
+
+    assert reason.endswith("480 rows are new, and those of 2 days are compared (drift.window_days)")
+
+
 def test_the_order_of_rows_does_not_matter(reference: pd.DataFrame, current: pd.DataFrame) -> None:
     current = current.assign(price=current["price"].where(current.index < 240, 30))
     shuffled = compared(reference.sample(frac=1, random_state=0), current.sample(frac=1, random_state=0))

@@ -12,6 +12,7 @@ from titlebout.core.errors import ConfigError
 from titlebout.data.holdout import Holdout
 from titlebout.data.moment import Moment
 from titlebout.models.champion import Champion, Promotion
+from titlebout.policy import performance
 from titlebout.policy.measurements import DecisionInputs, LoadedChampion, measure, refused
 from titlebout.policy.rules import Attempt, Clock, Measurement, Measurements
 from titlebout.repository.dvc_files import DvcOutput
@@ -81,6 +82,15 @@ def test_measurements_hold_everything_that_a_decision_needs() -> None:
     assert (measured.champion, measured.won_at, measured.decayed_at) == ("c0ffee.dir", Moment(500), None)
     assert measured.decay.value is not None
     assert abs(measured.decay.value) < 3
+
+
+@pytest.mark.parametrize(("rows_a_day", "longer"), [(30, True), (20, False)])
+def test_too_few_labels_in_the_periods_say_if_longer_periods_help(rows_a_day: int, longer: bool) -> None:
+    labeled = rows(rows_a_day).assign(at=pd.date_range("2024-01-01", periods=rows_a_day, freq="7D", tz="UTC"))
+    params = PARAMS.model_copy(update={"data": PARAMS.data.model_copy(update={"time": "at"})})
+    measured = performance.decay(Constant(), rows(100), labeled, params, SETTINGS.policy)
+
+    assert measured.detail.endswith("policy.decay_periods can be raised") == longer
 
 
 def test_a_loss_that_grew_is_measured_as_decay() -> None:

@@ -102,6 +102,43 @@ def test_a_holdout_without_time_is_described(rows: int, note: str) -> None:
 
 
 def test_a_holdout_by_time_is_counted() -> None:
-    times = pd.date_range("2024-01-01", periods=400, freq="h")
+    times = pd.date_range("2024-01-01", periods=400, freq="h", tz="UTC")
 
-    assert proposed(NORMAL[:400], at=times).notes[-1] == "the holdout has 240 of the 400 rows"
+    assert "the holdout has 240 of the 400 rows" in proposed(NORMAL[:400], at=times).notes
+
+
+@pytest.mark.parametrize(
+    ("rows", "step", "window", "periods", "note"),
+    [
+        (1000, "h", None, None, ""),
+        (1000, "5h", None, 9, "about 33 rows a week: performance decay is measured on 9 weeks"),
+        (
+            1000,
+            "D",
+            154,
+            None,
+            "about 7 rows a week: drift is measured on 154 days, which have about 154 rows; performance decay is not measured: "
+            "it needs 300 new rows",
+        ),
+        (
+            200,
+            "D",
+            None,
+            None,
+            "about 7 rows a week: drift is not measured: it needs 100 new rows; performance decay is not",
+        ),
+    ],
+)
+def test_windows_hold_enough_rows_where_few_come_in_a_week(
+    rows: int, step: str, window: int | None, periods: int | None, note: str
+) -> None:
+    found = proposed(NORMAL[:rows], at=pd.date_range("2024-01-01", periods=rows, freq=step, tz="UTC"))
+
+    assert (found.window_days, found.decay_periods) == (window, periods)
+    assert [one for one in found.notes if one.startswith("there are about") and note in one] or not note
+    assert len(found.notes) == (2 if note else 1)
+
+
+@pytest.mark.parametrize(("rows", "fewest"), [(60, 50), (1000, 100), (9000, 500)])
+def test_a_retraining_waits_for_a_tenth_of_the_table(rows: int, fewest: int) -> None:
+    assert proposed(np.resize(NORMAL, rows)).min_new_rows == fewest

@@ -1,6 +1,7 @@
 """The code generated for a user's table: it parses, is formatted, and quotes column names safely."""
 
 import ast
+import tomllib
 
 import yaml
 from hypothesis import example, given
@@ -42,6 +43,22 @@ def test_any_column_names_give_valid_code_that_lists_them(names: list[str]) -> N
                 node.target.id: ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.AnnAssign)
             }
             assert lists == {"CATEGORICAL": names[:1], "NUMERIC": names}
+
+
+def test_the_settings_get_what_is_proposed_and_keep_their_comments() -> None:
+    example_text = '[project]\n[checks]\n[gate.slices]\ncolumns = ["a"]  # of the example\n[drift]\n[retrain]\n'
+    proposal = Proposal(loss="poisson", metric="rmse", guardrails=(), min_new_rows=70, window_days=154, decay_periods=9)
+    found = scaffold_templates._settings(example_text, "boats", "boats_team", proposal)
+
+    assert "# of the example" in found
+    assert tomllib.loads(found) == {
+        "project": {"package": "boats_team", "pipeline": "boats"},
+        "checks": {"suite": "expectations/boats.json"},
+        "gate": {"slices": {"columns": []}, "primary_metric": "rmse", "guardrails": []},
+        "drift": {"window_days": 154},
+        "retrain": {"min_new_rows": 70},
+        "policy": {"decay_periods": 9},
+    }
 
 
 @given(text, st.sampled_from(["classification", "regression"]), st.sampled_from(["", "when"]))
