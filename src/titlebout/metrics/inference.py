@@ -13,6 +13,7 @@ wider of the two counts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -192,15 +193,29 @@ def _serial(gain: float, influence: FloatArray, times: IntArray | FloatArray, sl
     if len(rows) < 2:
         return None
     sums = np.bincount(bins[position], weights=influence)
-    cosines = min(COSINES, len(rows) - 1)
-    center = (np.cumsum(rows) - rows / 2) / n
-    waves = np.cos(np.pi * np.outer(center, np.arange(cosines + 1)))
-    basis = np.linalg.qr(np.sqrt(rows)[:, np.newaxis] * waves)[0][:, 1:]
+    basis = _cosine_basis(tuple(rows.tolist()))
+    cosines = basis.shape[1]
     slow, independent = float(np.mean((basis.T @ (sums / np.sqrt(rows))) ** 2)), _spread(influence) ** 2 / n
     depends = slow > _largest_by_chance(cosines) * independent
     se = float(np.sqrt(slow / n)) * (slow_factor if depends else 1.0)
     effective = independent / se**2 if depends else float(n)
     return Difference(gain, se, cosines, effective, "time" if depends else "")
+
+
+@lru_cache(maxsize=64)  # every metric, slice and guardrail of an evaluation has the same times
+def _cosine_basis(rows: tuple[float, ...]) -> FloatArray:
+    """Return slow cosines over ordered bins with these numbers of rows, orthogonal to each other and to a constant.
+
+    Returns
+    -------
+    ndarray of shape (n_bins, n_cosines)
+        Weighted by the square roots of the numbers of rows.
+    """
+    counts = np.array(rows)
+    cosines = min(COSINES, len(counts) - 1)
+    center = (np.cumsum(counts) - counts / 2) / counts.sum()
+    waves = np.cos(np.pi * np.outer(center, np.arange(cosines + 1)))
+    return np.linalg.qr(np.sqrt(counts)[:, np.newaxis] * waves)[0][:, 1:]
 
 
 def _few_matter(replicates: FloatArray) -> bool:

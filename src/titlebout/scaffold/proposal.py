@@ -112,7 +112,7 @@ def _for_classes(target: Column) -> Proposal:
         f"class {rarest!r} is rare ({rows:,} of {len(target):,} rows): models are compared by log_loss and roc_auc, and not by "
         f"accuracy, which is {counts.iloc[0] / len(target):.0%} without any model"
     )
-    few = f"class {rarest!r} has {rows} {'rows' if rows > 1 else 'row'}, too few to learn it or to show that it is learned: "
+    few = f"class {rarest!r} has {rows} {'rows' if rows > 1 else 'row'}, few to learn it from: the gate can tell whether the model is better as a whole, but not whether it finds this class; "
     remedy = f"collect about {MIN_CLASS_ROWS}, or merge it with another class"
     notes = (note, few + remedy) if rows < MIN_CLASS_ROWS else (note,)
     return Proposal(loss="log_loss", guardrails=("roc_auc",), notes=notes)

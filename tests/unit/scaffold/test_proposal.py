@@ -64,7 +64,11 @@ def test_the_loss_and_the_metric_fit_the_target(
     [
         ({"no": 700, "yes": 300}, None, []),
         ({"no": 1900, "yes": 100}, ("roc_auc",), ["class 'yes' is rare (100 of 2,000 rows)", "accuracy, which is 95%"]),
-        ({"no": 990, "yes": 10}, ("roc_auc",), ["is rare", "class 'yes' has 10 rows, too few", "collect about 50"]),
+        (
+            {"no": 990, "yes": 10},
+            ("roc_auc",),
+            ["is rare", "class 'yes' has 10 rows, few to learn it from", "collect about 50"],
+        ),
         ({0: 500, 1: 499, 2: 1}, ("roc_auc",), ["class '2' has 1 row, too few", "merge it with another class"]),
     ],
 )
