@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import sample
 from titlebout.checks import check as checks_check
 from titlebout.checks.check import CheckResult, check_data, check_table, check_tracked
 from titlebout.checks.suites import SuiteError, scaffold_suite
@@ -94,7 +95,7 @@ BROKEN: dict[str, tuple[str, str, str, Change]] = {
     ),
     "a new label": ("value_skew", "late", "outside the expected set", lambda f: f.assign(late=f["late"].where(f.index > 0, 2))),
     "a missing label": ("value_skew", "late", "none are allowed", lambda f: f.assign(late=f["late"].where(f.index > 0))),
-    "a missing time": ("value_skew", "when", "1 of 500", lambda f: f.assign(when=f["when"].where(f.index > 0))),
+    "many missing times": ("value_skew", "when", "60 of 500", lambda f: f.assign(when=f["when"].where(f.index >= 60))),
 }  # fmt: skip
 
 
@@ -226,7 +227,7 @@ def test_an_answer_that_vanishes_is_no_pass(suite: Path, monkeypatch: pytest.Mon
 
     validate = checks_check._validate
     monkeypatch.setattr(checks_check, "_validate", forgetful)
-    with pytest.raises(TitleboutError, match="returned 25 results for 26"):
+    with pytest.raises(TitleboutError, match="returned 26 results for 27"):
         check_table(ferries(), suite, "incoming")
 
 
@@ -358,8 +359,6 @@ def test_our_way_to_run_it_agrees_with_the_documented_one(suite: Path) -> None:
 
 
 def test_the_tracked_and_the_current_data_of_a_repository_are_checked(root: Path) -> None:
-    import sample
-
     project = Project.find(root)
     assert check_tracked(project).verdict == "passed"
     (root / "incoming").mkdir()
@@ -374,6 +373,20 @@ def flights_by_month() -> dict[str, pd.DataFrame]:
     folder = next(line for line in (ROOT / "data.dvc").read_text(encoding="utf-8").split() if line.endswith(".dir"))
     listing = json.loads((objects / folder[:2] / folder[2:]).read_text(encoding="utf-8"))
     return {entry["relpath"][:7]: pd.read_parquet(objects / entry["md5"][:2] / entry["md5"][2:]) for entry in listing}
+
+
+def test_rows_without_a_plausible_time_are_set_aside_and_named(root: Path, command: sample.Command) -> None:
+    frame = sample.crossings(300, start="2024-04-20", seed=3)
+    times = frame["departure"].astype(str).where(frame.index != 3, "").where(frame.index != 8, "2205-01-01")
+    (root / "incoming").mkdir(exist_ok=True)
+    frame.assign(departure=times).to_csv(root / "incoming" / "a.csv", index=False)
+
+    found = command("check-data", "--on", "current")
+
+    assert (found.code, found.document["verdict"]) == (0, "warning")
+    (failure,) = (one for one in found.document["failures"] if one["column"] == "departure")
+    assert failure["row_examples"] == [3, 8]
+    assert failure["message"] == "2 of 300 values are missing or far from all other times, and set aside with the row"
 
 
 def test_the_reference_suite_fits_the_whole_year() -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -81,6 +82,23 @@ def test_a_first_model_behind_the_dummy_model_is_never_promoted(at: Callable[[st
     (root / "reports" / "evaluate.json").write_text(json.dumps(behind), encoding="utf-8")
 
     assert "not better than the dummy model on average" in command("promote", "--unproven").error["why"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"over_dummy": None, "reasons": ["few rows"]}, "its gain over the dummy model is not known: few rows"),
+        ({"guards": [{"name": "size", "status": "failed", "detail": "x"}]}, "these guardrails failed: size"),
+    ],
+)
+def test_an_unknown_gain_or_a_failed_guardrail_is_never_accepted(
+    change: dict[str, Any], why: str, at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("weak")
+    evaluated = command("evaluate").document | {"verdict": "inconclusive", **change}
+    (root / "reports" / "evaluate.json").write_text(json.dumps(evaluated), encoding="utf-8")
+
+    assert command("promote", "--unproven").error["why"] == why
 
 
 def test_the_champion_itself_has_nothing_to_prove(at: Callable[[str], Path], command: Command) -> None:
