@@ -112,9 +112,11 @@ def _for_classes(target: Column) -> Proposal:
         f"class {rarest!r} is rare ({rows:,} of {len(target):,} rows): models are compared by log_loss and roc_auc, and not by "
         f"accuracy, which is {counts.iloc[0] / len(target):.0%} without any model"
     )
-    few = f"class {rarest!r} has {rows} {'rows' if rows > 1 else 'row'}, few to learn it from: the gate can tell whether the model is better as a whole, but not whether it finds this class; "
-    remedy = f"collect about {MIN_CLASS_ROWS}, or merge it with another class"
-    notes = (note, few + remedy) if rows < MIN_CLASS_ROWS else (note,)
+    few = (
+        f"class {rarest!r} has {rows} {'rows' if rows > 1 else 'row'}, few to learn it from: the gate can show that the model is "
+        f"better as a whole, but not that it finds this class; collect about {MIN_CLASS_ROWS}, or merge it with another class"
+    )
+    notes = (note, few) if rows < MIN_CLASS_ROWS else (note,)
     return Proposal(loss="log_loss", guardrails=("roc_auc",), notes=notes)
 
 
