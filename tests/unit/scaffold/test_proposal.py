@@ -69,7 +69,7 @@ def test_the_loss_and_the_metric_fit_the_target(
             ("roc_auc",),
             ["is rare", "class 'yes' has 10 rows, few to learn it from", "collect about 50"],
         ),
-        ({0: 500, 1: 499, 2: 1}, ("roc_auc",), ["class '2' has 1 row, too few", "merge it with another class"]),
+        ({0: 500, 1: 499, 2: 1}, ("roc_auc",), ["class '2' has 1 row, few to learn", "merge it with another class"]),
     ],
 )
 def test_a_rare_class_is_named(counts: dict[object, int], guardrails: tuple[str, ...] | None, parts: list[str]) -> None:
