@@ -133,6 +133,13 @@ def test_drift_by_hand_names_the_file_of_an_unreadable_value(root: Path, refused
     assert error["where"].endswith("incoming/a.csv, first in row 7")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_the_advice_for_another_encoding_keeps_the_euro_sign(encoding: str, root: Path, command: Command) -> None:
+    arrives(root, "a.csv", "price in €\n5\n".encode(encoding))
+
+    assert f"iconv -f {encoding} -t utf-8" in command("check-data", "--on", "current").document["reasons"][0]
+
+
 def test_tracked_data_that_is_no_table_is_malformed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "data" / "broken.csv").write_text("a,b\n1\n")
 

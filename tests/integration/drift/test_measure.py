@@ -207,6 +207,7 @@ def test_a_window_that_is_too_short_for_the_rows_is_named(reference: pd.DataFram
     (reason,) = compared(reference, current, window_days=2).reasons
 
     assert reason.endswith("480 rows are new, and those of 2 days are compared (drift.window_days)")
+    assert "window_days" not in compared(reference, current.tail(60)).reasons[0]
 
 
 def test_the_order_of_rows_does_not_matter(reference: pd.DataFrame, current: pd.DataFrame) -> None:

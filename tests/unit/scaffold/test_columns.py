@@ -406,6 +406,7 @@ def test_rows_without_a_time_are_counted_and_those_with_one_ordered(tmp_path: Pa
     )
 
     assert (roles.time, roles.is_order_clear) == ("signup", True)
+    assert infer_column_roles(tmp_path / "table.csv", Choices("churned", time="signup"))[1].time == "signup"
     assert roles.notes[0].startswith("60 rows, 59 used and 1 set aside: their time is missing or cannot be right")
 
 
