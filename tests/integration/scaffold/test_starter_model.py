@@ -177,7 +177,7 @@ def test_a_class_with_one_row_is_no_obstacle(rows: int, tmp_path: Path, monkeypa
     fitted = model.fit(select_inputs(X.assign(target=y), "target", ()), y)
 
     assert fitted.classes_.tolist() == ["no", "once", "yes"]
-    assert any("class 'once' has 1 row, too few" in note for note in proposal.notes)
+    assert any("class 'once' has 1 row, few to learn" in note for note in proposal.notes)
 
 
 @pytest.mark.parametrize("classes", [["a", "b"], ["a", "a", "b"]])
