@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titlebout.core.arrays import BoolArray
 from titlebout.core.errors import DataError
 from titlebout.data.columns import Column, column_kind
 from titlebout.data.times import number_format, parse_format, parse_iso, text_formats
@@ -322,6 +323,11 @@ def _stripped(values: Column) -> Column:
     if values.dtype != object and not pd.api.types.is_string_dtype(values.dtype):
         return values
     return _each(values, lambda value: value.strip() if isinstance(value, str) else value)
+
+
+def matching(values: Column, test: Callable[[object], bool]) -> BoolArray:
+    """Return for which values a test is true; ``Series.map`` of a single category would be categorical."""
+    return np.fromiter(map(test, values), dtype=np.bool_, count=len(values))
 
 
 def without_missing(values: Column, words: Sequence[str]) -> Column:

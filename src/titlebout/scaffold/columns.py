@@ -14,7 +14,7 @@ from titlebout.core.results import Record
 from titlebout.data.columns import Column, column_kind
 from titlebout.data.identity import has_equal_rows
 from titlebout.data.plausible import MISSING, implausible_tracked
-from titlebout.data.schema import MISSING_WORDS, RawTable, Schema, infer_schema, is_nested, read_as
+from titlebout.data.schema import MISSING_WORDS, RawTable, Schema, infer_schema, is_nested, matching, read_as
 from titlebout.data.tables import read_raw, require_rows
 from titlebout.data.times import parse_format, text_formats
 from titlebout.scaffold.readings import reading_notes, text_reason
@@ -131,7 +131,7 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
     candidates = time_candidates(frame, given.target)
     time = _time_column(frame, given, candidates)
     others = [name for name in frame.columns if name not in (given.target, time)]
-    nested = {name for name in others if raw.frame[name].map(is_nested).any()}
+    nested = {name for name in others if matching(raw.frame[name], is_nested).any()}
     drop = {name: why for name in others if (why := _drop_reason(frame[name], nested=name in nested))}
     features = [name for name in others if name not in drop]
     if not features:
@@ -195,7 +195,7 @@ def _dates_by_order(raw: RawTable, schema: Schema) -> dict[str, ColumnType]:
         if schema.types[name] != ColumnType("text"):
             continue
         forms = text_formats(
-            raw.frame[name][raw.frame[name].map(lambda value: isinstance(value, str) and value not in empty)]
+            raw.frame[name][matching(raw.frame[name], lambda value: isinstance(value, str) and value not in empty)]
         )
         if len(forms) < 2:
             continue
@@ -213,11 +213,11 @@ def _dates_by_order(raw: RawTable, schema: Schema) -> dict[str, ColumnType]:
 
 
 def _require_single(raw: RawTable, path: Path, target: str) -> None:
-    nested = raw.frame[target].map(is_nested)
+    nested = matching(raw.frame[target], is_nested)
     if nested.any():
         raise DataError(
             f"the target {target!r} has a list or an object in {int(nested.sum()):,} of {len(nested):,} rows",
-            where=f"{path}, first in row {int(nested.to_numpy().argmax())}",
+            where=f"{path}, first in row {int(nested.argmax())}",
             why="a model predicts one number or one class for each row",
             fix="export one column for each label, and name one of them",
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from titlebout.data.columns import Column, column_kind
+from titlebout.data.schema import matching
 from titlebout.data.times import DATE_NUMBER, is_named_time, nearly_format, numeric_time, parse_format, parse_iso
 
 FEW_OTHERS = 0.1  # of the values of a column that are likely mistakes if all others are times or numbers
@@ -40,7 +41,7 @@ def reading_notes(stored: pd.DataFrame, frame: pd.DataFrame, target: str, featur
         kind = column_kind(frame[name])
         if kind == "text" and name != target and (why := text_reason(frame[name])):
             yield f"{name!r} is read as text, because {why}"
-        if kind in {"integer", "number"} and stored[name].map(_has_comma).any():
+        if kind in {"integer", "number"} and matching(stored[name], _has_comma).any():
             yield (
                 f"commas in {name!r} are read as thousands separators: 1,234 is 1234; if they are decimal commas, export the "
                 "table with decimal points"

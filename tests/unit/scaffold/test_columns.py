@@ -426,6 +426,15 @@ def test_infinite_values_are_refused_with_their_row(tmp_path: Path) -> None:
     assert str(caught.value.where).endswith("first in row 5")
 
 
+@pytest.mark.parametrize("value", ["red", 5, 2.5, True, pd.Timestamp("2025-01-01")])
+@pytest.mark.parametrize("gaps", [0, 1])
+def test_a_column_of_one_category_is_no_obstacle(value: object, gaps: int, tmp_path: Path) -> None:
+    same = pd.Categorical([None] * gaps + [value] * (ROWS - gaps))
+    _, roles = infer_column_roles(write_table(tmp_path, customers().assign(same=same), "parquet"), Choices("churned"))
+
+    assert ("same" in roles.drop) == (gaps == 0 or isinstance(value, pd.Timestamp))
+
+
 def test_nested_columns_are_left_out_with_a_note(tmp_path: Path) -> None:
     frame = customers().assign(tags=[[1, 2]] * ROWS)
     _, roles = infer_column_roles(write_table(tmp_path, frame, "parquet"), Choices("churned"))
