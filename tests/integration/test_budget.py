@@ -23,8 +23,8 @@ def burn(seconds=0.4):
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the text of a test file as a pure test that has a fifth of a second."""
-    monkeypatch.setattr(budget, "CPU_SECONDS", 0.2)
+    """Run the text of a test file as a pure test that fails after a fifth of a second."""
+    monkeypatch.setattr(budget, "CPU_SECONDS", 0.2 / budget.BUSY)
     pytester.makeconftest(HOOKS.read_text(encoding="utf-8"))
     pytester.makepyfile(burning=BURN)
     pytester.syspathinsert()

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 
+from examples import share
 from tables_of_any_kind import SCHEMA, TABLES, TYPES, Rows, as_jsonl
 from titlebout.core.errors import DataError
 from titlebout.data.columns import conform, row_hashes
@@ -242,6 +243,7 @@ def as_sqlite(rows: Rows, folder: Path) -> pd.DataFrame:
     return read_as(RawTable(frame, typed=True, where="t"), SCHEMA)
 
 
+@share(0.4)
 @given(rows=TABLES)
 def test_a_table_is_the_same_in_every_format(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("formats")
