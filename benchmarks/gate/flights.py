@@ -26,7 +26,7 @@ from titlebout.models.artifact import predict, select_inputs
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.settings.gate import GateSettings, SlicesSettings
-from titlebout.training.train import fit_estimator
+from titlebout.training.fitting import fit_estimator
 
 ROOT = Path(__file__).parents[2]
 FIRST_MONTHS = 3  # as the example, whose holdout takes five weeks of them

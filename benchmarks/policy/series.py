@@ -20,8 +20,10 @@ from titlebout.backtest.backtest import Plan, cut
 from titlebout.backtest.simulation import STRATEGIES, PeriodData, Predictor, SimulationResult, simulate
 from titlebout.core.errors import InconclusiveError
 from titlebout.data.columns import column_kind, row_hashes
+from titlebout.data.holdout import Split
 from titlebout.drift.measure import build_champion_context, drift
 from titlebout.drift.report import share_drifted
+from titlebout.models.held_out import NOTHING_HELD_OUT, HeldOut
 from titlebout.settings.checks import ChecksSettings
 from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 from titlebout.settings.project import ProjectSettings
@@ -187,6 +189,7 @@ class Boosted:
     kinds: dict[str, str]
     trained_rows: npt.NDArray[np.uint64]
     classes: tuple[object, ...]
+    held_out: HeldOut = NOTHING_HELD_OUT
 
     def predict(self, frame: Frame, /) -> npt.NDArray[np.float64]:
         x = _inputs(frame[list(self.kinds)])
@@ -216,7 +219,8 @@ class SeriesWorkload:
             train=TrainParams(model="team:boosted"),
         )
 
-    def fit(self, rows: Frame, /) -> Boosted:
+    def fit(self, rows: Frame, rows_split: Split, /) -> Boosted:
+        rows = rows[rows_split.training]
         X, y = rows.drop(columns=[TIME, TARGET]), rows[TARGET]
         if self.task == "classification" and y.nunique() < 2:
             raise InconclusiveError("one class only", where="the training rows", fix="collect more rows")

@@ -12,9 +12,11 @@ from worlds import COLUMNS, TARGET, TIME, FloatArray
 
 from titlebout.backtest.simulation import Predictor
 from titlebout.data.columns import recent, row_hashes
+from titlebout.data.holdout import Split
 from titlebout.drift.importance import ChampionContext
 from titlebout.drift.measure import build_champion_context, drift
 from titlebout.metrics.catalogue import row_losses
+from titlebout.models.held_out import NOTHING_HELD_OUT, HeldOut
 from titlebout.settings.checks import ChecksSettings
 from titlebout.settings.params import DataParams, Params, SplitParams, TrainParams
 from titlebout.settings.project import ProjectSettings
@@ -51,6 +53,7 @@ class Hinged:
     about: Key
     trained_rows: npt.NDArray[np.uint64]
     classes: tuple[object, ...] = (0, 1)
+    held_out: HeldOut = NOTHING_HELD_OUT
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -82,8 +85,9 @@ class Workload:
     contexts: dict[Any, tuple[pd.DataFrame, ChampionContext]] = field(default_factory=dict)
     results: dict[Any, tuple[str, ...]] = field(default_factory=dict)
 
-    def fit(self, rows: pd.DataFrame) -> Hinged:
+    def fit(self, rows: pd.DataFrame, rows_split: Split) -> Hinged:
         """Return a model of the selected training window."""
+        rows = rows[rows_split.training]
         used = select_window(rows, self.params, _losses).of(rows, TIME)
         return Hinged(_fit(used), _key(used), row_hashes(used))
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from titlebout.checks.check import check_table
+from titlebout.data.holdout import Split
 from titlebout.metrics.catalogue import row_losses
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "policy"
@@ -51,7 +52,8 @@ def test_no_strategy_has_less_loss_than_the_oracle(policy: Mapping[str, ModuleTy
     worlds, world = policy["worlds"], named(policy["worlds"], name)
     learned, asked = (worlds.draw(world, week, 3, 20_000) for week in (30, 31))
 
-    model = policy["workload"].Workload().fit(learned.rows)
+    everything = Split(np.zeros(len(learned.rows), dtype=np.bool_), np.zeros(0, dtype=np.uint64), "", "")
+    model = policy["workload"].Workload().fit(learned.rows, everything)
     y = asked.rows[worlds.TARGET].to_numpy().astype(object)
     lost = row_losses("classification", y, model.predict(asked.rows), model.classes).mean()
 

@@ -8,8 +8,6 @@ a period is that of the model in service then. Decisions are made by the code th
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,25 +16,22 @@ import pandas as pd
 from titlebout.backtest.report import BacktestResult, Period, page, summaries, supported
 from titlebout.backtest.simulation import STRATEGIES, FitCache, PeriodData, simulate
 from titlebout.checks.check import check_table
-from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError, InconclusiveError
 from titlebout.core.process import Progress
 from titlebout.core.results import write_text_atomically
-from titlebout.data.columns import column_kind, conform, epoch_microseconds, timestamps
+from titlebout.data.columns import epoch_microseconds, timestamps
 from titlebout.data.current import read_new_rows
-from titlebout.data.holdout import read_labeled_rows
-from titlebout.data.identity import identity_hashes
+from titlebout.data.holdout import Split, read_labeled_rows
 from titlebout.drift import measure as drift_measure
 from titlebout.drift.report import share_drifted
 from titlebout.metrics.catalogue import PRIMARY
-from titlebout.models.artifact import predict
 from titlebout.models.interfaces import Predictor
 from titlebout.policy.rules import DAY
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 from titlebout.settings.params import Params
 from titlebout.settings.settings import Settings
-from titlebout.training.train import choose_window, fit_estimator, predicted_classes
+from titlebout.training.fitting import FittedModel, fit_split
 
 PAGE = "backtest.html"
 BASE = "never"  # baseline of all differences, so it is always simulated
@@ -195,32 +190,6 @@ def cut(
 
 
 @dataclass(frozen=True)
-class _FittedModel:
-    """A fitted model that is not saved to disk."""
-
-    project: Project
-    estimator: Any
-    X: pd.DataFrame
-    rows: pd.DataFrame
-
-    @cached_property
-    def kinds(self) -> dict[str, str]:
-        return {name: column_kind(self.rows[name]) for name in self.X.columns}
-
-    @cached_property
-    def classes(self) -> tuple[object, ...]:
-        return predicted_classes(self.project, self.estimator, self.rows)
-
-    @cached_property
-    def trained_rows(self) -> npt.NDArray[np.uint64]:
-        return identity_hashes(self.rows)
-
-    def predict(self, frame: pd.DataFrame, /) -> FloatArray:
-        with self.project.team_code("predicting with the model"):
-            return predict(self.estimator, conform(frame, self.kinds), self.project.params.data.task)
-
-
-@dataclass(frozen=True)
 class _ProjectWorkload:
     """The project's own code and configuration, as a simulation uses them."""
 
@@ -234,15 +203,13 @@ class _ProjectWorkload:
     def settings(self) -> Settings:
         return self.project.settings
 
-    def fit(self, rows: pd.DataFrame, /) -> Predictor:
-        used = choose_window(self.project, rows).of(rows, self.params.data.time)
-        estimator, X = fit_estimator(self.project, used)
-        return _FittedModel(self.project, estimator, X, used)
+    def fit(self, rows: pd.DataFrame, rows_split: Split, /) -> Predictor:
+        return fit_split(self.project, rows, rows_split)
 
     def drifted_columns(
         self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor, /
     ) -> tuple[str, ...]:
-        assert isinstance(champion, _FittedModel)
+        assert isinstance(champion, FittedModel)
         past, outlook = drift_measure.build_champion_context(
             champion, reference, self.params, self.settings.drift.min_rows
         )

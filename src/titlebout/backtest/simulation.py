@@ -21,6 +21,7 @@ from titlebout.gate import decision as gate_decision
 from titlebout.gate.candidates import combine_predictions
 from titlebout.gate.looks import unpromoted
 from titlebout.models.champion import Champion, Promotion
+from titlebout.models.held_out import predict_unseen
 from titlebout.models.interfaces import Predictor
 from titlebout.policy.measurements import refused
 from titlebout.policy.performance import losses
@@ -252,25 +253,26 @@ class _Simulation:
 
     def fit(self, labeled_rows: pd.DataFrame, holdout_split: Split) -> tuple[Predictor, float]:
         """Return a model fitted on the training rows, and the seconds of the fit."""
-        key = holdout_split.hashes[~holdout_split.holdout].tobytes()
+        key = holdout_split.hashes[holdout_split.training].tobytes()
         if key not in self.fit_cache:
             began = perf_counter()
-            self.fit_cache[key] = self.workload.fit(labeled_rows[~holdout_split.holdout]), perf_counter() - began
+            self.fit_cache[key] = self.workload.fit(labeled_rows, holdout_split), perf_counter() - began
         return self.fit_cache[key]
 
     def evaluate(
         self, challenger: Predictor, labeled_rows: pd.DataFrame, holdout_split: Split, reason: str
     ) -> tuple[str, str]:
         """Return the gate's verdict on a challenger, and the rule that was applied."""
-        holdout, settings = labeled_rows[holdout_split.holdout], self.workload.settings.gate
+        holdout, hashes = labeled_rows[holdout_split.holdout], holdout_split.hashes[holdout_split.holdout]
+        settings = self.workload.settings.gate
         models = {"challenger": challenger, "champion": self.deployments[0].model}
         anchor = next(deployment for deployment in self.deployments if deployment.champion.was_superior)
         for name, deployment in (("champion", self.deployments[0]), ("anchor", anchor)):
-            trained = deployment.split.hashes[~deployment.split.holdout]
-            require_no_overlap(holdout_split.hashes[holdout_split.holdout], trained, name)
+            trained = deployment.split.hashes[deployment.split.training]
+            require_no_overlap(hashes, deployment.model.held_out.seen(trained), name)
         if settings.anchor and anchor is not self.deployments[0]:
             models["anchor"] = anchor.model
-        predictions = {name: (model.predict(holdout), model.classes) for name, model in models.items()}
+        predictions = {name: (predict_unseen(model, holdout, hashes), model.classes) for name, model in models.items()}
         evaluation = combine_predictions(labeled_rows, holdout_split, predictions, self.workload.params, settings)
         decision = gate_decision.decide(evaluation, settings, reason, self.looks(holdout_split) + 1)
         return decision.verdict, decision.rule

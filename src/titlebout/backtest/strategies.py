@@ -30,8 +30,8 @@ class Workload(Protocol):
     def settings(self) -> Settings:
         """Retraining policy, drift and gate settings."""
 
-    def fit(self, rows: pd.DataFrame, /) -> Predictor:
-        """Select the training window and fit a challenger on it.
+    def fit(self, rows: pd.DataFrame, rows_split: Split, /) -> Predictor:
+        """Select the training window among the training rows of a split, and fit a challenger on it.
 
         Raises
         ------
@@ -177,7 +177,7 @@ def _attempt(observation: Observation, reason: str, detail: str) -> Decision:
 def _titlebout(observation: Observation) -> Decision:
     """Decide as ``titlebout decide`` does in a scheduled run."""
     workload, deployment = observation.workload, observation.deployment
-    settings, holdout = workload.settings, deployment.split.holdout
+    settings, rows_split = workload.settings, deployment.split
     drifted = workload.drifted_columns(observation.tracked, observation.new, deployment.model)
     inputs = DecisionInputs(
         tracked=observation.tracked,
@@ -185,7 +185,10 @@ def _titlebout(observation: Observation) -> Decision:
         labeled=observation.labeled,
         drift=drift_measurement(drifted),
         loaded=LoadedChampion(
-            deployment.champion, deployment.model, observation.tracked[holdout], int((~holdout).sum())
+            deployment.champion,
+            deployment.model,
+            observation.tracked[rows_split.holdout],
+            int(rows_split.training.sum()),
         ),
         champions=[earlier.champion for earlier in observation.deployments],
         attempts=observation.attempts,

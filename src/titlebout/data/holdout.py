@@ -1,5 +1,6 @@
 """Split the tracked data into training and holdout rows, deterministically and without overlap."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titlebout.core.arrays import BoolArray
+from titlebout.core.arrays import BoolArray, IntArray
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, UnsafeError
 from titlebout.core.results import Record
 from titlebout.data.columns import ROW_HASH_BITS, column_kind, conform, row_hashes, timestamps
@@ -110,6 +111,20 @@ class Holdout(Record):
 
 
 @dataclass(frozen=True)
+class Fold:
+    """A part of the holdout, and the rows on which the model that predicts it is fitted.
+
+    Attributes
+    ----------
+    fitted, held_out : ndarray of shape (n_rows,), dtype bool
+        Masks without a common row.
+    """
+
+    fitted: BoolArray
+    held_out: BoolArray
+
+
+@dataclass(frozen=True)
 class Split:
     """Split of the tracked data into training and holdout rows.
 
@@ -122,7 +137,10 @@ class Split:
     start, end : str
         First and last time of the holdout (ISO 8601, UTC); empty without a time column.
     known_inputs : int
-        Number of holdout rows whose inputs, apart from the time, equal those of a training row: a model can remember their label.
+        Number of holdout rows whose inputs, apart from the time, equal those of a row that the model which predicts them was
+        fitted on: it can remember their label.
+    folds : tuple of Fold
+        Parts of the holdout for cross-fitting; empty if the model is not trained on the holdout.
     """
 
     holdout: BoolArray
@@ -130,6 +148,12 @@ class Split:
     start: str
     end: str
     known_inputs: int = 0
+    folds: tuple[Fold, ...] = ()
+
+    @property
+    def training(self) -> BoolArray:
+        """True for the rows that the model is trained on: all of them with cross-fitting, else those outside the holdout."""
+        return np.ones_like(self.holdout) if self.folds else ~self.holdout
 
     @property
     def fingerprint(self) -> str:
@@ -144,9 +168,10 @@ class Split:
     def to_dict(self) -> dict[str, object]:
         """Return the sizes, times and fingerprint of the split, for a result."""
         return {
-            "train_rows": int((~self.holdout).sum()),
+            "train_rows": int(self.training.sum()),
             "holdout_rows": int(self.holdout.sum()),
             "known_inputs": self.known_inputs,
+            **({"folds": len(self.folds)} if self.folds else {}),
             "fingerprint": self.fingerprint,
             "start": self.start,
             "end": self.end,
@@ -154,7 +179,7 @@ class Split:
 
 
 def split(frame: pd.DataFrame, params: Params) -> Split:
-    """Hold out the last days, or a share of the entities chosen by their hash.
+    """Hold out the last days, or a share of the entities chosen by their hash; with folds, in parts.
 
     Parameters
     ----------
@@ -172,8 +197,11 @@ def split(frame: pd.DataFrame, params: Params) -> Split:
     """
     hashes = identity_hashes(frame)
     time = params.data.time
-    is_holdout = _by_time(frame, params) if params.split.by == "time" else _by_hash(frame, params)
-    if is_holdout.all() or not is_holdout.any():
+    parts = _by_time(frame, params) if params.split.by == "time" else _by_hash(frame, params)
+    is_holdout: BoolArray = parts > 0
+    folds = tuple(_folds(parts, params.split.by)) if params.split.folds > 1 else ()
+    fitted = [fold.fitted for fold in folds] or [~is_holdout]
+    if not is_holdout.any() or not all(rows.any() for rows in fitted):
         raise InconclusiveError(
             f"the split leaves no {'holdout' if not is_holdout.any() else 'training'} rows",
             why=f"{len(frame)} rows, split by {params.split.by}",
@@ -181,14 +209,22 @@ def split(frame: pd.DataFrame, params: Params) -> Split:
         )
     times = timestamps(frame, time)[is_holdout] if time else None
     start, end = (times.min().isoformat(), times.max().isoformat()) if times is not None else ("", "")
-    return Split(is_holdout, hashes, start, end, _known_inputs(frame, params, is_holdout))
+    return Split(
+        is_holdout, hashes, start, end, _known_inputs(frame, params, folds or (Fold(~is_holdout, is_holdout),)), folds
+    )
 
 
-def _known_inputs(frame: pd.DataFrame, params: Params, is_holdout: BoolArray) -> int:
-    """Return how many holdout rows have the inputs of a training row, apart from the time."""
+def _folds(parts: IntArray, by: str) -> Iterator[Fold]:
+    """Yield the parts that have rows; in time, each is predicted from the rows before it."""
+    for number in np.unique(parts[parts > 0]):
+        yield Fold(parts < number if by == "time" else parts != number, parts == number)
+
+
+def _known_inputs(frame: pd.DataFrame, params: Params, folds: Iterable[Fold]) -> int:
+    """Return how many holdout rows have the inputs, apart from the time, of a row that their model was fitted on."""
     hidden = [name for name in (params.data.target, params.data.time, *params.data.drop) if name in frame]
     inputs = row_hashes(frame.drop(columns=hidden))
-    return int(np.isin(inputs[is_holdout], inputs[~is_holdout]).sum())
+    return sum(int(np.isin(inputs[fold.held_out], inputs[fold.fitted]).sum()) for fold in folds)
 
 
 def require_no_overlap(holdout: HashArray, trained: HashArray, model: str) -> None:
@@ -215,16 +251,20 @@ def require_no_overlap(holdout: HashArray, trained: HashArray, model: str) -> No
         )
 
 
-def _by_time(frame: pd.DataFrame, params: Params) -> BoolArray:
+def _by_time(frame: pd.DataFrame, params: Params) -> IntArray:
+    """Return the part of the holdout of every row, from 1; 0 for the other rows. Parts follow each other in time."""
     times = timestamps(frame, params.data.time)
-    is_holdout: BoolArray = (times > times.max() - pd.Timedelta(days=params.split.holdout_days)).to_numpy()
-    return is_holdout
+    is_holdout = times > times.max() - pd.Timedelta(days=params.split.holdout_days)
+    before = times[is_holdout].rank(method="min").to_numpy() - 1  # rows of the holdout with an earlier time
+    parts = np.zeros(len(frame), dtype=np.int64)
+    parts[is_holdout.to_numpy()] = 1 + before * params.split.folds // max(len(before), 1)
+    return parts
 
 
-def _by_hash(frame: pd.DataFrame, params: Params) -> BoolArray:
-    """Hold out by entity, or by the values of a row without its label; the same row is always on the same side.
+def _by_hash(frame: pd.DataFrame, params: Params) -> IntArray:
+    """Return the part of the holdout of every row, from 1; 0 for the other rows. The same row is always in the same part.
 
-    A hash of the label would put the classes of equal rows on different sides: a model would then be trained on one answer
+    It follows from a hash of its entity, or of its values without the label. A hash of the label would put the classes of equal rows on different sides: a model would then be trained on one answer
     and scored on the other.
 
     Raises
@@ -241,8 +281,10 @@ def _by_hash(frame: pd.DataFrame, params: Params) -> BoolArray:
             fix="correct the name in split.entity",
         )
     keys = row_hashes(frame[list(params.split.entity)]) if params.split.entity else _feature_hashes(frame, params)
-    is_holdout: BoolArray = keys < np.uint64(params.split.fraction * 2**ROW_HASH_BITS)
-    return is_holdout
+    folds = params.split.folds
+    if folds == 1:
+        return (keys < np.uint64(params.split.fraction * 2**ROW_HASH_BITS)).astype(np.int64)
+    return 1 + (keys * np.uint64(folds) >> np.uint64(ROW_HASH_BITS)).astype(np.int64)
 
 
 def _feature_hashes(frame: pd.DataFrame, params: Params) -> HashArray:

@@ -13,6 +13,7 @@ from titlebout.data.identity import identity_hashes
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import Pair, levels
 from titlebout.metrics.catalogue import row_losses
+from titlebout.models.held_out import predict_unseen
 from titlebout.models.interfaces import Predictor, TracedPredictor
 from titlebout.settings.params import Params
 
@@ -33,7 +34,8 @@ class ChampionContext:
     model : Predictor, optional
         The champion.
     unseen : DataFrame
-        Tracked rows outside its training data. Predictions on training rows would be overconfident and look like drift.
+        Tracked rows outside its training data, or with held-out predictions. Predictions on training rows would be
+        overconfident and look like drift.
     """
 
     importance: Mapping[str, float] = field(default_factory=dict)
@@ -45,7 +47,8 @@ class ChampionContext:
         if self.model is None or self.unseen.empty:
             return None
         classes = self.model.classes
-        old, new = (self.model.predict(side) for side in (self.unseen, current))
+        old = predict_unseen(self.model, self.unseen, identity_hashes(self.unseen))
+        new = self.model.predict(current)
         if len(classes) > 2:
             named = (pd.Series(np.array(classes, dtype=object)[side.argmax(axis=1)]) for side in (old, new))
             return levels(PREDICTION, "text", "prediction", *named)

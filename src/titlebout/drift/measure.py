@@ -13,6 +13,7 @@ from titlebout.core.markdown import format_number, truncate
 from titlebout.data.columns import recent, timestamps
 from titlebout.data.current import NO_NEW_DATA, read_new_rows
 from titlebout.data.holdout import read_tracked
+from titlebout.data.identity import identity_hashes
 from titlebout.drift.alignment import ColumnProblem, Pair, one_per_group, pairs, schema_problems
 from titlebout.drift.change_point import find_change_point
 from titlebout.drift.distances import Counts
@@ -116,7 +117,8 @@ def build_champion_context(
         If it was trained on none of them.
     """
     trained = trained_rows_mask(known, model)
-    reference, others = known[trained], known[~trained]
+    reference = known[trained]
+    others = known[~trained | model.held_out.contains(identity_hashes(known))]
     if len(others) < min_rows:
         others = others.head(0)
     try:

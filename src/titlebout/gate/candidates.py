@@ -11,6 +11,7 @@ from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.core.errors import ConfigError, DataError, InconclusiveError, NotFoundError, UnsafeError
 from titlebout.data.columns import timestamps
 from titlebout.data.holdout import Split, read_labeled_rows, require_no_overlap, split, target_values
+from titlebout.data.identity import HashArray
 from titlebout.gate.dummy import dummy_predictions
 from titlebout.gate.entities import entities_of, require_columns
 from titlebout.gate.predictions import HoldoutPredictions
@@ -19,6 +20,7 @@ from titlebout.metrics.estimates import GroundTruth
 from titlebout.metrics.scorers import find_metric
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion, anchor_at
+from titlebout.models.held_out import predict_unseen
 from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import folder_digest
@@ -133,16 +135,16 @@ def predict_holdout(project: Project, challenger: Model, against: Baselines) -> 
     """
     frame, params = read_labeled_rows(project), project.params
     holdout_split = split(frame, params)
-    holdout_rows = frame[holdout_split.holdout]
+    holdout_rows, hashes = frame[holdout_split.holdout], holdout_split.hashes[holdout_split.holdout]
     models = {"challenger": challenger, "champion": against.champion, "anchor": against.anchor}
     scored, answers, missing = dict[str, Model](), dict[str, FloatArray](), against.missing
     for name, model in models.items():
         if model is None:
             continue
         try:
-            require_no_overlap(holdout_split.hashes[holdout_split.holdout], model.trained_rows, name)
+            require_no_overlap(hashes, model.held_out.seen(model.trained_rows), name)
             _require_trained_before(params, holdout_split, model, name)
-            answers[name] = _predict(project, model, holdout_rows, name)
+            answers[name] = _predict(project, model, holdout_rows, hashes, name)
         except (InconclusiveError, UnsafeError) as error:
             if name != "anchor":
                 raise
@@ -186,7 +188,7 @@ def combine_predictions(
         params.data.task, target_values(holdout_rows, params), *(classes for _, classes in given.values())
     )
     predicted = {name: align_classes(answers, classes, truth) for name, (answers, classes) in given.items()}
-    trained = encode_ground_truth(params.data.task, target_values(frame[~holdout_split.holdout], params), truth.classes)
+    trained = encode_ground_truth(params.data.task, target_values(frame[holdout_split.training], params), truth.classes)
     metric = find_metric(gate.primary_metric or PRIMARY[params.data.task], params.data.task)
     predicted["dummy"] = dummy_predictions(metric, trained, truth)
     entity, entities = entities_of(holdout_rows, params, gate.entity, _gains(truth, predicted))
@@ -240,6 +242,8 @@ def _require_same_task(project: Project, champion: Model) -> None:
 
 def _require_trained_before(params: Params, holdout_split: Split, model: Model, name: str) -> None:
     until = str(model.manifest["trained_until"])
+    if len(model.held_out.rows):  # each part of its holdout is predicted from the rows before it
+        return
     if params.split.by == "time" and until and until > holdout_split.start:
         raise InconclusiveError(
             f"the {name} was trained on rows newer than the start of the holdout",
@@ -248,7 +252,7 @@ def _require_trained_before(params: Params, holdout_split: Split, model: Model, 
         )
 
 
-def _predict(project: Project, model: Model, holdout_rows: pd.DataFrame, name: str) -> FloatArray:
+def _predict(project: Project, model: Model, holdout_rows: pd.DataFrame, hashes: HashArray, name: str) -> FloatArray:
     """Predict the holdout with one model.
 
     Raises
@@ -262,7 +266,7 @@ def _predict(project: Project, model: Model, holdout_rows: pd.DataFrame, name: s
     """
     try:
         with project.team_code(f"predicting with the {name}"):
-            return model.predict(holdout_rows)
+            return predict_unseen(model, holdout_rows, hashes)
     except (ConfigError, DataError) as error:
         if name == "challenger":
             raise

@@ -5,7 +5,8 @@ The files of a model folder:
 ``model.skops``    the fitted estimator; loading executes no code and creates only types of an allow-list
 ``manifest.json``  task, target, columns and kinds, classes, digest of the weights, trusted types, versions
 ``golden.json``    up to 256 input rows with their predictions, which a served copy must reproduce
-``rows.parquet``   48-bit hashes of the training rows, to prove that the holdout shares none of them
+``rows.parquet``   48-bit hashes of the training rows, to prove that the holdout shares none of them; with cross-fitting,
+                   also the predictions for holdout rows by models that were fitted without them
 """
 
 import platform
@@ -28,9 +29,11 @@ from titlebout.data.columns import column_kind, conform
 from titlebout.data.sampling import evenly_spaced
 from titlebout.data.schema import without_missing
 from titlebout.models import archive
+from titlebout.models.held_out import NOTHING_HELD_OUT, HeldOut
 
 GOLDEN_ROWS = 256
 LABEL_ROWS = 10_000  # training rows on which the labels of predict are compared with the most probable classes
+_HELD_OUT = "held_out_"  # start of the names of the columns in rows.parquet with held-out predictions
 MANIFEST_VERSION = 2  # also of the row hashes in rows.parquet
 
 
@@ -57,6 +60,8 @@ class TrainingData:
         Words that stand for a missing value in the data, besides the empty text.
     forms : mapping of str to str
         Forms of the times that are not in ISO 8601 in the data, by column.
+    held_out : HeldOut
+        Predictions for some of the rows by models that were fitted without them.
     """
 
     X: pd.DataFrame
@@ -68,6 +73,7 @@ class TrainingData:
     classes: tuple[object, ...] = ()
     missing: tuple[str, ...] = ()
     forms: Mapping[str, str] = field(default_factory=dict)
+    held_out: HeldOut = NOTHING_HELD_OUT
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,21 @@ class Model:
     @cached_property
     def trained_rows(self) -> npt.NDArray[np.uint64]:
         """Hashes of the rows it was trained on, shape (n_rows,)."""
-        return pd.read_parquet(self.folder / "rows.parquet")["row"].to_numpy(dtype=np.uint64)
+        return self._rows["row"].to_numpy(dtype=np.uint64)
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """Predictions for its training rows by models that were fitted without them."""
+        names = [name for name in self._rows.columns if name.startswith(_HELD_OUT)]
+        if not names:
+            return NOTHING_HELD_OUT
+        known = self._rows.dropna(subset=names)
+        values = known[names].to_numpy(dtype=np.float64)
+        return HeldOut(known["row"].to_numpy(dtype=np.uint64), values if self.classes else values[:, 0])
+
+    @cached_property
+    def _rows(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "rows.parquet")
 
     def predict(self, frame: pd.DataFrame) -> FloatArray:
         """Return class probabilities of shape (n_rows, n_classes), or values of shape (n_rows,).
@@ -236,15 +256,27 @@ def save_model(folder: Path, estimator: Any, data: TrainingData, kinds: Mapping[
     _require_equal(predictions, predict(archive.load(weights, package, folder), golden, data.task))
     (folder / "model.skops").write_bytes(weights)
     write_json(folder / "golden.json", {"rows": to_records(golden, kinds), "answers": predictions.tolist()})
-    pd.DataFrame({"row": np.sort(data.hashes).astype(np.int64)}).to_parquet(
+    rows = _rows_table(data)
+    rows.to_parquet(
         folder / "rows.parquet",
         index=False,
         compression="zstd",
         use_dictionary=False,
-        column_encoding="DELTA_BINARY_PACKED",
+        column_encoding={"row": "DELTA_BINARY_PACKED"},
     )
     write_json(folder / "manifest.json", _manifest(estimator, data, kinds, weights, trusted))
     return folder
+
+
+def _rows_table(data: TrainingData) -> pd.DataFrame:
+    """Return the hashes of the training rows in ascending order, with their held-out predictions."""
+    rows = np.sort(data.hashes)
+    table: dict[str, npt.NDArray[Any]] = {"row": rows.astype(np.int64)}
+    if len(data.held_out.rows):
+        predicted = data.held_out.predictions.reshape(len(data.held_out.rows), -1)
+        values = data.held_out.replace_in(np.full((len(rows), predicted.shape[1]), np.nan), rows)
+        table |= {f"{_HELD_OUT}{at}": values[:, at] for at in range(predicted.shape[1])}
+    return pd.DataFrame(table)
 
 
 def load_model(folder: Path, package: str) -> Model:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray
+from titlebout.models.held_out import HeldOut
 
 
 class Predictor(Protocol):
@@ -15,6 +16,10 @@ class Predictor(Protocol):
     @property
     def classes(self) -> tuple[object, ...]:
         """Class labels in the order of the probabilities; empty for regression."""
+
+    @property
+    def held_out(self) -> HeldOut:
+        """Predictions for its training rows by models that were fitted without them."""
 
     def predict(self, frame: pd.DataFrame, /) -> FloatArray:
         """Return class probabilities of shape (n_rows, n_classes), or values of shape (n_rows,)."""

@@ -146,7 +146,10 @@ def _won_at(loaded: LoadedChampion) -> Moment:
     """Return the data time of the champion's promotion: the end of its holdout, or its number of rows."""
     holdout = loaded.champion.promotion.holdout
     end = Moment.read(holdout.end) if holdout else None
-    return end or Moment(loaded.trained_rows + (holdout.rows if holdout else 0))
+    held_out = (
+        holdout.rows - len(loaded.model.held_out.rows) if holdout else 0
+    )  # rows of the holdout that it is not trained on
+    return end or Moment(loaded.trained_rows + held_out)
 
 
 def clock_of(tracked: pd.DataFrame, new: pd.DataFrame, time: str, settings: Settings) -> Clock:

@@ -15,6 +15,7 @@ from titlebout.metrics.catalogue import PRIMARY, row_losses
 from titlebout.metrics.inference import Dependence, Difference, from_influence
 from titlebout.models.artifact import Model
 from titlebout.models.champion import Champion
+from titlebout.models.held_out import predict_unseen
 from titlebout.models.interfaces import Predictor
 from titlebout.policy.rules import Measurement
 from titlebout.repository.project import Project
@@ -77,7 +78,9 @@ def growth(
         few = f"{len(newest):,} new labels in the last periods; at least {settings.decay_min_rows:,} are needed"
         longer = "; policy.decay_periods can be raised" if len(labeled) >= settings.decay_min_rows else ""
         return Measurement(None, few + longer)
-    before, now = (mean_loss(model, rows, params) for rows in (holdout, newest))
+    unseen = predict_unseen(model, holdout, identity_hashes(holdout))
+    before = _mean_loss(_losses(model, holdout, unseen, params), holdout, params)
+    now = _mean_loss(losses(model, newest, params), newest, params)
     loss = PRIMARY[params.data.task].replace("_", " ")
     change = f"{loss} {format_number(before.gain)} → {format_number(now.gain)}"
     worth = f", worth {now.effective_rows:,.0f} independent ones" if now.source else ""
@@ -86,15 +89,19 @@ def growth(
 
 def losses(model: Predictor, rows: pd.DataFrame, params: Params) -> FloatArray:
     """Return a model's loss on every row, shape (n_rows,)."""
-    return row_losses(params.data.task, target_values(rows, params), model.predict(rows), model.classes)
+    return _losses(model, rows, model.predict(rows), params)
 
 
-def mean_loss(model: Predictor, rows: pd.DataFrame, params: Params) -> Difference:
-    """Return a model's mean loss as the `gain` of a difference, with a standard error for dependent rows.
+def _losses(model: Predictor, rows: pd.DataFrame, predicted: FloatArray, params: Params) -> FloatArray:
+    return row_losses(params.data.task, target_values(rows, params), predicted, model.classes)
+
+
+def _mean_loss(found: FloatArray, rows: pd.DataFrame, params: Params) -> Difference:
+    """Return the mean of the losses of rows as the `gain` of a difference, with a standard error for dependent rows.
 
     Rows depend on each other in time, because some days are more difficult than others, and within an entity of the split.
     """
-    found, time, entity = losses(model, rows, params), params.data.time, list(params.split.entity)
+    time, entity = params.data.time, list(params.split.entity)
     times = epoch_microseconds(timestamps(rows, time)) if time else None
     units = rows.groupby(entity, dropna=False, sort=False).ngroup().to_numpy().astype(np.int64) if entity else None
     mean = float(found.mean())
@@ -133,7 +140,8 @@ def promotion_holdout(project: Project, champion: Champion, model: Model, tracke
     recorded, hashes = champion.promotion.holdout, identity_hashes(tracked)
     if recorded is None:
         return None
-    for rows in _candidate_holdouts(project, recorded, ~np.isin(hashes, model.trained_rows), tracked):
+    unseen = ~np.isin(hashes, model.held_out.seen(model.trained_rows))
+    for rows in _candidate_holdouts(project, recorded, unseen, tracked):
         if Split(rows, hashes, "", "").fingerprint == recorded.fingerprint and rows.sum() > 1:
             return tracked[rows]
     return None

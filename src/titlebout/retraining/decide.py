@@ -23,6 +23,7 @@ from titlebout.drift.report import DriftResult
 from titlebout.forge.client import Forge
 from titlebout.models.artifact import Model
 from titlebout.models.champion import champion_at, champion_in_work_tree, champions, was_champion
+from titlebout.models.held_out import HeldOut
 from titlebout.models.loading import load_project_model
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.attempts import load_attempts
@@ -231,6 +232,10 @@ class _ProjectModel:
     @property
     def classes(self) -> tuple[object, ...]:
         return self.model.classes
+
+    @property
+    def held_out(self) -> HeldOut:
+        return self.model.held_out
 
     def predict(self, frame: pd.DataFrame, /) -> FloatArray:
         with self.project.team_code("predicting with the champion"):

@@ -27,6 +27,8 @@ MAX_DISTINCT_SHARE = 0.5  # a text column with more distinct values per row iden
 HOLDOUT_DAYS = 14
 HOLDOUT_ROWS = 2000  # enough to show a moderate gain; fewer only if they are more than a fifth of the time span
 HOLDOUT_SHARE = 5  # the holdout is at most one fifth of the time span of the table
+RESERVE = 1.25  # rows in a holdout, per row that the gate needs: some labels arrive late
+MOST_HELD_OUT = 2 / 3  # of the rows, where the gate needs more of them
 LARGEST_SHARE, LONGEST_DAYS = 0.8, 36_500  # of the rows, and of days, in a holdout; more are no newest days
 NO_TIME = "none"
 _ID_NAME = re.compile(r"(^|_)(id|key|uuid|guid|index|rowid|number|no|nr)$|^id_|[a-z]I[dD]$")
@@ -308,12 +310,14 @@ def _time_column(frame: pd.DataFrame, given: Choices, candidates: Sequence[TimeC
 def _holdout_days(column: Column) -> int:
     """Return how many days to hold out; 0 if the time span of the table is too short.
 
-    At least two weeks and `HOLDOUT_ROWS`, but at most a fifth of the time span, or half of it if the gate needs more rows.
+    At least two weeks and `HOLDOUT_ROWS`, but at most a fifth of the time span, or more of it if the gate needs more rows, up to
+    two thirds of the rows.
     """
     stamps = column[~implausible_tracked(column)]
     ages = np.sort(np.asarray((stamps.max() - stamps).dt.days, dtype=np.int64))
     days = min(max(HOLDOUT_DAYS, _newest_days(ages, HOLDOUT_ROWS)), int(ages[-1]) // HOLDOUT_SHARE)
-    days = max(days, min(_newest_days(ages, GateSettings().min_rows), int(ages[-1]) // 2)) if days else 0
+    enough = _newest_days(ages, round(RESERVE * GateSettings().min_rows))
+    days = max(days, min(enough, _newest_days(ages, round(MOST_HELD_OUT * len(ages))))) if days else 0
     return days if days <= LONGEST_DAYS and (ages < days).mean() <= LARGEST_SHARE else 0
 
 

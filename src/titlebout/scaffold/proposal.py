@@ -7,7 +7,7 @@ import pandas as pd
 
 from titlebout.core.results import Record
 from titlebout.data.columns import Column
-from titlebout.scaffold.columns import ColumnRoles
+from titlebout.scaffold.columns import RESERVE, ColumnRoles
 from titlebout.settings.drift import DriftSettings
 from titlebout.settings.gate import GateSettings
 from titlebout.settings.params import SplitParams
@@ -18,7 +18,8 @@ MODE_SHARE = 1 / 3  # from this share of one value on, the median is that value 
 RARE_SHARE = 0.1  # below this share of a class, accuracy says little
 TAIL_SHARE = 1 / 3  # share of the squared deviations in one row of a hundred; 0.1 for a normal distribution
 MIN_CLASS_ROWS = 50  # rows of a class from which something can be learned and shown
-LARGEST_FRACTION = 0.5
+FOLDS = 5
+LARGEST_FRACTION = 0.25  # of the rows in a holdout that the model is not trained on
 FEWEST_NEW, NEW_SHARE = 50, 10  # a retraining waits for a tenth of the rows of the table, but for at least 50
 WINDOW_ROWS = 1.5  # rows in a proposed drift window, per row that it needs
 _WEEK = 7
@@ -35,8 +36,8 @@ class Proposal(Record):
         Primary metric of the gate; empty for its default.
     guardrails : tuple of str or None
         Guardrail metrics; None for the defaults.
-    fraction : float
-        Share of the rows in the holdout, if there is no time column.
+    folds : int
+        Number of parts of the holdout for cross-fitting; 1 without.
     min_new_rows : int
         Fewest new rows for a retraining.
     window_days : int or None
@@ -50,7 +51,7 @@ class Proposal(Record):
     loss: str
     metric: str = ""
     guardrails: tuple[str, ...] | None = None
-    fraction: float = 0.2
+    folds: int = 1
     min_new_rows: int = RetrainSettings().min_new_rows
     window_days: int | None = None
     decay_periods: int | None = None
@@ -68,15 +69,15 @@ def propose(frame: pd.DataFrame, roles: ColumnRoles) -> Proposal:
     """
     target = frame[roles.target]
     proposal = _for_classes(target) if roles.task == "classification" else _for_numbers(target.astype(np.float64))
-    fraction = _fraction(len(frame))
+    folds = _folds(frame, roles)
     new_rows = min(RetrainSettings().min_new_rows, max(FEWEST_NEW, len(frame) // NEW_SHARE))
     window, periods, pace_notes = _windows(frame[roles.time]) if roles.time else (None, None, ())
     return proposal.replace(
-        fraction=fraction,
+        folds=folds,
         min_new_rows=new_rows,
         window_days=window,
         decay_periods=periods,
-        notes=(*proposal.notes, *_holdout_notes(frame, roles, fraction), *pace_notes),
+        notes=(*proposal.notes, *_holdout_notes(frame, roles, folds), *pace_notes),
     )
 
 
@@ -151,30 +152,30 @@ def _tail_share(target: Column) -> float:
     return float(squared[-farthest:].sum() / squared.sum()) if farthest else 0.0
 
 
-def _fraction(rows: int) -> float:
-    """Return the share of the rows to hold out: larger than the default where the gate would have too few rows."""
-    default = SplitParams(by="hash").fraction
-    fractions = [default, *(percent / 100 for percent in range(25, 51, 5))]
-    return next((fraction for fraction in fractions if _expected_rows(rows, fraction) >= _needed_rows()), fractions[-1])
+def _folds(frame: pd.DataFrame, roles: ColumnRoles) -> int:
+    """Return the number of folds: more than one where the holdout would have too few rows, or too many to train without them."""
+    held_out = _holdout_rows(frame, roles)
+    few = held_out < RESERVE * GateSettings().min_rows
+    return FOLDS if few or held_out > LARGEST_FRACTION * len(frame) else 1
 
 
-def _expected_rows(rows: int, fraction: float) -> float:
-    """Return how many rows a split by hash holds out at least, in 39 of 40 tables."""
-    return float(rows * fraction - 2 * np.sqrt(rows * fraction * (1 - fraction)))
+def _holdout_rows(frame: pd.DataFrame, roles: ColumnRoles) -> int:
+    """Return how many rows are held out: exactly by time, and about how many by hash."""
+    if not roles.time:
+        return round(len(frame) * SplitParams(by="hash").fraction)
+    times = pd.to_datetime(frame[roles.time], utc=True)
+    return int((times > times.max() - pd.Timedelta(days=roles.holdout_days)).sum())
 
 
-def _needed_rows() -> int:
-    return GateSettings().min_rows
-
-
-def _holdout_notes(frame: pd.DataFrame, roles: ColumnRoles, fraction: float) -> tuple[str, ...]:
-    if roles.time:
-        times = pd.to_datetime(frame[roles.time], utc=True)
-        rows = int((times > times.max() - pd.Timedelta(days=roles.holdout_days)).sum())
+def _holdout_notes(frame: pd.DataFrame, roles: ColumnRoles, folds: int) -> tuple[str, ...]:
+    by_hash, rows = not roles.time, _holdout_rows(frame, roles)
+    if by_hash and folds > 1:
+        rows = len(frame)
+        where = f"all {rows:,} rows are used to train and to compare models: each fifth is predicted by a model trained without it"
     else:
-        rows = round(len(frame) * fraction)
-    where = f"the holdout has {'' if roles.time else 'about '}{rows:,} of the {len(frame):,} rows"
-    needed = _needed_rows()
+        where = f"the holdout has {'about ' if by_hash else ''}{rows:,} of the {len(frame):,} rows"
+        where += ", in five parts, each predicted by a model trained on the rows before it" if folds > 1 else ""
+    needed = GateSettings().min_rows
     if rows >= needed:
         return (where,)
     more = needed * len(frame) // max(rows, 1) - len(frame)

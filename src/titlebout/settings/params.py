@@ -79,6 +79,15 @@ class SplitParams(Table):
         lt=1,
         description="Share of the data in the holdout, between 0 and 1. Used if split.by is hash.",
     )
+    folds: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="Number of parts of the holdout for cross-fitting. With 1, the model is not trained on the holdout. With "
+        "more, the model is trained on all rows, and each part of the holdout is predicted by a model that is trained without "
+        "it: with split.by = hash, every row is in one of the parts (fraction has no effect); with split.by = time, the "
+        "parts follow each other in the last holdout_days, and each is predicted from the rows before it.",
+    )
     entity: tuple[str, ...] = Field(
         (),
         json_schema_extra=ADVANCED,

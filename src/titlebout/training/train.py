@@ -7,24 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from titlebout.core.arrays import FloatArray
-from titlebout.core.errors import DataRefusedError, ExitCode, InconclusiveError
+from titlebout.core.errors import DataRefusedError, ExitCode
 from titlebout.core.process import Progress
 from titlebout.core.results import SCHEMA_VERSION, StepResult, read_json, write_json
-from titlebout.data.columns import column_kind, timestamps
+from titlebout.data.columns import timestamps
 from titlebout.data.holdout import read_labeled_rows, require_no_overlap, split, target_values
 from titlebout.data.schema import recorded_schema
-from titlebout.metrics.catalogue import row_losses, scores
+from titlebout.metrics.catalogue import scores
 from titlebout.models import loading
-from titlebout.models.artifact import TrainingData, class_labels, predict, save_model, select_inputs
+from titlebout.models.artifact import TrainingData, save_model
+from titlebout.models.held_out import predict_unseen
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
-from titlebout.training.supported import require_supported
-from titlebout.training.window import Window, select_window
+from titlebout.training.fitting import fit_split
 
 
 class TrainResult(StepResult):
@@ -124,98 +119,25 @@ def fit(project: Project) -> Path:
     InconclusiveError
         If the training rows have only one class.
     """
-    params = project.params
     frame = read_labeled_rows(project)
-    rows_split = split(frame, params)
-    training_rows = frame[~rows_split.holdout]
-    window = choose_window(project, training_rows)
-    rows = window.of(training_rows, params.data.time)
-    estimator, X = fit_estimator(project, rows)
-    until = timestamps(rows, params.data.time).max().isoformat() if params.data.time else ""
-    hashes = rows_split.hashes[rows.index]
-    chosen_window = asdict(window) if window.tried else None
-    classes = predicted_classes(project, estimator, rows)
-    data = params.data
-    forms = {name: one.form for name, one in recorded_schema(data).types.items() if one.form}
-    trained = TrainingData(X, hashes, data.target, data.task, until, chosen_window, classes, data.missing, forms)
-    kinds = {name: column_kind(frame[name]) for name in X.columns}
+    model = fit_split(project, frame, split(frame, project.params))
+    data = project.params.data
+    trained = TrainingData(
+        X=model.X,
+        hashes=model.trained_rows,
+        target=data.target,
+        task=data.task,
+        until=timestamps(model.rows, data.time).max().isoformat() if data.time else "",
+        window=asdict(model.window) if model.window.tried else None,
+        classes=model.classes,
+        missing=data.missing,
+        forms={name: one.form for name, one in recorded_schema(data).types.items() if one.form},
+        held_out=model.held_out,
+    )
     package = project.settings.project.package
-    return _replace_folder(project.model_dir, lambda folder: save_model(folder, estimator, trained, kinds, package))
-
-
-def choose_window(project: Project, rows: pd.DataFrame) -> Window:
-    """Choose the training window from the candidates of ``split.windows``; see :func:`titlebout.training.window.select_window`."""
-    data = project.params.data
-
-    def losses(fit_rows: pd.DataFrame, validation_rows: pd.DataFrame) -> FloatArray:
-        estimator, X = fit_estimator(project, fit_rows)
-        inputs = select_inputs(validation_rows, data.target, data.drop)[list(X.columns)]
-        with project.team_code("predicting with a candidate for the training window"):
-            predictions = predict(estimator, inputs, data.task)
-        classes = predicted_classes(project, estimator, fit_rows)
-        return row_losses(data.task, target_values(validation_rows, project.params), predictions, classes)
-
-    return select_window(rows, project.params, losses)
-
-
-def fit_estimator(project: Project, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
-    """Fit the model of the user, and return it with its inputs; a model that cannot work is refused before.
-
-    Parameters
-    ----------
-    project : Project
-        Its parameter ``train.model`` names the function that builds the model.
-    rows : DataFrame of shape (n_rows, n_columns)
-        Labeled training rows.
-
-    Raises
-    ------
-    InconclusiveError
-        If the rows have only one class.
-    ConfigError
-        If the model does not fit the task or the data, or cannot be stored.
-    UnsafeError
-        If it contains types that are not trusted.
-    """
-    data = project.params.data
-    y = _target(rows, project)
-    if data.task == "classification" and len(set(y)) < 2:
-        raise InconclusiveError(
-            f"the training rows have only one class: {y[0]}",
-            where=f"column {data.target}",
-            fix="add rows of a different class",
-        )
-    X = select_inputs(rows, data.target, data.drop)
-    estimator = project.build_model()
-    require_supported(estimator, X, y, data.task, project.settings.project.package)
-    with project.team_code("fitting the model"):
-        return estimator.fit(X, np.asarray(y.tolist())), X
-
-
-def predicted_classes(project: Project, estimator: Any, rows: pd.DataFrame) -> tuple[object, ...]:
-    """Return the class labels of a fitted model, in its order and as they are in the data; empty for regression.
-
-    Parameters
-    ----------
-    project : Project
-    estimator : object
-        Fitted.
-    rows : DataFrame of shape (n_rows, n_columns)
-        Rows that it was fitted on.
-    """
-    if project.params.data.task == "regression":
-        return ()
-    with project.team_code("reading the classes of the model"):
-        return class_labels(estimator, _target(rows, project).tolist())
-
-
-def _target(rows: pd.DataFrame, project: Project) -> npt.NDArray[np.object_]:
-    """Return the target; whole-number labels are integers, also if a file with gaps has made them floats."""
-    y = target_values(rows, project.params)
-    if project.params.data.task == "classification" and all(isinstance(label, float) for label in set(y.tolist())):
-        whole = all(label.is_integer() for label in set(y.tolist()))
-        return y.astype(np.int64).astype(object) if whole else y
-    return y
+    return _replace_folder(
+        project.model_dir, lambda folder: save_model(folder, model.estimator, trained, model.kinds, package)
+    )
 
 
 def score(project: Project) -> dict[str, Any]:
@@ -223,11 +145,12 @@ def score(project: Project) -> dict[str, Any]:
     frame = read_labeled_rows(project)
     rows_split = split(frame, project.params)
     model = loading.load_project_model(project, project.model_dir)
-    require_no_overlap(rows_split.hashes[rows_split.holdout], model.trained_rows, "challenger")
+    hashes = rows_split.hashes[rows_split.holdout]
+    require_no_overlap(hashes, model.held_out.seen(model.trained_rows), "challenger")
     holdout = frame[rows_split.holdout]
     y = target_values(holdout, project.params)
     with project.team_code("predicting with the model"):
-        predicted = model.predict(holdout)
+        predicted = predict_unseen(model, holdout, hashes)
     metrics = scores(project.params.data.task, y, predicted, model.classes)
     window = {"window_days": model.manifest["window"]["days"]} if "window" in model.manifest else {}
     record = {"schema_version": SCHEMA_VERSION, "rows": len(holdout), **window, **metrics}

@@ -16,6 +16,8 @@ from titlebout.backtest.strategies import STRATEGIES, Observation, Strategy
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
 from titlebout.core.names import STRATEGY_NAMES
+from titlebout.data.holdout import Split
+from titlebout.models.held_out import NOTHING_HELD_OUT, HeldOut
 from titlebout.policy import rules as policy_rules
 from titlebout.policy.rules import Decision, Measurements
 from titlebout.settings.params import Params
@@ -49,6 +51,7 @@ class Logistic:
     estimator: LogisticRegression
     rows: pd.DataFrame
     classes: tuple[object, ...] = (0, 1)
+    held_out: HeldOut = NOTHING_HELD_OUT
 
     def predict(self, frame: pd.DataFrame, /) -> FloatArray:
         answers: FloatArray = self.estimator.predict_proba(frame[["x"]])
@@ -65,7 +68,8 @@ class Made:
     shown: list[pd.DataFrame] = field(default_factory=list)
     fitted_on: list[pd.DataFrame] = field(default_factory=list)
 
-    def fit(self, rows: pd.DataFrame, /) -> Logistic:
+    def fit(self, rows: pd.DataFrame, rows_split: Split, /) -> Logistic:
+        rows = rows[rows_split.training]
         self.fitted_on.append(rows)
         if rows["y"].nunique() < 2:
             raise InconclusiveError("the training rows have one class only")
@@ -357,10 +361,10 @@ def test_the_reason_selects_the_rule_of_the_gate() -> None:
 
 def test_a_challenger_that_cannot_be_fitted_leaves_the_champion_in_service() -> None:
     class Tired(Made):
-        def fit(self, rows: pd.DataFrame, /) -> Logistic:
-            if len(rows) > len(START):
+        def fit(self, rows: pd.DataFrame, rows_split: Split, /) -> Logistic:
+            if rows_split.training.sum() > len(START):
                 raise InconclusiveError("no")
-            return super().fit(rows)
+            return super().fit(rows, rows_split)
 
     found = simulate(START, CALM, BY["every"], Tired())
 

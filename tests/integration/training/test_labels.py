@@ -12,7 +12,8 @@ import sample
 from titlebout.models.loading import load_project_model
 from titlebout.repository.project import Project
 from titlebout.serving import service
-from titlebout.training.train import fit, predicted_classes
+from titlebout.training.fitting import predicted_classes
+from titlebout.training.train import fit
 
 LABELS: dict[str, tuple[Any, Any, list[object]]] = {
     "integers": (0, 1, [0, 1]),

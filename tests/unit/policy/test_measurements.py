@@ -12,6 +12,7 @@ from titlebout.core.errors import ConfigError
 from titlebout.data.holdout import Holdout
 from titlebout.data.moment import Moment
 from titlebout.models.champion import Champion, Promotion
+from titlebout.models.held_out import NOTHING_HELD_OUT
 from titlebout.policy import performance
 from titlebout.policy.measurements import DecisionInputs, LoadedChampion, measure, refused
 from titlebout.policy.rules import Attempt, Clock, Measurement, Measurements
@@ -36,6 +37,7 @@ class Constant:
     """A model that always predicts 0, or fails."""
 
     classes = ()
+    held_out = NOTHING_HELD_OUT
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails

@@ -13,7 +13,7 @@ from titlebout.scaffold.columns import ColumnRoles
 from titlebout.scaffold.proposal import Proposal
 from titlebout.scaffold.templates.models import STARTER_MODELS
 from titlebout.settings.addresses import SETTINGS_FILE
-from titlebout.settings.params import PARAMS_FILE
+from titlebout.settings.params import PARAMS_FILE, SplitParams
 
 EXAMPLE = "flights-delay"
 EXAMPLE_PACKAGE = "flights_delay"
@@ -80,7 +80,11 @@ def _settings(text: str, name: str, package: str, proposal: Proposal) -> str:
 
 
 def _params(package: str, roles: ColumnRoles, proposal: Proposal) -> str:
-    by_time = {"by": "time", "holdout_days": roles.holdout_days}
+    split: dict[str, object] = {"by": "time", "holdout_days": roles.holdout_days} if roles.time else {"by": "hash"}
+    if proposal.folds > 1:
+        split["folds"] = proposal.folds
+    elif not roles.time:
+        split["fraction"] = SplitParams(by="hash").fraction
     document = {
         "data": {
             "task": roles.task,
@@ -89,7 +93,7 @@ def _params(package: str, roles: ColumnRoles, proposal: Proposal) -> str:
             "drop": list(roles.drop),
             "columns": dict(roles.types),
         },
-        "split": by_time if roles.time else {"by": "hash", "fraction": proposal.fraction},
+        "split": split,
         "train": {
             "model": f"{package}.model:build_model",
             "seed": 0,
