@@ -45,7 +45,7 @@ def test_a_table_goes_through_the_whole_loop(
     assert attempt.code == (0 if attempt.document["verdict"] == "promote" else 11), attempt
     arrival = attempt.document["arrival"]
     assert arrival["read"] == len(arriving) == sum(arrival[fate] for fate in FATES)
-    assert arrival["new"] >= 0.99 * len(arriving), arrival
+    assert arrival["new"] >= len(arriving) - max(1, 0.01 * len(arriving)), arrival
     assert sample.git(root, "status", "--porcelain") == ""
 
 

@@ -119,14 +119,29 @@ def calibration_problems(
             and champion.slope is not None
             and CHAMPION_ALLOWANCE * _distance_from_one(champion.slope) >= _distance_from_one(found.slope)
         ):
-            kind = "overconfident" if found.slope < 1 else "underconfident"
-            problems["slope"] = f"{kind}: calibration slope {found.slope:.2f}"
+            problems["slope"] = "overconfident" if found.slope < 1 else "underconfident"
     # Compare the bound with the tolerance, not the estimate: with few rows a large bias can be chance.
     shown = max(found.bias_lower, -found.bias_upper) > settings.max_bias
     if shown and not (champion and CHAMPION_ALLOWANCE * abs(champion.bias) >= abs(found.bias)):
-        direction = "too much" if found.bias > 0 else "too little"
-        problems["bias"] = f"predicts {direction} on average: bias {found.bias:+.3f}"
+        problems["bias"] = f"predicts too {'much' if found.bias > 0 else 'little'} on average"
     return problems
+
+
+def is_within(found: Calibration, settings: CalibrationSettings) -> bool:
+    """Return whether slope and bias are within the limits, as far as they are defined."""
+    steep = found.slope is not None and not settings.min_slope <= found.slope <= settings.max_slope
+    return not steep and abs(found.bias) <= settings.max_bias
+
+
+def describe(found: Calibration, champion: Calibration | None, settings: CalibrationSettings) -> str:
+    """Return slope and bias with their limits and the champion's values."""
+    slopes = (f"{one.slope:.2f}" if one and one.slope is not None else "not defined" for one in (found, champion))
+    slope, before = slopes
+    of_champion = (f", champion {before}", f", champion {champion.bias:+.3f}") if champion else ("", "")
+    return (
+        f"slope {slope} (limits {settings.min_slope:g} to {settings.max_slope:g}{of_champion[0]}), "
+        f"bias {found.bias:+.3f} (limit {settings.max_bias:g}{of_champion[1]})"
+    )
 
 
 def _distance_from_one(slope: float) -> float:

@@ -42,12 +42,15 @@ class Baselines:
         None without a champion.
     anchor : Model or None
         The last champion that was promoted as superior, if it is not the champion itself.
+    anchor_hash : str
+        Content hash of the anchor; empty without one.
     missing : str
         Why an existing anchor could not be loaded; empty otherwise.
     """
 
     champion: Model | None = None
     anchor: Model | None = None
+    anchor_hash: str = ""
     missing: str = ""
 
 
@@ -107,7 +110,7 @@ def load_baselines(project: Project, git: Git, revision: str, champion: Champion
     if found is None or found[1].output == champion.output:
         return Baselines(holder)
     try:
-        return Baselines(holder, _fetch(project, dvc, found[1], found[0], folder / "anchor"))
+        return Baselines(holder, _fetch(project, dvc, found[1], found[0], folder / "anchor"), found[1].output.md5)
     except (NotFoundError, InconclusiveError) as error:
         return Baselines(holder, missing=f"the anchor {found[1].output.short} cannot be loaded: {error.what}")
 

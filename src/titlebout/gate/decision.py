@@ -124,6 +124,8 @@ class Decision:
         The primary one first.
     over_dummy, over_anchor : Bounds or None
         Gain of the challenger over the dummy model and over the anchor.
+    anchor_over_champion : Bounds or None
+        Gain of the anchor over the champion.
     power : Power or None
     guards : tuple of GuardrailResult
         Results of the guardrails, one per condition.
@@ -146,6 +148,7 @@ class Decision:
     metrics: tuple[MetricLine, ...] = ()
     over_dummy: Bounds | None = None
     over_anchor: Bounds | None = None
+    anchor_over_champion: Bounds | None = None
     power: Power | None = None
     guards: tuple[GuardrailResult, ...] = ()
     slices: tuple[Slice, ...] = ()
@@ -262,6 +265,7 @@ def _evaluate(context: GateContext, metric: Metric, blank: Decision) -> Decision
         metrics=(context.line(metric, "primary", estimates), *guardrails.lines),
         over_dummy=bounds(gain_vs["dummy"], context.alpha),
         over_anchor=bounds(gain_vs["anchor"], context.alpha),
+        anchor_over_champion=bounds(context.gain(metric, estimates, "champion", "anchor"), context.alpha),
         power=_power(context, gain_vs["champion"] or gain_vs["dummy"], margin),
         slices=guardrails.slices,
         untested_slices=guardrails.untested_slices,
@@ -296,11 +300,13 @@ class _VerdictText:
         return f"{self.values[model]}, {format_gain(gain, self.context.alpha)}"
 
     def rows_needed(self, gain: Difference, margin: float) -> str:
-        """Return how many rows would be enough to decide."""
+        """Return a clause about how many rows would be enough to decide; empty if the holdout has as many."""
         if margin == 0:
-            return "gate.margin is a share of the champion's value, which is 0; set gate.margin to a number instead"
+            return "; gate.margin is a share of the champion's value, which is 0; set gate.margin to a number instead"
         needed, rows = _rows_needed(self.context, gain, margin), len(self.context.predictions.truth.y)
-        return f"detecting a gain of {margin:.2g} takes about {needed:,} rows, and the holdout has {rows:,}"
+        if needed <= rows:
+            return ""
+        return f"; detecting a gain of {margin:.2g} takes about {needed:,} rows, and the holdout has {rows:,}"
 
 
 def _verdict(
@@ -375,7 +381,7 @@ def _superior(text: _VerdictText, gain: Difference, margin: float) -> tuple[Verd
         return "keep", f"the challenger is not better than the champion by the margin of {margin:.2g}: {detail}"
     return (
         "inconclusive",
-        f"the holdout is too small to decide which model is better: {detail}; {text.rows_needed(gain, margin)}",
+        f"the holdout is too small to decide which model is better: {detail}{text.rows_needed(gain, margin)}",
     )
 
 
@@ -394,7 +400,7 @@ def _non_inferior(
         return "keep", f"the challenger is significantly worse than the {model}: {detail}"
     return (
         "inconclusive",
-        f"the holdout is too small to decide whether the challenger is worse than the {model}: {detail}; {text.rows_needed(gain, margin)}",
+        f"the holdout is too small to decide whether the challenger is worse than the {model}: {detail}{text.rows_needed(gain, margin)}",
     )
 
 

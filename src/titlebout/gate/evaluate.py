@@ -71,6 +71,8 @@ def evaluate(
         If the champion cannot be loaded or cannot predict the holdout, so that no comparison is possible.
     ConfigError
         If the project's code in the challenger fails, or the configuration names a missing column or metric.
+    ConflictError
+        If code, parameters or data were changed after the training.
     """
     git = Git.find(project.root)
     revision = git.commit_of(base) if base else git.base_commit(project.settings.retrain.base)
@@ -79,10 +81,11 @@ def evaluate(
     champion = champion_at(project, git, revision)
     fork = git.merge_base(revision)
     requested = _promotion_requested(project, challenger, champion_at(project, git, fork))
-    if champion is not None and champion.output == challenger:
-        return _draw(project, _without_evaluation(project, challenger, champion, "unchanged", requested))
     if champion is not None and requested and was_champion(project, git, revision, challenger):
         return _draw(project, _without_evaluation(project, challenger, champion, "promote", requested))
+    dvc.require_current_challenger()
+    if champion is not None and champion.output == challenger:
+        return _draw(project, _without_evaluation(project, challenger, champion, "unchanged", requested))
     dvc.pull_data()
     rule_reason = reason or _recorded_reason(project, git, fork, requested)
     evaluation = _Evaluation(project, git, revision, rule_reason, requested, only_promotions)
@@ -163,6 +166,8 @@ class EvaluationFacts(Record):
         Content hashes; the champion's is empty without a champion.
     promotion_requested : bool
         True when the commit changes ``champion.dvc``.
+    anchor : str
+        Content hash of the anchor; empty without one.
     anchor_missing : str
         Why an existing anchor could not be compared; empty otherwise.
     latency_ms, size_bytes : dict
@@ -177,6 +182,7 @@ class EvaluationFacts(Record):
     challenger: str
     champion: str
     promotion_requested: bool
+    anchor: str = ""
     anchor_missing: str
     latency_ms: dict[str, float]
     size_bytes: dict[str, int]
@@ -200,7 +206,7 @@ class _Evaluation:
         model = load_project_model(self.project, self.project.model_dir)
         scored = predict_holdout(self.project, model, against)
         measured = run_operational_checks(model, against.champion, scored.rows, self.project.settings.gate.resources)
-        facts = self._facts(challenger, champion, scored, measured)
+        facts = self._facts(challenger, champion, scored, measured).replace(anchor=against.anchor_hash)
         settings = self.project.settings.gate
         decision = _decide(scored.predictions, settings, facts)
         if settings.smoke_test and _may_be_promoted(decision, champion):
@@ -267,7 +273,13 @@ def _decide(stored: HoldoutPredictions, settings: GateSettings, facts: Evaluatio
     decision = decide(stored, settings, facts.reason, facts.holdout.uses)
     missed = facts.anchor_missing if settings.anchor and decision.rule not in {"first", "superior"} else ""
     anchor = [GuardrailResult(name="anchor", status="untested", detail=missed)] if missed else []
-    return decision.with_guardrails([*facts.guards, *anchor])
+    decided = decision.with_guardrails([*facts.guards, *anchor])
+    better = decided.verdict != "promote" and decided.anchor_over_champion and decided.anchor_over_champion.lower > 0
+    return replace(decided, reasons=(*decided.reasons, _roll_back(facts.anchor))) if better else decided
+
+
+def _roll_back(anchor: str) -> str:
+    return f"the champion is significantly worse than the anchor, the former champion {anchor[:12]}: consider rolling back to it"
 
 
 def _recorded_reason(project: Project, git: Git, fork: str, requested: bool) -> str:
@@ -324,6 +336,7 @@ def _result(facts: EvaluationFacts, decision: Decision, passed: bool) -> Evaluat
         power=decision.power,
         over_dummy=decision.over_dummy,
         over_anchor=decision.over_anchor,
+        anchor=facts.anchor,
         metrics=decision.metrics,
         guards=decision.guards,
         slices=decision.slices,

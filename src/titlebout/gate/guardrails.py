@@ -8,7 +8,14 @@ import numpy as np
 
 from titlebout.core.arrays import FloatArray
 from titlebout.core.results import Record
-from titlebout.gate.calibration import Calibration, calibration, calibration_gains, calibration_problems
+from titlebout.gate.calibration import (
+    Calibration,
+    calibration,
+    calibration_gains,
+    calibration_problems,
+    describe,
+    is_within,
+)
 from titlebout.gate.predictions import MODELS, HoldoutPredictions
 from titlebout.gate.slices import MeasuredSlice, Slice, classify_slices, measure_slices
 from titlebout.metrics.catalogue import Metric, default_losses
@@ -319,16 +326,17 @@ def _calibration_guardrail(
     It warns instead of failing without a champion, and when the challenger is significantly better in a proper score
     (`priced`), which already includes calibration.
     """
-    problems = calibration_problems(found["challenger"], found.get("champion"), context.settings.calibration)
-    shown = [text for kind, text in problems.items() if "champion" not in found or kind in worse]
+    limits, challenger, champion = context.settings.calibration, found["challenger"], found.get("champion")
+    figures = describe(challenger, champion, limits)
+    problems = calibration_problems(challenger, champion, limits)
+    shown = [text for kind, text in problems.items() if champion is None or kind in worse]
     if shown:
-        status: Status = "failed" if "champion" in found and not priced else "warning"
-        return GuardrailResult(name="calibration", status=status, detail=", ".join(shown))
-    slope = found["challenger"].slope
-    detail = f"slope {slope:.2f}" if slope is not None else "slope not defined"
-    return GuardrailResult(
-        name="calibration", status="passed", detail=f"{detail}, bias {found['challenger'].bias:+.3f}"
-    )
+        status: Status = "failed" if champion and not priced else "warning"
+        return GuardrailResult(name="calibration", status=status, detail=f"{', '.join(shown)}: {figures}")
+    if is_within(challenger, limits):
+        return GuardrailResult(name="calibration", status="passed", detail=figures)
+    compared = "not shown to be worse than the champion's" if champion else "but this can be chance"
+    return GuardrailResult(name="calibration", status="warning", detail=f"outside the limits, {compared}: {figures}")
 
 
 def bounds(gain: Difference | None, alpha: float) -> Bounds | None:

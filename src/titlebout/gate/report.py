@@ -63,6 +63,8 @@ class EvaluateResult(StepResult):
         Statistical power of the holdout.
     over_dummy, over_anchor : Bounds or None
         Gain of the challenger over the dummy model and over the anchor.
+    anchor : str
+        Content hash of the anchor, the last champion that was promoted as superior; empty without one.
     metrics : tuple of MetricLine
         All metrics of all models, the primary one first.
     guards : tuple of GuardrailResult
@@ -112,6 +114,7 @@ class EvaluateResult(StepResult):
     power: Power | None = None
     over_dummy: Bounds | None = None
     over_anchor: Bounds | None = None
+    anchor: str = ""
     metrics: tuple[MetricLine, ...] = ()
     guards: tuple[GuardrailResult, ...] = ()
     slices: tuple[Slice, ...] = ()
@@ -224,8 +227,11 @@ def _power(result: EvaluateResult) -> str:
         f"The holdout has {power.rows:,} rows{_dependence(power) or ' and'} resolves a gain of ±{power.resolves:.4f}."
     ]
     if result.margin is not None and power.needed is not None:
+        margin = f"gain of the margin ({result.margin:.4f})"
         parts.append(
-            f"Detecting a gain of the margin ({result.margin:.4f}) with 80% power takes {power.needed:,} rows."
+            f"Detecting a {margin} with 80% power takes {power.needed:,} rows."
+            if power.needed > power.rows
+            else f"A {margin} is detected with at least 80% power."
         )
     if power.dependence == "time":
         parts.append(
@@ -310,9 +316,10 @@ def _churn(result: EvaluateResult) -> str:
 def _holdout(result: EvaluateResult, holdout: Holdout) -> str:
     period = f", {escape(holdout.start[:10])} to {escape(holdout.end[:10])}" if holdout.start else ""
     champion = f"champion {code(result.champion[:12])}" if result.champion else "no champion yet"
+    champion += f", anchor {code(result.anchor[:12])}" if result.anchor else ""
     return (
         f"Challenger {code(result.challenger[:12])}, {champion}. Holdout: {format_number(holdout.rows)} rows{period} "
-        f"(fingerprint `{holdout.fingerprint[:12]}`), not in the training data of any of these models. "
+        f"(fingerprint `{holdout.fingerprint[:12]}`), each row predicted by models that were not trained on it. "
         f"{_level(result, holdout)}"
     )
 

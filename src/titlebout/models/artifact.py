@@ -102,9 +102,9 @@ class Model:
     @cached_property
     def held_out(self) -> HeldOut:
         """Predictions for its training rows by models that were fitted without them."""
-        names = [name for name in self._rows.columns if name.startswith(_HELD_OUT)]
-        if not names:
+        if not self.manifest.get("held_out_rows"):
             return NOTHING_HELD_OUT
+        names = [name for name in self._rows.columns if name.startswith(_HELD_OUT)]
         known = self._rows.dropna(subset=names)
         values = known[names].to_numpy(dtype=np.float64)
         return HeldOut(known["row"].to_numpy(dtype=np.uint64), values if self.classes else values[:, 0])
@@ -375,5 +375,6 @@ def _manifest(
         | {name: version(name) for name in ("scikit-learn", "numpy", "pandas")},
         **({"window": dict(data.window)} if data.window else {}),
         **({"missing": list(data.missing)} if data.missing else {}),
+        **({"held_out_rows": len(data.held_out.rows)} if len(data.held_out.rows) else {}),
         **({"labels": "predict"} if data.task == "classification" and _decides_by_threshold(estimator, data.X) else {}),
     }

@@ -17,6 +17,7 @@ from titlebout.core import process
 from titlebout.core.errors import (
     Cause,
     ConfigError,
+    ConflictError,
     DiskError,
     NotFoundError,
     PermissionRefusedError,
@@ -27,7 +28,7 @@ from titlebout.core.errors import (
 )
 from titlebout.core.process import Progress
 from titlebout.repository.dvc_config import default_remote, in_tree_remotes, share_storage
-from titlebout.repository.dvc_files import DvcOutput, folder_digest, parse_dvc_file, parse_trained_model
+from titlebout.repository.dvc_files import DvcOutput, changed_inputs, folder_digest, parse_dvc_file, parse_trained_model
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 LOCK_TRIES = 5
 LOCK_WAIT_SECONDS = 2.0
+DATA_DEPENDENCY = "../../data"  # of every stage, in dvc.yaml
 STAGE_ERROR_FILE = "build/stage-error.json"
 
 # DVC's exit codes do not distinguish causes, so its messages are matched.
@@ -143,6 +145,30 @@ class Dvc:
             why="files were added, changed or removed after `dvc add data`, or the last pull was incomplete",
             fix="record the change with `dvc add data`, or restore the data with `dvc checkout data.dvc --force`",
         )
+
+    def require_current_challenger(self) -> None:
+        """Check that the trained model belongs to the present code, parameters and data.
+
+        Raises
+        ------
+        ConflictError
+            If one of them was changed after the training.
+        """
+        text = (self.project.pipeline_dir / "dvc.lock").read_text(encoding="utf-8")
+        data = {self.project.data_dir.resolve(): self.data_output().md5}
+        changed = changed_inputs(text, self.project.pipeline_dir, data)
+        if not changed or not (DATA_DEPENDENCY in changed or self._is_stale("train")):
+            return
+        raise ConflictError(
+            "the model is older than the code, the parameters or the data",
+            where=str(self.project.pipeline_dir / "dvc.lock"),
+            why=f"changed since the training: {', '.join(changed)}",
+            fix="run `titlebout train`, then this command again",
+        )
+
+    def _is_stale(self, stage: str) -> bool:
+        """Return what DVC says, which is slow to start, but knows what the repository's .dvcignore leaves out."""
+        return bool(json.loads(self._run("status", "--json", stage).stdout).get(stage))
 
     def pull_data(self) -> None:
         """Download missing files of ``data/``; untracked files are never overwritten.

@@ -5,6 +5,7 @@ Starting DVC takes one to two seconds, while its files are small YAML documents.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import yaml
 
 from titlebout.core.errors import ConfigError, ConflictError
+
+BYTECODE = "__pycache__"  # in .dvcignore
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,34 @@ def parse_trained_model(text: str, where: str) -> DvcOutput | None:
         ) from error
 
 
+def changed_inputs(text: str, folder: Path, known: Mapping[Path, str]) -> tuple[str, ...]:
+    """Return the dependencies and parameters of the stage ``train`` that differ from those of a ``dvc.lock``.
+
+    Parameters
+    ----------
+    text : str
+        Text of the ``dvc.lock``, valid and with a trained model.
+    folder : Path
+        Folder of the pipeline, which paths are relative to.
+    known : mapping of Path to str
+        Content hashes that are not computed.
+    """
+    stage = yaml.safe_load(text)["stages"]["train"]
+    recorded = {(folder / one["path"]).resolve(): one for one in stage.get("deps", [])}
+    changed = [one["path"] for path, one in recorded.items() if (known.get(path) or _digest(path)) != one.get("md5")]
+    for name, values in stage.get("params", {}).items():
+        present = yaml.safe_load((folder / name).read_text(encoding="utf-8")) if (folder / name).is_file() else {}
+        changed += [f"{name}: {key}" for key, value in values.items() if present.get(key) != value]
+    return tuple(changed)
+
+
+def _digest(path: Path) -> str:
+    """Return DVC's content hash of a file or folder; empty if it does not exist."""
+    if path.is_dir():
+        return folder_digest(path)
+    return md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else ""
+
+
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """Parse a DVC file.
 
@@ -122,7 +153,7 @@ def folder_digest(folder: Path) -> str:
             "relpath": path.relative_to(folder).as_posix(),
         }
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and BYTECODE not in path.parts
     ]
     listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
     return md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

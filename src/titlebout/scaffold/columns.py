@@ -372,7 +372,7 @@ def _notes(
                 "birth, add --time none, or every later row may be too late"
             )
     else:
-        yield "no usable time column was found, so the holdout is a share of the rows, selected by their hash"
+        yield "no usable time column was found, so rows are held out by their hash"
     if not roles.time and has_equal_rows(frame):
         yield (
             "equal rows are common and there is neither an id nor a time: rows that arrive are counted, and a row that "

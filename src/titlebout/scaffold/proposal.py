@@ -1,6 +1,7 @@
 """Propose loss, metric, holdout and windows for a table: what fits its target and its pace."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ MODE_SHARE = 1 / 3  # from this share of one value on, the median is that value 
 RARE_SHARE = 0.1  # below this share of a class, accuracy says little
 TAIL_SHARE = 1 / 3  # share of the squared deviations in one row of a hundred; 0.1 for a normal distribution
 MIN_CLASS_ROWS = 50  # rows of a class from which something can be learned and shown
-FOLDS = 5
+FOLDS, FEWEST_CROSS_FITTED = 5, 100  # measured by benchmarks/gate/cross_fitting.py
 LARGEST_FRACTION = 0.25  # of the rows in a holdout that the model is not trained on
 FEWEST_NEW, NEW_SHARE = 50, 10  # a retraining waits for a tenth of the rows of the table, but for at least 50
 WINDOW_ROWS = 1.5  # rows in a proposed drift window, per row that it needs
@@ -38,6 +39,8 @@ class Proposal(Record):
         Guardrail metrics; None for the defaults.
     folds : int
         Number of parts of the holdout for cross-fitting; 1 without.
+    min_rows : int or None
+        Fewest rows on which the gate decides; None for its default.
     min_new_rows : int
         Fewest new rows for a retraining.
     window_days : int or None
@@ -52,6 +55,7 @@ class Proposal(Record):
     metric: str = ""
     guardrails: tuple[str, ...] | None = None
     folds: int = 1
+    min_rows: int | None = None
     min_new_rows: int = RetrainSettings().min_new_rows
     window_days: int | None = None
     decay_periods: int | None = None
@@ -69,15 +73,16 @@ def propose(frame: pd.DataFrame, roles: ColumnRoles) -> Proposal:
     """
     target = frame[roles.target]
     proposal = _for_classes(target) if roles.task == "classification" else _for_numbers(target.astype(np.float64))
-    folds = _folds(frame, roles)
+    holdout = _holdout(frame, roles)
     new_rows = min(RetrainSettings().min_new_rows, max(FEWEST_NEW, len(frame) // NEW_SHARE))
     window, periods, pace_notes = _windows(frame[roles.time]) if roles.time else (None, None, ())
     return proposal.replace(
-        folds=folds,
+        folds=holdout.folds,
+        min_rows=holdout.min_rows,
         min_new_rows=new_rows,
         window_days=window,
         decay_periods=periods,
-        notes=(*proposal.notes, *_holdout_notes(frame, roles, folds), *pace_notes),
+        notes=(*proposal.notes, *_holdout_notes(frame, roles, holdout), *pace_notes),
     )
 
 
@@ -152,34 +157,51 @@ def _tail_share(target: Column) -> float:
     return float(squared[-farthest:].sum() / squared.sum()) if farthest else 0.0
 
 
-def _folds(frame: pd.DataFrame, roles: ColumnRoles) -> int:
-    """Return the number of folds: more than one where the holdout would have too few rows, or too many to train without them."""
-    held_out = _holdout_rows(frame, roles)
-    few = held_out < RESERVE * GateSettings().min_rows
-    return FOLDS if few or held_out > LARGEST_FRACTION * len(frame) else 1
+@dataclass(frozen=True)
+class _Holdout:
+    """A holdout: number of rows, number of folds, and the fewest rows on which the gate decides (None for its default)."""
+
+    rows: int
+    folds: int
+    min_rows: int | None
+
+    @property
+    def missing(self) -> int:
+        """Number of rows that the gate needs and the holdout does not have."""
+        return max((self.min_rows or GateSettings().min_rows) - self.rows, 0)
 
 
-def _holdout_rows(frame: pd.DataFrame, roles: ColumnRoles) -> int:
-    """Return how many rows are held out: exactly by time, and about how many by hash."""
+def _holdout(frame: pd.DataFrame, roles: ColumnRoles) -> _Holdout:
+    """Return the holdout: in folds where it would have too few rows, or a large part of them."""
+    rows, enough = _held_out_rows(frame, roles), RESERVE * GateSettings().min_rows
+    if rows >= enough and rows <= LARGEST_FRACTION * len(frame):
+        return _Holdout(rows, 1, None)
+    rows = rows if roles.time else len(frame)
+    # Rows that depend on each other in time are worth fewer independent ones; such holdouts are not made smaller.
+    return _Holdout(rows, FOLDS, None if roles.time or rows >= enough else FEWEST_CROSS_FITTED)
+
+
+def _held_out_rows(frame: pd.DataFrame, roles: ColumnRoles) -> int:
+    """Return how many rows one part holds out: exactly by time, and about how many by hash."""
     if not roles.time:
         return round(len(frame) * SplitParams(by="hash").fraction)
     times = pd.to_datetime(frame[roles.time], utc=True)
     return int((times > times.max() - pd.Timedelta(days=roles.holdout_days)).sum())
 
 
-def _holdout_notes(frame: pd.DataFrame, roles: ColumnRoles, folds: int) -> tuple[str, ...]:
-    by_hash, rows = not roles.time, _holdout_rows(frame, roles)
-    if by_hash and folds > 1:
-        rows = len(frame)
-        where = f"all {rows:,} rows are used to train and to compare models: each fifth is predicted by a model trained without it"
-    else:
-        where = f"the holdout has {'about ' if by_hash else ''}{rows:,} of the {len(frame):,} rows"
-        where += ", in five parts, each predicted by a model trained on the rows before it" if folds > 1 else ""
-    needed = GateSettings().min_rows
-    if rows >= needed:
+def _holdout_notes(frame: pd.DataFrame, roles: ColumnRoles, holdout: _Holdout) -> tuple[str, ...]:
+    where = f"the holdout has {'' if roles.time else 'about '}{holdout.rows:,} of the {len(frame):,} rows"
+    if holdout.folds > 1:
+        where = (
+            f"{where}, in {holdout.folds} parts, each predicted by a model trained on the rows before it"
+            if roles.time
+            else f"models are compared on all {len(frame):,} rows: each part of {holdout.folds} is predicted by a model trained "
+            "without it"
+        )
+    if not holdout.missing:
         return (where,)
-    more = needed * len(frame) // max(rows, 1) - len(frame)
+    more = holdout.missing * len(frame) // max(holdout.rows, 1) + 1
     return (
-        f"{where}, but the gate needs {needed}: no model can become champion until there are about {more} more rows, or "
-        "gate.min_rows in titlebout.toml is smaller, which makes the verdicts less reliable",
+        f"{where}, but the gate needs {holdout.rows + holdout.missing}: until there are about {more} more rows, no model can be "
+        "shown to be better than another, and a first one starts by `titlebout promote --unproven`",
     )

@@ -112,6 +112,37 @@ def test_the_champion_itself_has_nothing_to_prove(at: Callable[[str], Path], com
     )
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "named"),
+    [
+        ("src/ferries/features.py", "crossings", "crossings  # changed", "../../src/ferries"),
+        (str(PARAMS), "seed: 0", "seed: 1", "params.yaml: train"),
+        ("data.dvc", "md5: ", "md5: 0", "../../data"),
+    ],
+)
+def test_an_edit_without_a_training_is_not_evaluated(
+    file: str, old: str, new: str, named: str, at: Callable[[str], Path], command: Command
+) -> None:
+    root = at("promoted")
+    sample.edit(root / file, old, new)
+    refused = command("evaluate")
+
+    assert refused.code == 6
+    assert named in refused.error["why"]
+    assert refused.error["fix"].startswith("run `titlebout train`")
+
+
+def test_bytecode_and_ignored_files_are_no_change_of_the_code(at: Callable[[str], Path], command: Command) -> None:
+    root = at("promoted")
+    (root / "src" / "ferries" / "__pycache__").mkdir(exist_ok=True)
+    (root / "src" / "ferries" / "__pycache__" / "x.pyc").write_bytes(b"x")
+    (root / "src" / "ferries" / "notes.tmp").write_text("x", encoding="utf-8")
+    with (root / ".dvcignore").open("a", encoding="utf-8") as file:
+        file.write("*.tmp\n")
+
+    assert command("evaluate").document["verdict"] == "unchanged"
+
+
 def test_a_better_challenger_becomes_the_champion(
     at: Callable[[str], Path], states: dict[str, Path], command: Command
 ) -> None:

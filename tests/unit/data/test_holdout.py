@@ -47,6 +47,14 @@ def split_or_none(frame: pd.DataFrame, options: Params) -> Split | None:
 SPLITS = st.sampled_from(
     [params(), params(holdout_days=3), params(time="", fraction=0.5), params(time="", fraction=0.5, entity=["ship"])]
 )
+IN_FOLDS = st.sampled_from(
+    [
+        params(folds=3),
+        params(holdout_days=9, folds=4),
+        params(time="", folds=2),
+        params(time="", folds=5, entity=["ship"]),
+    ]
+)
 
 
 @given(frame=tables(), options=SPLITS)
@@ -63,7 +71,28 @@ def test_no_row_is_on_both_sides_and_none_is_lost(frame: pd.DataFrame, options: 
     assert record["train_rows"] + record["holdout_rows"] == len(frame)  # type: ignore[operator]
 
 
-@given(frame=tables(), options=SPLITS, data=st.data())
+@given(frame=tables(), options=IN_FOLDS)
+def test_every_holdout_row_is_in_one_fold_and_predicted_from_others(frame: pd.DataFrame, options: Params) -> None:
+    found = split_or_none(frame, options)
+    if found is None:
+        return
+
+    assert found.training.all()
+    assert (sum(fold.held_out.astype(int) for fold in found.folds) == found.holdout.astype(int)).all()
+    for fold in found.folds:
+        assert fold.held_out.any()
+        assert fold.fitted.any()
+        assert not (fold.fitted & fold.held_out).any()
+        if options.split.by == "time":
+            assert frame["departure"][fold.fitted].max() < frame["departure"][fold.held_out].min()
+        else:
+            assert found.holdout.all()
+            assert (fold.fitted | fold.held_out).all()
+        if options.split.entity:
+            assert not set(frame["ship"][fold.fitted]) & set(frame["ship"][fold.held_out])
+
+
+@given(frame=tables(), options=SPLITS | IN_FOLDS, data=st.data())
 def test_the_order_of_rows_changes_nothing(frame: pd.DataFrame, options: Params, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(frame))))
     found, again = split_or_none(frame, options), split_or_none(frame.iloc[order].reset_index(drop=True), options)
@@ -77,11 +106,18 @@ def test_the_order_of_rows_changes_nothing(frame: pd.DataFrame, options: Params,
 
 
 @share(0.4)
-@given(frame=tables(), added=tables(), options=st.sampled_from([params(time="", fraction=0.5)]))
+@given(
+    frame=tables(), added=tables(), options=st.sampled_from([params(time="", fraction=0.5), params(time="", folds=3)])
+)
 def test_a_hash_split_is_stable_when_rows_are_added(frame: pd.DataFrame, added: pd.DataFrame, options: Params) -> None:
     before, after = split_or_none(frame, options), split_or_none(pd.concat([frame, added], ignore_index=True), options)
-    if before is not None and after is not None:
-        assert after.holdout[: len(frame)].tolist() == before.holdout.tolist()
+    if before is None or after is None:
+        return
+
+    assert after.holdout[: len(frame)].tolist() == before.holdout.tolist()
+    together = [sum(number * fold.held_out for number, fold in enumerate(one.folds)) for one in (before, after)]
+    if len(before.folds) == len(after.folds) > 0:  # a fold without rows has no number
+        assert together[1][: len(frame)].tolist() == together[0].tolist()
 
 
 @given(frame=tables())
@@ -112,6 +148,22 @@ def test_a_hash_split_holds_out_about_the_configured_fraction() -> None:
 
     assert 0.17 < found.holdout.mean() < 0.23
     assert (found.start, found.end) == ("", "")
+
+
+def test_folds_in_time_have_about_the_same_number_of_rows() -> None:
+    found = split(sample.crossings(), params(folds=4))
+
+    assert [int(fold.held_out.sum()) for fold in found.folds] == [42, 42, 42, 42]
+    assert [int(fold.fitted.sum()) for fold in found.folds] == [432, 474, 516, 558]
+    assert (found.to_dict()["train_rows"], found.to_dict()["folds"]) == (600, 4)
+
+
+def test_known_inputs_are_those_that_the_model_of_a_fold_has_seen() -> None:
+    frame = pd.DataFrame({"x": np.arange(40) % 20, "late": np.arange(40) % 2})
+    found = split(frame, params(time="", folds=4))
+    number = sum((at * fold.held_out for at, fold in enumerate(found.folds)), np.zeros(40))
+
+    assert found.known_inputs == 2 * int((number[:20] != number[20:]).sum()) > 0
 
 
 def test_the_fingerprint_depends_on_the_holdout_rows_only() -> None:

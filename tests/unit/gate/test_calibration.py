@@ -8,7 +8,14 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from made_predictions import CLASSES, classification, pair, regression, sigmoid
 from titlebout.core.arrays import FloatArray
-from titlebout.gate.calibration import Calibration, calibration, calibration_gains, calibration_problems
+from titlebout.gate.calibration import (
+    Calibration,
+    calibration,
+    calibration_gains,
+    calibration_problems,
+    describe,
+    is_within,
+)
 from titlebout.metrics.estimates import SMALLEST, GroundTruth
 from titlebout.metrics.inference import Dependence
 from titlebout.settings.gate import CalibrationSettings
@@ -190,20 +197,46 @@ def found_with(slope: float, bias: float = 0.0, wide: float = 0.05) -> Calibrati
     ("slope", "bias", "completed"),
     [
         (1.0, 0.0, []),
-        (0.7, 0.0, ["overconfident: calibration slope 0.70"]),
+        (0.7, 0.0, ["overconfident"]),
         (0.76, 0.0, []),  # the bound reaches what is allowed
-        (1.4, 0.0, ["underconfident: calibration slope 1.40"]),
+        (1.4, 0.0, ["underconfident"]),
         (1.29, 0.0, []),
-        (1.0, 0.04, ["predicts too much on average: bias +0.040"]),
-        (1.0, -0.04, ["predicts too little on average: bias -0.040"]),
+        (1.0, 0.04, ["predicts too much on average"]),
+        (1.0, -0.04, ["predicts too little on average"]),
         (1.0, 0.025, []),
         (1.0, 0.015, []),
-        (0.5, 0.05, ["overconfident: calibration slope 0.50", "predicts too much on average: bias +0.050"]),
+        (0.5, 0.05, ["overconfident", "predicts too much on average"]),
     ],
 )
 def test_a_fault_is_shown_and_large(slope: float, bias: float, completed: list[str]) -> None:
     assert list(calibration_problems(found_with(slope, bias), None, SETTINGS).values()) == completed
     assert list(calibration_problems(found_with(slope, bias), found_with(1.0), SETTINGS).values()) == completed
+
+
+@pytest.mark.parametrize(
+    ("slope", "bias", "within"),
+    [
+        (1.0, 0.0, True),
+        (0.8, 0.02, True),
+        (0.79, 0.0, False),
+        (1.26, 0.0, False),
+        (1.0, -0.021, False),
+        (None, 0.0, True),
+    ],
+)
+def test_only_estimates_inside_the_limits_are_within_them(slope: float | None, bias: float, within: bool) -> None:
+    found = found_with(1.0, bias).replace(slope=slope)
+
+    assert is_within(found, SETTINGS) is within
+
+
+def test_the_limits_and_the_champion_are_shown_beside_the_figures() -> None:
+    undefined = found_with(1.0, 0.01).replace(slope=None)
+
+    assert describe(found_with(0.764, 0.105), found_with(0.9, -0.0312), SETTINGS) == (
+        "slope 0.76 (limits 0.8 to 1.25, champion 0.90), bias +0.105 (limit 0.02, champion -0.031)"
+    )
+    assert describe(undefined, None, SETTINGS) == "slope not defined (limits 0.8 to 1.25), bias +0.010 (limit 0.02)"
 
 
 def test_a_large_bias_that_chance_can_make_is_no_fault() -> None:

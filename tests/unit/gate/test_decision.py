@@ -733,7 +733,7 @@ def test_an_overconfident_challenger_keeps_the_champion() -> None:
     first = decide(with_answers(predictions, champion=None), PLAIN, "change")
 
     assert (against.verdict, status(against, "calibration")) == ("keep", "failed")
-    assert against.reasons[0].startswith("calibration: overconfident: calibration slope 0.")
+    assert against.reasons[0].startswith("calibration: overconfident: slope 0.")
     assert "the challenger is not worse" in against.reasons[1]
     assert (first.verdict, status(first, "calibration")) == ("promote", "warning")
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from titlebout.core.arrays import FloatArray
+from titlebout.gate import operational
+from titlebout.gate.guardrails import GuardrailResult
 from titlebout.gate.operational import OperationalChecks, run_operational_checks, significantly_slower
 from titlebout.models.artifact import Model
 from titlebout.settings.gate import MIN_LATENCY_PAIRS, ResourceSettings
@@ -177,6 +179,21 @@ def test_too_slow_is_slower_than_the_champion_and_the_free_latency(
     )
 
 
+def test_a_latency_outside_the_limits_that_load_can_explain_is_a_warning() -> None:
+    settings = ResourceSettings(latency_budget_ms=50, max_latency_ratio=1.5)
+    ratios = np.array([1.0] * 5 + [4.0] * 7)
+
+    assert not significantly_slower(ratios, 1.5)
+    assert operational._latency(400.0, ratios, settings) == GuardrailResult(
+        name="latency",
+        status="warning",
+        detail="4.00 times the champion's, 400.0 ms for a row (limits: 1.5 times, or 50 ms)",
+    )
+    assert operational._latency(400.0, ratios[:6], settings).status == "passed"
+    assert operational._latency(40.0, ratios, settings).status == "passed"
+    assert operational._latency(400.0, np.full(12, 4.0), settings).status == "failed"
+
+
 @pytest.mark.parametrize(("seconds", "pairs"), [(0.001, 50), (0.05, 30), (10, MIN_LATENCY_PAIRS)])
 def test_a_slow_model_is_timed_for_fewer_pairs(
     seconds: float, pairs: int, model: Callable[..., Model], clock: Clock
@@ -227,14 +244,14 @@ def test_a_busy_machine_makes_no_model_slower(pairs: int) -> None:
 
     by_medians = np.mean([np.median(new) > 1.5 * np.median(old) for new, old in times])
     assert by_medians > 0.05, "the noise is large enough to mislead"
-    assert np.mean([significantly_slower(new, old, 1.5) for new, old in times]) <= 0.01
+    assert np.mean([significantly_slower(new / old, 1.5) for new, old in times]) <= 0.01
 
 
 @pytest.mark.parametrize(("times", "expected"), [(1.4, False), (1.6, True)])
 def test_on_a_quiet_machine_twelve_pairs_show_a_slow_challenger(times: float, expected: bool) -> None:
     new, old = np.random.default_rng(3).normal(0.02, 0.0005, (2, MIN_LATENCY_PAIRS))
 
-    assert significantly_slower(times * new, old, 1.5) is expected
+    assert significantly_slower(times * new / old, 1.5) is expected
 
 
 @pytest.mark.parametrize(
@@ -244,7 +261,7 @@ def test_a_challenger_is_too_slow_in_enough_pairs(pairs: int, needed: int) -> No
     """The critical counts of a one-sided sign test at 0.01, from a table of the binomial distribution."""
     for slow, expected in ((needed, True), (needed - 1, False)):
         challenger = np.where(np.arange(pairs) < slow, 2.0, 1.0)
-        assert significantly_slower(challenger, np.ones(pairs), 1.5) is expected
+        assert significantly_slower(challenger / np.ones(pairs), 1.5) is expected
 
 
 @given(
@@ -262,5 +279,5 @@ def test_one_stalled_pair_changes_no_clear_verdict(
     champion, challenger = 0.02 * random.uniform(0.95, 1.05, (2, pairs))
     one = np.arange(pairs) == stalled % pairs
 
-    assert significantly_slower(times * challenger, np.where(one, stall * champion, champion), 1.5)
-    assert not significantly_slower(np.where(one, stall * challenger, challenger), champion, 1.5)
+    assert significantly_slower(times * challenger / np.where(one, stall * champion, champion), 1.5)
+    assert not significantly_slower(np.where(one, stall * challenger, challenger) / champion, 1.5)

@@ -71,8 +71,8 @@ def test_csv_and_parquet_give_the_same_roles(tmp_path: Path) -> None:
         (365, 18_250, 40),  # 2,000 rows, 50 a day
         (250, 6_000, 50),  # a fifth of the time has 1,200 rows
         (30, 6_000, 6),
-        (100, 600, 34),  # the gate needs 200 rows, 6 a day
-        (100, 60, 50),  # and can have them only for half of the time
+        (100, 600, 42),  # the gate needs 200 rows, 6 a day
+        (100, 60, 67),  # and can have them only for two thirds of the rows
     ],
 )
 def test_the_holdout_has_enough_rows(tmp_path: Path, days: int, rows: int, expected: int) -> None:
@@ -88,7 +88,7 @@ def test_one_day_of_history_gives_no_time_split(tmp_path: Path) -> None:
     _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=times)), Choices("churned"))
     assert roles.time == ""
     assert "signup" in roles.drop
-    assert "selected by their hash" in roles.notes[1]
+    assert "rows are held out by their hash" in roles.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_rows_with_a_mistyped_year_are_counted(tmp_path: Path) -> None:
     _, roles = infer_column_roles(write_table(tmp_path, customers().assign(signup=signup)), Choices("churned"))
 
     assert roles.notes[0].startswith("60 rows, 59 used and 1 set aside: their time is missing or cannot be right")
-    assert roles.holdout_days == 29
+    assert roles.holdout_days == 39
 
 
 def test_infinite_values_are_refused_with_their_row(tmp_path: Path) -> None:

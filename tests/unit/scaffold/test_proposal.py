@@ -19,20 +19,21 @@ def proposed(target: object, task: str = "regression", **columns: object) -> Pro
     frame = pd.DataFrame({"paid": target, **columns})
     time = "at" if columns else ""
     days = 10 if columns else 0
-    return propose(
-        frame,
-        ColumnRoles(
-            task=task,
-            target="paid",
-            time=time,
-            drop=(),
-            numeric=(),
-            categorical=(),
-            holdout_days=days,
-            types={},
-            rivals=(),
-            notes=(),
-        ),
+    return propose(frame, roles(task, time, days, bool(columns)))
+
+
+def roles(task: str, time: str, days: int, by_time: bool) -> ColumnRoles:
+    return ColumnRoles(
+        task=task,
+        target="paid",
+        time=time if by_time else "",
+        drop=(),
+        numeric=(),
+        categorical=(),
+        holdout_days=days if by_time else 0,
+        types={},
+        rivals=(),
+        notes=(),
     )
 
 
@@ -79,25 +80,33 @@ def test_a_rare_class_is_named(counts: dict[object, int], guardrails: tuple[str,
     assert [part for part in parts if part not in " | ".join(found.notes)] == []
 
 
-@given(st.integers(10, 100_000))
-def test_the_share_of_the_holdout_gives_enough_rows_where_it_can(rows: int) -> None:
-    fraction = scaffold_proposal._fraction(rows)
-    expected = scaffold_proposal._expected_rows(rows, fraction)
+@given(rows=st.integers(10, 100_000), days=st.integers(1, 300), by_time=st.booleans())
+def test_the_holdout_has_enough_rows_where_it_can(rows: int, days: int, by_time: bool) -> None:
+    times = pd.date_range("2024-01-01", periods=rows, freq="2h", tz="UTC")
+    found = scaffold_proposal._holdout(
+        pd.DataFrame({"paid": 0.0, "at": times}), roles("regression", "at", days, by_time)
+    )
+    held_out = min(12 * days, rows) if by_time else round(0.2 * rows)
 
-    assert 0.2 <= fraction <= 0.5
-    assert expected >= GateSettings().min_rows or fraction == 0.5
-    assert fraction == 0.2 or scaffold_proposal._expected_rows(rows, fraction - 0.05) < GateSettings().min_rows
+    if found.folds == 1:
+        assert 250 <= held_out <= rows / 4
+        assert (found.rows, found.min_rows) == (held_out, None)
+    else:
+        assert held_out < 250 or held_out > rows / 4
+        assert found.rows == (held_out if by_time else rows)
+        assert found.min_rows == (100 if not by_time and rows < 250 else None)
+    assert found.missing == max((found.min_rows or GateSettings().min_rows) - found.rows, 0)
 
 
 @pytest.mark.parametrize(
     ("rows", "note"),
     [
         (5000, "the holdout has about 1,000 of the 5,000 rows"),
-        (600, "the holdout has about 240 of the 600 rows"),
+        (600, "models are compared on all 600 rows: each part of 5 is predicted by a model trained without it"),
+        (150, "models are compared on all 150 rows: each part of 5 is predicted by a model trained without it"),
         (
-            150,
-            "the holdout has about 75 of the 150 rows, but the gate needs 200: no model can become champion until there are "
-            "about 250 more rows, or gate.min_rows in titlebout.toml is smaller",
+            60,
+            "but the gate needs 100: until there are about 41 more rows, no model can be shown to be better than another",
         ),
     ],
 )
@@ -108,7 +117,10 @@ def test_a_holdout_without_time_is_described(rows: int, note: str) -> None:
 def test_a_holdout_by_time_is_counted() -> None:
     times = pd.date_range("2024-01-01", periods=400, freq="h", tz="UTC")
 
-    assert "the holdout has 240 of the 400 rows" in proposed(NORMAL[:400], at=times).notes
+    expected = (
+        "the holdout has 240 of the 400 rows, in 5 parts, each predicted by a model trained on the rows before it"
+    )
+    assert expected in proposed(NORMAL[:400], at=times).notes
 
 
 @pytest.mark.parametrize(

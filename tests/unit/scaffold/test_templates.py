@@ -47,14 +47,16 @@ def test_any_column_names_give_valid_code_that_lists_them(names: list[str]) -> N
 
 def test_the_settings_get_what_is_proposed_and_keep_their_comments() -> None:
     example_text = '[project]\n[checks]\n[gate.slices]\ncolumns = ["a"]  # of the example\n[drift]\n[retrain]\n'
-    proposal = Proposal(loss="poisson", metric="rmse", guardrails=(), min_new_rows=70, window_days=154, decay_periods=9)
+    proposal = Proposal(
+        loss="poisson", metric="rmse", guardrails=(), min_rows=100, min_new_rows=70, window_days=154, decay_periods=9
+    )
     found = scaffold_templates._settings(example_text, "boats", "boats_team", proposal)
 
     assert "# of the example" in found
     assert tomllib.loads(found) == {
         "project": {"package": "boats_team", "pipeline": "boats"},
         "checks": {"suite": "expectations/boats.json"},
-        "gate": {"slices": {"columns": []}, "primary_metric": "rmse", "guardrails": []},
+        "gate": {"slices": {"columns": []}, "primary_metric": "rmse", "guardrails": [], "min_rows": 100},
         "drift": {"window_days": 154},
         "retrain": {"min_new_rows": 70},
         "policy": {"decay_periods": 9},
@@ -72,3 +74,5 @@ def test_any_names_survive_in_the_parameters(name: str, task: str, time: str) ->
     columns = {name: "number"}
     assert document["data"] == {"task": task, "target": name, "time": time, "drop": [name], "columns": columns}
     assert document["split"] == ({"by": "time", "holdout_days": 7} if time else {"by": "hash", "fraction": 0.2})
+    in_folds = yaml.safe_load(scaffold_templates._params("pkg", given_roles, proposal.replace(folds=5)))["split"]
+    assert in_folds == ({"by": "time", "holdout_days": 7, "folds": 5} if time else {"by": "hash", "folds": 5})

@@ -71,6 +71,8 @@ def _settings(text: str, name: str, package: str, proposal: Proposal) -> str:
         document["gate"]["primary_metric"] = proposal.metric
     if proposal.guardrails is not None:
         document["gate"]["guardrails"] = list(proposal.guardrails)
+    if proposal.min_rows:
+        document["gate"]["min_rows"] = proposal.min_rows
     document["retrain"]["min_new_rows"] = proposal.min_new_rows
     if proposal.window_days:
         document["drift"]["window_days"] = proposal.window_days
