@@ -26,16 +26,17 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 NAME = "flights-delay"
 FIRST, END = pd.Timestamp("2013-04-01", tz="UTC"), pd.Timestamp("2013-05-20", tz="UTC")
-WIDTH, HEIGHT = 1000, 1310
+WIDTH, HEIGHT = 830, 1100  # of a pull request on GitHub: nothing may be cut, and this much is one screen
+# Sizes as in GitHub's own style sheet.
 STYLE = """
-body { font: 16px/1.5 -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; color: #1f2328; margin: 16px }
-h1 { font-weight: 400; font-size: 26px } h3 { font-size: 18px } p, li { font-size: 14px; margin: 10px 0 }
+body { font: 14px/1.5 -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; color: #1f2328; margin: 16px }
+h1 { font-weight: 400; font-size: 26px; margin: 8px 0 } h3 { font-size: 17.5px; margin: 20px 0 12px }
+p, ul, table, pre, details { margin: 0 0 14px } ul { padding-left: 28px }
 main { border: 1px solid #d1d9e0; border-radius: 6px; padding: 8px 16px }
 header { background: #f6f8fa; border-bottom: 1px solid #d1d9e0; margin: -8px -16px 12px; padding: 8px 16px; color: #59636e }
-table { border-collapse: collapse } th, td { border: 1px solid #d1d9e0; padding: 3px 10px; text-align: left; font-size: 14px }
+table { border-collapse: collapse } th, td { border: 1px solid #d1d9e0; padding: 5px 11px; text-align: left }
 tr:nth-child(2n) { background: #f6f8fa } code, pre { background: #eff1f3; border-radius: 6px; font-size: 12px }
-code { padding: 2px 5px } pre { padding: 10px; line-height: 1.7 } pre code { padding: 0 }
-details { border: 1px solid #d1d9e0; border-radius: 6px; padding: 6px 10px; margin: 8px 0; font-size: 14px }
+code { padding: 2px 5px } pre { padding: 10px; line-height: 1.7 } pre code { padding: 0 } a { color: #0969da }
 """
 
 

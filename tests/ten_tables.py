@@ -126,8 +126,6 @@ TABLES = {
         "no usable time column",
         first="inconclusive",
     ),
-    "cars": Table(
-        lambda: _in_any_order(_bokeh("auto-mpg.csv")), "mpg", ".csv", "'name' is left out"
-    ),
+    "cars": Table(lambda: _in_any_order(_bokeh("auto-mpg.csv")), "mpg", ".csv", "'name' is left out"),
 }
 IN_MAKE_TEST = ("weather", "survey", "mailing")

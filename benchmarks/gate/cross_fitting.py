@@ -1,12 +1,11 @@
 """Error rates of cross-fitted evaluations: models of noise against the best constant, and challengers that are no better.
 
 Every model is fitted five times without a fifth of the rows and predicts it, as ``split.folds = 5`` does; the default loss of all
-rows decides. Two questions are asked for each kind of target and number of rows:
+rows decides. Then it is fitted on all rows, and this model serves. Two questions, for each kind of target and number of rows:
 
 ``first``     the inputs say nothing about the target: how often is the model promoted over the best constant prediction?
-``superior``  champion and challenger have the same signal and different noise as inputs, so that neither is better: how often is
-              the challenger promoted? In ``grown``, the champion was trained on the first two thirds of the rows only, by
-              cross-fitting as well, so that its model predicts the others: the challenger may be better, and is not counted.
+``superior``  champion and challenger have the same signal, and different noise, as inputs. How often is the challenger promoted
+              although the models that serve are in truth the other way round, on 5,000 rows more?
 """
 
 from collections.abc import Callable, Mapping
@@ -22,11 +21,12 @@ from titlebout.core.arrays import FloatArray, IntArray
 from titlebout.gate.decision import decide
 from titlebout.gate.dummy import dummy_predictions
 from titlebout.gate.predictions import HoldoutPredictions
-from titlebout.metrics.catalogue import PRIMARY, encode_ground_truth
+from titlebout.metrics.catalogue import PRIMARY, default_losses, encode_ground_truth
+from titlebout.metrics.estimates import GroundTruth
 from titlebout.metrics.scorers import find_metric
 from titlebout.settings.gate import GateSettings
 
-FOLDS, NOISE = 5, 6
+FOLDS, NOISE, FRESH = 5, 6, 5000
 ROWS = (60, 100, 150, 200, 400)
 SETTINGS = GateSettings(min_rows=2)
 Target = Callable[[np.random.Generator, FloatArray], Any]
@@ -67,67 +67,94 @@ LEARNERS = {
 }
 
 
-def _predicted(learner: Learner, X: FloatArray, y: Any, classes: tuple[Any, ...], at: FloatArray) -> FloatArray:
+Predict = Callable[[FloatArray], FloatArray]
+
+
+def _fit(learner: Learner, X: FloatArray, y: Any, classes: tuple[Any, ...]) -> Predict:
     if not classes:
-        found: FloatArray = learner.regressor().fit(X, y).predict(at)
-        return found
-    ordered = np.zeros((len(at), len(classes)))
+        regressor = learner.regressor().fit(X, y)
+        return lambda at: np.asarray(regressor.predict(at))
     if len(np.unique(y)) < 2:  # the product refuses to fit it
-        ordered[:, classes.index(int(y[0]))] = 1.0
-        return ordered
+        known = np.array([float(label == y[0]) for label in classes])
+        return lambda at: np.tile(known, (len(at), 1))
     model = learner.classifier().fit(X, y)
-    ordered[:, [classes.index(int(label)) for label in model.classes_]] = model.predict_proba(at)
-    return ordered
+    columns = [classes.index(int(label)) for label in model.classes_]
+
+    def predict(at: FloatArray) -> FloatArray:
+        ordered = np.zeros((len(at), len(classes)))
+        ordered[:, columns] = model.predict_proba(at)
+        return ordered
+
+    return predict
 
 
 def _cross_fitted(learner: Learner, X: FloatArray, y: Any, folds: IntArray, classes: tuple[Any, ...]) -> FloatArray:
     parts = [np.flatnonzero(folds == number) for number in range(FOLDS)]
-    found = [_predicted(learner, X[folds != at], y[folds != at], classes, X[rows]) for at, rows in enumerate(parts)]
+    found = [
+        _fit(learner, X[folds != at], y[folds != at], classes)(X[rows]) for at, rows in enumerate(parts) if len(rows)
+    ]
     together: FloatArray = np.concatenate(found)[np.argsort(np.concatenate(parts), kind="stable")]
     return together
 
 
-def _promoted(y: Any, predicted: Mapping[str, FloatArray], classes: tuple[Any, ...], reason: str) -> bool:
-    task = "classification" if classes else "regression"
-    truth = encode_ground_truth(task, np.asarray(y.tolist(), dtype=object), classes)
-    dummy = dummy_predictions(find_metric(PRIMARY[task], task), truth, truth)
-    made = HoldoutPredictions(truth, {**predicted, "dummy": dummy}, pd.DataFrame(index=range(len(y))))
-    return decide(made, SETTINGS, reason, 1).verdict == "promote"
+def _truth(y: Any, classes: tuple[Any, ...]) -> GroundTruth:
+    return encode_ground_truth(
+        "classification" if classes else "regression", np.asarray(y.tolist(), dtype=object), classes
+    )
 
 
-def _world(question: str, target: Target, rows: int, seed: int) -> tuple[FloatArray, FloatArray, Any, IntArray]:
-    """Return the inputs of champion and challenger, the target, and the fold of every row."""
+def _promoted(truth: GroundTruth, predicted: Mapping[str, FloatArray]) -> bool:
+    metric = find_metric(PRIMARY[truth.task], truth.task)
+    dummy = dummy_predictions(metric, truth, truth)
+    made = HoldoutPredictions(truth, {**predicted, "dummy": dummy}, pd.DataFrame(index=range(len(truth.y))))
+    return decide(made, SETTINGS, "change", 1).verdict == "promote"
+
+
+@dataclass(frozen=True)
+class _World:
+    """Inputs of champion and challenger, the target, and a fold for each of the first rows; the others are only for the truth."""
+
+    given: tuple[FloatArray, FloatArray]
+    y: Any
+    folds: IntArray
+
+
+def _world(question: str, target: Target, rows: int, seed: int) -> _World:
     generator = np.random.default_rng(seed)
-    signal = generator.normal(size=rows)
-    noise = generator.normal(size=(2, rows, NOISE))
-    y = target(generator, np.zeros(rows) if question == "first" else signal)
-    given = [np.column_stack([signal, one]) for one in noise]
-    return given[0], given[1], y, generator.integers(0, FOLDS, rows)
+    total = rows + (FRESH if question == "superior" else 0)
+    signal, noise = generator.normal(size=total), generator.normal(size=(2, total, NOISE))
+    y = target(generator, np.zeros(total) if question == "first" else signal)
+    before, after = (np.column_stack([signal, one]) for one in noise)
+    return _World((before, after), y, generator.integers(0, FOLDS, rows))
 
 
-def promoted(question: str, target: str, learner: str, rows: int, seed: int) -> bool | None:
-    """Return whether the challenger is promoted; None if the target has one class."""
-    before, after, y, folds = _world(question, TARGETS[target], rows, seed)
+def wrong(question: str, target: str, learner: str, rows: int, seed: int) -> bool | None:
+    """Return whether the challenger is promoted and should not be; None if the target of the rows has one class."""
+    world = _world(question, TARGETS[target], rows, seed)
+    y, fresh = world.y[:rows], world.y[rows:]
     is_class = np.issubdtype(np.asarray(y).dtype, np.integer)
-    classes = tuple(np.unique(y).tolist()) if is_class else ()
-    if is_class and len(classes) < 2:
+    classes = tuple(np.unique(world.y).tolist()) if is_class else ()
+    if is_class and len(np.unique(y)) < 2:
         return None
-    recipe = LEARNERS[learner]
-    predicted = {"challenger": _cross_fitted(recipe, after, y, folds, classes)}
-    if question == "superior":
-        predicted["champion"] = _cross_fitted(recipe, before, y, folds, classes)
-    return _promoted(y, predicted, classes, "change")
+    names = ("champion", "challenger") if question == "superior" else ("challenger",)
+    inputs, recipe = dict(zip(("champion", "challenger"), world.given, strict=True)), LEARNERS[learner]
+    predicted = {name: _cross_fitted(recipe, inputs[name][:rows], y, world.folds, classes) for name in names}
+    if not _promoted(_truth(y, classes), predicted):
+        return False
+    if question == "first":
+        return True
+    serving = {name: _fit(recipe, inputs[name][:rows], y, classes)(inputs[name][rows:]) for name in names}
+    lost = {name: default_losses(_truth(fresh, classes), one).mean() for name, one in serving.items()}
+    return bool(lost["challenger"] >= lost["champion"])
 
 
-def rates(learner: str, runs: int) -> dict[str, dict[int, tuple[int, int]]]:
-    """Return how many challengers were promoted, of how many, by question, target and number of rows."""
-    found = {}
+def rates(learner: str, runs: int) -> dict[str, dict[str, list[int]]]:
+    """Return how often the gate was wrong, of how many times, by question with target and by number of rows."""
+    found: dict[str, dict[str, list[int]]] = {}
     for question in ("first", "superior"):
         for target in TARGETS:
-            row = {}
             for rows in ROWS:
-                verdicts = [promoted(question, target, learner, rows, seed) for seed in range(runs)]
+                verdicts = [wrong(question, target, learner, rows, seed) for seed in range(runs)]
                 asked = [verdict for verdict in verdicts if verdict is not None]
-                row[rows] = (sum(asked), len(asked))
-            found[f"{question}, {target}"] = row
+                found.setdefault(f"{question}, {target}", {})[str(rows)] = [sum(asked), len(asked)]
     return found

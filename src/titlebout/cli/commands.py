@@ -181,7 +181,10 @@ def check_data_command(pipeline: str | None, on: Literal["tracked", "current"]) 
 
 
 @step(cli, "train")
-def train_command(pipeline: str | None) -> "StepResult":
+@click.option(
+    "--force", is_flag=True, help="Run every stage, also if nothing changed: shows that the model is reproducible."
+)
+def train_command(pipeline: str | None, force: bool) -> "StepResult":
     """Train the challenger by running the DVC pipeline.
 
     The stages are check-data, prepare, train and evaluate, which only computes the challenger's metrics; run
@@ -194,7 +197,7 @@ def train_command(pipeline: str | None) -> "StepResult":
     """  # noqa: D301
     from titlebout.training.train import train
 
-    return train(_project(pipeline), progress)
+    return train(_project(pipeline), progress, force=force)
 
 
 @step(cli, "evaluate")
@@ -414,7 +417,9 @@ def retrain_command(
     destination = Destination(connected(), run_url()) if forge == "github" else None
     if from_bundle and destination:
         return propose_bundle(project, from_bundle, git, destination)
-    return retrain_and_propose(project, AttemptReason(reason, note), bundle, progress, git, destination)
+    return retrain_and_propose(
+        project, AttemptReason(reason, note, run_url=run_url() or ""), bundle, progress, git, destination
+    )
 
 
 @step(cli, "backtest")

@@ -72,6 +72,7 @@ def report_error(error: TitleboutError, as_json: bool) -> None:
 
 def _write_output(result: "StepResult", as_json: bool) -> None:
     """Write a result to its files, to the outputs and the summary of the workflow, and to the terminal."""
+    from titlebout.core.markdown import plain, unfolded
     from titlebout.core.results import write_result, write_text_atomically
     from titlebout.forge.actions import Ci, defang
     from titlebout.repository.project import Project
@@ -88,9 +89,9 @@ def _write_output(result: "StepResult", as_json: bool) -> None:
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(markdown))
+        Console().print(Markdown(unfolded(markdown)))
     else:
-        click.echo(_json(result.model_dump()) if as_json else defang(markdown), nl=False)
+        click.echo(_json(result.model_dump()) if as_json else defang(plain(markdown)), nl=False)
 
 
 def _json(document: Mapping[str, Any]) -> str:

@@ -17,6 +17,8 @@ _AT_START = re.compile(r"\A(\d*)([-+.)](?=\s|\Z)|[-=](?=[-=\s]*\Z))")
 # GitHub links mentions and issue references after rendering, so a backslash has no effect; a zero-width space does.
 _REFERENCE = re.compile(r"@|#|\bGH-(?=\d)", re.IGNORECASE)
 _INVISIBLE = "\N{ZERO WIDTH SPACE}"
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_FOLD, _FOLD_END = re.compile(r"<details><summary>(.*)</summary>"), re.compile(r"\n\n</details>")
 
 
 class Markdown(str):
@@ -76,6 +78,29 @@ def table(headers: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     lines = [[_cell(cell) for cell in headers], ["---"] * len(headers)]
     lines += [[_cell(cell) for cell in row] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def folded(summary: str, text: str) -> str:
+    """Return Markdown that is shown only when the reader unfolds it.
+
+    Parameters
+    ----------
+    summary : str
+        What is shown instead; trusted.
+    text : str
+        Markdown.
+    """
+    return f"<details><summary>{summary}</summary>\n\n{text.strip()}\n\n</details>"
+
+
+def unfolded(markdown: str) -> str:
+    """Return Markdown with folded parts as sections with a heading, for where nothing can be folded."""
+    return _FOLD_END.sub("", _FOLD.sub(r"**\1**", markdown))
+
+
+def plain(markdown: str) -> str:
+    """Return Markdown as it is read where nothing renders it: unfolded, without escapes and invisible characters."""
+    return _ESCAPED.sub(r"\1", unfolded(markdown)).replace(_INVISIBLE, "")
 
 
 def format_number(value: float | None) -> str:

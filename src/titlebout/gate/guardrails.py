@@ -348,7 +348,7 @@ def bounds(gain: Difference | None, alpha: float) -> Bounds | None:
 
 def format_gain(gain: Difference, alpha: float) -> str:
     """Return a gain with its two-sided interval, whose ends are the one-sided bounds at level `alpha`."""
-    level = f"{100 * (1 - 2 * alpha):g}%"
+    level = f"{100 * (1 - 2 * alpha):.4g}%"
     return f"gain {gain.gain:+.4f} ({level} interval {gain.lower(alpha):+.4f} to {gain.upper(alpha):+.4f})"
 
 

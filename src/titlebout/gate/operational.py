@@ -80,11 +80,7 @@ def _prediction_invariance(model: Model, rows: pd.DataFrame) -> GuardrailResult:
     """Check that the prediction for a row does not depend on the request it is part of."""
     expected = model.predict(rows)
     broken = [variant for variant, predict in _variants(model, rows) if not _same(predict(), expected)]
-    detail = (
-        f"predictions depend on {', '.join(broken)}"
-        if broken
-        else "independent of row order, column order and batch size"
-    )
+    detail = f"predictions depend on {', '.join(broken)}" if broken else "in any row order, column order and batch size"
     return GuardrailResult(name="same answers", status="failed" if broken else "passed", detail=detail)
 
 
@@ -107,7 +103,7 @@ def _golden_rows(model: Model) -> GuardrailResult:
     expected = np.asarray(golden["answers"], dtype=np.float64)
     if _same(answers, expected):
         return GuardrailResult(
-            name="golden rows", status="passed", detail=f"{len(expected)} predicted as after training"
+            name="golden rows", status="passed", detail=f"{len(expected)}, predicted as after training"
         )
     return GuardrailResult(
         name="golden rows",

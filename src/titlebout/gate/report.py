@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from titlebout.core.errors import ExitCode
-from titlebout.core.markdown import Markdown, code, escape, format_number, format_score, table
+from titlebout.core.markdown import Markdown, code, escape, folded, format_number, format_score, table
 from titlebout.core.results import StepResult, write_text_atomically
 from titlebout.data.holdout import Holdout
 from titlebout.gate.calibration import Calibration
@@ -31,6 +31,8 @@ _RULES = {
     "non-inferior": "not be worse than the champion by more than the margin",
 }
 _MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "untested": "?"}
+_DIRECTIONS = {"smaller": "↓", "larger": "↑"}  # in which direction the metric is better
+_REPRODUCED = ("same answers", "golden rows", "serving")
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -170,49 +172,57 @@ def draw(reports: Path, result: EvaluateResult) -> tuple[Path, ...]:
 
 
 def _evidence(result: EvaluateResult, holdout: Holdout) -> Iterator[str]:
-    yield f"Reason for the challenger: **{escape(result.reason)}**. To be promoted, it must {_RULES[result.rule]}."
+    """Yield what a reviewer needs for the decision, on one screen, and the rest folded."""
+    yield f"Rule for **{escape(result.reason)}**: the challenger must {_RULES[result.rule]}."
     if result.metrics:
-        yield _metrics(result.metrics).rstrip()
-    yield _power(result)
+        yield _metrics(result).rstrip()
     if result.guards:
         yield table(["", "guardrail", "result"], _guards(result)).rstrip()
-    yield _slices(result)
-    yield _calibration(result)
-    yield _churn(result)
-    yield _holdout(result, holdout)
-    yield _rates(result)
-    yield (
+    details = [_holdout(result, holdout), _power(result), _slices(result), _calibration(result), _churn(result)]
+    again = (
         "Repeat the decision with a different margin: "
         f"`titlebout evaluate --from-predictions reports/{result.predictions} --margin 1%`."
     )
+    text = "\n\n".join(part for part in (*details, _rates(result), again) if part)
+    yield folded("Details: holdout, slices, calibration, changed predictions", text)
 
 
-def _metrics(lines: Sequence[MetricLine]) -> str:
-    """Return the table of metrics, with a column for the anchor only where there is one."""
-    anchored = any(line.anchor is not None for line in lines)
-    headers = ["metric", "champion", "challenger", "gain", "lower bound", "upper bound", "dummy"] + [
-        "anchor"
-    ] * anchored
-    return table(headers, [_metric(line, anchored) for line in lines])
+def _metrics(result: EvaluateResult) -> str:
+    """Return the table of metrics, with a column for the champion and the anchor only where there is one."""
+    shown = [
+        name
+        for name in ("champion", "challenger", "anchor", "dummy")
+        if any(getattr(line, name) is not None for line in result.metrics)
+    ]
+    interval = f"{100 * (1 - 2 * result.alpha):.4g}% interval"
+    headers = ["metric (better ↓ or ↑)", *shown, "gain", interval]
+    return table(headers, [_metric(line, shown) for line in result.metrics])
 
 
-def _metric(line: MetricLine, anchored: bool) -> list[object]:
-    name = f"{line.name} ({line.better} is better)"
-    shown: list[object] = [Markdown(f"**{escape(name)}**") if line.role == "primary" else name]
-    shown += [format_score(value) for value in (line.champion, line.challenger)]
-    shown += [_signed(value) for value in (line.gain, line.lower, line.upper)]
-    return shown + [format_score(line.dummy)] + [format_score(line.anchor)] * anchored
+def _metric(line: MetricLine, shown: Sequence[str]) -> list[object]:
+    name = f"{line.name} {_DIRECTIONS[line.better]}"
+    scores = [format_score(getattr(line, model)) for model in shown]
+    ends = f"{_signed(line.lower)} to {_signed(line.upper)}" if line.lower is not None else "-"
+    return [
+        Markdown(f"**{escape(name)}**") if line.role == "primary" else name,
+        *scores,
+        _signed(line.gain),
+        Markdown(ends),
+    ]
 
 
 def _guards(result: EvaluateResult) -> Iterator[tuple[str, str, str]]:
-    """Yield the guardrails; metrics that passed share one line, because the table above has their values."""
-    shown = {line.name for line in result.metrics}
-    quiet = [guard.name for guard in result.guards if guard.status == "passed" and guard.name in shown]
-    if quiet:
-        yield _MARKS["passed"], "other metrics", f"not worse by more than their margins: {', '.join(quiet)}"
+    """Yield the guardrails; passed metrics, whose figures are in the table above, share a line, and so do passed checks without figures."""
+    passed = {guard.name: guard.detail for guard in result.guards if guard.status == "passed"}
+    metrics = [line.name for line in result.metrics if line.name in passed]
+    reproduced = [name for name in _REPRODUCED if name in passed]
+    if metrics:
+        yield _MARKS["passed"], "metrics", f"not worse by more than their margins: {', '.join(metrics)}"
     for guard in result.guards:
-        if guard.name not in quiet:
+        if guard.name not in (*metrics, *reproduced):
             yield _MARKS[guard.status], guard.name, guard.detail
+    if reproduced:
+        yield _MARKS["passed"], "reproduced", "; ".join(f"{name} {passed[name]}" for name in reproduced)
 
 
 def _signed(value: float | None) -> Markdown:

@@ -101,8 +101,8 @@ class Dvc:
     def __init__(self, project: Project) -> None:
         self.project = project
 
-    def reproduce(self, on_line: Progress | None = None) -> Reproduction:
-        """Run the stages whose dependencies changed and download only their inputs.
+    def reproduce(self, on_line: Progress | None = None, *, force: bool = False) -> Reproduction:
+        """Run the stages whose dependencies changed, or all of them by force, and download only their inputs.
 
         Raises
         ------
@@ -121,7 +121,11 @@ class Dvc:
         Git.find(self.project.root)  # raises before any stage runs
         error_file = self.project.root / STAGE_ERROR_FILE
         error_file.unlink(missing_ok=True)
-        completed = self._run("repro", "--pull", "--allow-missing", on_line=on_line, check=False)
+        if force:
+            self.pull_data()  # by force, DVC would record the data again, and fails where they are not here
+        completed = self._run(
+            "repro", "--pull", "--allow-missing", *(["--force"] if force else []), on_line=on_line, check=False
+        )
         if completed.returncode != 0:
             raise _stage_failure(error_file, completed) or _explain(completed)
         skipped = tuple(dict.fromkeys(re.findall(r"^Stage '([\w-]+)' didn't change", completed.stdout, re.MULTILINE)))

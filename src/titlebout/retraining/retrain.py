@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 
 from titlebout.core.errors import DataRefusedError, ExitCode, InconclusiveError, NotFoundError
-from titlebout.core.markdown import escape
+from titlebout.core.markdown import escape, folded
 from titlebout.core.process import Progress
 from titlebout.core.results import StepResult, read_result
 from titlebout.data.columns import ROW_HASH_BITS, timestamps
@@ -38,6 +38,7 @@ from titlebout.repository.project import Project
 from titlebout.repository.subcommand import run_step
 from titlebout.retraining import retrain_commit
 from titlebout.retraining.bundle import BundleContents, pack
+from titlebout.retraining.changes import describe_changes
 from titlebout.retraining.decide import DecideResult
 from titlebout.retraining.messages import unsuccessful_body, unsuccessful_title
 from titlebout.retraining.reason import AttemptReason
@@ -165,7 +166,7 @@ def retrain(
             result = _proposed_before(git, branch, base, tip, reason)
         else:
             reason = replace(reason, evidence=_evidence(project, reason.reason, at))
-            result = _attempt(work, tree, reason, key, len(new_rows), on_line)
+            result = _attempt(work, tree, reason, key, new_rows, on_line)
             _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
@@ -198,14 +199,14 @@ def _project_in(tree: Git, folder: str, project: Project) -> Project:
 
 
 def _attempt(
-    work: Project, tree: Git, reason: AttemptReason, key: str, rows: int, on_line: Progress | None
+    work: Project, tree: Git, reason: AttemptReason, key: str, new_rows: pd.DataFrame, on_line: Progress | None
 ) -> RetrainResult:
     """Train and evaluate in the worktree, with the same commands that people and workflows run; results are files."""
     common: dict[str, Any] = {
         "reason": reason.reason,
         "branch": retrain_branch(work, tree),
         "base": tree.output("rev-parse", "HEAD"),
-        "new_rows": rows,
+        "new_rows": len(new_rows),
     }
     trained = run_step(work, TrainResult, on_line, "train", "--no-fail")
     if not trained.passed:
@@ -217,11 +218,12 @@ def _attempt(
     if verdict != "promote":
         return _unsuccessful(work, reason, verdict, evaluation, common).replace(evaluation=evaluation)
     dvc = Dvc(work)
+    changes = describe_changes(work, tree, new_rows)
     promote_challenger(work, dvc.pull_challenger(), evaluation)
     if not (trained.changed and dvc.remote_in_tree):  # otherwise `titlebout train` has pushed the same objects
         dvc.push()
     title = retrain_commit.title(work, evaluation)
-    body = retrain_commit.body(work, reason, rows, _report(work, "evaluate"))
+    body = retrain_commit.body(work, reason, changes, _report(work, "evaluate"))
     commit = tree.commit(
         retrain_commit.message(title, body, reason.reason, key),
         [path for path in allowed_paths(work, tree) if (tree.root / path).exists()],
@@ -269,9 +271,7 @@ def _evidence(project: Project, reason: str, at: Moment) -> str:
         for step, summary in summaries.items()
         if (project.reports / f"{step}.md").is_file()
     }
-    return "\n\n".join(
-        f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>" for summary, text in texts.items()
-    )
+    return "\n\n".join(folded(summary, text) for summary, text in texts.items())
 
 
 def _report(work: Project, step: str) -> str:

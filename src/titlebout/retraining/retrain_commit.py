@@ -15,6 +15,7 @@ from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.retraining.reason import AttemptReason
 
+GUIDE = "https://github.com/titlebout/titlebout/blob/main/docs/how-to/review-a-retrain-pr.md"
 TRAILER = "Titlebout-Retrain"
 INPUTS_TRAILER = "Titlebout-Inputs"
 _KINDS = {"100755": "an executable file", "120000": "a symbolic link", "160000": "a submodule"}  # by mode in git
@@ -109,39 +110,44 @@ def require_own_branch(git: Git, branch: str, base: str) -> str | None:
 
 
 def title(project: Project, evaluation: EvaluateResult) -> str:
-    """Return the pull request's title: the change of the primary metric."""
+    """Return the pull request's title: the change of the primary metric, and whether it is better or worse."""
     metric = evaluation.metric.replace("_", " ")
-    before, after = evaluation.champion_score, evaluation.challenger_score
-    change = (
-        f"{format_score(before)} → {format_score(after)}"
-        if before is not None
-        else f"{format_score(after)}, the first champion"
-    )
-    return f"Retrain {project.pipeline}: {metric} {change}"
+    before, after, gain = evaluation.champion_score, evaluation.challenger_score, evaluation.gain
+    if before is None or gain is None:
+        return f"Retrain {project.pipeline}: {metric} {format_score(after)}, the first champion"
+    direction = "better" if gain > 0 else "worse" if gain < 0 else "equal"
+    return f"Retrain {project.pipeline}: {metric} {format_score(before)} → {format_score(after)} ({direction})"
 
 
-def body(project: Project, reason: AttemptReason, rows: int, gate: str) -> str:
-    """Return the pull request's text: the reason, the gate's report, the evidence, and the effect of a merge.
+def body(project: Project, reason: AttemptReason, changes: str, gate: str) -> str:
+    """Return the pull request's text: the reason, what changed, the gate's report, the evidence, and the effect of a merge.
 
     Parameters
     ----------
     project : Project
     reason : AttemptReason
         Why the attempt was made.
-    rows : int
-        Number of new rows.
+    changes : str
+        What changed since the champion was trained (Markdown).
     gate : str
         Report of the gate (Markdown).
     """
+    base = project.settings.retrain.base
+    links = [f"[how to review]({GUIDE})", *([f"[plots and reports]({reason.run_url})"] if reason.run_url else [])]
     lines = [
-        f"The challenger passed the gate. Reason for the retraining: **{escape(reason)}**, with {rows:,} new rows.",
+        f"The challenger passed the gate. Reason for the retraining: **{escape(reason)}**.",
+        "",
+        changes,
         "",
         gate.strip(),
         "",
         *([reason.evidence, ""] if reason.evidence else []),
-        "**On merge**, this model becomes the champion of "
-        f"`{project.pipeline}` and is packaged. **To roll back**, revert the merge. "
-        f"**To reproduce**, check out this branch and run `titlebout train && titlebout evaluate --base {project.settings.retrain.base}`.",
+        f"**On merge**, this model becomes the champion of `{project.pipeline}` and is packaged. **To roll back**, revert the "
+        f"merge. More: {', '.join(links)}.",
+        "",
+        "CI evaluates the committed model again, but does not train it again. **To reproduce** the training, check out this "
+        f"branch and run `titlebout train --force && titlebout evaluate --base {base}`: the same data, code and packages give the "
+        "same file, so that `git status` shows no change.",
     ]
     return "\n".join(lines)
 

@@ -66,7 +66,7 @@ class TrainResult(StepResult):
         return "\n".join(lines) + "\n"
 
 
-def train(project: Project, on_line: Progress | None = None) -> TrainResult:
+def train(project: Project, on_line: Progress | None = None, *, force: bool = False) -> TrainResult:
     """Run the pipeline; stages whose dependencies have not changed are skipped.
 
     Parameters
@@ -75,6 +75,8 @@ def train(project: Project, on_line: Progress | None = None) -> TrainResult:
         The project and its pipeline.
     on_line : callable, optional
         Called with each line of progress.
+    force : bool
+        Run all stages.
 
     Raises
     ------
@@ -83,7 +85,8 @@ def train(project: Project, on_line: Progress | None = None) -> TrainResult:
     """
     dvc = Dvc(project)
     try:
-        reproduction = dvc.reproduce(on_line)
+        before = dvc.challenger_output()
+        reproduction = dvc.reproduce(on_line, force=force)
     except DataRefusedError as error:
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
     output = dvc.challenger_output()
@@ -91,6 +94,8 @@ def train(project: Project, on_line: Progress | None = None) -> TrainResult:
     if reproduction.ran and dvc.remote_in_tree:
         dvc.push()
     outcome = "a model was trained" if changed else "nothing changed, nothing was trained"
+    if force and before is not None:
+        outcome += ": the same as before" if output == before else ", and differs from the one before"
     return TrainResult(
         passed=True,
         reasons=(outcome,),

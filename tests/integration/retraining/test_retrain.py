@@ -1,6 +1,7 @@
 """A retraining attempt with the real tools: its commit, its limits, and its pull request or issue."""
 
 import json
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ from titlebout.retraining import propose as retraining_propose
 from titlebout.retraining import retrain as retraining_retrain
 from titlebout.retraining import retrain_commit
 from titlebout.retraining.bundle import BundleContents
+from titlebout.retraining.changes import describe_changes
 from titlebout.retraining.reason import AttemptReason
 
 BRANCH, LOG = "retrain/ferries", "refs/titlebout/log/ferries"
@@ -176,7 +178,38 @@ def test_the_commit_message_is_the_pull_requests_text(attempted: tuple[Path, ret
     assert retrain_commit.trailer(message, retrain_commit.TRAILER) == "drift"
     assert result.title.startswith("Retrain ferries: log loss 0.")
     assert "### Gate: promote" in result.body
-    assert "620 new rows" in result.body
+    assert result.title.endswith(" (better)")
+    assert result.body.index("620 rows more, 2024-04-2") < result.body.index("### Gate: promote")
+    assert "**Trained on** " in result.body
+    assert "since the champion was trained: unchanged" in result.body
+
+
+def test_what_reproduces_the_training_works_in_a_fresh_clone_of_the_branch(
+    attempted: tuple[Path, retraining_retrain.RetrainResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, result = attempted
+    clone = tmp_path / "clone"
+    process.run(["git", "clone", "--quiet", "--branch", BRANCH, str(root), str(clone)])
+    monkeypatch.chdir(clone)
+    told = re.search(r"`(titlebout train --force) && (titlebout evaluate --base main)`", result.body)
+
+    assert told is not None
+    trained = json.loads(process.run([*told[1].split(), "--json"], cwd=clone).stdout)
+    assert trained["ran"] == ["check-data", "prepare", "train", "evaluate"]
+    assert trained["reasons"] == ["a model was trained: the same as before"]
+    assert sample.git(clone, "status", "--porcelain") == ""
+    process.run(["git", "branch", "--quiet", "main", "origin/main"], cwd=clone)
+    evaluated = json.loads(process.run([*told[2].split(), "--json"], cwd=clone).stdout)
+    assert evaluated["verdict"] == "promote"
+
+
+def test_code_that_changed_since_the_champion_is_named_to_the_reviewer(calm_project: Project) -> None:
+    sample.edit(calm_project.root / "src" / "ferries" / "features.py", "def ", "# Changed.\ndef ")
+    sample.commit(calm_project.root, "A change without a champion of its own")
+    work, git = calm_project, Git(calm_project.root)
+
+    (changed,) = [line for line in describe_changes(work, git, stormy(10)).splitlines() if "Code" in line]
+    assert changed.endswith("since the champion was trained: src/ferries changed")
 
 
 def test_an_attempt_is_logged_with_its_outcome(attempted: tuple[Path, retraining_retrain.RetrainResult]) -> None:

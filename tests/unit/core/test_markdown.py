@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from titlebout.core.markdown import Markdown, code, escape, format_number, table, truncate
+from titlebout.core.markdown import Markdown, code, escape, folded, format_number, plain, table, truncate, unfolded
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 NASTY = [
@@ -147,3 +147,24 @@ def test_truncated_text_has_at_most_the_limit_and_an_ellipsis(text: str, limit: 
     short = truncate(text, limit)
     assert len(short) <= limit
     assert short == text if len(text) <= limit else short == text[: limit - 1] + "…"
+
+
+# --- where nothing renders it
+
+NOTE = "### Title\n\n" + folded("More", "- a\n- b") + "\n\nEnd"
+
+
+def test_folded_parts_become_sections() -> None:
+    assert NOTE == "### Title\n\n<details><summary>More</summary>\n\n- a\n- b\n\n</details>\n\nEnd"
+    assert unfolded(NOTE) == "### Title\n\n**More**\n\n- a\n- b\n\nEnd"
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
+def test_plain_text_shows_what_was_escaped(text: str) -> None:
+    shown = " ".join(text.split())
+
+    assert plain(escape(text)) == shown
+
+
+def test_plain_text_keeps_a_backslash_of_a_path() -> None:
+    assert plain(escape(r"C:\_data\new")) == r"C:\_data\new"

@@ -65,10 +65,11 @@ def test_a_reviewer_reads_the_verdict_the_evidence_and_what_to_do_next() -> None
     text = result({"challenger": 0.3, "champion": 1.2}).to_markdown()
 
     assert text.startswith("### Gate: promote\n\n**The challenger is significantly better than the champion: log")
-    assert "Reason for the challenger: **drift**. To be promoted, it must be better" in text
+    assert "Rule for **drift**: the challenger must be better" in text
     for expected in (
-        "| **log\\_loss (smaller is better)** | ",
-        "Detecting a gain of the margin",
+        "| metric (better ↓ or ↑) | champion | challenger | dummy | gain | 90% interval |",
+        "| **log\\_loss ↓** | ",
+        "gain of the margin",
         "| ✓ | calibration |",
         "Slices: 2 not worse",
         "    predicted  ▁",
@@ -140,7 +141,8 @@ def test_the_first_model_is_compared_with_the_dummy_model() -> None:
     assert (first.reason, first.rule, first.champion_score, first.gain) == ("first", "first", None, None)
     assert "There is no champion yet" in text
     assert ", no champion yet. Holdout: " in text
-    assert "To be promoted, it must be significantly better than the dummy model" in text
+    assert "Rule for **first**: the challenger must be significantly better than the dummy model" in text
+    assert "| metric (better ↓ or ↑) | challenger | dummy | gain | 90% interval |" in text
 
 
 @pytest.mark.parametrize(
