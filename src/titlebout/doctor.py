@@ -15,6 +15,7 @@ from titlebout.core.errors import ConfigError, ExitCode, NotFoundError, Titlebou
 from titlebout.core.markdown import code, table
 from titlebout.core.results import Record, StepResult, read_json
 from titlebout.data.current import describe_source
+from titlebout.data.tables import is_data_file, read_raw
 from titlebout.forge.workflow_files import unplaced
 from titlebout.models.champion import champion_in_work_tree
 from titlebout.repository.dvc import Dvc
@@ -124,7 +125,9 @@ def _uv(_start: Path) -> str:
     try:
         return process.run(["uv", "--version"]).stdout.strip()
     except NotFoundError as error:
-        raise ConfigError("uv is not installed; `titlebout package` needs it", fix="run `make setup`") from error
+        raise ConfigError(
+            "uv is not installed; `make setup` and `make lock` need it", fix="run `pip install uv`"
+        ) from error
 
 
 def _repository(start: Path) -> str:
@@ -141,7 +144,21 @@ def _identity(start: Path) -> str:
 
 
 def _params(project: Project) -> str:
+    data = project.params.data
+    target, known = data.target, () if data.target in data.columns else _columns(project)
+    if known and target not in known:
+        raise ConfigError(
+            f"the data has no column {target!r}, the target",
+            why=f"it has: {', '.join(known)}",
+            fix="correct data.target in params.yaml",
+        )
     return f"{project.params.data.task} of {project.params.data.target}"
+
+
+def _columns(project: Project) -> tuple[str, ...]:
+    """Return the columns of the first file of the data; none if it is not on this machine."""
+    files = sorted(path for path in project.data_dir.glob("*") if path.is_file() and is_data_file(path.name))
+    return tuple(map(str, read_raw(files[0]).frame.columns)) if files else ()
 
 
 def _suite(project: Project) -> str:
@@ -280,7 +297,7 @@ def _find_object(stores: list[Path], md5: str) -> Path | None:
 _Check = tuple[str, bool, Callable[[Any], str]]
 _MACHINE: tuple[_Check, ...] = (
     ("python", True, _python),
-    ("uv", True, _uv),
+    ("uv", False, _uv),
     ("git", True, _repository),
     ("identity", True, _identity),
 )

@@ -120,7 +120,7 @@ def test_arriving_data_that_is_no_table_is_refused(
 
     assert found.code == 10
     assert what in found.document["reasons"][0]
-    assert str(root / "incoming" / name) in found.document["reasons"][0]
+    assert f"; incoming/{name}" in found.document["reasons"][0], "as the reader of an issue knows it"
     assert what in (root / "reports" / "check-data.md").read_text()
 
 

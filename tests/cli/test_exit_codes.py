@@ -42,6 +42,7 @@ CLASSES = {
     "DiskError": 74,
     "InconclusiveError": 3,
     "InterruptionError": 130,
+    "ChallengerLostError": 11,
     "NotFoundError": 5,
     "PermissionRefusedError": 4,
     "TemporaryError": 75,

@@ -189,8 +189,9 @@ def _check_labeled(frame: pd.DataFrame, suite: Path, source: str, target: str) -
 def _unreadable(source: str, error: DataRefusedError) -> CheckResult:
     """Return the result for data that cannot be read at all."""
     parts = (error.what, *(part for part in (error.where, error.why, error.fix) if part))
+    text = "; ".join(parts).replace(f"{Path.cwd()}/", "")  # a reader of the issue has no use for the runner's folder
     return CheckResult(
-        passed=False, reasons=("; ".join(parts),), verdict="schema_skew", source=source, rows=0, columns=0, evaluated=0
+        passed=False, reasons=(text,), verdict="schema_skew", source=source, rows=0, columns=0, evaluated=0
     )
 
 

@@ -155,6 +155,12 @@ class DataRefusedError(TitleboutError):
     exit_code = ExitCode.DATA_REFUSED
 
 
+class ChallengerLostError(TitleboutError):
+    """The challenger was evaluated, and the champion stays."""
+
+    exit_code = ExitCode.CHALLENGER_LOST
+
+
 class InterruptionError(TitleboutError):
     """The command was interrupted (SIGINT, Ctrl-C)."""
 

@@ -4,6 +4,7 @@ Evidently only renders the decision. Its own verdict depends on the number of ro
 of 100 rows and misses a shift of half a standard deviation in 5,000), and it fails on columns without values.
 """
 
+import html
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -152,7 +153,9 @@ class DriftResult(StepResult):
                 *("reference", "current", "distance", "threshold", "missing"),
             ]
             lines += [table(headers, [_row(column) for column in differing[:SHOWN_COLUMNS]])]
-            lines += [f"{escape(self.reasons[-1])}. Suspect: not confirmed in both halves of the window."]
+            suspected = any(column.status == "suspect" for column in differing)
+            explained = " Suspect: not confirmed in both halves of the window." if suspected else ""
+            lines += [f"{escape(self.reasons[-1])}.{explained}"]
             lines += ["", "Importance: share of the column in the champion's total permutation importance."]
         else:
             lines += [f"- {escape(reason)}" for reason in self.reasons[:SHOWN_COLUMNS]]
@@ -275,7 +278,19 @@ def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
             Dataset.from_pandas(_evidently_frame(columns, side), data_definition=definition)
             for side in ("current", "reference")
         ]
-        return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))
+        page = str(Report([preset]).run(*sides).get_html_str(as_iframe=False))
+    return page.replace("<body>", f"<body>{_banner(result)}", 1)
+
+
+def _banner(result: DriftResult) -> str:
+    """Return the first line of Evidently's page: what decides, and what the page shows."""
+    found = ", ".join(map(_without_markup, result.drifted[:SHOWN_COLUMNS])) or "none"
+    return (
+        '<p style="font: 15px/1.5 sans-serif; margin: 0; padding: 12px 24px; background: #fff8c5; color: #1f2328">'
+        f"<b>This page does not decide.</b> By the rule of titlebout (drift.md), drift is shown in "
+        f"{len(result.drifted)} of {len(result.compared)} columns: {html.escape(found)}. Below, Evidently applies its own tests "
+        "to all columns.</p>"
+    )
 
 
 def _in_evidently_units(column: Pair, threshold: float) -> float:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from titlebout.core.errors import UnsafeError
+from titlebout.core.errors import ChallengerLostError, InconclusiveError, UnsafeError
 from titlebout.core.results import StepResult, read_result
 from titlebout.gate.report import EvaluateResult
 from titlebout.models.champion import UNPROVEN, Champion, Promotion, champion_path, set_champion
@@ -44,8 +44,12 @@ def promote(project: Project, *, unproven: bool = False) -> PromoteResult:
         If the model or the evaluation does not exist.
     DataError
         If the evaluation cannot be read.
+    ChallengerLostError
+        If the verdict is *keep* or *unchanged*.
+    InconclusiveError
+        If the verdict is *inconclusive*.
     UnsafeError
-        If the verdict is not *promote*, or is about another model; with `unproven`, if there is a champion, or the model is
+        If the verdict is about another model; with `unproven`, if there is a champion, or the model is
         not ahead of the dummy model, or a guardrail failed.
     ConflictError
         If the champion has changed since the evaluation.
@@ -109,13 +113,18 @@ def promote_challenger(project: Project, challenger: DvcOutput, evaluation: Eval
 
     Raises
     ------
+    ChallengerLostError
+        If the verdict is *keep* or *unchanged*.
+    InconclusiveError
+        If the verdict is *inconclusive*.
     UnsafeError
-        If the verdict is not *promote*, or is about another model.
+        If the verdict is about another model.
     ConflictError
         If the champion has changed since the evaluation.
     """
     if evaluation.verdict != "promote":
-        raise UnsafeError(
+        kind = InconclusiveError if evaluation.verdict == "inconclusive" else ChallengerLostError
+        raise kind(
             "the challenger cannot be promoted",
             why=f"the verdict of the gate is {evaluation.verdict!r}, not 'promote'",
             fix="read reports/evaluate.md; only a challenger with the verdict promote can be promoted, or, with --unproven, a "

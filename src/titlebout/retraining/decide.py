@@ -94,11 +94,11 @@ class DecideResult(StepResult):
         """Return the report as Markdown: the action, and every trigger."""
         headline = {"stop": "stop", "attempt": "retrain", "wait": "wait", "nothing": "nothing to do"}[self.action]
         rows = [
-            (trigger.name.replace("_", " "), trigger.value, trigger.threshold, trigger.distance, *_state(trigger))
+            (trigger.name.replace("_", " "), trigger.value, trigger.threshold, *_state(trigger))
             for trigger in self.triggers
         ]
         lines = [f"### Decision: {headline}", "", f"{escape(self.reasons[0][0].upper() + self.reasons[0][1:])}.", ""]
-        lines += [table(["trigger", "value", "threshold", "distance", "state", "detail"], rows)]
+        lines += [table(["trigger", "value", "threshold", "state", "detail"], rows)]
         history = f"Attempts in the log: {self.attempts}" + (f" ({self.log_problem})" if self.log_problem else "")
         data_time = f"Data time: {self.at.short}. " if self.at else ""
         return "\n".join([*lines, escape(f"{data_time}{history}.")]) + "\n"

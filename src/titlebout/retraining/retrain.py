@@ -104,8 +104,8 @@ class RetrainResult(StepResult):
     @property
     def exit_code(self) -> ExitCode:
         """Exit code of the process."""
-        refused = ExitCode.DATA_REFUSED if self.verdict == "data_refused" else ExitCode.CHALLENGER_LOST
-        return ExitCode.OK if self.passed else refused
+        unsuccessful = {"data_refused": ExitCode.DATA_REFUSED, "inconclusive": ExitCode.INCONCLUSIVE}
+        return ExitCode.OK if self.passed else unsuccessful.get(self.verdict, ExitCode.CHALLENGER_LOST)
 
     def to_markdown(self) -> str:
         """Return the report as Markdown."""

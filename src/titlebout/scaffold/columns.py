@@ -121,6 +121,7 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
     InconclusiveError
         If the target is constant, or no features are left.
     """
+    _require_file(path)
     raw = read_raw(path)
     require_rows([raw])
     _require_columns(raw.frame, path, given)
@@ -129,6 +130,7 @@ def infer_column_roles(path: Path, given: Choices) -> tuple[pd.DataFrame, Column
     frame = read_as(raw, schema)
     _require_single(raw, path, given.target)
     _require_filled(frame, path, given.target)
+    _require_no_id(frame[given.target])
     task = _require_task(frame[given.target], given.task)
     candidates = time_candidates(frame, given.target)
     time = _time_column(frame, given, candidates)
@@ -307,6 +309,18 @@ def _time_column(frame: pd.DataFrame, given: Choices, candidates: Sequence[TimeC
     return given.time
 
 
+def _require_file(path: Path) -> None:
+    """Require the table.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    """
+    if not path.exists() and not path.is_symlink():
+        raise NotFoundError(f"{path.name} does not exist", where=str(path.absolute()), fix="correct the path of --data")
+
+
 def _holdout_days(column: Column) -> int:
     """Return how many days to hold out; 0 if the time span of the table is too short.
 
@@ -339,9 +353,29 @@ def _drop_reason(column: Column, *, nested: bool) -> str:
         return "it has the same value in every row" if n_distinct else "it has no values"
     if kind == "text" and n_distinct > MAX_DISTINCT_SHARE * rows:
         return "its values are almost unique"
-    if kind == "integer" and n_distinct == rows and (_ID_NAME.search(str(column.name)) or _is_row_number(column)):
+    if kind == "integer" and n_distinct == rows and _is_id(column):
         return "it is a row number or an id"
     return ""
+
+
+def _require_no_id(target: Column) -> None:
+    """Require a target that can be learned.
+
+    Raises
+    ------
+    ConfigError
+        If it numbers the rows, or is an id.
+    """
+    if column_kind(target) == "integer" and target.nunique() == len(target) and _is_id(target):
+        raise ConfigError(
+            f"the target {target.name!r} is a row number or an id",
+            why="its values are whole numbers, a different one in every row, so there is nothing to learn",
+            fix="name the column to predict with --target",
+        )
+
+
+def _is_id(column: Column) -> bool:
+    return bool(_ID_NAME.search(str(column.name))) or _is_row_number(column)
 
 
 def _is_row_number(column: Column) -> bool:

@@ -15,9 +15,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from titlebout.core.errors import NotFoundError
+from titlebout.core.errors import (
+    Cause,
+    NotFoundError,
+    PermissionRefusedError,
+    TemporaryError,
+    TitleboutError,
+    first_cause,
+)
 from titlebout.core.markdown import code, escape, format_number, table
-from titlebout.core.process import run
+from titlebout.core.process import Completed, ProcessError, run
 from titlebout.core.results import StepResult
 from titlebout.core.yaml_text import to_yaml
 from titlebout.models.loading import load_project_model
@@ -30,6 +37,27 @@ from titlebout.serving.smoke_test import SmokeTestResult, run_smoke_test, serve
 logger = logging.getLogger(__name__)
 
 DIGITS = 12
+_BUILD_CAUSES = (
+    Cause(
+        r"unauthorized|authentication required|denied: requested access",
+        PermissionRefusedError,
+        "the registry does not give access to the base image {base}",
+        "sign in with the registry, or set package.base_image to another image",
+    ),
+    Cause(
+        r"manifest unknown|not found: manifest|name unknown",
+        NotFoundError,
+        "the base image {base} does not exist",
+        "correct package.base_image",
+    ),
+    Cause(
+        r"[Cc]onnection (?:refused|reset|timed out)|no such host|i/o timeout|TLS handshake|Temporary failure|"
+        r"Could not resolve|\b50[0-9]\b|network is unreachable|toomanyrequests",
+        TemporaryError,
+        "a registry or package index could not be reached during the build on {base}",
+        "check the network, then run the command again",
+    ),
+)
 BUILDERS = ("docker", "podman", "buildah")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 BASE_IMAGE = f"docker.io/library/python:{PYTHON}-slim"
@@ -289,7 +317,13 @@ def _replace_folder(folder: Path, target: Path) -> Path:
 
 
 def _build_image(project: Project, bento: Path, tag: str, base: str) -> tuple[str | None, str]:
-    """Return the reference of the image and how it was built, or None and why no image was built."""
+    """Return the reference of the image and how it was built, or None and why no image was built.
+
+    Raises
+    ------
+    TitleboutError
+        If the build fails: the error of its cause.
+    """
     if not base:
         return None, "no image was built: not requested"
     builder = next((name for name in BUILDERS if _is_usable(name)), None)
@@ -300,8 +334,21 @@ def _build_image(project: Project, bento: Path, tag: str, base: str) -> tuple[st
     # podman and buildah default to the OCI format, which has no health check.
     format_option = [] if builder == "docker" else ["--format", "docker"]
     arguments = ["--file", "Containerfile", "--build-arg", f"BASE={base}", "--tag", reference, *format_option]
-    run([builder, "build", *arguments, "."], cwd=bento)
+    built = run([builder, "build", *arguments, "."], cwd=bento, check=False)
+    if built.returncode != 0:
+        failure = _build_failure(built, base)
+        raise failure
     return reference, f"built with {builder} on {base}"
+
+
+def _build_failure(built: Completed, base: str) -> TitleboutError:
+    """Return the error of a failed build, of the class of its cause if that is known."""
+    cause = first_cause(built.stderr + built.stdout, _BUILD_CAUSES)
+    if cause is None:
+        return ProcessError(built)
+    return cause.error(
+        cause.what.format(base=base), where=" ".join(built.command[:2]), why=built.tail(6), fix=cause.fix
+    )
 
 
 def _is_usable(builder: str) -> bool:

@@ -47,7 +47,7 @@ def test_a_first_model_without_proof_needs_a_person(at: Callable[[str], Path], c
 
     assert (evaluated.code, evaluated.document["verdict"]) == (3, "inconclusive")
     assert evaluated.document["reasons"][0].endswith("start with it as it is: `titlebout promote --unproven`")
-    assert command("promote").code == 7
+    assert command("promote").code == 3
 
     assert command("promote", "--unproven").code == 0
     assert yaml.safe_load((root / CHAMPION).read_text("utf-8"))["meta"]["rule"] == "unproven"
@@ -202,7 +202,7 @@ def test_a_worse_challenger_does_not(at: Callable[[str], Path], command: Command
 
     before = (root / CHAMPION).read_bytes()
     refused = command("promote")
-    assert (refused.code, refused.error["what"]) == (7, "the challenger cannot be promoted")
+    assert (refused.code, refused.error["what"]) == (11, "the challenger cannot be promoted")
     assert (root / CHAMPION).read_bytes() == before
 
 
@@ -290,7 +290,7 @@ def test_too_few_rows_decide_nothing(at: Callable[[str], Path], command: Command
 
     assert (completed.code, completed.document["verdict"]) == (3, "inconclusive")
     assert "the holdout has 168 rows, but gate.min_rows is 169" in completed.document["reasons"][0]
-    assert command("promote").code == 7
+    assert command("promote").code == 3
 
 
 def test_a_first_model_with_few_rows_is_measured_and_can_be_accepted(

@@ -191,15 +191,15 @@ def test_what_reproduces_the_training_works_in_a_fresh_clone_of_the_branch(
     clone = tmp_path / "clone"
     process.run(["git", "clone", "--quiet", "--branch", BRANCH, str(root), str(clone)])
     monkeypatch.chdir(clone)
-    told = re.search(r"`(titlebout train --force) && (titlebout evaluate --base main)`", result.body)
+    written = re.search(r"`(titlebout train --force) && (titlebout evaluate --base main)`", result.body)
 
-    assert told is not None
-    trained = json.loads(process.run([*told[1].split(), "--json"], cwd=clone).stdout)
+    assert written is not None
+    trained = json.loads(process.run([*written[1].split(), "--json"], cwd=clone).stdout)
     assert trained["ran"] == ["check-data", "prepare", "train", "evaluate"]
     assert trained["reasons"] == ["a model was trained: the same as before"]
     assert sample.git(clone, "status", "--porcelain") == ""
     process.run(["git", "branch", "--quiet", "main", "origin/main"], cwd=clone)
-    evaluated = json.loads(process.run([*told[2].split(), "--json"], cwd=clone).stdout)
+    evaluated = json.loads(process.run([*written[2].split(), "--json"], cwd=clone).stdout)
     assert evaluated["verdict"] == "promote"
 
 

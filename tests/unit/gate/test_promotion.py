@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import sample
-from titlebout.core.errors import UnsafeError
+from titlebout.core.errors import ChallengerLostError, InconclusiveError, TitleboutError, UnsafeError
 from titlebout.data.holdout import Holdout
 from titlebout.gate.promotion import promote_challenger
 from titlebout.gate.report import EvaluateResult
@@ -52,9 +52,12 @@ def test_a_promoted_model_is_read_back_with_its_evidence(project: Project) -> No
     )
 
 
-@pytest.mark.parametrize("given", ["keep", "inconclusive", "unchanged"])
-def test_only_the_verdict_promote_promotes(given: str, project: Project) -> None:
-    with pytest.raises(UnsafeError, match="the challenger cannot be promoted") as caught:
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [("keep", ChallengerLostError), ("inconclusive", InconclusiveError), ("unchanged", ChallengerLostError)],
+)
+def test_only_the_verdict_promote_promotes(given: str, error: type[TitleboutError], project: Project) -> None:
+    with pytest.raises(error, match="the challenger cannot be promoted") as caught:
         promote_challenger(project, MODEL, verdict(verdict=given))
 
     assert repr(given) in str(caught.value.why)
