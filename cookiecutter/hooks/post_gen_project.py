@@ -45,8 +45,9 @@ def set_schedule() -> None:
 
 def adopt() -> None:
     """Run `titlebout adopt` of the generated library."""
-    command = [sys.executable, "-m", "titlebout", "adopt", "--data", ANSWERS["data_file"]]
-    command += ["--target", ANSWERS["target"], "--task", ANSWERS["task"]]
+    data = Path(os.environ.get("PWD", Path.cwd().parent)) / ANSWERS["data_file"]  # as pre_gen_project.py reads it
+    command = [sys.executable, "-m", "titlebout", "adopt", "--data", str(data), "--target", ANSWERS["target"]]
+    command += [] if ANSWERS["task"] == "inferred" else ["--task", ANSWERS["task"]]
     environment = os.environ | {"PYTHONPATH": str(Path("vendor/titlebout/src").resolve())}
     probe = "import titlebout.cli.commands, titlebout.scaffold.generate, titlebout.checks.check, pandas, dvc"
     if subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, check=False).returncode != 0:
@@ -58,6 +59,15 @@ def adopt() -> None:
         sys.exit("titlebout: the data was refused for the reason above; nothing was generated.")
 
 
+def show_next_steps() -> None:
+    """Print what to do next; `titlebout new`, which gives the answer, and `titlebout adopt` print their own steps."""
+    if ANSWERS.get("_next_steps") == "" or ANSWERS["data_file"]:
+        return
+    steps = ["git init -b main"] if not Path(".git").exists() else []
+    steps += ["git add -A && git commit -m 'First commit'", "make setup && . .venv/bin/activate", "titlebout doctor"]
+    print("\nNext:\n", f"    cd {Path.cwd().name}", *(f"    {step}" for step in steps), sep="\n")
+
+
 require_links()
 remove_caches()
 set_python()
@@ -65,3 +75,4 @@ set_schedule()
 if ANSWERS["data_file"]:
     adopt()
     remove_caches()
+show_next_steps()

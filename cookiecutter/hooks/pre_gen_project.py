@@ -1,12 +1,14 @@
 """Validate the answers before anything is written, so that no broken or unsafe repository is generated."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
 
 # As JSON, so that an answer cannot be executed as code.
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
+STARTED = Path(os.environ.get("PWD", Path.cwd().parent))  # the hook itself runs in the new folder
 SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "azure", "ssh": "ssh"}
 
 
@@ -20,10 +22,8 @@ def refusal(answers: dict) -> str:
         return f"project_slug {slug!r}: use 2 to 63 lowercase letters, digits and hyphens, starting with a letter"
     if bool(data) != bool(answers["target"]):
         return "data_file and target must be used together: set both for your own data, or neither for the flights example"
-    if data and not Path(data).is_absolute():
-        return f"data_file {data!r}: use the full path, for example {str(Path.home() / 'table.csv')!r}"
-    if data and not Path(data).is_file():
-        return f"data_file {data!r}: the file does not exist"
+    if data and not (STARTED / data).is_file():
+        return f"data_file {data!r}: the file does not exist in {STARTED}"
     if (remote == "in-tree") != (not url):
         return "remote and remote_url must be used together: set a URL for an external storage, none for in-tree"
     if url and not re.fullmatch(SCHEMES[remote] + r"://[A-Za-z0-9][\w.:@/+=-]*", url, re.ASCII):

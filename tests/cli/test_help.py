@@ -1,5 +1,6 @@
 """Help: complete, with an example, and as quick as the parser alone."""
 
+import logging
 import shlex
 
 import click
@@ -8,6 +9,7 @@ import pytest
 from titlebout.cli.commands import cli
 from titlebout.cli.main import run
 
+WITHOUT_VERDICT = {"new", "adopt", "promote", "doctor"}
 COMMANDS = [name for name, command in cli.commands.items() if not command.hidden]
 
 
@@ -27,12 +29,13 @@ def test_every_command_says_what_it_does_and_shows_an_example(name: str, capsys:
 def test_every_option_has_a_help_text_of_its_own(name: str) -> None:
     options = [parameter for parameter in cli.commands[name].params if isinstance(parameter, click.Option)]
 
-    assert {option.name for option in options} >= {"as_json", "no_fail"}
+    assert {option.name for option in options} >= {"as_json", "verbose"}
+    assert ("no_fail" in {option.name for option in options}) == (name not in WITHOUT_VERDICT)
     for option in options:
         assert option.help, option.name
         assert option.help.endswith("."), option.name
         assert option.secondary_opts == []
-        assert all(spelling.startswith("--") for spelling in option.opts), option.name
+        assert all(spelling.startswith("--") for spelling in option.opts if spelling != "-v"), option.name
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -56,6 +59,27 @@ def test_the_overview_lists_every_command_in_the_order_of_use(capsys: pytest.Cap
     ]
     assert [name for name in listed if name in COMMANDS] == COMMANDS
     assert "stage" not in listed
+    assert completed.rstrip().endswith("/docs")
+
+
+def test_no_summary_is_cut_on_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["--help"]) == 0
+
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert "..." not in listed
+
+
+def test_details_can_be_asked_for_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    before = logging.getLogger().level
+    try:
+        run(["check-data", "-v", "--pipeline", "nowhere"])
+        assert logging.getLogger().level == logging.DEBUG
+    finally:
+        logging.getLogger().setLevel(before)
+    capsys.readouterr()
 
 
 def test_no_command_at_all_shows_the_overview(capsys: pytest.CaptureFixture[str]) -> None:

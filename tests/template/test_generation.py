@@ -180,7 +180,7 @@ def test_another_name_does_not_change_the_trained_example(generate: Generate, pr
         ({"project_name": "two\nlines", "project_slug": "fine"}, "project_name"),
         ({"project_name": "\N{PILE OF POO}", "project_slug": "fine"}, "project_name"),
         ({"data_file": "/etc/hostname"}, "must be used together"),
-        ({"data_file": "relative.csv", "target": "y"}, "full path"),
+        ({"data_file": "relative.csv", "target": "y"}, "'relative.csv': the file does not exist in /"),
         ({"data_file": "/no/such/file.csv", "target": "y"}, "does not exist"),
         ({"remote": "s3"}, "must be used together"),
         ({"remote_url": "s3://bucket"}, "must be used together"),
@@ -288,3 +288,17 @@ def test_the_wheel_contains_the_template_with_files_instead_of_links(
     # Inside the library the template stands in the place of a folder beside it.
     library = {name for name in generated if "/_template/" in name}
     assert {name: generated[name] for name in generated if name not in library} == files_of(project)
+
+
+def test_cookiecutter_ends_with_the_next_steps(framework: Path, tmp_path: Path) -> None:
+    ran = run("cookiecutter", framework, "--no-input", "--output-dir", tmp_path, cwd=tmp_path)
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-6:] == [
+        "",
+        "    cd flights-delay",
+        "    git init -b main",
+        "    git add -A && git commit -m 'First commit'",
+        "    make setup && . .venv/bin/activate",
+        "    titlebout doctor",
+    ]

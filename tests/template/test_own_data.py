@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from generation import Generate, files_of, run
+from generation import files_of, run
 
 HOSTILE = 'price "net" $(touch PWNED) \' ${{ x }} <img src=x>'
 
@@ -228,9 +228,16 @@ def test_the_framework_itself_cannot_be_overwritten(framework: Path, table: Path
     assert files_of(framework) == before
 
 
-def test_cookiecutter_alone_accepts_a_table(generate: Generate, table: Path) -> None:
-    project = generate(project_name="House prices", data_file=str(table), target="price", task="regression")
-    assert (project / "pipelines/house-prices/params.yaml").is_file()
+def test_cookiecutter_alone_accepts_a_table_beside_it_and_infers_the_task(
+    framework: Path, table: Path, tmp_path: Path
+) -> None:
+    options = (f"data_file={table.name}", "target=price", "project_name=House prices")
+    command = ("cookiecutter", framework, "--no-input", "--output-dir", tmp_path / "out")
+    completed = run(*command, *options, cwd=table.parent, PWD=str(table.parent))
+    assert completed.returncode == 0, completed.stderr
+    project = tmp_path / "out" / "house-prices"
+    assert "task: regression" in (project / "pipelines/house-prices/params.yaml").read_text("utf-8")
+    assert "titlebout train && titlebout evaluate && titlebout promote" in completed.stdout
     assert not (project / ".git").exists()
     assert not (project / ".dvc/config.local").exists()
     assert not list(project.rglob("__pycache__"))

@@ -95,7 +95,11 @@ def _own_data(*, required: bool) -> Callable[[Callable[..., "StepResult"]], Call
     return add
 
 
-@click.group(cls=Group, context_settings={"auto_envvar_prefix": "TITLEBOUT", "help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Group,
+    context_settings={"auto_envvar_prefix": "TITLEBOUT", "help_option_names": ["-h", "--help"]},
+    epilog="Documentation: https://github.com/titlebout/titlebout/tree/main/docs",
+)
 @click.version_option(__version__, prog_name="titlebout")
 @click.option("-v", "--verbose", is_flag=True, help="Log details to standard error.")
 def cli(verbose: bool) -> None:
@@ -113,7 +117,7 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
 
 
-@step(cli, "new", in_project=False)
+@step(cli, "new", in_project=False, has_verdict=False)
 @click.argument("name", required=False)
 @click.option(
     "--output-dir",
@@ -126,7 +130,7 @@ def cli(verbose: bool) -> None:
 def new_command(
     name: str | None, output_dir: Path, data: Path | None, given: "Choices | None", no_input: bool
 ) -> "StepResult":
-    """Generate a repository with a model pipeline and GitHub workflows.
+    """Generate a repository with a model, checks and workflows.
 
     NAME is the name of the project and of its folder. Without --data the repository contains the flights example,
     with a trained champion.
@@ -141,7 +145,7 @@ def new_command(
     return new(Request(name, output_dir, data, given), ask=not no_input and sys.stdin.isatty())
 
 
-@step(cli, "adopt", in_project=False)
+@step(cli, "adopt", in_project=False, has_verdict=False)
 @_own_data(required=True)
 def adopt_command(data: Path, given: "Choices") -> "StepResult":
     """Replace the flights example with your own data.
@@ -270,7 +274,7 @@ def evaluate_command(  # noqa: PLR0913, PLR0917 - one parameter per option
     return evaluate(project, base or event_base(), only_promotions, reason)
 
 
-@step(cli, "promote")
+@step(cli, "promote", has_verdict=False)
 @click.option("--unproven", is_flag=True, help="Accept a first model that is ahead of the dummy model, without proof.")
 def promote_command(pipeline: str | None, unproven: bool) -> "StepResult":
     """Point champion.dvc to the challenger.
@@ -347,7 +351,7 @@ def drift_command(pipeline: str | None, selftest: bool) -> "StepResult":
 def decide_command(
     pipeline: str | None, manual: bool, schedule: bool, forge: str, from_reports: Path | None
 ) -> "StepResult":
-    """Decide whether to retrain, by the rules of the retraining policy.
+    """Decide whether to retrain, by the rules of the policy.
 
     Reads the results of check-data and drift in reports/, and the thresholds in the table [policy] of titlebout.toml.
 
@@ -469,9 +473,9 @@ def backtest_command(
     return backtest(_project(pipeline), Plan(every, start, current, strategies, label_delay), progress)
 
 
-@step(cli, "doctor", in_project=False)
+@step(cli, "doctor", in_project=False, has_verdict=False)
 def doctor_command() -> "StepResult":
-    """Report problems with this machine and repository, and how to fix them.
+    """Report problems of this machine and repository, and fixes.
 
     The network is not used.
 

@@ -1,6 +1,7 @@
 """Output of every command: result files, workflow outputs, and the terminal. The only module that prints."""
 
 import functools
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,26 +28,36 @@ class Group(click.Group):
 
 
 def step(
-    group: click.Group, name: str, *, in_project: bool = True
+    group: click.Group, name: str, *, in_project: bool = True, has_verdict: bool = True
 ) -> "Callable[[Callable[P, StepResult]], Callable[..., None]]":
     """Turn a function that returns a result into a command, with the options that all steps share."""
 
     def decorate(function: "Callable[P, StepResult]") -> Callable[..., None]:
         @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
         @click.option(
-            "--no-fail",
+            "-v",
+            "--verbose",
             is_flag=True,
-            help="Exit with 0 instead of 3 (inconclusive), 10 (data refused), 11 (champion kept) or 12 (drift found). "
-            "Errors keep their exit codes.",
+            expose_value=False,
+            callback=_log_details,
+            help="Log details to standard error.",
         )
         @functools.wraps(function)
-        def command(as_json: bool, no_fail: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+        def command(as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+            no_fail = kwargs.pop("no_fail", False)  # an option of the commands that have a verdict
             result = function(*args, **kwargs)
             _write_output(result, as_json)
             refused = result.exit_code in {*REFUSALS, ExitCode.INCONCLUSIVE}
             click.get_current_context().exit(int(ExitCode.OK if no_fail and refused else result.exit_code))
 
         wrapped: Callable[..., None] = command
+        if has_verdict:
+            wrapped = click.option(
+                "--no-fail",
+                is_flag=True,
+                help="Exit with 0 instead of 3 (inconclusive), 10 (data refused), 11 (champion kept) or 12 (drift found). "
+                "Errors keep their exit codes.",
+            )(wrapped)
         if in_project:
             wrapped = click.option(
                 "--pipeline", metavar="NAME", help="Pipeline to use; by default project.pipeline in titlebout.toml."
@@ -54,6 +65,11 @@ def step(
         return group.command(name)(wrapped)
 
     return decorate
+
+
+def _log_details(_context: click.Context, _parameter: click.Parameter, verbose: bool) -> None:
+    if verbose:
+        logging.getLogger().setLevel(logging.DEBUG)
 
 
 def report_error(error: TitleboutError, as_json: bool) -> None:

@@ -44,7 +44,8 @@ _FIRST_CHAMPION_STEPS = (
 _OWN_DATA_ANSWERS = {
     "data_file": "",
     "target": "",
-    "task": "classification",
+    "task": "inferred",
+    "_next_steps": "",  # the command prints its own
 }  # options of the command, not questions of the template
 
 
