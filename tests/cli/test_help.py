@@ -9,7 +9,7 @@ import pytest
 from titlebout.cli.commands import cli
 from titlebout.cli.main import run
 
-WITHOUT_VERDICT = {"new", "adopt", "promote", "doctor"}
+WITHOUT_VERDICT = {"new", "adopt", "promote", "doctor", "act"}
 COMMANDS = [name for name, command in cli.commands.items() if not command.hidden]
 
 

@@ -63,6 +63,14 @@ def test_a_file_that_cannot_be_read_is_named(root: Path, name: str, path: str, t
     assert found(root)[name].what
 
 
+def test_a_target_that_the_data_does_not_have_is_found(root: Path) -> None:
+    sample.dvc(root, "pull", "--quiet", "data.dvc")
+    sample.edit(root / "pipelines/ferries/params.yaml", "target: late", "target: delayed")
+
+    assert "the data has no column 'delayed', the target: it has: " in found(root)["parameters"].what
+    assert not doctor(root).passed
+
+
 @pytest.mark.parametrize(
     ("name", "path"), [("suite", "expectations/ferries.json"), ("data", "data.dvc"), ("settings", "titlebout.toml")]
 )

@@ -3,17 +3,16 @@
 Heavy libraries are imported inside the commands, so that ``--help`` starts as fast as click itself.
 """
 
-import functools
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from titlebout import __version__
 from titlebout.cli.console import Group, progress, step
+from titlebout.cli.options import own_data
 from titlebout.core.errors import ConfigError
 from titlebout.core.names import REASONS, STRATEGY_NAMES
 
@@ -23,76 +22,6 @@ if TYPE_CHECKING:
     from titlebout.core.results import StepResult
     from titlebout.repository.project import Project
     from titlebout.scaffold.generate import Choices
-    from titlebout.settings.column_type import ColumnType
-
-
-def _column_types(
-    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
-) -> "dict[str, ColumnType]":
-    """Parse the values of ``--type``.
-
-    Raises
-    ------
-    BadParameter
-        If a value is not NAME=TYPE.
-    """
-    from titlebout.settings.column_type import ColumnType
-
-    types = {}
-    for value in values:
-        name, equals, text = value.rpartition("=")
-        try:
-            types[name] = ColumnType.parse(text)
-        except ValueError as error:
-            raise click.BadParameter(f"{value!r}: the type {error}") from error
-        if not equals:
-            raise click.BadParameter(f"{value!r} is not NAME=TYPE")
-    return types
-
-
-def _own_data(*, required: bool) -> Callable[[Callable[..., "StepResult"]], Callable[..., "StepResult"]]:
-    """Add the options about the user's data; the command gets them as `data`, a path, and `given`, of class Choices."""
-    options = (
-        click.option(
-            "--data",
-            required=required,
-            type=click.Path(path_type=Path),
-            help="Parquet, CSV, TSV or JSONL file with your data" + ("." if required else "; needs --target."),
-        ),
-        click.option("--target", required=required, metavar="COLUMN", help="Column of --data to predict."),
-        click.option(
-            "--task",
-            type=click.Choice(["classification", "regression"]),
-            help="Prediction task; by default inferred from the values of the target.",
-        ),
-        click.option(
-            "--time",
-            metavar="COLUMN",
-            help="Column whose times order the rows, or none; by default the column of times that advances with the rows.",
-        ),
-        click.option(
-            "--type",
-            "types",
-            metavar="COLUMN=TYPE",
-            multiple=True,
-            callback=_column_types,
-            help="Type of a column: number, integer, boolean, text or datetime, which may be followed by its form, for example "
-            "'day=datetime %d/%m/%Y'; by default inferred from its values. Repeat for each column.",
-        ),
-    )
-
-    def add(command: Callable[..., "StepResult"]) -> Callable[..., "StepResult"]:
-        @functools.wraps(command)
-        def with_choices(
-            target: str | None, task: str | None, time: str | None, types: "Mapping[str, ColumnType]", **others: Any
-        ) -> "StepResult":
-            from titlebout.scaffold.generate import Choices
-
-            return command(given=Choices(target, task, time, types) if target else None, **others)
-
-        return functools.reduce(lambda decorated, option: option(decorated), reversed(options), with_choices)
-
-    return add
 
 
 @click.group(
@@ -125,7 +54,7 @@ def cli(verbose: bool) -> None:
     default=".",
     help="Parent folder of the new repository.",
 )
-@_own_data(required=False)
+@own_data(required=False)
 @click.option("--no-input", is_flag=True, help="Do not prompt; use the default answers.")
 def new_command(
     name: str | None, output_dir: Path, data: Path | None, given: "Choices | None", no_input: bool
@@ -146,7 +75,7 @@ def new_command(
 
 
 @step(cli, "adopt", in_project=False, has_verdict=False)
-@_own_data(required=True)
+@own_data(required=True)
 def adopt_command(data: Path, given: "Choices") -> "StepResult":
     """Replace the flights example with your own data.
 
@@ -486,6 +415,26 @@ def doctor_command() -> "StepResult":
     from titlebout.doctor import doctor
 
     return doctor(Path.cwd())
+
+
+@step(cli, "act", in_project=False, has_verdict=False)
+@click.argument("workflow", metavar="WORKFLOW")
+@click.argument("event", default="push")
+def act_command(workflow: str, event: str) -> "StepResult":
+    """Run a workflow on this machine, without GitHub.
+
+    EVENT is the event that starts it, by default push. The workflow runs on a copy of the repository, with act in host
+    mode. Permissions, filters of the trigger and concurrency exist on GitHub only, and a step that needs GitHub, such as
+    opening a pull request, fails.
+
+    \b
+    Example:
+      titlebout act ci.yml push
+    """  # noqa: D301
+    from titlebout.forge.act import act
+    from titlebout.repository.git import Git
+
+    return act(Git.find(Path.cwd()).root, workflow, event, progress)
 
 
 @cli.command("stage", hidden=True)

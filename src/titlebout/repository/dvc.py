@@ -124,7 +124,12 @@ class Dvc:
         if force:
             self.pull_data()  # by force, DVC would record the data again, and fails where they are not here
         completed = self._run(
-            "repro", "--pull", "--allow-missing", *(["--force"] if force else []), on_line=on_line, check=False
+            "repro",
+            "--pull",
+            "--allow-missing",
+            *(["--force"] if force else []),
+            on_line=process.without_errors(on_line),
+            check=False,
         )
         if completed.returncode != 0:
             raise _stage_failure(error_file, completed) or _explain(completed)

@@ -35,7 +35,9 @@ def run_step(project: Project, kind: type[Result], on_line: Progress | None, *ar
         If the command crashed and printed no JSON.
     """
     command = [sys.executable, "-m", "titlebout", *arguments, "--pipeline", project.pipeline, "--json"]
-    completed = process.run(command, cwd=project.root, env=NO_WORKFLOW, check=False, on_line=on_line)
+    completed = process.run(
+        command, cwd=project.root, env=NO_WORKFLOW, check=False, on_line=process.without_errors(on_line)
+    )
     try:
         document = json.loads(completed.stdout)
     except json.JSONDecodeError as error:

@@ -240,3 +240,13 @@ def test_the_token_is_not_passed_to_children(monkeypatch: pytest.MonkeyPatch) ->
     script = "import os; print(os.environ.get('TITLEBOUT_TOKEN'))"
 
     assert process.run([sys.executable, "-c", script]).stdout == "None\n"
+
+
+def test_an_error_that_a_child_reports_is_left_to_its_parent() -> None:
+    shown: list[str] = []
+    text = "Running\nerror: no\n  where: here\n  fix: it\n::error title=t::no\nERROR: failed to reproduce 'train': x\n  done\nnext"
+    script = f"import sys; sys.stderr.write({text!r})"
+    process.run([sys.executable, "-c", script], on_line=process.without_errors(shown.append))
+
+    assert shown == ["Running", "next"]
+    assert process.without_errors(None) is None

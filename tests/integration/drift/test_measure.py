@@ -358,6 +358,9 @@ def test_the_report_shows_columns_without_their_markup(
     assert "<script>alert" not in html
     assert "<img src=x" not in html
     assert "Dataset Drift is detected" in html
+    first = html.partition("<body>")[2][:600]
+    assert "This page does not decide." in first
+    assert f"drift is shown in {len(result.drifted)} of {len(result.compared)} columns" in first
     assert "|" not in result.to_markdown().split("alert(1)")[1].split("`")[0]
 
 

@@ -285,6 +285,9 @@ def test_what_creeps_away_from_the_anchor_is_not_promoted() -> None:
     assert "worse than the anchor" in held.reasons[0]
     assert held.over_anchor is not None
     assert held.over_anchor.gain < 0
+    assert held.anchor_over_champion is not None
+    assert held.anchor_over_champion.gain > 0
+    assert free.anchor_over_champion is None
 
 
 def test_the_anchor_counts_only_for_a_rule_without_superiority() -> None:

@@ -13,7 +13,7 @@ from titlebout.core.arrays import FloatArray
 from titlebout.core.results import to_json
 from titlebout.data.holdout import Holdout
 from titlebout.gate.decision import GuardrailResult, decide
-from titlebout.gate.evaluate import EvaluationFacts, _result
+from titlebout.gate.evaluate import EvaluationFacts, _decide, _result
 from titlebout.gate.predictions import HoldoutPredictions
 from titlebout.gate.report import EvaluateResult, draw
 from titlebout.metrics.estimates import GroundTruth
@@ -163,6 +163,18 @@ def test_words_of_others_stay_words() -> None:
 
     assert "<script>" not in text
     assert "@everyone" not in text
+
+
+def test_the_former_champion_that_beats_both_is_named_for_a_roll_back() -> None:
+    noise = {"challenger": 1.4, "champion": 1.5, "anchor": 0.1}
+    facts = FACTS.replace(anchor="abcdef0123456789.dir")
+    kept = _result(facts, _decide(predictions(noise), SETTINGS, facts), passed=False)
+    equal = {**noise, "anchor": 1.5}
+
+    assert kept.verdict != "promote"
+    assert kept.reasons[-1].endswith("the former champion abcdef012345: consider rolling back to it")
+    assert "anchor `abcdef012345`" in kept.to_markdown()
+    assert "rolling back" not in str(_decide(predictions(equal), SETTINGS, facts).reasons)
 
 
 def test_a_result_is_strict_json_with_everything_the_report_shows() -> None:

@@ -271,6 +271,19 @@ def test_a_target_of_many_texts_is_refused(tmp_path: Path, values: list[str]) ->
         infer_column_roles(write_table(tmp_path, customers().assign(churned=values)), Choices("churned"))
 
 
+@pytest.mark.parametrize("name", ["customer_id", "row"])
+def test_a_target_that_numbers_the_rows_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"the target '{name}' is a row number or an id"):
+        infer_column_roles(write_table(tmp_path, customers()), Choices(name))
+
+
+def test_a_table_that_does_not_exist_is_named_without_advice_about_dvc(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"nowhere\.csv does not exist") as caught:
+        infer_column_roles(tmp_path / "nowhere.csv", Choices("y"))
+
+    assert caught.value.fix == "correct the path of --data"
+
+
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
 @pytest.mark.parametrize("value", [["red", "small"], {"color": "red"}])
 def test_a_target_of_lists_or_objects_is_refused(tmp_path: Path, form: str, value: object) -> None:

@@ -1,0 +1,81 @@
+"""Options that several commands share."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from titlebout.core.results import StepResult
+    from titlebout.settings.column_type import ColumnType
+
+
+def _column_types(
+    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
+) -> "dict[str, ColumnType]":
+    """Parse the values of ``--type``.
+
+    Raises
+    ------
+    BadParameter
+        If a value is not NAME=TYPE.
+    """
+    from titlebout.settings.column_type import ColumnType
+
+    types = {}
+    for value in values:
+        name, equals, text = value.rpartition("=")
+        try:
+            types[name] = ColumnType.parse(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r}: the type {error}") from error
+        if not equals:
+            raise click.BadParameter(f"{value!r} is not NAME=TYPE")
+    return types
+
+
+def own_data(*, required: bool) -> Callable[[Callable[..., "StepResult"]], Callable[..., "StepResult"]]:
+    """Add the options about the user's data; the command gets them as `data`, a path, and `given`, of class Choices."""
+    options = (
+        click.option(
+            "--data",
+            required=required,
+            type=click.Path(path_type=Path),
+            help="Parquet, CSV, TSV or JSONL file with your data" + ("." if required else "; needs --target."),
+        ),
+        click.option("--target", required=required, metavar="COLUMN", help="Column of --data to predict."),
+        click.option(
+            "--task",
+            type=click.Choice(["classification", "regression"]),
+            help="Prediction task; by default inferred from the values of the target.",
+        ),
+        click.option(
+            "--time",
+            metavar="COLUMN",
+            help="Column whose times order the rows, or none; by default the column of times that advances with the rows.",
+        ),
+        click.option(
+            "--type",
+            "types",
+            metavar="COLUMN=TYPE",
+            multiple=True,
+            callback=_column_types,
+            help="Type of a column: number, integer, boolean, text or datetime, which may be followed by its form, for example "
+            "'day=datetime %d/%m/%Y'; by default inferred from its values. Repeat for each column.",
+        ),
+    )
+
+    def add(command: Callable[..., "StepResult"]) -> Callable[..., "StepResult"]:
+        @functools.wraps(command)
+        def with_choices(
+            target: str | None, task: str | None, time: str | None, types: "Mapping[str, ColumnType]", **others: Any
+        ) -> "StepResult":
+            from titlebout.scaffold.generate import Choices
+
+            return command(given=Choices(target, task, time, types) if target else None, **others)
+
+        return functools.reduce(lambda decorated, option: option(decorated), reversed(options), with_choices)
+
+    return add
