@@ -214,7 +214,18 @@ def test_the_pictures_show_metrics_slices_and_both_calibrations(tmp_path: Path) 
 
     assert sorted(path.name for path in (tmp_path / "evaluate").iterdir()) == ["calibration.svg", "gains.svg"]
     assert all(
-        word in words(drawn[0]) for word in ("log_loss", "roc_auc", "harbour = north (450 rows)", "% of its value")
+        word in words(drawn[0])
+        for word in (
+            "log_loss",
+            "roc_auc",
+            "harbour = north (450 rows)",
+            "% of its value",
+            "better",
+            "margin",
+            "Gain of the",
+        )
     )
-    assert all(word in words(drawn[1]) for word in ("challenger", "champion", "predicted probability"))
+    assert all(
+        word in words(drawn[1]) for word in ("challenger", "champion", "predicted probability", "Calibration, in ten")
+    )
     assert [path.read_bytes() for path in draw(tmp_path, one)] == once
