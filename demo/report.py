@@ -154,7 +154,7 @@ def page(result: DemoResult, periods: list[Period]) -> str:
         ],
     }
     plot = line_plot(
-        [period.name[5:] for period in periods],
+        [period.name for period in periods],
         lines,
         "log loss on the flights of the month (smaller is better)",
         marked,
@@ -172,6 +172,6 @@ def page(result: DemoResult, periods: list[Period]) -> str:
         html.Paragraph(
             "Champion and challenger: log loss on the same holdout flights, which are not in the training rows of either model."
         ),
-        html.Paragraph("The same months with other retraining strategies are in backtest.html beside this page."),
+        html.Link("The same months with other retraining strategies", "backtest.html"),
         html.Paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
     )

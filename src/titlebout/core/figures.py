@@ -95,8 +95,16 @@ def line_plot(
         (index of the line, index of the x position).
     """
     with drawing(9, 4.8, font_size=10) as (figure, axes):
-        for line in lines:
-            axes.plot(range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2)
+        for above, line in enumerate(reversed(lines)):  # the first line is drawn last, over the others
+            axes.plot(
+                range(len(x)),
+                line.values,
+                line.style,
+                color=line.color,
+                label=line.label,
+                linewidth=2,
+                zorder=2 + above,
+            )
         for (label, points), symbol in zip(markers.items(), "^x", strict=False):
             _draw_markers(axes, lines, label, points, symbol)
         axes.set_xticks(range(len(x)), x)
