@@ -95,15 +95,10 @@ def line_plot(
         (index of the line, index of the x position).
     """
     with drawing(9, 4.8, font_size=10) as (figure, axes):
-        for above, line in enumerate(reversed(lines)):  # the first line is drawn last, over the others
+        for index, line in enumerate(lines):  # the first one over the others
+            over = 2 + (len(lines) - index) / len(lines)
             axes.plot(
-                range(len(x)),
-                line.values,
-                line.style,
-                color=line.color,
-                label=line.label,
-                linewidth=2,
-                zorder=2 + above,
+                range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2, zorder=over
             )
         for (label, points), symbol in zip(markers.items(), "^x", strict=False):
             _draw_markers(axes, lines, label, points, symbol)
@@ -122,6 +117,6 @@ def _draw_markers(
     """Draw one symbol on several lines, and its legend entry: gray if the lines have different colors."""
     for index, position in points:
         line = lines[index]
-        axes.scatter(position, line.values[position], marker=symbol, s=70, color=line.color, zorder=3)
+        axes.scatter(position, line.values[position], marker=symbol, s=70, color=line.color, zorder=4)
     color = lines[0].color if len({index for index, _ in points}) < 2 else COLORS["axis"]
     axes.scatter([], [], marker=symbol, s=70, color=color, label=label)

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from titlebout.core.html import Figure, Paragraph, page, table
+from titlebout.core.html import Figure, Link, Paragraph, page, table
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><clipPath id="a"/><g clip-path="url(#a)"/></svg>'
 NASTY = "<script>alert('1')</script> & \"quotes\" <!-- ]]>"
@@ -71,3 +71,16 @@ def test_the_kind_of_a_row_is_the_class_of_its_last_cell() -> None:
 def test_a_missing_row_kind_is_an_error() -> None:
     with pytest.raises(ValueError, match="shorter"):
         table(["month"], [["May"], ["June"]], ["keep"])
+
+
+def test_columns_of_numbers_are_aligned_at_the_right() -> None:
+    text = page("t", "l", table(["month", "rows", "change"], [["May", "1,234", "-3.5%"], ["June", "-", "+12 %"]]))
+
+    assert '<th>month</th><th class="n">rows</th><th class="n">change</th>' in text
+    assert '<td>June</td><td class="n">-</td><td class="n">+12 %</td>' in text
+
+
+def test_a_link_leads_to_a_file_beside_the_page() -> None:
+    text = page("t", "l", Link("More & more", 'a"b.html'))
+
+    assert '<p><a href="a%22b.html">More &amp; more</a></p>' in text
