@@ -21,12 +21,17 @@ class Loads(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.linked: list[str] = []  # what a reader may open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [f"<{tag}>"] if tag in {"script", "iframe", "link", "img"} else []
-        self.found += [
-            f"{name}={value}" for name, value in attrs if name in {"src", "href"} and not str(value).startswith("#")
+        named = [
+            (name, str(value)) for name, value in attrs if name in {"src", "href"} and not str(value).startswith("#")
         ]
+        if tag == "a":
+            self.linked += [value for _, value in named]
+        else:
+            self.found += [f"{name}={value}" for name, value in named]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,7 @@ def test_the_page_has_a_plot_and_loads_nothing(shown: tuple[Path, process.Comple
     loads.feed(text)
 
     assert loads.found == []
+    assert loads.linked == ["backtest.html"], "a page beside it, and nothing on the network"
     assert "url(http" not in text
     assert "<svg" in text
     assert "never retrain" in text

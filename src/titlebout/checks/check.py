@@ -29,7 +29,7 @@ from titlebout.checks.findings import (
     unreadable_values,
     verdict,
 )
-from titlebout.checks.suites import ROW_COUNT, Expectation, SuiteError, load_suite
+from titlebout.checks.suites import IN_SET, ROW_COUNT, Expectation, SuiteError, load_suite
 from titlebout.core.arrays import BoolArray
 from titlebout.core.errors import DataRefusedError, ExitCode, TitleboutError
 from titlebout.core.markdown import code, escape, format_number, table
@@ -40,6 +40,7 @@ from titlebout.data.holdout import read_all_tracked, read_tracked, set_aside
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 
+GUIDE = "https://github.com/titlebout/titlebout/blob/main/docs/how-to/add-a-check.md#accept-a-new-value"
 SHOWN_FAILURES = 50  # in the report; the JSON has all
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,8 @@ class CheckResult(StepResult):
         hidden = len(self.failures) - SHOWN_FAILURES
         if hidden > 0:
             lines.append(f"{format_number(hidden)} more failures are in the JSON result.")
+        if any(failure.type == IN_SET for failure in self.failures):
+            lines += ["", f"If a new value is right, [accept it]({GUIDE}) in the expectation suite."]
         return "\n".join(lines).rstrip() + "\n"
 
 

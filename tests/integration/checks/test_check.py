@@ -150,6 +150,8 @@ def test_a_few_rows_of_a_new_category_are_a_warning(suite: Path) -> None:
 
     assert (result.verdict, reported(result)) == ("warning", {("value", "warning", "harbour")})
     assert "2 of 500 values (0.4%) are outside the expected set" in result.failures[0].message
+    assert "If a new value is right, [accept it](" in result.to_markdown()
+    assert "accept it" not in checked(frame, suite).to_markdown()
 
 
 def test_no_rows_fail_a_suite_that_does_not_ask_for_any(tmp_path: Path) -> None:
