@@ -95,8 +95,8 @@ def line_plot(
         (index of the line, index of the x position).
     """
     with drawing(9, 4.8, font_size=10) as (figure, axes):
-        for index, line in enumerate(lines):  # the first one over the others
-            over = 2 + (len(lines) - index) / len(lines)
+        for line in lines:
+            over = 3 if line.style == "-" else 2  # the solid line is the one that the plot is about
             axes.plot(
                 range(len(x)), line.values, line.style, color=line.color, label=line.label, linewidth=2, zorder=over
             )

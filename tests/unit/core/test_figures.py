@@ -31,3 +31,11 @@ def test_labels_of_a_plot_are_escaped() -> None:
 
     assert "<script" not in svg
     assert NASTY in "".join(ET.fromstring(svg).itertext())
+
+
+def test_the_solid_line_is_drawn_over_the_others() -> None:
+    lines = [Line("loop", [1, 2], "#0969da"), Line("never", [1, 2], "#cf222e", "--")]
+    for given in (lines, lines[::-1]):
+        svg = line_plot(["a", "b"], given, "loss", {})
+        first = {color: svg.index(f"stroke: {color}") for color in ("#0969da", "#cf222e")}
+        assert first["#cf222e"] < first["#0969da"]

@@ -741,6 +741,17 @@ def test_an_overconfident_challenger_keeps_the_champion() -> None:
     assert (first.verdict, status(first, "calibration")) == ("promote", "warning")
 
 
+def test_what_is_outside_the_limits_like_the_champion_has_no_tick() -> None:
+    predictions = classification(4000, noise=EQUAL)
+    both = {name: more_sure(predictions, name, 1.6) for name in ("challenger", "champion")}
+    found = decide(with_answers(predictions, **both), gate(margin=1.0, guardrails=[]), "age")
+    (shown,) = [guard for guard in found.guards if guard.name == "calibration"]
+
+    assert shown.status == "warning"
+    assert shown.detail.startswith("outside the limits, not shown to be worse than the champion's: slope 0.")
+    assert status(decide(predictions, gate(margin=1.0, guardrails=[]), "age"), "calibration") == "passed"
+
+
 @pytest.mark.parametrize(("metric", "verdict"), [("log_loss", "promote"), ("brier", "promote"), ("accuracy", "keep")])
 def test_a_metric_that_counts_calibration_decides_about_it_too(metric: str, verdict: str) -> None:
     predictions = classification(4000, noise={"challenger": 0.1, "champion": 2.5})

@@ -229,3 +229,18 @@ def test_the_pictures_show_metrics_slices_and_both_calibrations(tmp_path: Path) 
         word in words(drawn[1]) for word in ("challenger", "champion", "predicted probability", "Calibration, in ten")
     )
     assert [path.read_bytes() for path in draw(tmp_path, one)] == once
+
+
+@pytest.mark.parametrize(
+    ("needed", "sentence"),
+    [
+        (901, "Detecting a gain of the margin (0.0100) with 80% power takes 901 rows."),
+        (900, "A gain of the margin (0.0100) is detected with at least 80% power."),
+        (1, "A gain of the margin (0.0100) is detected with at least 80% power."),
+    ],
+)
+def test_rows_are_only_asked_for_beyond_those_of_the_holdout(needed: int, sentence: str) -> None:
+    one = result({"challenger": 0.3, "champion": 1.2})
+    assert one.power is not None
+
+    assert sentence in one.replace(margin=0.01, power=one.power.replace(rows=900, needed=needed)).to_markdown()

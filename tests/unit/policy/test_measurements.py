@@ -1,6 +1,6 @@
 """Measurements for a decision, from the data and the champion."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ import pytest
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import ConfigError
 from titlebout.data.holdout import Holdout
+from titlebout.data.identity import identity_hashes
 from titlebout.data.moment import Moment
 from titlebout.models.champion import Champion, Promotion
-from titlebout.models.held_out import NOTHING_HELD_OUT
+from titlebout.models.held_out import NOTHING_HELD_OUT, HeldOut
 from titlebout.policy import performance
 from titlebout.policy.measurements import DecisionInputs, LoadedChampion, measure, refused
 from titlebout.policy.rules import Attempt, Clock, Measurement, Measurements
@@ -185,3 +186,37 @@ def test_without_a_champion_there_is_no_growth() -> None:
 
 def test_refused_data_is_not_measured() -> None:
     assert refused("no rows") == (Measurements(refused="no rows"), Clock(None, 1.0))
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """A model that predicts every row of its training exactly; its held-out predictions for them are 0."""
+
+    rows: pd.DataFrame
+    classes: tuple[object, ...] = ()
+
+    @property
+    def held_out(self) -> HeldOut:
+        return HeldOut(identity_hashes(self.rows), np.zeros(len(self.rows)))
+
+    def predict(self, frame: pd.DataFrame, /) -> FloatArray:
+        return np.where(frame["y"].isin(self.rows["y"]), frame["y"], 0.0)
+
+
+def test_decay_compares_with_held_out_predictions_and_not_with_remembered_rows() -> None:
+    trained = rows(400)
+    measured = performance.decay(Remembering(trained), trained, rows(401), PARAMS, SETTINGS.policy)
+
+    assert measured.value is not None
+    assert abs(measured.value) < 3, "the same loss on rows that were held out and on new ones"
+
+
+def test_rows_that_the_champion_is_trained_on_count_once_for_its_promotion() -> None:
+    holdout = Holdout(rows=400, fingerprint="ab", start="", end="", uses=1)
+    loaded = load(rows(400), holdout=holdout)
+    measured = [
+        measure(replace(INPUTS, loaded=one), PARAMS, SETTINGS)[0]
+        for one in (replace(loaded, model=Remembering(rows(400))), loaded)
+    ]
+
+    assert [one.won_at for one in measured] == [Moment(400), Moment(800)]
