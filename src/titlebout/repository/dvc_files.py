@@ -114,7 +114,7 @@ def changed_inputs(text: str, folder: Path, known: Mapping[Path, str]) -> tuple[
 def _digest(path: Path) -> str:
     """Return DVC's content hash of a file or folder; empty if it does not exist."""
     if path.is_dir():
-        return folder_digest(path)
+        return folder_digest(path, leave_out=BYTECODE)
     return md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else ""
 
 
@@ -145,15 +145,22 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     return document
 
 
-def folder_digest(folder: Path) -> str:
-    """Compute DVC's content hash of a folder: MD5 of the JSON list of its files' MD5 hashes, with the suffix ``.dir``."""
+def folder_digest(folder: Path, leave_out: str = "") -> str:
+    """Compute DVC's content hash of a folder: MD5 of the JSON list of its files' MD5 hashes, with the suffix ``.dir``.
+
+    Parameters
+    ----------
+    folder : Path
+    leave_out : str
+        Name of folders within it that do not count; of data and models, every file does.
+    """
     entries = [
         {
             "md5": md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
             "relpath": path.relative_to(folder).as_posix(),
         }
         for path in folder.rglob("*")
-        if path.is_file() and BYTECODE not in path.parts
+        if path.is_file() and leave_out not in path.relative_to(folder).parts
     ]
     listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
     return md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

@@ -12,7 +12,7 @@ from titlebout.repository.dvc_files import changed_inputs
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 
-_EXPECTED = ("data", "split.json")  # ends of the paths that every retraining changes
+_EXPECTED = ("../../data", "reports/split.json")  # dependencies that every retraining changes
 
 
 def describe_changes(work: Project, git: Git, new_rows: pd.DataFrame) -> str:
@@ -64,4 +64,4 @@ def _changed_since(work: Project, git: Git) -> tuple[str, ...] | None:
     if lock is None:
         return None
     inputs = changed_inputs(lock, work.pipeline_dir, {})
-    return tuple(name.removeprefix("../../") for name in inputs if not name.endswith(_EXPECTED))
+    return tuple(name.removeprefix("../../") for name in inputs if name not in _EXPECTED)
