@@ -6,15 +6,18 @@ the evaluations and the retrain commits are real, and remain in the output folde
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from demo import report
+from demo.accidents import FEWEST_MONTHS, AccidentResult, replay_accidents
 from demo.report import DemoResult, Period
 from titlebout.backtest.backtest import PAGE, Plan, compare
 from titlebout.backtest.report import BacktestResult, page
+from titlebout.backtest.simulation import PeriodData
 from titlebout.checks.check import check_data
 from titlebout.core.errors import ConflictError
 from titlebout.core.process import Progress, run
@@ -68,7 +71,11 @@ def demo(output_dir: Path, full: bool, months: int | None, on_line: Progress) ->
     project, ci = _first_push(output_dir, files, on_line)
     _first_champion(project, on_line)
     periods = _replay(project, files, on_line)
-    backtested = _backtest(project, files, on_line)
+    tables = [(month.stem, read_table(month)) for month in files]
+    start = pd.concat([rows for _, rows in tables[:FIRST_MONTHS]], ignore_index=True)
+    on_line("5/6 the same months with other retraining strategies")
+    backtested = compare(project, start, tables[FIRST_MONTHS:], Plan(), on_line)
+    accidents = _accidents(project, start, tables[FIRST_MONTHS:], backtested, on_line)
     loop = float(np.average([period.loss for period in periods], weights=[period.rows for period in periods]))
     result = DemoResult(
         passed=True,
@@ -79,6 +86,7 @@ def demo(output_dir: Path, full: bool, months: int | None, on_line: Progress) ->
         periods=tuple(periods),
         log_loss=loop,
         backtest=backtested,
+        accidents=accidents,
     )
     write_text_atomically(output_dir / "report.html", report.page(result, periods))
     write_text_atomically(output_dir / PAGE, page(backtested))
@@ -133,7 +141,7 @@ def _clear(output_dir: Path) -> None:
 
 def _first_push(output_dir: Path, months: tuple[Path, ...], on_line: Progress) -> tuple[Project, str]:
     """Generate the repository with the first months as its data and no champion, commit, and run its CI."""
-    on_line("1/5 generate a repository from the template")
+    on_line("1/6 generate a repository from the template")
     new(Request(NAME, output_dir), ask=False)
     project = Project.find(output_dir / NAME)
     shutil.rmtree(project.root / "incoming")
@@ -150,7 +158,7 @@ def _first_push(output_dir: Path, months: tuple[Path, ...], on_line: Progress) -
     dvc.add_data()
     dvc.push()
     commit(project, "Generate flights-delay with titlebout")
-    on_line("2/5 push: lint, tests, data check, training and gate of .github/workflows/ci.yml")
+    on_line("2/6 push: lint, tests, data check, training and gate of .github/workflows/ci.yml")
     return project, _run_ci(project, on_line)
 
 
@@ -186,7 +194,7 @@ def _run_ci(project: Project, on_line: Progress) -> str:
 
 def _first_champion(project: Project, on_line: Progress) -> None:
     """Train, evaluate, promote and package the first champion, as a user does once on a laptop."""
-    on_line("3/5 the first champion: train on January to March, evaluate, promote, package")
+    on_line("3/6 the first champion: train on January to March, evaluate, promote, package")
     train(project, on_line)
     result = evaluate(project, base="HEAD")
     write_result(project.reports / "evaluate.json", result)
@@ -197,7 +205,7 @@ def _first_champion(project: Project, on_line: Progress) -> None:
 
 
 def _replay(project: Project, months: tuple[Path, ...], on_line: Progress) -> list[Period]:
-    on_line("4/5 production data arrives, month by month")
+    on_line("4/6 production data arrives, month by month")
     periods: list[Period] = []
     for month in months[FIRST_MONTHS:]:
         rows = read_table(month)
@@ -241,12 +249,22 @@ def _champion(project: Project) -> Model:
     return load_project_model(project, Dvc(project).pull_model("champion"))
 
 
-def _backtest(project: Project, months: tuple[Path, ...], on_line: Progress) -> BacktestResult:
-    """Simulate the same months with all strategies, in memory."""
-    on_line("5/5 the same months with other retraining strategies")
-    tables = [(month.stem, read_table(month)) for month in months]
-    start = pd.concat([rows for _, rows in tables[:FIRST_MONTHS]], ignore_index=True)
-    return compare(project, start, tables[FIRST_MONTHS:], Plan(), on_line)
+def _accidents(
+    project: Project,
+    start: pd.DataFrame,
+    tables: Sequence[tuple[str, pd.DataFrame]],
+    backtested: BacktestResult,
+    on_line: Progress,
+) -> tuple[AccidentResult, ...]:
+    """Replay the months with accidents, each in the middle; too few months have no middle, and no accidents."""
+    if len(tables) < FEWEST_MONTHS:
+        return ()
+    on_line("6/6 the same months with an accident: renamed column, other unit, wrong labels, no weather, a bug")
+    months = [
+        PeriodData(name, rows, checked.refused)
+        for (name, rows), checked in zip(tables, backtested.periods, strict=True)
+    ]
+    return replay_accidents(project, start, months, (len(months) - 1) // 2, on_line)
 
 
 def commit(project: Project, message: str) -> None:

@@ -8,13 +8,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from demo.accidents import COMPARED, AccidentResult, Year
 from titlebout.backtest.report import BacktestResult, overview
 from titlebout.core import html
 from titlebout.core.figures import Line, line_plot
 from titlebout.core.markdown import format_score
 from titlebout.core.results import Record, StepResult
 
-NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s"}
+NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s", "to read"}
+WORSE_MARK = "▲"
 # Strategies in the plot beside the simulated repository: label and color.
 PLOTTED = {
     "every_ungated": ("retrain every month, no gate", "#9a6700"),
@@ -69,6 +71,8 @@ class DemoResult(StepResult):
         Mean log loss over all new flights.
     backtest : BacktestResult
         Result of the backtest of the same months.
+    accidents : tuple of AccidentResult
+        The same months with and without accidents; empty if there are too few months.
     """
 
     laid_out: ClassVar[bool] = True
@@ -80,12 +84,16 @@ class DemoResult(StepResult):
     periods: tuple[Period, ...]
     log_loss: float
     backtest: BacktestResult
+    accidents: tuple[AccidentResult, ...] = ()
 
     def to_markdown(self) -> str:
         """Return the table for the terminal, and the sentences below it."""
         lines = [*_terminal_table(*_rows(self.periods)), *map(_sentence, self.reasons), ""]
         lines += ["The same months with other retraining strategies (`titlebout backtest`):"]
         lines += [*_terminal_table(*overview(self.backtest)), *map(_sentence, self.backtest.reasons), ""]
+        if self.accidents:
+            lines += [f"{_accidents_title(self.accidents)}:", *_terminal_table(*_accident_rows(self.accidents))]
+            lines += [*map(_sentence, accident_conclusions(self.accidents)), ""]
         lines += [
             f"First push: {self.ci}",
             f"Report:     {self.page}, and backtest.html beside it",
@@ -126,6 +134,45 @@ def _rows(periods: tuple[Period, ...]) -> tuple[list[str], list[list[str]]]:
         for period in periods
     ]
     return headers, rows
+
+
+def _accidents_title(accidents: tuple[AccidentResult, ...]) -> str:
+    return f"The same months, if something goes wrong in {accidents[-1].month} (mean log loss from then on)"
+
+
+def _accident_rows(accidents: tuple[AccidentResult, ...]) -> tuple[list[str], list[list[str]]]:
+    headers = ["accident", "never", "no gate", "titlebout", "to read", "what titlebout did"]
+    rows = [
+        [result.accident, *map(_loss_and_worse, result.years), str(result.to_read), result.response or "-"]
+        for result in accidents
+    ]
+    return headers, rows
+
+
+def _loss_and_worse(year: Year) -> str:
+    """Return the loss of a year, with a mark for every month that the accident made worse."""
+    return f"{year.mean_loss:.4f}{' ' + WORSE_MARK * year.months_worse if year.months_worse else ''}"
+
+
+def accident_conclusions(accidents: tuple[AccidentResult, ...]) -> tuple[str, ...]:
+    """Return what the years with accidents show.
+
+    Parameters
+    ----------
+    accidents : tuple of AccidentResult
+        The first one is the year without accident.
+    """
+    plain, *others = accidents
+    worst = {
+        name: max(result.years[at].mean_loss - plain.years[at].mean_loss for result in others)
+        for at, name in enumerate(COMPARED)
+    }
+    months = {name: sum(result.years[at].months_worse for result in others) for at, name in enumerate(COMPARED)}
+    return (
+        f"{WORSE_MARK}: a later month with a log loss at least 1% larger than without the accident: "
+        f"{months['every_ungated']} without a gate, {months['titlebout']} with titlebout",
+        f"the worst accident costs {worst['every_ungated']:.4f} without a gate, {worst['titlebout']:.4f} with titlebout",
+    )
 
 
 def progress_line(period: Period) -> str:
@@ -172,6 +219,18 @@ def page(result: DemoResult, periods: list[Period]) -> str:
         html.Paragraph(
             "Champion and challenger: log loss on the same holdout flights, which are not in the training rows of either model."
         ),
+        *_accident_section(result.accidents),
         html.Link("The same months with other retraining strategies", "backtest.html"),
         html.Paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
+    )
+
+
+def _accident_section(accidents: tuple[AccidentResult, ...]) -> tuple[html.Paragraph | html.Table, ...]:
+    if not accidents:
+        return ()
+    headers, rows = _accident_rows(accidents)
+    return (
+        html.Paragraph(f"{_accidents_title(accidents)}:"),
+        html.table(headers, rows, ["" for _ in rows]),
+        html.Paragraph(" ".join(map(_sentence, accident_conclusions(accidents)))),
     )

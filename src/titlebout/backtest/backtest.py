@@ -118,8 +118,8 @@ def compare(
     """
     project.add_source_to_path()  # the primary metric may be defined in the project's code
     on_line(f"checking {len(periods)} periods ...")
-    data = [PeriodData(name, rows, _refused(project, start, name, rows)) for name, rows in periods]
-    workload, fits = _ProjectWorkload(project), FitCache()
+    data = [PeriodData(name, rows, refusal(project, start, name, rows)) for name, rows in periods]
+    workload, fits = ProjectWorkload(project), FitCache()
     chosen = {BASE, *(plan.strategies or (strategy.name for strategy in STRATEGIES))}
     simulations = []
     for strategy in (known for known in STRATEGIES if known.name in chosen):
@@ -190,25 +190,29 @@ def cut(
 
 
 @dataclass(frozen=True)
-class _ProjectWorkload:
+class ProjectWorkload:
     """The project's own code and configuration, as a simulation uses them."""
 
     project: Project
 
     @property
     def params(self) -> Params:
+        """Roles of columns, holdout and model."""
         return self.project.params
 
     @property
     def settings(self) -> Settings:
+        """Retraining policy, drift and gate settings."""
         return self.project.settings
 
     def fit(self, rows: pd.DataFrame, rows_split: Split, /) -> Predictor:
+        """Fit a challenger; see :class:`Workload`."""
         return fit_split(self.project, rows, rows_split)
 
     def drifted_columns(
         self, reference: pd.DataFrame, current: pd.DataFrame, champion: Predictor, /
     ) -> tuple[str, ...]:
+        """Return the drifted columns; see :class:`Workload`."""
         assert isinstance(champion, FittedModel)
         past, outlook = drift_measure.build_champion_context(
             champion, reference, self.params, self.settings.drift.min_rows
@@ -219,6 +223,7 @@ class _ProjectWorkload:
         ).decisive
 
     def drifted_share(self, reference: pd.DataFrame, current: pd.DataFrame, /) -> float:
+        """Return the share of drifted columns; see :class:`Workload`."""
         excluded = [self.params.data.time, *self.params.data.drop, *self.settings.drift.ignore]
         return share_drifted(*(side.drop(columns=excluded, errors="ignore") for side in (reference, current)))
 
@@ -238,8 +243,18 @@ def _past_rows(project: Project, plan: Plan, on_line: Progress) -> pd.DataFrame:
     return pd.concat([known, fresh], ignore_index=True) if len(fresh) else known
 
 
-def _refused(project: Project, start: pd.DataFrame, name: str, rows: pd.DataFrame) -> str:
-    """Return why a batch would be refused, because of its values or columns; empty when it would not be."""
+def refusal(project: Project, start: pd.DataFrame, name: str, rows: pd.DataFrame) -> str:
+    """Return why a batch would be refused, because of its values or columns; empty when it would not be.
+
+    Parameters
+    ----------
+    project : Project
+    start : DataFrame of shape (n_start, n_columns)
+        Labeled rows known before, for their columns.
+    name : str
+        Name of the batch.
+    rows : DataFrame of shape (n_rows, n_columns)
+    """
     checked = check_table(rows, project.suite_path, name)
     if not checked.passed:
         return checked.reasons[0]

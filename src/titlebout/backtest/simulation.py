@@ -6,7 +6,7 @@ that production uses: :mod:`titlebout.policy.rules`, :mod:`titlebout.gate.decisi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -38,7 +38,9 @@ __all__ = [
     "SimulationResult",
     "Strategy",
     "Workload",
+    "mean_loss",
     "simulate",
+    "simulate_variants",
 ]
 
 FitCache = dict[
@@ -57,14 +59,23 @@ class PeriodData:
     name : str
         First day of the period, or its range of rows.
     rows : DataFrame of shape (n_rows, n_columns)
-        At least one row, with labels; a strategy sees the labels only after their delay.
+        At least one row, with labels: what the model in service predicts, and what then happened.
     refused : str
         Why the data check fails; empty when it passes.
+    arrived : DataFrame or None
+        The same rows as they arrive for a retraining, if they are damaged on the way; a strategy sees the labels only after
+        their delay.
     """
 
     name: str
     rows: pd.DataFrame
     refused: str = ""
+    arrived: pd.DataFrame | None = None
+
+    @property
+    def batch(self) -> pd.DataFrame:
+        """Rows as a strategy receives them."""
+        return self.rows if self.arrived is None else self.arrived
 
 
 class PeriodOutcome(Record):
@@ -120,14 +131,23 @@ class SimulationResult:
     @property
     def mean_loss(self) -> float:
         """Mean over the rows of all periods."""
-        return float(
-            np.average([outcome.loss for outcome in self.outcomes], weights=[outcome.rows for outcome in self.outcomes])
-        )
+        return mean_loss(self.outcomes)
 
     @property
     def seconds(self) -> float:
         """Total time to fit the challengers, without the first model, which all strategies share."""
         return sum(outcome.seconds for outcome in self.outcomes)
+
+
+def mean_loss(outcomes: Sequence[PeriodOutcome]) -> float:
+    """Return the mean loss over the rows of periods.
+
+    Parameters
+    ----------
+    outcomes : sequence of PeriodOutcome
+        At least one.
+    """
+    return float(np.average([outcome.loss for outcome in outcomes], weights=[outcome.rows for outcome in outcomes]))
 
 
 def simulate(
@@ -165,15 +185,56 @@ def simulate(
     InconclusiveError
         If a model cannot be fitted on `start`.
     """
-    simulation = _Simulation(
-        workload, strategy, label_delay, [(-label_delay, start)], {} if fit_cache is None else fit_cache
-    )
+    fits: FitCache = {} if fit_cache is None else fit_cache
+    return _begin(start, strategy, workload, label_delay, fits).run(periods)
+
+
+def simulate_variants(
+    start: pd.DataFrame,
+    shared: Sequence[PeriodData],
+    variants: Sequence[tuple[Workload, Sequence[PeriodData]]],
+    strategy: Strategy,
+    workload: Workload,
+) -> tuple[SimulationResult, ...]:
+    """Simulate one strategy over several continuations of the same periods, which are simulated once.
+
+    Parameters
+    ----------
+    start : DataFrame of shape (n_rows, n_columns)
+        Labeled rows known before the first period.
+    shared : sequence of PeriodData
+        Periods with which every variant begins.
+    variants : sequence of (Workload, sequence of PeriodData)
+        Code and configuration of every variant, and its periods after the shared ones.
+    strategy : Strategy
+        The strategy to simulate.
+    workload : Workload
+        The project's code and configuration in the shared periods.
+
+    Returns
+    -------
+    tuple of SimulationResult
+        One per variant, with the outcomes of the shared periods first.
+
+    Raises
+    ------
+    InconclusiveError
+        If a model cannot be fitted on `start`.
+    """
+    simulation = _begin(start, strategy, workload, 0, {})
+    simulation.run(shared)
+    return tuple(simulation.branch(variant).run(periods) for variant, periods in variants)
+
+
+def _begin(
+    start: pd.DataFrame, strategy: Strategy, workload: Workload, label_delay: int, fit_cache: FitCache
+) -> "_Simulation":
+    """Return a simulation before its first period, with the first model in service."""
+    simulation = _Simulation(workload, strategy, label_delay, [(-label_delay, start)], fit_cache)
     labeled_rows = simulation.rows(0, 1)
     holdout_split = split(labeled_rows, workload.params)
     simulation.deploy(simulation.fit(labeled_rows, holdout_split)[0], holdout_split, reason="first", rule="first")
-    return SimulationResult(
-        strategy.name, tuple(simulation.run_period(at, period) for at, period in enumerate(periods))
-    )
+    return simulation
 
 
 @dataclass
@@ -192,6 +253,25 @@ class _Simulation:
     deployments: list[Deployment] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     attempted_batches: int = 1
+    outcomes: list[PeriodOutcome] = field(default_factory=list)
+
+    def run(self, periods: Sequence[PeriodData]) -> SimulationResult:
+        """Simulate periods after those that were simulated before, and return the outcomes of all."""
+        for period in periods:
+            self.outcomes.append(self.run_period(len(self.outcomes), period))
+        return SimulationResult(self.strategy.name, tuple(self.outcomes))
+
+    def branch(self, workload: Workload) -> "_Simulation":
+        """Return a simulation that goes on from here with another workload, and leaves this one as it is."""
+        return replace(
+            self,
+            workload=workload,
+            batches=list(self.batches),
+            fit_cache=dict(self.fit_cache),
+            deployments=list(self.deployments),
+            attempts=list(self.attempts),
+            outcomes=list(self.outcomes),
+        )
 
     def run_period(self, at: int, period: PeriodData) -> PeriodOutcome:
         """Score the model in service, then decide and, if so decided, attempt a retraining."""
@@ -199,7 +279,7 @@ class _Simulation:
         if period.refused and self.strategy.checked:
             decision = _stopped(period.refused, self.workload.settings)
         else:
-            self.batches.append((at, period.rows))
+            self.batches.append((at, period.batch))
             decision = self.strategy.decide(self.observe(at))
         verdict, seconds = self.attempt(at, decision.reason) if decision.action == "attempt" else ("", 0.0)
         return PeriodOutcome(

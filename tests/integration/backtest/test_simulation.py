@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from titlebout.backtest import simulation as backtest_simulation
-from titlebout.backtest.simulation import PeriodData, PeriodOutcome, SimulationResult, simulate
+from titlebout.backtest.simulation import PeriodData, PeriodOutcome, SimulationResult, simulate, simulate_variants
 from titlebout.backtest.strategies import STRATEGIES, Observation, Strategy
 from titlebout.core.arrays import FloatArray
 from titlebout.core.errors import InconclusiveError
@@ -250,6 +250,31 @@ def test_strategies_without_a_check_use_refused_data() -> None:
 
     assert found.attempts == WEEKS
     assert set(periods[4].rows["at"]) <= set(workload.fitted_on[-1]["at"])
+
+
+def test_damaged_rows_are_trained_on_and_the_undamaged_are_predicted() -> None:
+    damaged = [
+        replace(one, arrived=one.rows.assign(y=1 - one.rows["y"])) if n == 4 else one for n, one in enumerate(CALM)
+    ]
+    workload = Made()
+    found, undamaged = (simulate(START, periods, BY["every_ungated"], workload) for periods in (damaged, CALM))
+
+    assert timeless(found)[:5] == timeless(undamaged)[:5], "the month itself is predicted as it was"
+    assert found.mean_loss > undamaged.mean_loss
+    at = damaged[4].rows["at"]
+    trained = workload.fitted_on[WEEKS].set_index("at")["y"]
+    assert (trained.loc[at] == 1 - damaged[4].rows.set_index("at")["y"]).all()
+
+
+@pytest.mark.parametrize("name", ["every", "titlebout"])
+def test_variants_are_simulated_as_if_each_were_alone(name: str) -> None:
+    shared, later, turned = CALM[:3], CALM[3:], TURNED[3:]
+    workloads = Made(), Made()
+
+    found = simulate_variants(START, shared, [(workloads[0], later), (workloads[1], turned)], BY[name], Made())
+
+    for simulation, periods in zip(found, (later, turned), strict=True):
+        assert timeless(simulation) == timeless(simulate(START, [*shared, *periods], BY[name], Made()))
 
 
 def test_any_drift_attempts_only_after_a_shift() -> None:
