@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ import pandas as pd
 
 from titlebout.core.arrays import BoolArray
 from titlebout.core.errors import ConfigError, DataError, DataRefusedError, NotFoundError, TitleboutError
+from titlebout.data.added import read_added, read_taken_in
 from titlebout.data.columns import column_kind, timestamps
 from titlebout.data.database import Query, open_engine, read_rows
+from titlebout.data.identity import has_equal_rows
 from titlebout.data.new_rows import NewRows, NewRowsRule, RowCounts, join_labels, select_new_rows
 from titlebout.data.object_store import fetch, is_bucket, require_package
 from titlebout.data.plausible import implausible_current
@@ -22,7 +24,6 @@ from titlebout.data.tables import (
     as_types,
     find_tables,
     is_data_file,
-    read_added,
     read_growing,
     table_suffix,
 )
@@ -30,7 +31,7 @@ from titlebout.repository.project import Project
 from titlebout.settings.addresses import Address, address
 
 CURRENT, LABELS = "drift.current", "sources.labels"
-NO_NEW_DATA = "no current data has arrived yet"
+NO_NEW_DATA = "no new data has arrived yet"
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,28 @@ class CurrentData:
         Number of labels without a matching row.
     unreadable : tuple of Unreadable
         Columns with values that are not of their type in the tracked data; they have the stored values.
+    files : tuple of (str, int)
+        SHA-256 and number of rows of each file, in the order of the rows; empty if the rows are not those of files.
+    taken_in : int
+        Number of files that were not read, because all their rows are tracked.
     """
 
     frame: pd.DataFrame
     unfinished: int = 0
     unknown_labels: int = 0
     unreadable: tuple[Unreadable, ...] = ()
+    files: tuple[tuple[str, int], ...] = ()
+    taken_in: int = 0
 
     @property
     def counts(self) -> RowCounts:
         """Counts that are available before the rows are compared with the tracked data."""
-        return RowCounts(read=len(self.frame), unfinished=self.unfinished, unknown_labels=self.unknown_labels)
+        return RowCounts(
+            read=len(self.frame),
+            unfinished=self.unfinished,
+            unknown_labels=self.unknown_labels,
+            taken_in=self.taken_in,
+        )
 
 
 def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
@@ -93,9 +105,15 @@ def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
     ordered = "" if recorded and recorded.form else rule.time
     query = Query(settings.query, (), ordered, _since(tracked, rule), settings.max_rows)
     with _refusing():
-        current = _read(project, _address(project, CURRENT), query, schema)
+        current = _read(project, _address(project, CURRENT), query, schema, _taken_in(project, tracked, rule))
         if not settings.labels or current.frame.empty:
-            return CurrentData(current.frame, current.unfinished, unreadable=current.unreadable)
+            return CurrentData(
+                current.frame,
+                current.unfinished,
+                unreadable=current.unreadable,
+                files=current.files,
+                taken_in=current.taken_in,
+            )
         _require_ids(rule)
         query = Query(settings.labels_query, (*rule.ids, rule.target), max_rows=settings.max_rows)
         labels = _read(project, _address(project, LABELS), query, schema)
@@ -105,6 +123,16 @@ def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
         *(found for found in labels.unreadable if found.column in (*rule.ids, rule.target)),
     )
     return CurrentData(frame, current.unfinished + labels.unfinished, unknown, unreadable)
+
+
+def _taken_in(project: Project, tracked: pd.DataFrame, rule: NewRowsRule) -> frozenset[str]:
+    """Return the files that need not be read again.
+
+    Where equal rows are counted, the count is over all files; and a label of its own source belongs to a row of any file.
+    """
+    if project.settings.sources.labels or (not rule.ids and has_equal_rows(tracked)):
+        return frozenset()
+    return read_taken_in(project.root, "data")
 
 
 def _require_ids(rule: NewRowsRule) -> None:
@@ -153,8 +181,20 @@ def find_new_rows(project: Project, current: CurrentData, tracked: pd.DataFrame)
     with _refusing():
         require_readable(current.unreadable)
         arrival = select_new_rows(current.frame, tracked, rule, added)
-    counts = arrival.counts.replace(unfinished=current.unfinished, unknown_labels=current.unknown_labels)
-    return NewRows(arrival.rows, counts)
+    counts = arrival.counts.replace(
+        unfinished=current.unfinished, unknown_labels=current.unknown_labels, taken_in=current.taken_in
+    )
+    return replace(arrival, counts=counts)
+
+
+def files_to_take_in(current: CurrentData, arrival: NewRows) -> tuple[str, ...]:
+    """Return the SHA-256 of the files that need not be read again once the new rows with a label are tracked."""
+    ends = np.cumsum([rows for _, rows in current.files], dtype=np.int64)
+    return tuple(
+        digest
+        for (digest, rows), end in zip(current.files, ends, strict=True)
+        if digest and arrival.settled[end - rows : end].all()
+    )
 
 
 def set_aside_current(project: Project, current: CurrentData, tracked: pd.DataFrame) -> BoolArray:
@@ -226,9 +266,11 @@ def _since(tracked: pd.DataFrame, rule: NewRowsRule) -> pd.Timestamp | None:
     return oldest
 
 
-def _read(project: Project, source: Address, query: Query, schema: Schema) -> GrowingTables:
+def _read(
+    project: Project, source: Address, query: Query, schema: Schema, taken_in: frozenset[str] = frozenset()
+) -> GrowingTables:
     if "://" not in source.url:
-        return read_growing(project.root, source.url, schema, project.params.data.target)
+        return read_growing(project.root, source.url, schema, project.params.data.target, taken_in)
     if not is_bucket(source.url):
         stored = RawTable(read_rows(source, query, project.root), typed=True, where=source.written)
         frame, unreadable = as_types([stored], schema)
@@ -237,7 +279,7 @@ def _read(project: Project, source: Address, query: Query, schema: Schema) -> Gr
         folder = Path(name)
         fetch(source, folder, is_data_file, project.settings.sources.max_mb * 1_000_000)
         with _restore_address(name, source.written):
-            return read_growing(folder, ".", schema, project.params.data.target)
+            return read_growing(folder, ".", schema, project.params.data.target, taken_in)
 
 
 @contextmanager

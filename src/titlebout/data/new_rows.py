@@ -8,7 +8,7 @@ copy of the first. Where they are common, as the answers of a survey, equal rows
 answer, and a row is seen only if the tracked data has as many.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -80,6 +80,8 @@ class RowCounts(Record):
         Labels without a matching row.
     unfinished : int
         Files whose last line is still being written.
+    taken_in : int
+        Files that were not read again, because all their rows are tracked.
     """
 
     watermark: str = ""
@@ -95,6 +97,7 @@ class RowCounts(Record):
     relabelled: int | None = None
     unknown_labels: int = 0
     unfinished: int = 0
+    taken_in: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,13 @@ class NewRows:
         New rows sorted by time, then by hash; columns have the kinds of the tracked data.
     counts : RowCounts
         Counts of all rows that were read.
+    settled : ndarray of shape (n_read,), dtype bool
+        For each row that was read, in its order there: whether it is tracked once the new rows with a label are added.
     """
 
     rows: pd.DataFrame
     counts: RowCounts
+    settled: Mask = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     def ready(self, target: str) -> pd.DataFrame:
         """Return the rows that have a label."""
@@ -172,7 +178,9 @@ def select_new_rows(
         relabelled=_relabelled(current[seen & is_labeled], tracked, rule),
     )
     in_order = np.argsort(-age[new], kind="stable")
-    return NewRows(current[new].iloc[in_order].reset_index(drop=True), counts)
+    settled = np.empty(len(current), dtype=np.bool_)
+    settled[order] = seen | ((repeated | new) & is_labeled)
+    return NewRows(current[new].iloc[in_order].reset_index(drop=True), counts, settled)
 
 
 def join_labels(current: pd.DataFrame, labels: pd.DataFrame, rule: NewRowsRule) -> tuple[pd.DataFrame, int]:
@@ -284,6 +292,7 @@ _OTHER_LABELS = {
     "relabelled": "tracked with a different label",
     "unknown_labels": "labels without a matching row",
     "unfinished": "files with an unfinished last line",
+    "taken_in": "files not read again, because all their rows are tracked",
 }
 
 

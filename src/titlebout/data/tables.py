@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from titlebout.data.schema import NO_TYPES, RawTable, Schema, Unreadable, infer_
 _TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 SUFFIXES = (".parquet", *_TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in _TEXT_SUFFIXES))
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # of a pair that stands for one character
-_ADDED = {b"titlebout.added": b"true"}  # in the metadata of a Parquet file
 
 
 def read_table(path: Path, schema: Schema = NO_TYPES, end: int | None = None) -> pd.DataFrame:
@@ -98,26 +98,6 @@ def table_suffix(path: Path) -> str:
     return found
 
 
-def write_added(rows: pd.DataFrame, path: Path) -> None:
-    """Write rows of current data as a Parquet file that is marked as added by a retraining."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(rows, preserve_index=False)
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **_ADDED}), path, compression="zstd")
-
-
-def read_added(root: Path, pattern: str, schema: Schema) -> pd.DataFrame:
-    """Read the files that :func:`write_added` wrote; without rows if there are none. Raises the errors of :func:`read_tables`."""
-    import pyarrow.parquet as pq
-
-    files = [path for path in find_tables(root, pattern) if table_suffix(path) == ".parquet"]
-    added = [path for path in files if _ADDED.items() <= (pq.read_schema(path).metadata or {}).items()]
-    return (
-        as_types([read_raw(path) for path in added], schema)[0] if added else pd.DataFrame(columns=list(schema.types))
-    )
-
-
 def find_tables(root: Path, pattern: str) -> tuple[Path, ...]:
     """Return the data files in and below a folder, or those of a glob, sorted by name.
 
@@ -172,14 +152,22 @@ class GrowingTables:
         Number of JSONL files whose last line is incomplete; these lines are ignored.
     unreadable : tuple of Unreadable
         Columns with values that are not of their type; they have the stored values.
+    files : tuple of (str, int)
+        SHA-256 and number of rows of each file, in the order of the rows; the SHA-256 of an unfinished file is empty.
+    taken_in : int
+        Number of files that were not read, because they are taken in.
     """
 
     frame: pd.DataFrame
     unfinished: int = 0
     unreadable: tuple[Unreadable, ...] = ()
+    files: tuple[tuple[str, int], ...] = ()
+    taken_in: int = 0
 
 
-def read_growing(root: Path, pattern: str, schema: Schema = NO_TYPES, late: str = "") -> GrowingTables:
+def read_growing(
+    root: Path, pattern: str, schema: Schema = NO_TYPES, late: str = "", taken_in: frozenset[str] = frozenset()
+) -> GrowingTables:
     """Read tables that may still be written to, up to the last complete line.
 
     Parameters
@@ -192,6 +180,8 @@ def read_growing(root: Path, pattern: str, schema: Schema = NO_TYPES, late: str 
         Recorded types of columns.
     late : str
         Column that some of the files may not have yet: the target.
+    taken_in : frozenset of str
+        SHA-256 of files that are not read.
 
     Raises
     ------
@@ -202,16 +192,27 @@ def read_growing(root: Path, pattern: str, schema: Schema = NO_TYPES, late: str 
     """
     if is_empty_folder(root, pattern):
         return GrowingTables(pd.DataFrame())
-    paths = _require_tables(root, pattern)
+    found = {path: _digest(path) for path in _require_tables(root, pattern)}
+    paths = [path for path, digest in found.items() if digest not in taken_in]
+    skipped = len(found) - len(paths)
     log_sizes = {path: _whole_lines(path) for path in paths if table_suffix(path) in {".jsonl", ".ndjson"}}
-    unfinished = sum(unfinished for _, unfinished in log_sizes.values())
+    unfinished = [path for path, (_, is_unfinished) in log_sizes.items() if is_unfinished]
     readable = [path for path in paths if path not in log_sizes or log_sizes[path][0]]
     if not readable:
-        return GrowingTables(pd.DataFrame(), unfinished)
+        return GrowingTables(pd.DataFrame(), len(unfinished), taken_in=skipped)
     tables = [read_raw(path, log_sizes.get(path, (None, False))[0]) for path in readable]
     require_rows(tables)
     frame, unreadable = as_types(tables, schema, late)
-    return GrowingTables(frame, unfinished, unreadable)
+    files = [
+        ("" if path in unfinished else found[path], len(table.frame))
+        for path, table in zip(readable, tables, strict=True)
+    ]
+    return GrowingTables(frame, len(unfinished), unreadable, tuple(files), skipped)
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file; empty for a link that leads nowhere, which is an error where it is read."""
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def as_types(tables: Sequence[RawTable], schema: Schema, late: str = "") -> tuple[pd.DataFrame, tuple[Unreadable, ...]]:

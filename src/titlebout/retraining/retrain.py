@@ -18,13 +18,13 @@ from titlebout.core.errors import DataRefusedError, ExitCode, InconclusiveError,
 from titlebout.core.markdown import escape, folded
 from titlebout.core.process import Progress
 from titlebout.core.results import StepResult, read_result
+from titlebout.data.added import write_added
 from titlebout.data.columns import ROW_HASH_BITS, timestamps
-from titlebout.data.current import NO_NEW_DATA, find_new_rows, read_current
+from titlebout.data.current import NO_NEW_DATA, files_to_take_in, find_new_rows, read_current
 from titlebout.data.holdout import read_tracked
 from titlebout.data.identity import identity_hashes
 from titlebout.data.moment import Moment, moment_of
 from titlebout.data.new_rows import NewRows, RowCounts, describe_counts
-from titlebout.data.tables import write_added
 from titlebout.gate.promotion import promote_challenger
 from titlebout.gate.report import EvaluateResult
 from titlebout.models.champion import allowed_paths, champion_in_work_tree
@@ -311,7 +311,8 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
             where=where,
             fix="run `titlebout check-data --on current` to see every problem, and correct the source",
         )
-    arrival = find_new_rows(work, replace(current, frame=current.frame[tracked.columns]), tracked)
+    current = replace(current, frame=current.frame[tracked.columns])
+    arrival = find_new_rows(work, current, tracked)
     new_rows = arrival.ready(work.params.data.target)
     wanted = work.settings.retrain.min_new_rows
     if len(new_rows) < wanted:
@@ -321,7 +322,7 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
             why=describe_counts(arrival.counts) or None,
             fix="wait for more data or labels, or lower retrain.min_new_rows in titlebout.toml",
         )
-    write_added(new_rows, _new_file(work, new_rows))
+    write_added(new_rows, _new_file(work, new_rows), files_to_take_in(current, arrival))
     dvc.add_data()
     # Rows without a label yet are not used for training, but they count for the data time, as they do in `decide`.
     return new_rows, arrival, moment_of(tracked, arrival.rows, work.params.data.time)

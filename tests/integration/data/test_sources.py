@@ -90,9 +90,9 @@ def test_logs_without_a_complete_line_mean_no_current_data(root: Path) -> None:
     (root / "incoming" / "b.jsonl").write_bytes(b"")
     project = Project.find(root)
 
-    assert check_data(project, "current").reasons == ("no current data has arrived yet",)
+    assert check_data(project, "current").reasons == ("no new data has arrived yet",)
     assert drift_measure.measure(project).arrival.unfinished == 1
-    with pytest.raises(InconclusiveError, match="no current data has arrived yet"):
+    with pytest.raises(InconclusiveError, match="no new data has arrived yet"):
         retraining_retrain.retrain(project, AttemptReason("manual"))
 
 
@@ -453,7 +453,7 @@ def test_an_empty_database_table_means_no_current_data(root: Path, database: sql
     database.commit()
 
     assert drift_measure.measure(configure(root, "sqlite:///store/log.db", query="crossings")).reasons == (
-        "no current data has arrived yet",
+        "no new data has arrived yet",
     )
 
 

@@ -478,9 +478,9 @@ def test_nothing_arrived_is_no_error(root: Path) -> None:
     (root / "incoming").mkdir()
     result = drift_measure.measure(Project.find(root))
 
-    assert (result.verdict, result.reasons) == ("insufficient_data", ("no current data has arrived yet",))
-    assert "no current data has arrived yet" in result.to_markdown()
-    assert check_data(Project.find(root), "current").reasons == ("no current data has arrived yet",)
+    assert (result.verdict, result.reasons) == ("insufficient_data", ("no new data has arrived yet",))
+    assert "no new data has arrived yet" in result.to_markdown()
+    assert check_data(Project.find(root), "current").reasons == ("no new data has arrived yet",)
 
 
 def test_a_champion_of_other_rows_is_no_reference(calm: Path, tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_nothing_has_arrived_yet(here: Path, command: Command) -> None:
     document = decided(command)
 
     assert (document["action"], document["new_rows"], document["at"]) == ("nothing", 0, END)
-    assert trigger(document, "drift")["detail"] == "no current data has arrived yet"
+    assert trigger(document, "drift")["detail"] == "no new data has arrived yet"
 
 
 def test_drift_of_a_column_that_hardly_matters_to_the_champion_starts_nothing(here: Path, command: Command) -> None:

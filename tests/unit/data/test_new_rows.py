@@ -347,6 +347,19 @@ def test_the_order_of_labels_does_not_matter(pairs: list[tuple[int, int | None]]
     assert (joined["late"].fillna(-1).tolist(), unknown) == ([0, 1, -1], 1)
 
 
+# --- settled rows
+
+
+@pytest.mark.parametrize("rule", [BY_VALUE, BY_ID])
+def test_rows_are_settled_when_they_are_tracked_or_about_to_be(rule: NewRowsRule) -> None:
+    mixed = CURRENT.sample(frac=1, random_state=3)
+    open_ids = {"later", "unlabeled"}
+
+    settled = select_new_rows(mixed, tracked_rows(), rule).settled
+
+    assert settled.tolist() == [name not in open_ids for name in mixed["id"]]
+
+
 # --- descriptions
 
 
