@@ -107,7 +107,7 @@ def test_every_place_names_the_model_by_the_same_digest(loop: Loop, tmp_path: Pa
 
 def test_texts_for_people_have_its_first_twelve_digits_and_no_other_name(loop: Loop) -> None:
     root, short = loop.root, loop.digest[:12]
-    doctor = {check["name"]: check["detail"] for check in titlebout(root, "doctor")["checks"]}
+    doctor = {one["name"]: one["what"] for one in titlebout(root, "doctor")["findings"]}
     texts = {
         "evaluate.md": (root / "reports" / "evaluate.md").read_text(),
         "pull request": loop.retrained["body"],
@@ -125,7 +125,7 @@ def test_texts_for_people_have_its_first_twelve_digits_and_no_other_name(loop: L
     assert f"packaged as `ferries:{short}`" in texts["pull request"]
     assert loop.packaged["tag"] == f"ferries:{short}"
     with tarfile.open(root / loop.packaged["archive"]) as archive:
-        assert f"version: {short}" in archive.extractfile("bento.yaml").read().decode()  # type: ignore[union-attr]
+        assert f"version: {short}" in archive.extractfile("bento.yaml").read().decode()
 
 
 def test_promote_names_the_model_that_it_writes(loop: Loop, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_promote_names_the_model_that_it_writes(loop: Loop, tmp_path: Path) -> N
     promoted = titlebout(root, "promote")
 
     assert promoted["champion"] == loop.digest
-    assert loop.digest[:12] in promoted["reasons"][0]  # type: ignore[index]
+    assert loop.digest[:12] in promoted["reasons"][0]
     assert (root / CHAMPION).read_bytes() == before
 
 
