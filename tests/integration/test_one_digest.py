@@ -187,7 +187,8 @@ def test_a_champion_with_another_digest_is_not_used(
 ) -> None:
     root = sample.copy(loop.root, tmp_path / sample.NAME)
     monkeypatch.chdir(root)
-    sample.arrives(root, "2024-06.parquet", sample.crossings(620, start="2024-05-17", seed=2))
+    more = sample.crossings(620, start="2024-05-17", seed=2)
+    more.to_parquet(root / "incoming" / "2024-06.parquet", index=False)
     for step in (("check-data", "--on", "current"), ("drift",)) if arguments == ("decide",) else ():
         assert run_command([*step, "--no-fail"]) == 0
     record_digest(root, "0" * 64)
