@@ -207,7 +207,7 @@ def _champion(project: Project) -> str:
         raise NotFoundError(
             "there is no champion yet", fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`"
         )
-    return f"{champion.output.short}, {_location(project, champion.output)}"
+    return f"{champion.name[:12]}, {_location(project, champion.output)}"
 
 
 def _remote_size(project: Project) -> str:

@@ -24,7 +24,11 @@ def pattern(shown: str) -> re.Pattern[str]:
     """What an output has to match: a line … stands for any lines, … in a line for any text, a hash for any hash."""
 
     def line(text: str) -> str:
-        return r"[\s\S]*?" if text.strip() == "…" else re.sub(rf"\b{HASH}\b", HASH, re.escape(text)).replace("…", ".*")
+        return (
+            r"[\s\S]*?"
+            if text.strip() == "…"
+            else re.sub(rf"\b{HASH}\b", f"({HASH})", re.escape(text)).replace("…", ".*")
+        )
 
     return re.compile("".join(map(line, shown.rstrip().splitlines(keepends=True))))
 
@@ -44,6 +48,19 @@ def test_a_step_of_the_tutorial_says_what_the_page_shows(position: int, outputs:
     _, shown = [*steps()][position]
 
     assert pattern(shown).fullmatch(outputs[position].rstrip()), outputs[position]
+
+
+def test_the_page_names_a_model_the_same_wherever_a_run_does(outputs: list[str]) -> None:
+    shortened: set[tuple[str, str]] = set()
+    for (_, shown), output in zip(steps(), outputs, strict=True):
+        found = pattern(shown).fullmatch(output.rstrip())
+        assert found, output
+        shortened |= {
+            (on_page[:7], in_run[:7])
+            for on_page, in_run in zip(re.findall(rf"\b({HASH})\b", shown), found.groups(), strict=True)
+        }
+
+    assert len(shortened) == len(dict(shortened)) == len({in_run for _, in_run in shortened})
 
 
 def test_a_changed_number_would_be_noticed() -> None:

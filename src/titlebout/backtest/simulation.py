@@ -328,7 +328,7 @@ class _Simulation:
         arrived = self.rows(0, len(self.batches))
         data_time = moment_of(arrived, arrived.iloc[:0], self.workload.params.data.time)
         outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
-        self.attempts.append(Attempt(data_time, reason, outcome, deployment.champion.output.md5))
+        self.attempts.append(Attempt(data_time, reason, outcome, deployment.champion.name))
         return verdict, seconds
 
     def fit(self, labeled_rows: pd.DataFrame, holdout_split: Split) -> tuple[Predictor, float]:

@@ -67,7 +67,7 @@ class Deployment:
     model : Predictor
         The fitted model.
     champion : Champion
-        Metadata as recorded by a promotion, with a sequence number instead of a content hash.
+        Metadata as recorded by a promotion, with a sequence number instead of a digest.
     split : Split
         Training and holdout rows among those known at that time.
     batches : int

@@ -28,6 +28,7 @@ from titlebout.drift.importance import (
 )
 from titlebout.drift.report import DriftResult, ReferenceRows, TimeRange, Verdict, write_reports
 from titlebout.drift.rule import STATUSES, ColumnDrift, compare
+from titlebout.models.champion import pull_champion
 from titlebout.models.interfaces import TracedPredictor
 from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
@@ -94,7 +95,7 @@ def load_champion_context(project: Project, known: pd.DataFrame) -> tuple[pd.Dat
     """
     if not (project.pipeline_dir / "champion.dvc").is_file():
         return known, NO_CHAMPION
-    model = load_project_model(project, Dvc(project).pull_model("champion"))
+    model = load_project_model(project, pull_champion(project))
     return build_champion_context(model, known, project.params, project.settings.drift.min_rows)
 
 

@@ -19,7 +19,7 @@ from titlebout.metrics.catalogue import PRIMARY, align_classes, default_losses, 
 from titlebout.metrics.estimates import GroundTruth
 from titlebout.metrics.scorers import find_metric
 from titlebout.models.artifact import Model
-from titlebout.models.champion import Champion, anchor_at
+from titlebout.models.champion import Champion, anchor_at, champion_path, require_digest
 from titlebout.models.held_out import predict_unseen
 from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
@@ -42,15 +42,12 @@ class Baselines:
         None without a champion.
     anchor : Model or None
         The last champion that was promoted as superior, if it is not the champion itself.
-    anchor_hash : str
-        Content hash of the anchor; empty without one.
     missing : str
         Why an existing anchor could not be loaded; empty otherwise.
     """
 
     champion: Model | None = None
     anchor: Model | None = None
-    anchor_hash: str = ""
     missing: str = ""
 
 
@@ -95,7 +92,7 @@ def load_baselines(project: Project, git: Git, revision: str, champion: Champion
     Raises
     ------
     UnsafeError
-        If the fetched model does not have the content hash in ``champion.dvc``.
+        If a fetched model does not have the hash or the digest in ``champion.dvc``.
     InconclusiveError
         If the champion cannot be loaded, or was trained for a different task.
     NotFoundError
@@ -110,9 +107,9 @@ def load_baselines(project: Project, git: Git, revision: str, champion: Champion
     if found is None or found[1].output == champion.output:
         return Baselines(holder)
     try:
-        return Baselines(holder, _fetch(project, dvc, found[1], found[0], folder / "anchor"), found[1].output.md5)
+        return Baselines(holder, _fetch(project, dvc, found[1], found[0], folder / "anchor"))
     except (NotFoundError, InconclusiveError) as error:
-        return Baselines(holder, missing=f"the anchor {found[1].output.short} cannot be loaded: {error.what}")
+        return Baselines(holder, missing=f"the anchor {found[1].name[:12]} cannot be loaded: {error.what}")
 
 
 def predict_holdout(project: Project, challenger: Model, against: Baselines) -> ScoredHoldout:
@@ -228,6 +225,7 @@ def _fetch(project: Project, dvc: Dvc, champion: Champion, revision: str, target
             fix="delete the champion's objects on the DVC remote and run `dvc push` on a machine that has the correct model, "
             "or roll back to an earlier champion",
         )
+    require_digest(champion, target, f"{champion_path(project)} at {revision[:12]}")
     return load_project_model(project, target)
 
 

@@ -5,6 +5,7 @@ holdout with each. The decision rule itself is in :mod:`titlebout.gate.decision`
 """
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +25,15 @@ from titlebout.gate.report import EvaluateResult, draw
 from titlebout.gate.selftest import GateSelftestResult, RuleRates, measure_rates
 from titlebout.gate.selftest import selftest as measure_selftest
 from titlebout.metrics.catalogue import PRIMARY
+from titlebout.models.artifact import Model, digest_of
 from titlebout.models.champion import (
     UNPROVEN,
     Champion,
     champion_at,
     champion_in_work_tree,
+    champion_path,
     disallowed_paths,
+    require_digest,
     was_champion,
 )
 from titlebout.models.loading import load_project_model
@@ -66,7 +70,8 @@ def evaluate(
     Raises
     ------
     UnsafeError
-        If a model was trained on holdout rows, or ``champion.dvc`` was changed to anything but the model trained here.
+        If a model was trained on holdout rows, or ``champion.dvc`` was changed to anything but the model trained here, or a
+        model does not have the digest recorded there.
     InconclusiveError
         If the champion cannot be loaded or cannot predict the holdout, so that no comparison is possible.
     ConfigError
@@ -85,6 +90,7 @@ def evaluate(
         return _draw(project, _without_evaluation(project, challenger, champion, "promote", requested))
     dvc.require_current_challenger()
     if champion is not None and champion.output == challenger:
+        require_digest(champion, project.model_dir, f"{champion_path(project)} at {revision[:12]}")
         return _draw(project, _without_evaluation(project, challenger, champion, "unchanged", requested))
     dvc.pull_data()
     rule_reason = reason or _recorded_reason(project, git, fork, requested)
@@ -163,11 +169,13 @@ class EvaluationFacts(Record):
     reason : str
         Why the challenger was trained.
     challenger, champion : str
-        Content hashes; the champion's is empty without a champion.
+        Digests; the champion's is empty without a champion.
+    challenger_md5, champion_md5 : str
+        DVC's content hashes of their folders.
     promotion_requested : bool
         True when the commit changes ``champion.dvc``.
     anchor : str
-        Content hash of the anchor; empty without one.
+        Digest of the anchor; empty without one.
     anchor_missing : str
         Why an existing anchor could not be compared; empty otherwise.
     latency_ms, size_bytes : dict
@@ -181,6 +189,8 @@ class EvaluationFacts(Record):
     reason: str
     challenger: str
     champion: str
+    challenger_md5: str
+    champion_md5: str
     promotion_requested: bool
     anchor: str = ""
     anchor_missing: str
@@ -206,7 +216,12 @@ class _Evaluation:
         model = load_project_model(self.project, self.project.model_dir)
         scored = predict_holdout(self.project, model, against)
         measured = run_operational_checks(model, against.champion, scored.rows, self.project.settings.gate.resources)
-        facts = self._facts(challenger, champion, scored, measured).replace(anchor=against.anchor_hash)
+        names = {"challenger": _digest(model), "champion": _digest(against.champion), "anchor": _digest(against.anchor)}
+        hashes = {
+            "challenger_md5": challenger.md5,
+            "champion_md5": champion.output.md5 if champion else "",
+        }
+        facts = self._facts({**names, **hashes}, scored, measured)
         settings = self.project.settings.gate
         decision = _decide(scored.predictions, settings, facts)
         if settings.smoke_test and _may_be_promoted(decision, champion):
@@ -230,23 +245,24 @@ class _Evaluation:
             return None
         return measure_rates(predictions, settings, ("superior",), FIRST_RUNS)
 
-    def _facts(
-        self, challenger: DvcOutput, champion: Champion | None, scored: ScoredHoldout, measured: OperationalChecks
-    ) -> EvaluationFacts:
-        now = datetime.now(UTC)
+    def _facts(self, models: Mapping[str, str], scored: ScoredHoldout, measured: OperationalChecks) -> EvaluationFacts:
+        now, challenger = datetime.now(UTC), models["challenger_md5"]
         looks = find_looks(self.project, self.git, self.revision, scored.split.end, now)
-        record_look(self.project, self.git, challenger.md5, now)
+        record_look(self.project, self.git, challenger, now)
         return EvaluationFacts(
+            **models,
             reason=self.reason,
-            challenger=challenger.md5,
-            champion=champion.output.md5 if champion else "",
             promotion_requested=self.requested,
             anchor_missing=scored.missing,
             latency_ms=measured.latency_ms,
             size_bytes=measured.size_bytes,
-            holdout=scored.split.summary(looks.number(challenger.md5)),
+            holdout=scored.split.summary(looks.number(challenger)),
             guards=measured.guards,
         )
+
+
+def _digest(model: Model | None) -> str:
+    return model.digest if model else ""
 
 
 def _may_be_promoted(decision: Decision, champion: Champion | None) -> bool:
@@ -325,6 +341,8 @@ def _result(facts: EvaluationFacts, decision: Decision, passed: bool) -> Evaluat
         metric=decision.metric,
         challenger=facts.challenger,
         champion=facts.champion,
+        challenger_md5=facts.challenger_md5,
+        champion_md5=facts.champion_md5,
         challenger_score=primary.challenger if primary else None,
         champion_score=primary.champion if primary else None,
         dummy_score=primary.dummy if primary else None,
@@ -367,14 +385,17 @@ def _without_evaluation(
         "unchanged": "the challenger is the champion: nothing changed since it was promoted",
         "promote": "this is a rollback to a former champion, which passed the gate before and is not evaluated again",
     }
+    digest = digest_of(project.model_dir)
     return EvaluateResult(
         passed=True,
         reasons=(message[verdict],),
         verdict=verdict,
         reason="none" if verdict == "unchanged" else "rollback",
         metric=project.settings.gate.primary_metric or PRIMARY[project.params.data.task],
-        challenger=challenger.md5,
-        champion=champion.output.md5,
+        challenger=digest,
+        champion=digest if champion.output == challenger else champion.name,
+        challenger_md5=challenger.md5,
+        champion_md5=champion.output.md5,
         promotion_requested=requested,
     )
 
@@ -385,15 +406,21 @@ def _promotion_requested(project: Project, challenger: DvcOutput, before: Champi
     Raises
     ------
     UnsafeError
-        If the branch changes ``champion.dvc`` to a model other than the challenger.
+        If the branch changes ``champion.dvc`` to a model other than the challenger, or to another digest.
     """
     here = champion_in_work_tree(project)
-    if (here and here.output) == (before and before.output):
+    if _identity(here) == _identity(before):
         return False
     if here is None or here.output != challenger:
         raise UnsafeError(
             "champion.dvc names a model other than the challenger in dvc.lock",
-            why=f"champion.dvc {f'names {here.output.short}' if here else 'was deleted'}, dvc.lock names {challenger.short}",
+            why=f"champion.dvc {f'has the content hash {here.output.short}' if here else 'was deleted'}, "
+            f"dvc.lock has {challenger.short}",
             fix="run `titlebout train`, `titlebout evaluate` and `titlebout promote`, and commit all their files together",
         )
+    require_digest(here, project.model_dir, champion_path(project))
     return True
+
+
+def _identity(champion: Champion | None) -> tuple[DvcOutput, str] | None:
+    return (champion.output, champion.promotion.digest) if champion else None

@@ -5,6 +5,7 @@ from typing import Literal
 from titlebout.core.errors import ChallengerLostError, InconclusiveError, UnsafeError
 from titlebout.core.results import StepResult, read_result
 from titlebout.gate.report import EvaluateResult
+from titlebout.models.artifact import digest_of
 from titlebout.models.champion import UNPROVEN, Champion, Promotion, champion_path, set_champion
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput
@@ -17,7 +18,7 @@ class PromoteResult(StepResult):
     Attributes
     ----------
     champion : str
-        Content hash of the model that becomes the champion on merge.
+        Digest of the model that becomes the champion on merge.
     """
 
     step: Literal["promote"] = "promote"
@@ -65,10 +66,8 @@ def promote(project: Project, *, unproven: bool = False) -> PromoteResult:
     path = champion_path(project)
     return PromoteResult(
         passed=True,
-        reasons=(
-            f"{champion.output.short} is now in {path}; commit it with dvc.lock and dvc-remote, and merge to main",
-        ),
-        champion=champion.output.md5,
+        reasons=(f"{champion.name[:12]} is now in {path}; commit it with dvc.lock and dvc-remote, and merge to main",),
+        champion=champion.name,
     )
 
 
@@ -100,14 +99,14 @@ def _require_promising(evaluation: EvaluateResult) -> None:
 
 
 def promote_challenger(project: Project, challenger: DvcOutput, evaluation: EvaluateResult) -> Champion:
-    """Write a model into ``champion.dvc``, with a summary of its evaluation.
+    """Write a model into ``champion.dvc``, with its digest and a summary of its evaluation.
 
     Parameters
     ----------
     project : Project
-        Project that gets the new champion.
+        Project that gets the new champion, with the model to promote in its model folder.
     challenger : DvcOutput
-        The model to promote.
+        Content hash of this model's folder.
     evaluation : EvaluateResult
         Evaluation of this model.
 
@@ -117,6 +116,8 @@ def promote_challenger(project: Project, challenger: DvcOutput, evaluation: Eval
         If the verdict is *keep* or *unchanged*.
     InconclusiveError
         If the verdict is *inconclusive*.
+    NotFoundError
+        If the model folder is empty.
     UnsafeError
         If the verdict is about another model.
     ConflictError
@@ -130,11 +131,14 @@ def promote_challenger(project: Project, challenger: DvcOutput, evaluation: Eval
             fix="read reports/evaluate.md; only a challenger with the verdict promote can be promoted, or, with --unproven, a "
             "first model that is better than the dummy model on average",
         )
-    if evaluation.challenger != challenger.md5:
+    digest = digest_of(project.model_dir)
+    if (evaluation.challenger, evaluation.challenger_md5) != (digest, challenger.md5):
         raise UnsafeError(
             "the last evaluation was of a different model",
-            why=f"the gate evaluated {evaluation.challenger}, dvc.lock has {challenger.md5}",
+            why=f"the gate evaluated {evaluation.challenger} (content hash {evaluation.challenger_md5}), "
+            f"the model trained last is {digest} (content hash {challenger.md5})",
             fix="run `titlebout evaluate` again",
         )
-    promotion = Promotion(**{name: getattr(evaluation, name) for name in Promotion.model_fields})
-    return set_champion(project, challenger, promotion, evaluation.champion)
+    copied = Promotion.model_fields.keys() - {"digest"}
+    promotion = Promotion(digest=digest, **{name: getattr(evaluation, name) for name in copied})
+    return set_champion(project, challenger, promotion, evaluation.champion_md5)

@@ -51,7 +51,9 @@ class EvaluateResult(StepResult):
     metric : str
         The primary metric.
     challenger, champion : str
-        Content hashes of the models; the champion's is empty without a champion.
+        Digests of the models; the champion's is empty without a champion.
+    challenger_md5, champion_md5 : str
+        DVC's content hashes of their folders, as in ``dvc.lock`` and ``champion.dvc``.
     challenger_score, champion_score, dummy_score : float or None
         The primary metric on the holdout.
     gain, gain_lower, gain_upper : float or None
@@ -66,7 +68,7 @@ class EvaluateResult(StepResult):
     over_dummy, over_anchor : Bounds or None
         Gain of the challenger over the dummy model and over the anchor.
     anchor : str
-        Content hash of the anchor, the last champion that was promoted as superior; empty without one.
+        Digest of the anchor, the last champion that was promoted as superior; empty without one.
     metrics : tuple of MetricLine
         All metrics of all models, the primary one first.
     guards : tuple of GuardrailResult
@@ -105,6 +107,8 @@ class EvaluateResult(StepResult):
     metric: str
     challenger: str
     champion: str = ""
+    challenger_md5: str
+    champion_md5: str = ""
     challenger_score: float | None = None
     champion_score: float | None = None
     dummy_score: float | None = None

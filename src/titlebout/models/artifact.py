@@ -3,12 +3,15 @@
 The files of a model folder:
 
 ``model.skops``    the fitted estimator; loading executes no code and creates only types of an allow-list
-``manifest.json``  task, target, columns and kinds, classes, digest of the weights, trusted types, versions
+``manifest.json``  task, target, columns and kinds, classes, SHA-256 of the weights, trusted types, versions
 ``golden.json``    up to 256 input rows with their predictions, which a served copy must reproduce
 ``rows.parquet``   48-bit hashes of the training rows, to prove that the holdout shares none of them; with cross-fitting,
                    also the predictions for holdout rows by models that were fitted without them
+
+The digest of a model, :func:`model_digest`, is its name everywhere: in reports, pull requests, bentos and answers.
 """
 
+import json
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +38,8 @@ GOLDEN_ROWS = 256
 LABEL_ROWS = 10_000  # training rows on which the labels of predict are compared with the most probable classes
 _HELD_OUT = "held_out_"  # start of the names of the columns in rows.parquet with held-out predictions
 MANIFEST_VERSION = 2  # also of the row hashes in rows.parquet
+# Keys of the manifest that record how the model was trained and do not change its answers.
+_RECORDS = {"trained_rows", "trained_until", "window", "held_out_rows", "versions"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,11 @@ class Model:
     estimator: Any
     manifest: Mapping[str, Any]
     folder: Path
+
+    @cached_property
+    def digest(self) -> str:
+        """Name of the model, see :func:`model_digest`."""
+        return model_digest(self.manifest)
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -294,24 +304,11 @@ def load_model(folder: Path, package: str) -> Model:
     NotFoundError
         If the folder has no model.
     UnsafeError
-        If the weights do not match the digest in the manifest, or contain a type that is not trusted.
+        If the weights do not match the SHA-256 in the manifest, or contain a type that is not trusted.
     InconclusiveError
         If the code it was trained with no longer exists, or it was written in a different format version.
     """
-    path = folder / "model.skops"
-    if not path.is_file():
-        raise NotFoundError("the model does not exist", where=str(path), fix="run `titlebout train`, or `dvc pull`")
-    manifest = read_json(folder / "manifest.json")
-    weights = path.read_bytes()
-    digest = sha256(weights).hexdigest()
-    expected_digest = str(manifest.get("sha256"))
-    if digest != expected_digest:
-        raise UnsafeError(
-            "the model file does not match the digest in its manifest",
-            where=str(path),
-            why=f"SHA-256 is {digest[:12]}…, the manifest says {expected_digest[:12]}…",
-            fix="restore the file: `dvc checkout --force`",
-        )
+    manifest, weights = _read(folder)
     if manifest.get("schema_version") != MANIFEST_VERSION:
         raise InconclusiveError(
             "the model was written by a different version of titlebout",
@@ -320,7 +317,57 @@ def load_model(folder: Path, package: str) -> Model:
             f"{MANIFEST_VERSION}; row hashes of different versions cannot be compared",
             fix="train the model again with this version of titlebout",
         )
-    return Model(archive.load(weights, package, path), manifest, folder)
+    return Model(archive.load(weights, package, folder / "model.skops"), manifest, folder)
+
+
+def model_digest(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 digest of everything in a model folder that determines the model's answers.
+
+    These are the weights, by their hash, and all of the manifest that is not a record of the training: columns with their
+    kinds, classes in their order, words for missing values, how labels are decided. Golden rows, hashes of training rows,
+    training period and versions do not count. A key that is new to the manifest counts.
+    """
+    counted = {key: value for key, value in manifest.items() if key not in _RECORDS}
+    return sha256(json.dumps(counted, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def digest_of(folder: Path) -> str:
+    """Return the digest of the model in a folder, without loading it.
+
+    Raises
+    ------
+    NotFoundError
+        If the folder has no model.
+    UnsafeError
+        If the weights do not match the SHA-256 in the manifest.
+    """
+    return model_digest(_read(folder)[0])
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the manifest and the weights of a model folder.
+
+    Raises
+    ------
+    NotFoundError
+        If the folder has no model.
+    UnsafeError
+        If the weights do not match the SHA-256 in the manifest.
+    """
+    path = folder / "model.skops"
+    if not path.is_file():
+        raise NotFoundError("the model does not exist", where=str(path), fix="run `titlebout train`, or `dvc pull`")
+    manifest = read_json(folder / "manifest.json")
+    weights = path.read_bytes()
+    found, expected = sha256(weights).hexdigest(), str(manifest.get("sha256"))
+    if found != expected:
+        raise UnsafeError(
+            "the model file does not match the SHA-256 in its manifest",
+            where=str(path),
+            why=f"its SHA-256 is {found[:12]}…, the manifest says {expected[:12]}…",
+            fix="restore the file: `dvc checkout --force`",
+        )
+    return manifest, weights
 
 
 def to_records(frame: pd.DataFrame, kinds: Mapping[str, str]) -> list[dict[str, Any]]:

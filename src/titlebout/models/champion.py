@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from titlebout.core.errors import ConfigError, ConflictError
+from titlebout.core.errors import ConfigError, ConflictError, UnsafeError
 from titlebout.core.results import Record, write_text_atomically
 from titlebout.core.yaml_text import to_yaml
 from titlebout.data.holdout import Holdout
+from titlebout.models.artifact import digest_of
+from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_config import in_tree_remotes
 from titlebout.repository.dvc_files import DvcOutput, parse_dvc_file, parse_yaml
 from titlebout.repository.git import Git
@@ -26,6 +29,8 @@ class Promotion(Record):
 
     Attributes
     ----------
+    digest : str
+        Digest of the model; empty if an older version of titlebout promoted it.
     reason : str
         Why the model was trained.
     rule : str
@@ -37,9 +42,10 @@ class Promotion(Record):
     holdout : Holdout or None
         Rows of the evaluation.
     champion : str
-        Content hash of the champion that it replaced; empty if there was none.
+        Digest of the champion that it replaced; empty if there was none.
     """
 
+    digest: str = ""
     reason: str = "change"
     rule: str = "superior"
     metric: str = ""
@@ -56,13 +62,18 @@ class Champion:
     Attributes
     ----------
     output : DvcOutput
-        Content address of the model folder.
+        Content hash of the model folder, under which the DVC remote has it.
     promotion : Promotion
-        Summary of the evaluation with which it was promoted; the defaults if ``champion.dvc`` has none.
+        Digest of the model and summary of the evaluation with which it was promoted; the defaults if ``champion.dvc`` has none.
     """
 
     output: DvcOutput
     promotion: Promotion = Promotion()  # noqa: RUF009 - it is immutable
+
+    @property
+    def name(self) -> str:
+        """Digest of the model, or the content hash of its folder if an older version of titlebout promoted it."""
+        return self.promotion.digest or self.output.md5
 
     @property
     def was_superior(self) -> bool:
@@ -123,7 +134,7 @@ def was_champion(project: Project, git: Git, revision: str, model: DvcOutput) ->
     revision : str
         Newest commit to search.
     model : DvcOutput
-        Content address of the model.
+        Content hash of the model folder.
     """
     return next(
         (commit for commit, champion in _champion_history(project, git, revision) if champion.output == model), None
@@ -194,6 +205,51 @@ def champion_in_work_tree(project: Project) -> Champion | None:
     return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
 
 
+def pull_champion(project: Project) -> Path:
+    """Download the champion of the work tree if it is incomplete, and return its folder.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no champion.
+    UnsafeError
+        If it does not have the digest in ``champion.dvc``.
+    """
+    folder, champion = Dvc(project).pull_model("champion"), champion_in_work_tree(project)
+    if champion is not None:
+        require_digest(champion, folder, champion_path(project))
+    return folder
+
+
+def require_digest(champion: Champion, folder: Path, where: str) -> None:
+    """Check that a model folder has the digest in ``champion.dvc``, if one is recorded there.
+
+    Parameters
+    ----------
+    champion : Champion
+        Record of the model.
+    folder : Path
+        The model.
+    where : str
+        Place of the record, for the error message.
+
+    Raises
+    ------
+    NotFoundError
+        If the folder has no model.
+    UnsafeError
+        If the digests differ.
+    """
+    recorded, found = champion.promotion.digest, digest_of(folder)
+    if recorded not in {"", found}:
+        raise UnsafeError(
+            "the model does not have the digest in champion.dvc",
+            where=where,
+            why=f"its digest is {found}, champion.dvc has {recorded}",
+            fix="restore champion.dvc from git, or promote the model again with `titlebout evaluate` and `titlebout promote`",
+        )
+
+
 def set_champion(project: Project, model: DvcOutput, promotion: Promotion, expected: str) -> Champion:
     """Write a model into ``champion.dvc``; merging this file to main makes it the champion.
 
@@ -201,9 +257,9 @@ def set_champion(project: Project, model: DvcOutput, promotion: Promotion, expec
     ----------
     project : Project
     model : DvcOutput
-        Content address of the model folder.
+        Content hash of the model folder.
     promotion : Promotion
-        Summary of its evaluation.
+        Digest of the model and summary of its evaluation.
     expected : str
         Content hash of the champion that it was evaluated against; empty if there was none.
 

@@ -29,7 +29,7 @@ class LoadedChampion:
     Attributes
     ----------
     champion : Champion
-        Its content hash and metadata.
+        Its digest and metadata.
     model : Predictor
         The champion, loaded.
     holdout : DataFrame or None
@@ -101,7 +101,7 @@ def measure(inputs: DecisionInputs, params: Params, settings: Settings) -> tuple
         growth=_growth(inputs, loaded, clock, params.data.time),
         won_at=_won_at(loaded),
         decayed_at=decayed_at(find_champion_after_decay(champions), inputs.attempts),
-        champion=loaded.champion.output.md5,
+        champion=loaded.champion.name,
         refreshes=sum(1 for _ in takewhile(lambda champion: champion.promotion.rule in REFRESH_RULES, champions)),
     ), clock
 
@@ -117,7 +117,7 @@ def _growth(inputs: DecisionInputs, loaded: LoadedChampion, clock: Clock, time: 
     That is the training of the champion, or of the last challenger for ``volume``, whose rows are the champion's and the new
     ones of that time. As these grow, attempts become rarer without a cool-down.
     """
-    champion, new = loaded.champion.output.md5, len(inputs.labeled)
+    champion, new = loaded.champion.name, len(inputs.labeled)
     tried = [
         attempt.at
         for attempt in inputs.attempts

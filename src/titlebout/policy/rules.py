@@ -42,7 +42,7 @@ class Attempt:
     outcome : {"won", "lost", "inconclusive", "refused"}
         Refused: the data check failed.
     champion : str
-        Content hash of the champion at that time; empty when there was none.
+        Digest of the champion at that time; empty when there was none.
     inputs : str
         Hash of the attempt's inputs.
     """
@@ -111,7 +111,7 @@ class Measurements:
     won_at, decayed_at : Moment or None
         Data time of the champion's promotion, and of the promotion after ``perf_decay`` whose follow-ups are due.
     champion : str
-        Content hash of the champion; empty when there is none.
+        Digest of the champion; empty when there is none.
     refreshes : int
         Number of promotions since the last one that was shown to be better: by a rule that asks only for no loss.
     requested : frozenset of str

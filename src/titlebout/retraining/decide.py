@@ -22,7 +22,7 @@ from titlebout.data.moment import Moment
 from titlebout.drift.report import DriftResult
 from titlebout.forge.client import Forge
 from titlebout.models.artifact import Model
-from titlebout.models.champion import champion_at, champion_in_work_tree, champions, was_champion
+from titlebout.models.champion import champion_at, champion_in_work_tree, champions, pull_champion, was_champion
 from titlebout.models.held_out import HeldOut
 from titlebout.models.loading import load_project_model
 from titlebout.policy import rules as policy_rules
@@ -52,7 +52,7 @@ class DecideResult(StepResult):
     at : Moment or None
         Data time: the newest time in the data, or its number of rows; None when the data is refused.
     champion : str
-        Content hash of the champion; empty when there is none.
+        Digest of the champion; empty when there is none.
     new_rows : int
         Number of new labeled rows.
     triggers : tuple of Trigger
@@ -217,7 +217,7 @@ def _load_champion(project: Project, tracked: pd.DataFrame) -> LoadedChampion | 
     champion = champion_in_work_tree(project)
     if champion is None:
         return None
-    model = load_project_model(project, Dvc(project).pull_model("champion"))
+    model = load_project_model(project, pull_champion(project))
     holdout = promotion_holdout(project, champion, model, tracked)
     return LoadedChampion(champion, _ProjectModel(project, model), holdout, len(model.trained_rows))
 

@@ -170,8 +170,8 @@ def retrain(
             _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
-            outcome, content_hash = OUTCOMES.get(result.verdict, "lost"), champion.output.md5 if champion else ""
-            append_attempt(git, pipeline, Attempt(at, reason.reason, outcome, content_hash, key))
+            outcome, name = OUTCOMES.get(result.verdict, "lost"), champion.name if champion else ""
+            append_attempt(git, pipeline, Attempt(at, reason.reason, outcome, name, key))
         result = result.replace(arrival=arrival.counts)
     log = log_ref(pipeline)
     if bundle is not None:
@@ -223,7 +223,7 @@ def _attempt(
     if not (trained.changed and dvc.remote_in_tree):  # otherwise `titlebout train` has pushed the same objects
         dvc.push()
     title = retrain_commit.title(work, evaluation)
-    body = retrain_commit.body(work, reason, changes, _report(work, "evaluate"))
+    body = retrain_commit.body(work, reason, changes, _report(work, "evaluate"), evaluation.challenger)
     commit = tree.commit(
         retrain_commit.message(title, body, reason.reason, key),
         [path for path in allowed_paths(work, tree) if (tree.root / path).exists()],

@@ -14,6 +14,7 @@ from titlebout.repository.dvc_files import parse_yaml
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.retraining.reason import AttemptReason
+from titlebout.serving.package import image_tag
 
 GUIDE = "https://github.com/titlebout/titlebout/blob/main/docs/how-to/review-a-retrain-pr.md"
 TRAILER = "Titlebout-Retrain"
@@ -119,7 +120,7 @@ def title(project: Project, evaluation: EvaluateResult) -> str:
     return f"Retrain {project.pipeline}: {metric} {format_score(before)} → {format_score(after)} ({direction})"
 
 
-def body(project: Project, reason: AttemptReason, changes: str, gate: str) -> str:
+def body(project: Project, reason: AttemptReason, changes: str, gate: str, digest: str) -> str:
     """Return the pull request's text: the reason, what changed, the gate's report, the evidence, and the effect of a merge.
 
     Parameters
@@ -131,6 +132,8 @@ def body(project: Project, reason: AttemptReason, changes: str, gate: str) -> st
         What changed since the champion was trained (Markdown).
     gate : str
         Report of the gate (Markdown).
+    digest : str
+        Digest of the challenger.
     """
     base = project.settings.retrain.base
     links = [f"[how to review]({GUIDE})", *([f"[plots and reports]({reason.run_url})"] if reason.run_url else [])]
@@ -142,8 +145,8 @@ def body(project: Project, reason: AttemptReason, changes: str, gate: str) -> st
         gate.strip(),
         "",
         *([reason.evidence, ""] if reason.evidence else []),
-        f"**On merge**, this model becomes the champion of `{project.pipeline}` and is packaged. **To roll back**, revert the "
-        f"merge. More: {', '.join(links)}.",
+        f"**On merge**, this model becomes the champion of `{project.pipeline}` and is packaged as "
+        f"`{image_tag(project, digest)}`. **To roll back**, revert the merge. More: {', '.join(links)}.",
         "",
         "CI evaluates the committed model again, but does not train it again. **To reproduce** the training, check out this "
         f"branch and run `titlebout train --force && titlebout evaluate --base {base}`: the same data, code and packages give the "

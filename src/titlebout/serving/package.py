@@ -27,6 +27,7 @@ from titlebout.core.markdown import code, escape, format_number, table
 from titlebout.core.process import Completed, ProcessError, run
 from titlebout.core.results import StepResult
 from titlebout.core.yaml_text import to_yaml
+from titlebout.models.champion import pull_champion
 from titlebout.models.loading import load_project_model
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
@@ -90,7 +91,7 @@ RUN python3 -m venv /app/.venv \\
 FROM ${{BASE}}
 LABEL org.opencontainers.image.title="{name}" \\
       org.opencontainers.image.version="{version}" \\
-      titlebout.model.sha256="{sha256}"
+      titlebout.model.digest="{digest}"
 ENV PATH=/app/.venv/bin:$PATH \\
     BENTOML_HOME=/tmp/bentoml \\
     BENTOML_DO_NOT_TRACK=True \\
@@ -112,9 +113,9 @@ class PackageResult(StepResult):
     Attributes
     ----------
     tag : str
-        ``<name>:<first 12 digits of the model's SHA-256>``.
-    model_sha256 : str
-        SHA-256 digest of the model's weights.
+        ``<name>:<first 12 digits of the model's digest>``.
+    model_digest : str
+        Digest of the model, by which every report and answer names it.
     bento, archive : str
         The bento as a folder and as one file, relative to the repository.
     size_bytes : int
@@ -133,14 +134,14 @@ class PackageResult(StepResult):
     output_fields: ClassVar[Mapping[str, str]] = {
         "tag": "tag",
         "bento": "bento",
-        "model-sha256": "model_sha256",
+        "model-digest": "model_digest",
         "image": "image",
         "report": "report",
     }
 
     step: Literal["package"] = "package"
     tag: str
-    model_sha256: str
+    model_digest: str
     bento: str
     archive: str
     size_bytes: int
@@ -154,7 +155,7 @@ class PackageResult(StepResult):
         rows = [
             ("Bento", code(self.bento)),
             ("One file", escape(f"{self.archive} ({format_number(self.size_bytes / 1e3)} kB)")),
-            ("Model (SHA-256)", code(self.model_sha256)),
+            ("Model", code(self.model_digest)),
             ("Golden rows", self.golden_rows),
             ("Largest difference", self.max_difference),
             ("Image", code(self.image) if self.image else escape(self.image_note)),
@@ -179,12 +180,13 @@ def package(project: Project, which: str = "champion", *, image: bool = False) -
     NotFoundError
         If the model does not exist.
     UnsafeError
-        If the weights do not match their manifest, or the bento does not start or fails the smoke test.
+        If the model does not match its manifest or ``champion.dvc``, or the bento does not start or fails the smoke test.
     ProcessError
         If BentoML or the image builder fails.
     """
     base = project.settings.package.base_image or BASE_IMAGE
-    return package_folder(project, Dvc(project).pull_model(which), image=image, base=base)
+    folder = pull_champion(project) if which == "champion" else Dvc(project).pull_model(which)
+    return package_folder(project, folder, image=image, base=base)
 
 
 def package_folder(
@@ -212,24 +214,23 @@ def package_folder(
     """
     project.add_source_to_path()
     model = load_project_model(project, model_folder)
-    sha256 = model.manifest["sha256"]
-    name, build = _name(project), project.root / "build"
-    tag = f"{name}:{sha256[:DIGITS]}"
+    tag, build = image_tag(project, model.digest), project.root / "build"
+    name, version = tag.split(":")
     build.mkdir(exist_ok=True)
     logger.info("packaging %s", tag)
     # Outside the repository: BentoML does not build in a hidden folder, and the repository may be in one.
     with tempfile.TemporaryDirectory(prefix="titlebout-package-") as scratch:
-        built = _build_bento(project, model_folder, tag, sha256, Path(scratch))
+        built = _build_bento(project, model_folder, tag, model.digest, Path(scratch))
         with serve(built, _environment(Path(scratch))) as client:
             smoke_result = run_smoke_test(client, model)
-        archive = _pack(built, build / f"{name}-{sha256[:DIGITS]}.bento")
+        archive = _pack(built, build / f"{name}-{version}.bento")
         bento = _replace_folder(built, build / "bento" / name)
     reference, note = _build_image(project, bento, tag, base if image else "")
     return PackageResult(
         passed=True,
         reasons=_reasons(tag, smoke_result, note),
         tag=tag,
-        model_sha256=sha256,
+        model_digest=model.digest,
         bento=bento.relative_to(project.root).as_posix(),
         archive=archive.relative_to(project.root).as_posix(),
         size_bytes=archive.stat().st_size,
@@ -240,13 +241,17 @@ def package_folder(
     )
 
 
-def _name(project: Project) -> str:
-    """Return the name of the service: that of the project, with the pipeline appended if it is not the default one."""
+def image_tag(project: Project, digest: str) -> str:
+    """Return the tag of a model's bento and image: the name of the service, and the first digits of the digest.
+
+    The service has the name of the project, with the pipeline appended if it is not the default one.
+    """
     settings = project.settings.project
-    return settings.name if project.pipeline == settings.pipeline else f"{settings.name}-{project.pipeline}"
+    name = settings.name if project.pipeline == settings.pipeline else f"{settings.name}-{project.pipeline}"
+    return f"{name}:{digest[:DIGITS]}"
 
 
-def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, scratch: Path) -> Path:
+def _build_bento(project: Project, model_folder: Path, tag: str, digest: str, scratch: Path) -> Path:
     stage, package = scratch / "stage", project.settings.project.package
     (stage / "model").mkdir(parents=True)
     for file in MODEL_FILES:
@@ -261,7 +266,7 @@ def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, sc
         "service": "service:service",
         "name": name,
         "description": README.format(tag=tag),
-        "labels": {"model_sha256": sha256},
+        "labels": {"model_digest": digest},
         "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
     }
     (stage / "bentofile.yaml").write_text(to_yaml(bentofile), encoding="utf-8")
@@ -270,7 +275,7 @@ def _build_bento(project: Project, model_folder: Path, tag: str, sha256: str, sc
     bento = scratch / "bentoml" / "bentos" / name / version
     bento.chmod(0o755)
     _remove_build_time(bento / "bento.yaml")
-    container = CONTAINERFILE.format(tag=tag, name=name, version=version, sha256=sha256, python=PYTHON)
+    container = CONTAINERFILE.format(tag=tag, name=name, version=version, digest=digest, python=PYTHON)
     (bento / "Containerfile").write_text(container, encoding="utf-8")
     return bento
 

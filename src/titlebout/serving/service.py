@@ -210,7 +210,7 @@ def predict(model: Model, rows: Sequence[BaseModel], response: type[BaseModel]) 
     """
     try:
         predictions = _predictions(model, to_frame(list(model.kinds), rows))
-        return response.model_validate({"predictions": predictions, "model": model.manifest["sha256"]})
+        return response.model_validate({"predictions": predictions, "model": model.digest})
     except ValueError as error:
         raise BentoMLException("", error_code=HTTPStatus.UNPROCESSABLE_ENTITY) from error
 

@@ -165,8 +165,8 @@ def _predict(client: httpx.Client, rows: Sequence[Row], model: Model) -> npt.NDA
             )
         )
     document = response.json()
-    if document["model"] != model.manifest["sha256"]:
-        raise UnsafeError(**_failure("it serves a different model", f"its SHA-256 is {document['model']}"))
+    if document["model"] != model.digest:
+        raise UnsafeError(**_failure("it serves a different model", f"its digest is {document['model']}"))
     return np.array(
         [list(p["probabilities"].values()) if "label" in p else p["value"] for p in document["predictions"]]
     )

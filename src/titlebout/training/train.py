@@ -32,7 +32,7 @@ class TrainResult(StepResult):
     ran, skipped : tuple of str
         Stages with new outputs, and stages whose dependencies had not changed.
     challenger : str
-        Content hash of the model folder; empty if no model was trained yet.
+        Digest of the model, as ``metrics.json`` records it; empty if no model was trained yet.
     metrics : dict of str to float
         Scores of the challenger on the holdout, by metric.
     known_inputs : float
@@ -96,14 +96,15 @@ def train(project: Project, on_line: Progress | None = None, *, force: bool = Fa
     outcome = "a model was trained" if changed else "nothing changed, nothing was trained"
     if force and before is not None:
         outcome += ": the same as before" if output == before else ", and differs from the one before"
+    metrics = _metrics(project)
     return TrainResult(
         passed=True,
         reasons=(outcome,),
         changed=changed,
         ran=reproduction.ran,
         skipped=reproduction.skipped,
-        challenger=output.md5 if output else "",
-        metrics=_metrics(project),
+        challenger=str(metrics.get("model", "")),
+        metrics={key: value for key, value in metrics.items() if isinstance(value, float)} or None,
         known_inputs=_known_inputs(project),
     )
 
@@ -158,7 +159,7 @@ def score(project: Project) -> dict[str, Any]:
         predicted = predict_unseen(model, holdout, hashes)
     metrics = scores(project.params.data.task, y, predicted, model.classes)
     window = {"window_days": model.manifest["window"]["days"]} if "window" in model.manifest else {}
-    record = {"schema_version": SCHEMA_VERSION, "rows": len(holdout), **window, **metrics}
+    record = {"schema_version": SCHEMA_VERSION, "model": model.digest, "rows": len(holdout), **window, **metrics}
     write_json(project.stage_reports / "metrics.json", record)
     return record
 
@@ -184,9 +185,6 @@ def _known_inputs(project: Project) -> float:
     return float(recorded.get("known_inputs", 0) / recorded["holdout_rows"]) if recorded else 0.0
 
 
-def _metrics(project: Project) -> dict[str, float] | None:
+def _metrics(project: Project) -> dict[str, Any]:
     path = project.stage_reports / "metrics.json"
-    if not path.is_file():
-        return None
-    document = read_json(path)
-    return {key: value for key, value in document.items() if isinstance(value, float)}
+    return read_json(path) if path.is_file() else {}

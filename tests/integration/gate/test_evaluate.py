@@ -12,7 +12,7 @@ import yaml
 
 import sample
 from sample import CommandResult
-from states import CHAMPION, LOCK, PARAMS, challenger, fetch_objects, set_champion_by_hand
+from states import CHAMPION, LOCK, PARAMS, challenger, digest, fetch_objects, set_champion_by_hand
 from titlebout.gate.looks import record_look
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_files import DvcOutput, folder_digest
@@ -34,7 +34,7 @@ def test_the_first_model_better_than_the_dummy_is_promoted(at: Callable[[str], P
 
     promoted = command("promote")
     assert promoted.code == 0
-    assert promoted.document["champion"] == challenger(root).md5
+    assert promoted.document["champion"] == digest(root)
     assert sample.git(root, "status", "--porcelain", str(CHAMPION)).startswith("??")
     requested = command("evaluate")
     assert (requested.code, requested.document["promotion_requested"]) == (0, True)
@@ -150,7 +150,7 @@ def test_a_better_challenger_becomes_the_champion(
     completed = command("evaluate")
 
     assert (completed.code, completed.document["verdict"], completed.document["reason"]) == (0, "promote", "change")
-    assert completed.document["champion"] == challenger(states["promoted"]).md5
+    assert completed.document["champion"] == digest(states["promoted"])
     assert completed.document["gain_lower"] > 0
     assert not completed.document["promotion_requested"]
     assert command("promote").code == 0
@@ -174,8 +174,8 @@ def test_a_former_champion_can_be_promoted_again(
     completed = command("evaluate", "--only-promotions")
 
     assert (completed.code, completed.document["verdict"], completed.document["reason"]) == (0, "promote", "rollback")
-    assert completed.document["challenger"] == challenger(states["promoted"]).md5
-    assert completed.document["champion"] == challenger(states["better"]).md5
+    assert completed.document["challenger"] == digest(states["promoted"])
+    assert completed.document["champion"] == digest(states["better"])
 
 
 def test_a_fresh_clone_fetches_what_the_evaluation_needs(
@@ -185,7 +185,7 @@ def test_a_fresh_clone_fetches_what_the_evaluation_needs(
     completed = command("evaluate", "--base", "origin/HEAD~1")
 
     assert (completed.code, completed.document["verdict"]) == (0, "promote")
-    assert completed.document["champion"] == challenger(states["promoted"]).md5
+    assert completed.document["champion"] == digest(states["promoted"])
     assert folder_digest(root / "data") == Dvc(Project.find(root)).data_output().md5
     assert sample.git(root, "status", "--porcelain") == ""
     assert completed.document["holdout"]["uses"] == 1, "the promotion of the champion restored the budget"
@@ -255,7 +255,7 @@ def test_a_branch_that_is_behind_asks_for_no_promotion(
         "keep",
         False,
     )
-    assert completed.document["champion"] == challenger(states["better"]).md5
+    assert completed.document["champion"] == digest(states["better"])
 
 
 def test_a_verdict_about_an_earlier_model_promotes_nothing(
@@ -351,7 +351,7 @@ def test_a_refresh_is_also_compared_with_the_anchor(
     fetch_objects(root, states["better"])
     completed = command("evaluate", "--reason=drift")
 
-    assert completed.document["champion"] == challenger(states["better"]).md5
+    assert completed.document["champion"] == digest(states["better"])
     primary = completed.document["metrics"][0]
     assert primary["champion"] < primary["anchor"] < primary["dummy"]
     assert completed.document["over_anchor"]["gain"] == pytest.approx(primary["anchor"] - primary["challenger"])
@@ -369,7 +369,9 @@ def test_an_anchor_that_is_gone_promotes_nothing(
     completed = command("evaluate", "--reason=drift")
 
     assert (completed.code, completed.document["verdict"]) == (3, "inconclusive")
-    assert completed.document["reasons"][0].startswith(f"anchor: the anchor {weak[:12]} cannot be loaded")
+    assert completed.document["reasons"][0].startswith(
+        f"anchor: the anchor {digest(states['weak'])[:12]} cannot be loaded"
+    )
     again = ("evaluate", "--from-predictions", "reports/evaluate/predictions.parquet")
     assert command(*again).document == completed.document
     assert command(*again, "--reason=change").document["verdict"] == "promote", "better needs no anchor"

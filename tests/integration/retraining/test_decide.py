@@ -91,10 +91,10 @@ def decided(command: Command, *options: str) -> Any:
     return document
 
 
-def champion_hash(root: Path) -> str:
+def champion_name(root: Path) -> str:
     champion = champion_in_work_tree(Project.find(root))
     assert champion is not None
-    return champion.output.md5
+    return champion.name
 
 
 def trigger(document: Any, name: str) -> Any:
@@ -126,7 +126,7 @@ def test_the_loss_is_compared_with_that_of_its_promotion(here: Path, command: Co
 def test_an_open_pull_request_is_renewed_on_newer_data(here: Path, command: Command, github: GithubServer) -> None:
     arrive(here, crossings())
     looked(command)
-    held = champion_hash(here)
+    held = champion_name(here)
     won = Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
     attempts.append_attempt(Git(here), "ferries", won)
     pull = github.repository.add_pull("retrain/ferries", "main", body="<!-- titlebout: evidence abc123 -->\nIt won.")
@@ -149,7 +149,7 @@ def test_an_open_pull_request_is_renewed_on_newer_data(here: Path, command: Comm
 def test_without_a_forge_an_unmerged_branch_counts_as_open(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
-    held = champion_hash(here)
+    held = champion_name(here)
     attempts.append_attempt(
         Git(here), "ferries", Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
     )

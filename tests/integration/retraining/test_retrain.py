@@ -221,7 +221,7 @@ def test_an_attempt_is_logged_with_its_outcome(attempted: tuple[Path, retraining
 
     key = retrain_commit.trailer(Git(root).message(result.commit), retrain_commit.INPUTS_TRAILER)
     assert history.attempts == (
-        Attempt(Moment.parse("2024-06-11T14:00:00+00:00"), "drift", "won", champion.output.md5, key or ""),
+        Attempt(Moment.parse("2024-06-11T14:00:00+00:00"), "drift", "won", champion.name, key or ""),
     )
 
 

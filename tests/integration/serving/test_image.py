@@ -15,7 +15,7 @@ import pytest
 import crossings
 import titlebout
 from titlebout.core.process import run
-from titlebout.models.artifact import load_model
+from titlebout.models.artifact import digest_of, load_model
 from titlebout.repository.project import Project
 from titlebout.serving import package as serving_package
 from titlebout.serving.smoke_test import run_smoke_test
@@ -115,9 +115,9 @@ def wait_until_ready(client: httpx.Client, container: str) -> None:
 
 def test_the_image_has_the_model_label_and_runs_unprivileged(image: str, project: Project) -> None:
     labels = run(
-        ["podman", "inspect", image, "--format", '{{.User}} {{index .Labels "titlebout.model.sha256"}}']
+        ["podman", "inspect", image, "--format", '{{.User}} {{index .Labels "titlebout.model.digest"}}']
     ).stdout
-    digest = load_model(project.model_dir, project.settings.project.package).manifest["sha256"]
+    digest = digest_of(project.model_dir)
     assert labels.split() == ["10001", digest]
 
 

@@ -9,7 +9,6 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import crossings
 from titlebout.core.errors import UnsafeError
 from titlebout.core.process import run, start
 from titlebout.core.results import parse_result, read_json, to_json
+from titlebout.models.artifact import digest_of
 from titlebout.repository.project import Project
 from titlebout.serving import package as serving_package
 from titlebout.serving import smoke_test
@@ -105,10 +105,9 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 
 def test_the_result_describes_the_bento_and_the_smoke_test(packaged: Packaged) -> None:
     result = packaged.result
-    weights = (packaged.project.model_dir / "model.skops").read_bytes()
     assert result.passed
-    assert result.model_sha256 == sha256(weights).hexdigest()
-    assert result.tag == f"crossings:{result.model_sha256[:12]}"
+    assert result.model_digest == digest_of(packaged.project.model_dir)
+    assert result.tag == f"crossings:{result.model_digest[:12]}"
     assert result.golden_rows == 256
     assert result.max_difference < 1e-12
     assert result.size_bytes == (packaged.project.root / result.archive).stat().st_size
@@ -121,7 +120,7 @@ def test_the_bento_holds_model_code_and_packages_but_no_training_rows(packaged: 
     assert names == {"model", "titlebout", package, "service.py", "requirements.txt", "bentofile.yaml"}
     assert {path.name for path in (packaged.source / "model").iterdir()} == set(serving_package.MODEL_FILES)
     assert not list(packaged.bento.rglob("__pycache__"))
-    assert f"model_sha256: {packaged.result.model_sha256}" in (packaged.bento / "bento.yaml").read_text()
+    assert f"model_digest: {packaged.result.model_digest}" in (packaged.bento / "bento.yaml").read_text()
 
 
 def test_the_bento_keeps_numpy_to_one_thread(packaged: Packaged) -> None:
@@ -143,7 +142,7 @@ def test_the_containerfile_installs_by_hash_and_runs_unprivileged(packaged: Pack
     assert "--require-hashes" in text
     assert "\nUSER 10001\n" in text
     assert "BENTOML_DO_NOT_TRACK=True" in text
-    assert f'titlebout.model.sha256="{packaged.result.model_sha256}"' in text
+    assert f'titlebout.model.digest="{packaged.result.model_digest}"' in text
 
 
 def test_building_and_serving_leave_nothing_behind(packaged: Packaged) -> None:
@@ -157,7 +156,7 @@ def test_building_and_serving_leave_nothing_behind(packaged: Packaged) -> None:
 
 def test_the_same_model_gives_the_same_bytes(packaged: Packaged, tmp_path: Path) -> None:
     project, result = packaged.project, packaged.result
-    bento = serving_package._build_bento(project, project.model_dir, result.tag, result.model_sha256, tmp_path)
+    bento = serving_package._build_bento(project, project.model_dir, result.tag, result.model_digest, tmp_path)
     again = serving_package._pack(bento, tmp_path / "again.bento")
     with tarfile.open(project.root / result.archive) as first, tarfile.open(again) as second:
         assert first.getnames() == second.getnames()
@@ -175,7 +174,7 @@ def test_bentoml_imports_the_archive(packaged: Packaged, tmp_path: Path) -> None
 def test_the_service_returns_predictions_and_the_model_digest(packaged: Packaged, service: httpx.Client) -> None:
     golden = read_json(packaged.project.model_dir / "golden.json")
     document = predict(service, *golden["rows"][:5]).json()
-    assert document["model"] == packaged.result.model_sha256
+    assert document["model"] == packaged.result.model_digest
     if packaged.project.settings.project.package == crossings.package_name("regression"):
         assert document["predictions"] == [{"value": pytest.approx(expected)} for expected in golden["answers"][:5]]
         return
@@ -348,7 +347,7 @@ def test_a_tampered_model_is_not_packaged(packaged: Packaged, copied: Project) -
     weights[len(weights) // 2] ^= 1
     path.write_bytes(weights)
     shutil.rmtree(copied.root / "build")
-    with pytest.raises(UnsafeError, match="does not match the digest in its manifest"):
+    with pytest.raises(UnsafeError, match="does not match the SHA-256 in its manifest"):
         serving_package.package_folder(copied, copied.model_dir)
     assert not (copied.root / "build").exists()
 
@@ -388,5 +387,5 @@ def test_code_missing_from_the_bento_fails_packaging(
 
 def test_the_report_shows_the_model_and_the_image_note(packaged: Packaged) -> None:
     text = packaged.result.to_markdown()
-    assert f"`{packaged.result.model_sha256}`" in text
+    assert f"`{packaged.result.model_digest}`" in text
     assert "no image was built" in text

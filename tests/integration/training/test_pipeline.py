@@ -14,6 +14,7 @@ from states import (
     PIPELINE,
     challenger,
     clone,
+    digest,
     objects,
 )
 from titlebout.cli.main import run
@@ -37,7 +38,7 @@ def test_the_first_training_runs_every_stage_and_says_what_came_out(states: dict
 
     assert completed["ran"] == ["check-data", "prepare", "train", "evaluate"]
     assert (completed["passed"], completed["changed"]) == (True, True)
-    assert completed["challenger"] == challenger(states["weak"]).md5
+    assert completed["challenger"] == digest(states["weak"])
     assert set(completed["metrics"]) == {"log_loss", "accuracy", "roc_auc"}  # type: ignore[call-overload]
 
 
@@ -68,12 +69,14 @@ def test_the_same_training_elsewhere_gives_the_same_model(at: Callable[[str], Pa
     assert sample.git(root, "diff", "--name-only") == "titlebout.toml"
 
 
-def test_a_fresh_clone_trains_nothing_and_downloads_nothing(cloned: Callable[[str], Path], command: Command) -> None:
+def test_a_fresh_clone_trains_nothing_and_downloads_nothing(
+    cloned: Callable[[str], Path], states: dict[str, Path], command: Command
+) -> None:
     root = cloned("weak")
     completed = command("train")
 
     assert (completed.code, completed.document["changed"], completed.document["ran"]) == (0, False, [])
-    assert completed.document["challenger"] == challenger(root).md5
+    assert completed.document["challenger"] == digest(states["weak"])
     assert not (root / "data").exists()
     assert not (root / PIPELINE / "model").exists()
     assert objects(root, ".dvc/cache") == []
@@ -83,14 +86,14 @@ def test_what_the_run_cache_restores_is_pushed_like_what_was_trained(
     at: Callable[[str], Path], command: Command
 ) -> None:
     root = at("better")
-    trained = challenger(root).md5
+    trained, name = challenger(root).md5, digest(root)
     sample.git(root, "switch", "--quiet", "main")  # the objects leave dvc-remote, and stay in the cache
     sample.edit(root / PIPELINE / "params.yaml", "C: 0.003", "C: 1.0")
     completed = command("train")
 
     assert completed.document["ran"] == ["train", "evaluate"]
     assert "cached" in completed.errors
-    assert (completed.document["changed"], completed.document["challenger"]) == (True, trained)
+    assert (completed.document["changed"], completed.document["challenger"]) == (True, name)
     assert any(path.parent.name + path.name == trained for path in objects(root))
     sample.commit(root, "The same model again")
     fresh = clone(root, root.parent / "fresh")

@@ -23,8 +23,10 @@ SETTINGS = GateSettings(min_rows=100, slices=SlicesSettings(columns=("harbour",)
 HOLDOUT = Holdout(rows=900, fingerprint="f" * 64, start="2024-04-06T00:00", end="2024-04-19T22:00", uses=1)
 FACTS = EvaluationFacts(
     reason="drift",
-    challenger="0123456789abcdef.dir",
-    champion="fedcba9876543210.dir",
+    challenger="0123456789abcdef",
+    champion="fedcba9876543210",
+    challenger_md5="c0ffee.dir",
+    champion_md5="decaf.dir",
     promotion_requested=True,
     anchor_missing="",
     latency_ms={"challenger": 2.0, "champion": 3.0},
@@ -150,7 +152,13 @@ def test_the_first_model_is_compared_with_the_dummy_model() -> None:
 )
 def test_a_verdict_without_an_evaluation_is_one_sentence(verdict: str, completed: str, tmp_path: Path) -> None:
     short = EvaluateResult(
-        passed=True, reasons=("a former champion",), verdict=verdict, reason="none", metric="log_loss", challenger="0"
+        passed=True,
+        reasons=("a former champion",),
+        verdict=verdict,
+        reason="none",
+        metric="log_loss",
+        challenger="0",
+        challenger_md5="0",
     )
 
     assert short.to_markdown() == f"{completed}\n\n**A former champion.**\n"
@@ -167,7 +175,7 @@ def test_words_of_others_stay_words() -> None:
 
 def test_the_former_champion_that_beats_both_is_named_for_a_roll_back() -> None:
     noise = {"challenger": 1.4, "champion": 1.5, "anchor": 0.1}
-    facts = FACTS.replace(anchor="abcdef0123456789.dir")
+    facts = FACTS.replace(anchor="abcdef0123456789")
     kept = _result(facts, _decide(predictions(noise), SETTINGS, facts), passed=False)
     equal = {**noise, "anchor": 1.5}
 

@@ -86,7 +86,7 @@ def folder(original: Path, tmp_path: Path) -> Path:
 
 
 def with_weights(folder: Path, estimator: Any) -> Path:
-    """Put other weights into a model folder, and their digest into its manifest."""
+    """Put other weights into a model folder, and their SHA-256 into its manifest."""
     raw = estimator if isinstance(estimator, bytes) else skops.io.dumps(estimator)
     (folder / "model.skops").write_bytes(raw)
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -305,7 +305,7 @@ def test_weights_with_one_changed_byte_are_refused(
     raw[int(position * len(raw))] ^= flip
     (folder / "model.skops").write_bytes(raw)
 
-    with pytest.raises(UnsafeError, match="does not match the digest in its manifest") as caught:
+    with pytest.raises(UnsafeError, match="does not match the SHA-256 in its manifest") as caught:
         models_artifact.load_model(folder, "ferries")
     assert caught.value.exit_code == 7
 
@@ -398,10 +398,10 @@ def test_unreadable_weights_are_refused(raw: bytes, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("manifest", ["{}", '{"sha256": 3}'])
-def test_a_manifest_without_a_digest_is_refused(manifest: str, folder: Path) -> None:
+def test_a_manifest_without_the_hash_of_the_weights_is_refused(manifest: str, folder: Path) -> None:
     (folder / "manifest.json").write_text(manifest)
 
-    with pytest.raises(UnsafeError, match="does not match the digest in its manifest"):
+    with pytest.raises(UnsafeError, match="does not match the SHA-256 in its manifest"):
         models_artifact.load_model(folder, "ferries")
 
 

@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from titlebout.core.errors import UnsafeError
-from titlebout.models.artifact import Model
+from titlebout.models.artifact import Model, model_digest
 from titlebout.serving.smoke_test import SINGLE_ROWS, SmokeTestResult, run_smoke_test
 
 COLUMNS = [{"name": "a", "kind": "number", "nullable": True}, {"name": "b", "kind": "integer", "nullable": False}]
+DIGEST = model_digest({"columns": COLUMNS})
 ROWS = [{"a": None if i % 3 else i / 2, "b": i} for i in range(1, 41)]
 Body = dict[str, Any]
 
@@ -26,11 +27,11 @@ def correct(rows: list[Body]) -> tuple[int, Body]:
     for row in rows:
         if not (set(row) == {"a", "b"} and all(isinstance(v, int | float | None) for v in row.values())):
             return 400, {}
-    return 200, {"model": "0" * 64, "predictions": [{"value": predict_row(row)} for row in rows]}
+    return 200, {"model": DIGEST, "predictions": [{"value": predict_row(row)} for row in rows]}
 
 
 def lenient(rows: list[Body]) -> tuple[int, Body]:
-    return 200, {"model": "0" * 64, "predictions": [{"value": predict_row({"b": 0, "a": None} | row)} for row in rows]}
+    return 200, {"model": DIGEST, "predictions": [{"value": predict_row({"b": 0, "a": None} | row)} for row in rows]}
 
 
 def failing(rows: list[Body]) -> tuple[int, Body]:
@@ -73,7 +74,7 @@ def broken(rows: list[Body]) -> tuple[int, Body]:
 def model(tmp_path: Path) -> Model:
     golden = {"rows": ROWS, "answers": [predict_row(row) for row in ROWS]}
     (tmp_path / "golden.json").write_text(json.dumps(golden), encoding="utf-8")
-    return Model(None, {"columns": COLUMNS, "sha256": "0" * 64}, tmp_path)
+    return Model(None, {"columns": COLUMNS}, tmp_path)
 
 
 def client(service: Callable[[list[Body]], tuple[int, Body]], batch_sizes: list[int] | None = None) -> httpx.Client:
@@ -122,5 +123,10 @@ def test_a_service_with_other_predictions_fails(
 
 
 def test_without_required_columns_there_is_one_malformed_row_fewer(model: Model, tmp_path: Path) -> None:
-    columns = [column | {"nullable": True} for column in COLUMNS]
-    assert run_smoke_test(client(correct), Model(None, {"columns": columns, "sha256": "0" * 64}, tmp_path)).refused == 2
+    other = Model(None, {"columns": [column | {"nullable": True} for column in COLUMNS]}, tmp_path)
+
+    def service(rows: list[Body]) -> tuple[int, Body]:
+        status, body = correct(rows)
+        return status, body | {"model": other.digest}
+
+    assert run_smoke_test(client(service), other).refused == 2
