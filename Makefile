@@ -25,7 +25,8 @@ demo: setup  ## Simulate a year of flights in a generated repository (about 8 mi
 
 # Without bytecode files, each process that a test starts compiles two thousand modules again.
 unexport PYTHONDONTWRITEBYTECODE
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal --durations 10
+# Two workers use two cores: threads of their models would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 10
 
 test: setup  ## Run all tests except those of test-nightly; skip tests whose tools are not installed
 	$(PYTEST) --hypothesis-profile ci -m "not nightly" $(ARGS)

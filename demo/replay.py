@@ -28,6 +28,7 @@ from titlebout.forge import act
 from titlebout.gate.evaluate import evaluate
 from titlebout.gate.promotion import promote
 from titlebout.models.artifact import Model
+from titlebout.models.champion import pull_champion
 from titlebout.models.loading import load_project_model
 from titlebout.policy.performance import losses
 from titlebout.repository.dvc import Dvc
@@ -246,7 +247,7 @@ def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Perio
 
 
 def _champion(project: Project) -> Model:
-    return load_project_model(project, Dvc(project).pull_model("champion"))
+    return load_project_model(project, pull_champion(project))
 
 
 def _accidents(
