@@ -42,6 +42,12 @@ STAGE_ERROR_FILE = "build/stage-error.json"
 # DVC's exit codes do not distinguish causes, so its messages are matched.
 _CAUSES = (
     Cause(
+        r"requires these missing dependencies|is supported, but requires",
+        ConfigError,
+        "DVC's support for this remote is not installed",
+        "name it in the group `storage` of pyproject.toml, for example \"dvc[s3]\", and run `make lock setup`",
+    ),
+    Cause(
         r"without confirmation",
         ConfigError,
         "a tracked folder contains untracked files",
