@@ -45,7 +45,7 @@ _CAUSES = (
         r"requires these missing dependencies|is supported, but requires",
         ConfigError,
         "DVC's support for this remote is not installed",
-        "name it in the group `storage` of pyproject.toml, for example \"dvc[s3]\", and run `make lock setup`",
+        'name it in the group `storage` of pyproject.toml, for example "dvc[s3]", and run `make lock setup`',
     ),
     Cause(
         r"without confirmation",

@@ -149,7 +149,9 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         notes = adopt(generated, *own_data).reasons if own_data else ()
         generated.replace(target)
     placement = fit_in(target)
-    steps = (step.replace("git add -A", f"git add {placement.added}", 1) for step in _next_steps(target, bool(own_data)))
+    steps = (
+        step.replace("git add -A", f"git add {placement.added}", 1) for step in _next_steps(target, bool(own_data))
+    )
     return NewResult(
         passed=True,
         reasons=(f"generated {target}",),
@@ -254,7 +256,9 @@ def _next_steps(root: Path, own_data: bool) -> tuple[str, ...]:
     last = _FIRST_CHAMPION_STEPS if own_data else ("titlebout doctor",)
     if "://" not in default_remote(root):
         return (_FIRST_COMMIT, "make setup && . .venv/bin/activate", *last)
-    upload = "dvc push" if own_data else "dvc push && titlebout train && dvc push"  # the new lock file starts a training
+    upload = (
+        "dvc push" if own_data else "dvc push && titlebout train && dvc push"
+    )  # the new lock file starts a training
     return ("make lock setup && . .venv/bin/activate", upload, _FIRST_COMMIT, *last)
 
 
