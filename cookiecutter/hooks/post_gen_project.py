@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import DEVNULL
 
@@ -55,7 +55,7 @@ def set_license() -> None:
     command = ["git", "config", "user.name"]
     name = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() if HAS_GIT else ""
     text = Path("LICENSE").read_text(encoding="utf-8")
-    text = text.replace("<year>", str(date.today().year)).replace(
+    text = text.replace("<year>", str(datetime.now(UTC).year)).replace(
         "<holder>", name or f"the authors of {ANSWERS['project_name']}"
     )
     Path("LICENSE").write_text(text, encoding="utf-8", newline="\n")

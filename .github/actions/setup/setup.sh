@@ -90,6 +90,6 @@ printf '%s, %s, %s\n' "$(uv --version)" "$(.venv/bin/python --version)" "$versio
 [[ -z ${GITHUB_OUTPUT:-} ]] || printf 'project=%s\ntitlebout-version=%s\n' "$project" "${version##* }" >>"$GITHUB_OUTPUT"
 
 # Without the packages of its extra, DVC cannot reach the storage of data and models.
-storage=$(sed -nE 's/^storage = \["dvc\[([a-z]+)\].*/\1/p' pyproject.toml 2>/dev/null || true)
+storage=$(sed -nE 's/^storage = \["dvc\[([a-z0-9]+)\].*/\1/p' pyproject.toml 2>/dev/null || true)
 [[ -z $storage ]] || grep -q "^dvc-$storage==" "$lock" ||
   printf '%s%s does not have dvc-%s, which the storage of data and models needs; run: make lock setup\n' "${GITHUB_ACTIONS:+::warning::}" "$lock" "$storage" >&2

@@ -320,8 +320,8 @@ def decide_command(
 @click.option(
     "--reason",
     type=click.Choice(REASONS),
-    default="manual",
-    help="Reason for the retraining, which selects the rule of the gate (see gate.rules).",
+    help="Reason for the retraining, which selects the rule of the gate (see gate.rules). By default that of the last "
+    "`titlebout decide` with its note, if data and champion are the same; else, or with --note, manual.",
 )
 @click.option(
     "--note", default="", help="Details for the reviewer of the pull request, for example the columns that drifted."
@@ -342,7 +342,7 @@ def decide_command(
     help="Do not train: push the branch of this bundle and open its pull request.",
 )
 def retrain_command(
-    pipeline: str | None, reason: str, note: str, forge: str, bundle: Path | None, from_bundle: Path | None
+    pipeline: str | None, reason: str | None, note: str, forge: str, bundle: Path | None, from_bundle: Path | None
 ) -> "StepResult":
     """Train a challenger on new data and propose its promotion.
 
@@ -366,7 +366,7 @@ def retrain_command(
     if from_bundle and destination:
         return propose_bundle(project, from_bundle, git, destination)
     return retrain_and_propose(
-        project, AttemptReason(reason, note, run_url=run_url() or ""), bundle, progress, git, destination
+        project, AttemptReason(reason or "", note, run_url=run_url() or ""), bundle, progress, git, destination
     )
 
 
