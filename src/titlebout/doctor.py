@@ -1,6 +1,5 @@
 """Diagnosis of the machine and the repository: what is missing, and how to fix it. Nothing here uses the network."""
 
-import json
 import platform
 import re
 import shlex
@@ -22,7 +21,7 @@ from titlebout.data.tables import is_data_file, read_raw
 from titlebout.forge.workflow_files import unplaced
 from titlebout.models.champion import champion_in_work_tree
 from titlebout.repository.dvc import Dvc
-from titlebout.repository.dvc_config import cache_folder, default_remote, in_tree_remotes
+from titlebout.repository.dvc_config import default_remote, in_tree_remotes
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -367,22 +366,12 @@ def _location(project: Project, output: DvcOutput) -> str:
     url = default_remote(project.root)
     if "://" in url:
         return f"stored at {url}, which was not checked"
-    stores = [Path(url), cache_folder(project.root)]
-    listing = _find_object(stores, output.md5)
-    entries = json.loads(listing.read_text(encoding="utf-8")) if listing else []
-    missing = [entry["relpath"] for entry in entries if _find_object(stores, entry["md5"]) is None]
-    if listing is None or missing:
+    if missing := Dvc(project).missing_file(output):
         raise NotFoundError(
-            f"the DVC object of {missing[0] if missing else output.short} is missing from both {stores[0].name}/ and "
-            "the local cache",
-            fix="run `dvc push` on a machine that has it, and commit dvc-remote/",
+            f"the DVC object of {missing} is missing from both {Path(url).name}/ and the local cache",
+            fix="run `git checkout HEAD -- dvc-remote`, or `dvc push` on a machine that has it, and commit dvc-remote/",
         )
     return "all on this machine"
-
-
-def _find_object(stores: list[Path], md5: str) -> Path | None:
-    paths = (store / "files" / "md5" / md5[:2] / md5[2:] for store in stores)
-    return next((path for path in paths if path.is_file()), None)
 
 
 _Check = tuple[str, bool, Callable[[Any], str]]
