@@ -49,7 +49,7 @@ def vendored(folder: Path, name: str = "titlebout") -> Path:
     return library
 
 
-def test_a_storage_that_the_lock_does_not_support_is_said_last(project: Path) -> None:
+def test_a_storage_that_the_lock_does_not_support_is_named_last(project: Path) -> None:
     vendored(project)
     (project / "pyproject.toml").write_text('[dependency-groups]\nstorage = ["dvc[s3]>=3.67,<4"]\n')
     ran = set_up(project)

@@ -147,7 +147,7 @@ def test_the_storage_that_was_named_is_the_remote(generate: Generate, url: str) 
     assert url in (project / "README.md").read_text("utf-8")
 
 
-def test_with_a_storage_no_object_is_in_git_but_all_can_be_pushed(generate: Generate) -> None:
+def test_with_a_storage_git_has_no_object_and_dvc_pushes_all(generate: Generate) -> None:
     project = generate(remote_url=REMOTES[0])
     assert not (project / "dvc-remote").exists()
     run("git", "add", "--all", cwd=project)

@@ -675,16 +675,16 @@ def test_only_the_decision_behind_an_attempt_is_its_evidence(
         document = {"schema_version": 1, "step": "decide", "passed": True, "champion": "abc", "note": "`wind`"}
         (calm_project.reports / "decide.json").write_text(json.dumps(document | decided), encoding="utf-8")
 
-    said: list[str] = []
+    output: list[str] = []
     at = Moment.parse("2024-06-10T14:00:00+00:00")
     decision = retraining_retrain._decision(calm_project, at, "abc")
-    found = retraining_retrain._by_decision(AttemptReason("drift"), decision, calm_project, said.append)
+    found = retraining_retrain._by_decision(AttemptReason("drift"), decision, calm_project, output.append)
 
     assert bool(found.evidence) == shown
     assert ("### Decision: retrain" in found.evidence) == shown
     assert "Drift" not in found.evidence, "there is no drift report"
     assert found.note == ("`wind`" if shown else "")
-    assert said == (["reason of the last decision (reports/decide.json): drift, `wind`"] if shown else [])
+    assert output == (["reason of the last decision (reports/decide.json): drift, `wind`"] if shown else [])
 
 
 @pytest.mark.parametrize(
