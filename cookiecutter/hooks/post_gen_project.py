@@ -94,7 +94,7 @@ def adopt() -> None:
 
 def show_next_steps() -> None:
     """Print what to do next; `titlebout adopt` prints its own steps."""
-    commit = "git add -A && git commit -m 'First commit'"
+    commit = f"git add {'-A' if Path('.git').exists() else '.'} && git commit -m 'First commit'"
     steps = [commit, "make setup && . .venv/bin/activate", "titlebout doctor"]
     if ANSWERS["remote_url"]:
         steps = ["make lock setup && . .venv/bin/activate", "dvc push && titlebout train && dvc push", commit, steps[-1]]
@@ -112,5 +112,6 @@ if not BY_COMMAND:
 if ANSWERS["data_file"]:
     adopt()
     remove_caches()
+    print(f"\nRun these commands in the folder {Path.cwd().name}.")
 elif not BY_COMMAND:
     show_next_steps()

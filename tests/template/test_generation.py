@@ -233,6 +233,7 @@ def test_cookiecutter_initializes_git_unless_a_repository_contains_the_folder(fr
     for folder in (tmp_path / "alone", shop, shop / "build"):
         ran = run("cookiecutter", framework, "--no-input", "--output-dir", folder, cwd=tmp_path)
         assert ran.returncode == 0, ran.stderr
+        assert ("git add . &&" in ran.stdout) == (folder == shop), "other changes of the shop are not committed"
     assert (tmp_path / "alone" / "flights-delay" / ".git").is_dir()
     assert not (shop / "flights-delay" / ".git").exists()
     assert (shop / "build" / "flights-delay" / ".git").is_dir()
