@@ -1,13 +1,17 @@
-"""Check the template's symbolic links, remove caches, set Python version and schedule, and adopt the user's own data."""
+"""Finish a generated repository: what follows from the answers and the machine, the user's own data, and git."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import DEVNULL
 
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
+HAS_GIT = shutil.which("git") is not None
+BY_COMMAND = ANSWERS.get("_next_steps") == ""  # `titlebout new` gives this answer, and does the rest by itself
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 CRON = {"daily": "17 3 * * *", "weekly": "17 3 * * 1", "monthly": "17 3 1 * *"}
 LINKED = (".github/actions/setup/setup.sh", "vendor/titlebout/src/titlebout/cli/main.py", "requirements.lock")
@@ -43,6 +47,35 @@ def set_schedule() -> None:
     drift.write_text(text.replace(CRON["daily"], CRON[ANSWERS["schedule"]]), encoding="utf-8", newline="\n")
 
 
+def set_license() -> None:
+    """Fill in year and holder of the license, by git's user name; without a license, remove the empty file."""
+    if ANSWERS["license"] == "none":
+        Path("LICENSE").unlink()
+        return
+    command = ["git", "config", "user.name"]
+    name = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() if HAS_GIT else ""
+    text = Path("LICENSE").read_text(encoding="utf-8")
+    text = text.replace("<year>", str(datetime.now(UTC).year)).replace(
+        "<holder>", name or f"the authors of {ANSWERS['project_name']}"
+    )
+    Path("LICENSE").write_text(text, encoding="utf-8", newline="\n")
+
+
+def set_storage() -> None:
+    """Move data and model to DVC's cache if they have a storage of their own: `dvc push` uploads them, git gets none."""
+    if ANSWERS["remote_url"]:
+        Path(".dvc/cache").mkdir()
+        Path("dvc-remote/files").rename(".dvc/cache/files")
+        shutil.rmtree("dvc-remote")
+
+
+def init_git() -> None:
+    """Initialize a git repository, unless the folder is in a repository that does not ignore it."""
+    inside = 1  # exit code of `git check-ignore` for a path that is not ignored
+    if HAS_GIT and subprocess.run(["git", "check-ignore", "-q", "."], stderr=DEVNULL, check=False).returncode != inside:
+        subprocess.run(["git", "init", "--quiet", "-b", "main"], check=True)
+
+
 def adopt() -> None:
     """Run `titlebout adopt` of the generated library."""
     data = Path(os.environ.get("PWD", Path.cwd().parent)) / ANSWERS["data_file"]  # as pre_gen_project.py reads it
@@ -60,11 +93,11 @@ def adopt() -> None:
 
 
 def show_next_steps() -> None:
-    """Print what to do next; `titlebout new`, which gives the answer, and `titlebout adopt` print their own steps."""
-    if ANSWERS.get("_next_steps") == "" or ANSWERS["data_file"]:
-        return
-    steps = ["git init -b main"] if not Path(".git").exists() else []
-    steps += ["git add -A && git commit -m 'First commit'", "make setup && . .venv/bin/activate", "titlebout doctor"]
+    """Print what to do next; `titlebout adopt` prints its own steps."""
+    commit = f"git add {'-A' if Path('.git').exists() else '.'} && git commit -m 'First commit'"
+    steps = [commit, "make setup && . .venv/bin/activate", "titlebout doctor"]
+    if ANSWERS["remote_url"]:
+        steps = ["make lock setup && . .venv/bin/activate", "dvc push && titlebout train && dvc push", commit, steps[-1]]
     print("\nNext:\n", f"    cd {Path.cwd().name}", *(f"    {step}" for step in steps), sep="\n")
 
 
@@ -72,7 +105,13 @@ require_links()
 remove_caches()
 set_python()
 set_schedule()
+set_license()
+set_storage()
+if not BY_COMMAND:
+    init_git()
 if ANSWERS["data_file"]:
     adopt()
     remove_caches()
-show_next_steps()
+    print(f"\nRun these commands in the folder {Path.cwd().name}.")
+elif not BY_COMMAND:
+    show_next_steps()

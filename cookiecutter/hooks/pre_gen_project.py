@@ -9,13 +9,13 @@ from pathlib import Path
 # As JSON, so that an answer cannot be executed as code.
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
 STARTED = Path(os.environ.get("PWD", Path.cwd().parent))  # the hook itself runs in the new folder
-SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "azure", "ssh": "ssh"}
+SCHEMES = "s3|gs|azure|ssh"  # also the names of DVC's extras
 
 
 def refusal(answers: dict) -> str:
     """Return the first problem of the answers in one sentence; empty if they are valid."""
     name, slug, data = answers["project_name"], answers["project_slug"], answers["data_file"]
-    remote, url = answers["remote"], answers["remote_url"]
+    url = answers["remote_url"]
     if not re.fullmatch(r"[^\W_][\w .,&()+:'!-]{0,79}", name) or max(name) > "\uffff":
         return f"project_name {name!r}: use up to 80 letters, digits, spaces and .,&()+:'!-, starting with a letter or digit"
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,62}", slug) or slug.endswith("-"):
@@ -24,10 +24,8 @@ def refusal(answers: dict) -> str:
         return "data_file and target must be used together: set both for your own data, or neither for the flights example"
     if data and not (STARTED / data).is_file():
         return f"data_file {data!r}: the file does not exist in {STARTED}"
-    if (remote == "in-tree") != (not url):
-        return "remote and remote_url must be used together: set a URL for an external storage, none for in-tree"
-    if url and not re.fullmatch(SCHEMES[remote] + r"://[A-Za-z0-9][\w.:@/+=-]*", url, re.ASCII):
-        return f"remote_url {url!r}: a URL of {remote} has the form {SCHEMES[remote]}://place/path"
+    if url and not re.fullmatch(rf"({SCHEMES})://[A-Za-z0-9][\w.:@/+=-]*", url, re.ASCII):
+        return f"remote_url {url!r}: use the form s3://bucket/path, with one of the schemes {SCHEMES.replace('|', ', ')}"
     if url and re.search(r":[^/]*@", url.split("://")[1]):
         return "remote_url: remove the password, because the file with this URL is committed"
     if not re.fullmatch(r"([a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*)?", answers["container_registry"]):

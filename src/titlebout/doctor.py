@@ -1,25 +1,27 @@
 """Diagnosis of the machine and the repository: what is missing, and how to fix it. Nothing here uses the network."""
 
-import json
 import platform
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from titlebout.checks.suites import COLUMN_SET
 from titlebout.core import process
 from titlebout.core.errors import ConfigError, ExitCode, NotFoundError, TitleboutError
 from titlebout.core.markdown import code, table
+from titlebout.core.names import REASONS
 from titlebout.core.results import Record, StepResult, read_json
 from titlebout.data.current import describe_source
 from titlebout.data.tables import is_data_file, read_raw
 from titlebout.forge.workflow_files import unplaced
 from titlebout.models.champion import champion_in_work_tree
 from titlebout.repository.dvc import Dvc
-from titlebout.repository.dvc_config import cache_folder, default_remote, in_tree_remotes
+from titlebout.repository.dvc_config import default_remote, in_tree_remotes
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -27,6 +29,11 @@ from titlebout.repository.project import Project
 MAX_REMOTE_BYTES = 100_000_000  # every clone downloads the in-tree remote
 COMMITTED = ("data.dvc", "requirements.lock", "titlebout.toml", "vendor/titlebout/pyproject.toml", ".dvc/config")
 WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")
+QUIET_DAYS = 45  # GitHub disables the schedules of a public repository after 60 days without activity
+ALLOW_PULL_REQUESTS = (
+    "gh api --method PUT repos/{owner}/{repo}/actions/permissions/workflow -F can_approve_pull_request_reviews=true"
+)
+_EXTRAS = {"http": "http", "https": "http", "webdavs": "webdav"}  # DVC's support for a scheme, where the name differs
 
 
 class Finding(Record):
@@ -145,7 +152,7 @@ def _identity(start: Path) -> str:
 
 def _params(project: Project) -> str:
     data = project.params.data
-    target, known = data.target, () if data.target in data.columns else _columns(project)
+    target, known = data.target, () if data.target in data.columns else _columns(project) or _expected(project)
     if known and target not in known:
         raise ConfigError(
             f"the data has no column {target!r}, the target",
@@ -161,6 +168,13 @@ def _columns(project: Project) -> tuple[str, ...]:
     return tuple(map(str, read_raw(files[0]).frame.columns)) if files else ()
 
 
+def _expected(project: Project) -> tuple[str, ...]:
+    """Return the columns that the suite expects; none if it does not say."""
+    suite = read_json(project.suite_path) if project.suite_path.is_file() else {}
+    sets = (one["kwargs"]["column_set"] for one in suite.get("expectations", []) if one["type"] == COLUMN_SET)
+    return tuple(next(sets, ()))
+
+
 def _suite(project: Project) -> str:
     if not project.suite_path.is_file():
         raise NotFoundError(
@@ -168,16 +182,14 @@ def _suite(project: Project) -> str:
             fix="restore it from git, or set checks.suite in titlebout.toml to a different file",
         )
     expectations = read_json(project.suite_path).get("expectations", [])
-    return f"{len(expectations)} expectations in {project.settings.checks.suite}"
+    return f"{len(expectations)} expectations in {project.settings.checks.suite}, and a built-in one: there are rows"
 
 
 def _lock(project: Project) -> str:
     path = project.root / "requirements.lock"
     if not path.is_file():
         raise NotFoundError("requirements.lock does not exist", fix="restore it from git, or run `make lock`")
-    locked: dict[str, set[str]] = {}  # a package may be locked in two versions, for two versions of Python
-    for name, locked_version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", path.read_text(encoding="utf-8"), re.MULTILINE):
-        locked.setdefault(name, set()).add(locked_version)
+    locked = _locked(path)
     differing = [
         f"{name} {installed} is installed, {' or '.join(sorted(versions))} is locked"
         for name, versions in locked.items()
@@ -187,6 +199,37 @@ def _lock(project: Project) -> str:
         what = f"{len(differing)} packages differ from requirements.lock"
         raise ConfigError(what, why=differing[0], fix="run `make setup`")
     return f"{len(locked)} locked packages"
+
+
+def _locked(path: Path) -> dict[str, set[str]]:
+    """Return the versions of each package of a lock file: it may have two, for two versions of Python."""
+    locked: dict[str, set[str]] = {}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    for name, locked_version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE):
+        locked.setdefault(name, set()).add(locked_version)
+    return locked
+
+
+def _storage(project: Project) -> str:
+    url = default_remote(project.root)
+    if "://" not in url:
+        return f"the folder {url}"
+    scheme = url.partition("://")[0]
+    extra = _EXTRAS.get(scheme, scheme)
+    if f"dvc-{extra}" in _locked(project.root / "requirements.lock"):
+        if _installed_version(f"dvc-{extra}"):
+            return url
+        raise ConfigError(f"dvc-{extra}, which {url} needs, is not installed", fix="run `make setup`")
+    named = f'"dvc[{extra}]'
+    unnamed = (
+        ""
+        if named in (project.root / "pyproject.toml").read_text(encoding="utf-8")
+        else f'add {named}" to the group storage in pyproject.toml, and '
+    )
+    raise ConfigError(
+        f"requirements.lock does not have dvc-{extra}, DVC's support for {url}",
+        fix=f"{unnamed}run `make lock setup`, then `dvc push`",
+    )
 
 
 def _installed_version(name: str) -> str:
@@ -212,6 +255,8 @@ def _champion(project: Project) -> str:
 
 def _remote_size(project: Project) -> str:
     folder = project.root / "dvc-remote"
+    if not folder.is_dir():
+        return "no dvc-remote/ in git"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > MAX_REMOTE_BYTES:
         raise ConfigError(
@@ -227,17 +272,62 @@ def _workflows(project: Project) -> str:
     missing = [name for name in WORKFLOWS if not (folder / name).is_file()]
     if missing:
         raise NotFoundError(f"{', '.join(missing)} missing from .github/workflows", fix="restore them from git")
+    return f"{len(WORKFLOWS)} workflows"
+
+
+def _place(project: Project) -> str:
     top = Git.find(project.root).root
     if top == project.root:
-        return f"{len(WORKFLOWS)} workflows"
-    if different := unplaced(project.root, top):
-        own = shlex.quote(str(project.root / ".github"))
-        raise ConfigError(
-            f"{different[0]} has no identical copy in .github of {top}, the only one that GitHub reads",
-            fix=f"run `cp -R {own}/workflows {own}/actions {shlex.quote(str(top / '.github'))}`; rename your own files with "
-            "these names first",
-        )
-    return f"{len(WORKFLOWS)} workflows, also in {top}"
+        return "in the top folder, where GitHub reads them"
+    different = unplaced(project.root, top)
+    if not different:
+        return f"copied to {top}"
+    own, theirs = shlex.quote(str(project.root / ".github")), shlex.quote(str(top / ".github"))
+    taken = [name for name in different if (top / ".github" / name).exists()]
+    first = f"rename {taken[0]} there if it is a file of your own, then " if taken else ""
+    raise ConfigError(
+        f"{different[0]} has no identical copy in .github of {top}, the only one that GitHub reads",
+        fix=f"{first}run `mkdir -p {theirs} && cp -R {own}/workflows {own}/actions {theirs}`",
+    )
+
+
+def _schedule(project: Project) -> str:
+    git = Git.find(project.root)
+    paths = [*(git.root / ".github" / "workflows").glob("*.yml")]
+    scheduled = sorted(
+        path.name for path in paths if re.search(r"^  schedule:", path.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    if not scheduled:
+        return "no workflow has one"
+    base = project.settings.retrain.base
+    newest = ("for-each-ref", "--sort=-committerdate", "--count=1", "--format=%(committerdate:iso-strict)")
+    committed = git.output(*newest, f"refs/heads/{base}", f"refs/remotes/*/{base}")
+    if not committed:
+        return f"{', '.join(scheduled)}; no commit of {base} yet"
+    days = (datetime.now(UTC) - datetime.fromisoformat(committed)).days
+    if days <= QUIET_DAYS:
+        return f"{', '.join(scheduled)}; last commit {days} days ago"
+    raise ConfigError(
+        f"the last commit of {base} is {days} days old",
+        why="GitHub disables the schedules of a public repository after 60 days without activity",
+        fix="if this clone is out of date, run `git pull`; to keep the schedule, push a commit; to start it again, run "
+        f"`gh workflow enable {scheduled[0]}`",
+    )
+
+
+def _approvals(project: Project) -> str:
+    # The setting itself can be read with an administrator's token only; a merged pull request proves it.
+    git, champion = Git.find(project.root), champion_in_work_tree(project)
+    url = git.output("remote", "get-url", git.remote) if git.remote else ""
+    if "github" not in url:
+        return "no remote repository on GitHub"
+    if champion and champion.promotion.reason in REASONS:
+        return "a retrain pull request was merged"
+    raise ConfigError(
+        "GitHub may refuse the retrain pull request, because it lets workflows open none by default",
+        fix=f"run `{ALLOW_PULL_REQUESTS}`, or select Settings → Actions → General → Workflow permissions → Allow GitHub "
+        "Actions to create and approve pull requests; its checks start with the button Approve workflows to run",
+    )
 
 
 def _base_branch(project: Project) -> str:
@@ -276,22 +366,12 @@ def _location(project: Project, output: DvcOutput) -> str:
     url = default_remote(project.root)
     if "://" in url:
         return f"stored at {url}, which was not checked"
-    stores = [Path(url), cache_folder(project.root)]
-    listing = _find_object(stores, output.md5)
-    entries = json.loads(listing.read_text(encoding="utf-8")) if listing else []
-    missing = [entry["relpath"] for entry in entries if _find_object(stores, entry["md5"]) is None]
-    if listing is None or missing:
+    if missing := Dvc(project).missing_file(output):
         raise NotFoundError(
-            f"the DVC object of {missing[0] if missing else output.short} is missing from both {stores[0].name}/ and "
-            "the local cache",
-            fix="run `dvc push` on a machine that has it, and commit dvc-remote/",
+            f"the DVC object of {missing} is missing from both {Path(url).name}/ and the local cache",
+            fix="run `git checkout HEAD -- dvc-remote`, or `dvc push` on a machine that has it, and commit dvc-remote/",
         )
     return "all on this machine"
-
-
-def _find_object(stores: list[Path], md5: str) -> Path | None:
-    paths = (store / "files" / "md5" / md5[:2] / md5[2:] for store in stores)
-    return next((path for path in paths if path.is_file()), None)
 
 
 _Check = tuple[str, bool, Callable[[Any], str]]
@@ -305,6 +385,7 @@ _PROJECT: tuple[_Check, ...] = (
     ("parameters", True, _params),
     ("suite", True, _suite),
     ("lock", False, _lock),
+    ("storage", True, _storage),
     ("data", True, _data),
     ("current data", False, describe_source),
     ("remote size", False, _remote_size),
@@ -312,4 +393,7 @@ _PROJECT: tuple[_Check, ...] = (
     ("base branch", False, _base_branch),
     ("ignored files", False, _ignored),
     ("workflows", False, _workflows),
+    ("place of workflows", True, _place),
+    ("schedule", False, _schedule),
+    ("approvals", False, _approvals),
 )

@@ -49,6 +49,16 @@ def vendored(folder: Path, name: str = "titlebout") -> Path:
     return library
 
 
+def test_a_storage_that_the_lock_does_not_support_is_named_last(project: Path) -> None:
+    vendored(project)
+    (project / "pyproject.toml").write_text('[dependency-groups]\nstorage = ["dvc[s3]>=3.67,<4"]\n')
+    ran = set_up(project)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.splitlines()[-1] == (
+        "requirements.lock does not have dvc-s3, which the storage of data and models needs; run: make lock setup"
+    )
+
+
 def test_the_library_that_travels_with_the_repository_comes_first(project: Path, tmp_path: Path) -> None:
     vendored(project)
     ran = set_up(project, GITHUB_PATH=str(tmp_path / "path"), GITHUB_OUTPUT=str(tmp_path / "output"))

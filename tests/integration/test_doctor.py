@@ -1,6 +1,7 @@
 """The doctor finds what is missing, says how to fix it, and never fails itself."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 import sample
 from titlebout.core import process
 from titlebout.doctor import MAX_REMOTE_BYTES, WORKFLOWS, doctor
+from titlebout.models.champion import Promotion, set_champion
+from titlebout.repository.dvc_files import parse_dvc_file
 from titlebout.repository.git import Git
+from titlebout.repository.project import Project
 
 ADVICE_OF_THE_SAMPLE = {"lock", "champion", "workflows", "current data"}
 
@@ -91,6 +95,66 @@ def test_an_object_in_neither_remote_nor_cache_is_missing(root: Path) -> None:
     assert "dvc push" in found(root)["data"].fix
 
 
+def test_the_suite_names_the_columns_of_data_that_is_not_here(root: Path) -> None:
+    shutil.rmtree(root / "data", ignore_errors=True)
+    sample.edit(root / "pipelines/ferries/params.yaml", "target: late", "target: delayed")
+
+    assert found(root)["parameters"].what.startswith("the data has no column 'delayed', the target")
+
+
+@pytest.mark.parametrize(("scheme", "extra"), [("s3", "s3"), ("gs", "gs"), ("webdavs", "webdav")])
+def test_the_lock_needs_support_for_the_remote(root: Path, scheme: str, extra: str) -> None:
+    sample.edit(root / ".dvc" / "config", "url = ../dvc-remote", f"url = {scheme}://bucket/path")
+    (root / "pyproject.toml").write_text("[dependency-groups]\nstorage = []\n", encoding="utf-8")
+
+    finding = found(root)["storage"]
+    assert finding.what == f"requirements.lock does not have dvc-{extra}, DVC's support for {scheme}://bucket/path"
+    assert finding.fix.startswith(f'add "dvc[{extra}]" to the group storage')
+    assert not doctor(root).passed
+
+    (root / "pyproject.toml").write_text(f'[dependency-groups]\nstorage = ["dvc[{extra}]>=3.67"]\n', encoding="utf-8")
+    assert found(root)["storage"].fix == "run `make lock setup`, then `dvc push`"
+    (root / "requirements.lock").write_text(f"dvc-{extra}==1.0\n", encoding="utf-8")
+    assert found(root)["storage"].ok == (extra == "s3"), "the only one that is installed here"
+    if extra != "s3":
+        assert found(root)["storage"].fix == "run `make setup`"
+
+
+def scheduled(root: Path, day: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Commit a workflow with a schedule on a day, and return what is found."""
+    workflow = root / ".github" / "workflows" / "drift.yml"
+    workflow.parent.mkdir(parents=True, exist_ok=True)
+    workflow.write_text(f"# {day}\non:\n  schedule:\n    - cron: 17 3 * * *\n", encoding="utf-8")
+    with monkeypatch.context() as environment:
+        if day:
+            environment.setenv("GIT_COMMITTER_DATE", f"{day}T00:00:00Z")
+        sample.commit(root, "A schedule")
+    return found(root)["schedule"]
+
+
+def test_a_schedule_that_github_stops_has_advice(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(root)["schedule"].what == "no workflow has one"
+
+    quiet = scheduled(root, "2024-01-01", monkeypatch)
+    assert "after 60 days without activity" in quiet.what
+    assert "`gh workflow enable drift.yml`" in quiet.fix
+    assert doctor(root).passed, "it is advice"
+
+    assert scheduled(root, "", monkeypatch).what == "drift.yml; last commit 0 days ago"
+
+
+def test_whether_workflows_may_open_pull_requests_is_advice_until_one_was_merged(root: Path) -> None:
+    assert found(root)["approvals"].ok, "it is not on a forge yet"
+    sample.git(root, "remote", "add", "origin", "https://github.com/acme/ferries")
+
+    assert "Settings → Actions → General" in found(root)["approvals"].fix
+    assert "actions/permissions/workflow" in found(root)["approvals"].fix
+
+    output = parse_dvc_file((root / "data.dvc").read_text(encoding="utf-8"), "data.dvc")
+    set_champion(Project.find(root), output, Promotion(reason="drift"), expected="")
+    assert found(root)["approvals"].what == "a retrain pull request was merged"
+
+
 def test_a_remote_elsewhere_is_named_and_not_checked(root: Path) -> None:
     sample.edit(root / ".dvc" / "config", "url = ../dvc-remote", "url = s3://bucket/path")
     assert found(root)["data"].ok
@@ -166,16 +230,19 @@ def test_workflows_that_only_the_projects_folder_has_are_not_read(root: Path, mo
     monkeypatch.chdir(root.parent)
     moved = in_larger_repository(root)
 
-    finding = found(moved)["workflows"]
+    assert not doctor(moved).passed
+    finding = found(moved)["place of workflows"]
     assert finding.what.startswith("workflows/ci.yml has no identical copy in .github of ")
 
-    (moved.parent / ".github").mkdir()
     (moved / ".github" / "actions").mkdir()
     command = finding.fix.split("`")[1]
     process.run(["bash", "-ec", command])
-    assert found(moved)["workflows"].ok
+    assert found(moved)["place of workflows"].ok
     (moved.parent / ".github" / "workflows" / "drift.yml").write_text("older", encoding="utf-8")
-    assert found(moved)["workflows"].what.startswith("workflows/drift.yml has no identical copy")
+    assert found(moved)["place of workflows"].what.startswith("workflows/drift.yml has no identical copy")
+    assert found(moved)["place of workflows"].fix.startswith(
+        "rename workflows/drift.yml there if it is a file of your own"
+    )
 
 
 def test_an_ignored_file_that_has_to_be_committed_is_found(root: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,7 @@ SHARED = (
     "src/flights_delay/model.py",
     "titlebout.toml",
 )
-REMOTES = {
-    "s3": "s3://bucket/path",
-    "gcs": "gs://bucket/path",
-    "azure": "azure://container/path",
-    "ssh": "ssh://user@host/path",
-}
+REMOTES = ["s3://bucket/path", "gs://bucket/path", "azure://container/path", "ssh://user@host/path"]
 WRITTEN_BY_HAND = r"\.(ya?ml|toml|md|py|sh|cfg)$|Makefile$|config$"
 
 
@@ -137,17 +133,110 @@ def test_every_command_that_the_readme_and_makefile_name_exists(project: Path) -
     assert named <= set(cli.commands)
 
 
-@pytest.mark.parametrize("remote", sorted(REMOTES))
-def test_a_storage_is_configured_beside_the_in_tree_remote(generate: Generate, remote: str) -> None:
-    project = generate(remote=remote, remote_url=REMOTES[remote], container_registry="ghcr.io/acme")
+@pytest.mark.parametrize("url", REMOTES)
+def test_the_storage_that_was_named_is_the_remote(generate: Generate, url: str) -> None:
+    project = generate(remote_url=url, container_registry="ghcr.io/acme")
     config = configparser.ConfigParser(interpolation=None)
     config.read(project / ".dvc" / "config")
-    assert config["core"]["remote"] == "in-tree"
-    assert dict(config["'remote \"storage\"'"]) == {"url": REMOTES[remote], "verify": "true"}
+    assert config.sections() == ["core", "'remote \"storage\"'"]
+    assert config["core"]["remote"] == "storage"
+    assert dict(config["'remote \"storage\"'"]) == {"url": url, "verify": "true"}
     pyproject = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
-    assert pyproject["dependency-groups"]["storage"] == [f"dvc[{'gs' if remote == 'gcs' else remote}]>=3.67,<4"]
+    assert pyproject["dependency-groups"]["storage"] == [f"dvc[{url.partition(':')[0]}]>=3.67,<4"]
     assert tomllib.loads((project / "titlebout.toml").read_text("utf-8"))["package"] == {"registry": "ghcr.io/acme"}
-    assert REMOTES[remote] in (project / "README.md").read_text("utf-8")
+    assert url in (project / "README.md").read_text("utf-8")
+
+
+def test_with_a_storage_git_has_no_object_and_dvc_pushes_all(generate: Generate) -> None:
+    project = generate(remote_url=REMOTES[0])
+    assert not (project / "dvc-remote").exists()
+    run("git", "add", "--all", cwd=project)
+    tracked = run("git", "ls-files", cwd=project).stdout.splitlines()
+    assert ".dvc/config" in tracked
+    assert not [name for name in tracked if name.startswith(".dvc/cache")]
+    run("dvc", "remote", "add", "--local", "--force", "storage", project.parent / "store", cwd=project)
+    pushed = run("dvc", "push", cwd=project)
+    assert pushed.returncode == 0, pushed.stderr
+    (project / ".dvc" / "cache").rename(project.parent / "cache")
+    pulled = run("dvc", "pull", "data.dvc", "pipelines/flights-delay/champion.dvc", cwd=project)
+    assert pulled.returncode == 0, pulled.stderr
+
+
+@pytest.mark.parametrize("name", ["MIT", "Apache-2.0", "BSD-3-Clause"])
+def test_a_license_has_its_text_with_year_and_holder(framework: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / ".gitconfig").write_text("[user]\n    name = Åse Björk\n", encoding="utf-8")
+    ran = run("cookiecutter", framework, "--no-input", f"license={name}", "-o", tmp_path / "out", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    project = tmp_path / "out" / "flights-delay"
+    text = (project / "LICENSE").read_text("utf-8")
+    assert re.search({"MIT": "^MIT License", "Apache-2.0": "^\n +Apache License", "BSD-3-Clause": "^BSD 3"}[name], text)
+    assert text.endswith(".\n")
+    if name == "Apache-2.0":
+        assert text == (ROOT / "LICENSE").read_text("utf-8")
+    else:
+        assert f"Copyright (c) {datetime.now(UTC).year} Åse Björk" in text
+    assert tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["license"] == name
+    assert f"{name}, see `LICENSE`." in (project / "README.md").read_text("utf-8")
+
+
+def test_without_an_answer_there_is_no_license_and_the_readme_says_so(project: Path) -> None:
+    assert not (project / "LICENSE").exists()
+    assert "This repository has no license: all rights reserved." in (project / "README.md").read_text("utf-8")
+    assert "license" not in tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def test_a_holder_that_git_does_not_know_is_the_project(generate: Generate) -> None:
+    project = generate(license="MIT", project_name="Late trains")
+    assert "the authors of Late trains\n" in (project / "LICENSE").read_text("utf-8")
+
+
+def test_owners_are_an_example_that_matches_files_of_the_repository(project: Path) -> None:
+    lines = (project / ".github" / "CODEOWNERS").read_text("utf-8").splitlines()
+    assert all(line.startswith("#") for line in lines)
+    patterns = [line.removeprefix("# ").split()[0] for line in lines[-2:]]
+    assert [bool(list(project.glob(pattern.strip("/")))) for pattern in patterns] == [True, True]
+
+
+def test_the_hooks_check_a_commit_with_the_programs_of_the_lock(generate: Generate) -> None:
+    project = generate()
+    (project / ".venv").symlink_to(PROGRAMS.parent)
+    run("git", "add", "--all", cwd=project)
+    clean = run("pre-commit", "run", "--all-files", cwd=project)
+    assert clean.returncode == 0, clean.stdout
+    assert "Skipped" not in clean.stdout
+
+    (project / "src" / "flights_delay" / "model.py").write_text("import os\nx = 'one'\n", encoding="utf-8")
+    (project / "weights.bin").write_bytes(bytes(1_000_001))
+    run("git", "add", "--all", cwd=project)
+    refused = run("pre-commit", "run", "--all-files", cwd=project).stdout
+    assert [line.split(".")[0] for line in refused.splitlines() if line.endswith("Failed")] == [
+        "ruff check", "ruff format", "no file over 1 MB, track it with DVC"
+    ]  # fmt: skip
+    assert "weights.bin" in refused
+
+
+def test_the_program_of_the_hooks_has_the_version_of_the_lock(project: Path) -> None:
+    locked = re.search(r"^pre-commit==([\d.]+)", (ROOT / "requirements-dev.lock").read_text("utf-8"), re.MULTILINE)
+    assert locked
+    assert f"\tuvx pre-commit@{locked[1]} install\n" in (project / "Makefile").read_text("utf-8")
+    (repository,) = yaml.safe_load((project / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert repository["repo"] == "local", "the programs of .venv"
+    assert {hook["entry"].split()[0] for hook in repository["hooks"]} == {".venv/bin/ruff", ".venv/bin/python"}
+
+
+def test_cookiecutter_initializes_git_unless_a_repository_contains_the_folder(framework: Path, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    for folder in (tmp_path / "alone", shop, shop / "build"):
+        folder.mkdir()
+    run("git", "init", "--quiet", cwd=shop)
+    (shop / ".gitignore").write_text("/build/\n", encoding="utf-8")
+    for folder in (tmp_path / "alone", shop, shop / "build"):
+        ran = run("cookiecutter", framework, "--no-input", "--output-dir", folder, cwd=tmp_path)
+        assert ran.returncode == 0, ran.stderr
+        assert ("git add . &&" in ran.stdout) == (folder == shop), "other changes of the shop are not committed"
+    assert (tmp_path / "alone" / "flights-delay" / ".git").is_dir()
+    assert not (shop / "flights-delay" / ".git").exists()
+    assert (shop / "build" / "flights-delay" / ".git").is_dir()
 
 
 @pytest.mark.parametrize(("schedule", "cron"), [("weekly", "17 3 * * 1"), ("monthly", "17 3 1 * *")])
@@ -182,11 +271,10 @@ def test_another_name_does_not_change_the_trained_example(generate: Generate, pr
         ({"data_file": "/etc/hostname"}, "must be used together"),
         ({"data_file": "relative.csv", "target": "y"}, "'relative.csv': the file does not exist in /"),
         ({"data_file": "/no/such/file.csv", "target": "y"}, "does not exist"),
-        ({"remote": "s3"}, "must be used together"),
-        ({"remote_url": "s3://bucket"}, "must be used together"),
-        ({"remote": "s3", "remote_url": "http://169.254.169.254/"}, "has the form s3://"),
-        ({"remote": "s3", "remote_url": "s3://b\nverify = false"}, "has the form s3://"),
-        ({"remote": "ssh", "remote_url": "ssh://user:secret@host/path"}, "remove the password"),
+        ({"remote_url": "bucket/path"}, "use the form s3://"),
+        ({"remote_url": "http://169.254.169.254/"}, "use the form s3://"),
+        ({"remote_url": "s3://b\nverify = false"}, "use the form s3://"),
+        ({"remote_url": "ssh://user:secret@host/path"}, "remove the password"),
         ({"container_registry": 'ghcr.io/acme" # '}, "container_registry"),
     ],
 )
@@ -294,10 +382,9 @@ def test_cookiecutter_ends_with_the_next_steps(framework: Path, tmp_path: Path) 
     ran = run("cookiecutter", framework, "--no-input", "--output-dir", tmp_path, cwd=tmp_path)
 
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines()[-6:] == [
+    assert ran.stdout.splitlines()[-5:] == [
         "",
         "    cd flights-delay",
-        "    git init -b main",
         "    git add -A && git commit -m 'First commit'",
         "    make setup && . .venv/bin/activate",
         "    titlebout doctor",

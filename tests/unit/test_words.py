@@ -57,7 +57,11 @@ PROSE = [
     *(ROOT / "tests").glob("README.md"),
     *(ROOT / ".github" / "actions").rglob("*.yml"),
     *(ROOT / ".github" / "actions").rglob("*.sh"),
-    *(path for path in TEMPLATE.rglob("*") if path.suffix in {".md", ".toml", ".yml", ".yaml", ".txt"}),
+    *(
+        path
+        for path in TEMPLATE.rglob("*")
+        if path.suffix in {".md", ".toml", ".yml", ".yaml", ".txt"} and "licenses" not in path.parts
+    ),
     *(ROOT / "src").rglob("*.txt"),
 ]
 

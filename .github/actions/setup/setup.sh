@@ -88,3 +88,8 @@ version=$(.venv/bin/titlebout --version)
 printf '%s, %s, %s\n' "$(uv --version)" "$(.venv/bin/python --version)" "$version"
 [[ -z ${GITHUB_PATH:-} ]] || printf '%s\n' "$VIRTUAL_ENV/bin" >>"$GITHUB_PATH"
 [[ -z ${GITHUB_OUTPUT:-} ]] || printf 'project=%s\ntitlebout-version=%s\n' "$project" "${version##* }" >>"$GITHUB_OUTPUT"
+
+# Without the packages of its extra, DVC cannot reach the storage of data and models.
+storage=$(sed -nE 's/^storage = \["dvc\[([a-z0-9]+)\].*/\1/p' pyproject.toml 2>/dev/null || true)
+[[ -z $storage ]] || grep -q "^dvc-$storage==" "$lock" ||
+  printf '%s%s does not have dvc-%s, which the storage of data and models needs; run: make lock setup\n' "${GITHUB_ACTIONS:+::warning::}" "$lock" "$storage" >&2

@@ -17,6 +17,7 @@ from titlebout.core.errors import ConfigError
 from titlebout.core.names import REASONS, STRATEGY_NAMES
 
 FORGES = click.Choice(["none", "github"])
+LICENSES = ["none", "MIT", "Apache-2.0", "BSD-3-Clause"]
 
 if TYPE_CHECKING:
     from titlebout.core.results import StepResult
@@ -55,9 +56,21 @@ def cli(verbose: bool) -> None:
     help="Parent folder of the new repository.",
 )
 @own_data(required=False)
+@click.option(
+    "--remote",
+    metavar="URL",
+    help="Storage of data and models, with one of the schemes s3, gs, azure and ssh; by default the repository itself.",
+)
+@click.option("--license", type=click.Choice(LICENSES), help="License of the repository; by default none.")
 @click.option("--no-input", is_flag=True, help="Do not prompt; use the default answers.")
-def new_command(
-    name: str | None, output_dir: Path, data: Path | None, given: "Choices | None", no_input: bool
+def new_command(  # noqa: PLR0913, PLR0917 - one parameter per option
+    name: str | None,
+    output_dir: Path,
+    data: Path | None,
+    given: "Choices | None",
+    remote: str | None,
+    license: str | None,  # noqa: A002 - the name of the option
+    no_input: bool,
 ) -> "StepResult":
     """Generate a repository with a model, checks and workflows.
 
@@ -68,10 +81,12 @@ def new_command(
     Example:
       titlebout new flights-delay
       titlebout new churn --data customers.csv --target churned
+      titlebout new churn --remote s3://acme-models/churn
     """  # noqa: D301
     from titlebout.scaffold.generate import Request, new
 
-    return new(Request(name, output_dir, data, given), ask=not no_input and sys.stdin.isatty())
+    answers = {name: answer for name, answer in (("remote_url", remote), ("license", license)) if answer}
+    return new(Request(name, output_dir, data, given, answers), ask=not no_input and sys.stdin.isatty())
 
 
 @step(cli, "adopt", in_project=False, has_verdict=False)
@@ -305,8 +320,8 @@ def decide_command(
 @click.option(
     "--reason",
     type=click.Choice(REASONS),
-    default="manual",
-    help="Reason for the retraining, which selects the rule of the gate (see gate.rules).",
+    help="Reason for the retraining, which selects the rule of the gate (see gate.rules). By default that of the last "
+    "`titlebout decide` with its note, if data and champion are the same; else, or with --note, manual.",
 )
 @click.option(
     "--note", default="", help="Details for the reviewer of the pull request, for example the columns that drifted."
@@ -327,7 +342,7 @@ def decide_command(
     help="Do not train: push the branch of this bundle and open its pull request.",
 )
 def retrain_command(
-    pipeline: str | None, reason: str, note: str, forge: str, bundle: Path | None, from_bundle: Path | None
+    pipeline: str | None, reason: str | None, note: str, forge: str, bundle: Path | None, from_bundle: Path | None
 ) -> "StepResult":
     """Train a challenger on new data and propose its promotion.
 
@@ -351,7 +366,7 @@ def retrain_command(
     if from_bundle and destination:
         return propose_bundle(project, from_bundle, git, destination)
     return retrain_and_propose(
-        project, AttemptReason(reason, note, run_url=run_url() or ""), bundle, progress, git, destination
+        project, AttemptReason(reason or "", note, run_url=run_url() or ""), bundle, progress, git, destination
     )
 
 

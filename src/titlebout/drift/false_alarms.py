@@ -46,9 +46,9 @@ class Trial(Record):
     rate, low, high : float
         False alarm rate with its exact 95% confidence interval.
     promise : float
-        Largest promised rate.
+        Limit of the rate.
     kept : bool
-        False if the rate is significantly above the promise.
+        False if the rate is significantly above the limit.
     """
 
     windows: str
@@ -67,9 +67,9 @@ class SelftestResult(StepResult):
     Attributes
     ----------
     passed : bool
-        True if no rate is significantly above its promise.
+        True if no rate is significantly above its limit.
     verdict : {"kept", "broken"}
-        Whether the promised rates are kept.
+        Broken: a rate is significantly above its limit.
     rows, window : int
         Number of rows of the reference, and of each window that is compared with the rest of it.
     trials : tuple of Trial
@@ -97,8 +97,8 @@ class SelftestResult(StepResult):
         return ExitCode.OK if self.passed else ExitCode.DRIFT_FOUND
 
     def to_markdown(self) -> str:
-        """Return the report as Markdown: rates, promises, and the columns with false alarms."""
-        headers = ["windows", "runs", "alarms", "rate", "95% interval", "promise"]
+        """Return the report as Markdown: rates, limits, and the columns with false alarms."""
+        headers = ["windows", "runs", "alarms", "rate", "95% interval", "limit"]
         rows = [
             (
                 *(trial.windows, trial.runs, trial.alarms, _percent(trial.rate)),
@@ -107,7 +107,11 @@ class SelftestResult(StepResult):
             )
             for trial in self.trials
         ]
-        lines = [f"### Drift selftest: promise {self.verdict}", ""]
+        lines = [
+            f"### Drift selftest: {'no rate is' if self.passed else 'a rate is'} significantly above its limit",
+            "",
+        ]
+        lines += ["A limit is exceeded if the whole interval is above it.", ""]
         lines += [f"Windows of {format_number(self.window)} out of {format_number(self.rows)} reference rows.", ""]
         lines += [table(headers, rows)]
         if self.alarms:
@@ -245,8 +249,8 @@ def _trial(windows: str, alarms: int, runs: int) -> Trial:
 
 def _reasons(trials: Sequence[Trial]) -> Iterator[str]:
     for trial in sorted(trials, key=lambda trial: trial.kept):
-        promise = f"promised: at most {_percent(trial.promise)}"
-        yield f"{trial.alarms} false alarms in {trial.runs} windows of {trial.windows} ({promise})"
+        limit = f"limit {_percent(trial.promise)}"
+        yield f"{trial.alarms} false alarms in {trial.runs} windows of {trial.windows} ({limit})"
 
 
 def _percent(share: float) -> str:

@@ -49,7 +49,7 @@ class RuleRate(Record):
     rate, low, high : float
         Share of promotions with its exact 95% confidence interval.
     promise : float or None
-        Largest promised rate; None where promotions are intended.
+        Limit of the rate; None where promotions are intended.
     """
 
     truth: Truth
@@ -98,12 +98,12 @@ class RuleRates(Record):
 
     @property
     def broken(self) -> tuple[RuleRate, ...]:
-        """Rates that are significantly above their promise."""
+        """Rates that are significantly above their limit: the whole interval is."""
         return tuple(rate for rate in self.rates if rate.promise is not None and rate.low > rate.promise)
 
     def to_markdown(self) -> str:
         """Return two tables: rates by rule, and guardrails."""
-        headers = ["challenger", "rule", "promote", "keep", "inconclusive", "95% interval of promote", "promise"]
+        headers = ["challenger", "rule", "promote", "keep", "inconclusive", "95% interval of promote", "limit"]
         parts = [table(headers, [_row(rate) for rate in self.rates]).rstrip()]
         if self.guardrails:
             costs = [(one.name, _percent(one.equal), _percent(one.better)) for one in self.guardrails]
@@ -119,9 +119,9 @@ class GateSelftestResult(StepResult):
     Attributes
     ----------
     passed : bool
-        True if no rate is significantly above its promise.
+        True if no rate is significantly above its limit.
     verdict : {"kept", "broken"}
-        Whether the promised rates are kept.
+        Broken: a rate is significantly above its limit.
     rows, blocks : int
         Number of holdout rows, and of stretches of time, entities or rows whose predictions were exchanged together.
     rates : RuleRates
@@ -145,7 +145,9 @@ class GateSelftestResult(StepResult):
     def to_markdown(self) -> str:
         """Return the report as Markdown."""
         lines = [
-            f"### Gate selftest: promise {self.verdict}",
+            f"### Gate selftest: {'no rate is' if self.passed else 'a rate is'} significantly above its limit",
+            "The rules decided on simulated challengers of known quality. A limit is exceeded if the whole interval is above it; "
+            "an interval that contains the limit, because there were few challengers, shows nothing against the rule.",
             f"Holdout of {format_number(self.rows)} rows, models exchanged in {format_number(self.blocks)} blocks; "
             f"margin {self.rates.margin:.4f}.",
             self.rates.to_markdown(),
@@ -365,8 +367,8 @@ def _row(rate: RuleRate) -> tuple[object, ...]:
 
 def _reasons(rates: RuleRates) -> Iterator[str]:
     for rate in sorted(rates.rates, key=lambda one: one not in rates.broken):
-        promise = "" if rate.promise is None else f" (promised: at most {_percent(rate.promise)})"
-        yield f"{rate.rule}: {_percent(rate.rate)} of challengers {_TEXTS[rate.truth]} are promoted{promise}"
+        limit = "" if rate.promise is None else f" (limit {_percent(rate.promise)})"
+        yield f"{rate.rule}: {_percent(rate.rate)} of challengers {_TEXTS[rate.truth]} are promoted{limit}"
 
 
 def _percent(share: float) -> str:

@@ -27,7 +27,7 @@ from titlebout.core.errors import (
     first_cause,
 )
 from titlebout.core.process import Progress
-from titlebout.repository.dvc_config import default_remote, in_tree_remotes, share_storage
+from titlebout.repository.dvc_config import cache_folder, default_remote, in_tree_remotes, share_storage
 from titlebout.repository.dvc_files import DvcOutput, changed_inputs, folder_digest, parse_dvc_file, parse_trained_model
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
@@ -41,6 +41,12 @@ STAGE_ERROR_FILE = "build/stage-error.json"
 
 # DVC's exit codes do not distinguish causes, so its messages are matched.
 _CAUSES = (
+    Cause(
+        r"requires these missing dependencies|is supported, but requires",
+        ConfigError,
+        "DVC's support for this remote is not installed",
+        'name it in the group `storage` of pyproject.toml, for example "dvc[s3]", and run `make lock setup`',
+    ),
     Cause(
         r"without confirmation",
         ConfigError,
@@ -293,6 +299,42 @@ class Dvc:
                 fix="run `dvc pull` first, or `dvc push` on a machine that has them",
             )
 
+    def missing_file(self, output: DvcOutput) -> str:
+        """Return a file of a tracked folder whose object is neither in the cache nor in the default remote; empty if none is.
+
+        A remote that is not a folder is not asked: it is taken to have everything.
+        """
+        url = default_remote(self.project.root)
+        stores = [Path(url), cache_folder(self.project.root)]
+        if "://" in url:
+            return ""
+        listing = _find_object(stores, output.md5)
+        entries = json.loads(listing.read_text(encoding="utf-8")) if listing else []
+        missing = [str(entry["relpath"]) for entry in entries if _find_object(stores, entry["md5"]) is None]
+        return next(iter(missing), "") if listing else output.short
+
+    def require_outputs(self) -> None:
+        """Check that data and model exist: in the work tree, the cache or the remote.
+
+        Raises
+        ------
+        NotFoundError
+            If one of them does not.
+        """
+        outputs = {self.project.data_dir: self.data_output(), self.project.model_dir: self.challenger_output()}
+        for folder, output in outputs.items():
+            if output is None or self._matches(folder, output) or not (missing := self.missing_file(output)):
+                continue
+            again = (
+                "" if folder == self.project.data_dir else "; or train the model again with `titlebout train --force`"
+            )
+            raise NotFoundError(
+                f"nothing changed, but {missing} of {folder.name}/ exists nowhere",
+                where=str(folder),
+                why="its object is neither in DVC's cache nor in the remote",
+                fix=f"run `git checkout HEAD -- dvc-remote`, or `dvc push` on a machine that has it{again}",
+            )
+
     @property
     def remote_in_tree(self) -> bool:
         """True if the default remote is a folder of this repository.
@@ -359,6 +401,11 @@ class Dvc:
         if check and completed.returncode != 0:
             raise _explain(completed)
         return completed
+
+
+def _find_object(stores: list[Path], md5: str) -> Path | None:
+    paths = (store / "files" / "md5" / md5[:2] / md5[2:] for store in stores)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _stages_only(on_line: Progress | None) -> Progress | None:

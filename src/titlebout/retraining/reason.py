@@ -10,7 +10,7 @@ class AttemptReason:
     Attributes
     ----------
     reason : str
-        One of :data:`titlebout.core.names.REASONS`; it selects the gate's rule.
+        One of :data:`titlebout.core.names.REASONS`; it selects the gate's rule. Empty for that of the last decision.
     note : str
         Details for the reviewer, such as the drifted columns. Untrusted text: escape it before use.
     evidence : str

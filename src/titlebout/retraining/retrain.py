@@ -136,7 +136,8 @@ def retrain(
     ----------
     project : Project
     reason : AttemptReason
-        Selects the gate's rule, and is shown in the pull request.
+        Selects the gate's rule, and is shown in the pull request. Completed by the last decision, if it was taken on the same
+        data and champion.
     bundle : Path, optional
         Where to write the branch and the attempt log as a git bundle, for another job to push.
     on_line : callable, optional
@@ -161,16 +162,17 @@ def retrain(
         new_rows, arrival, at = _add_new_rows(project, work)
         key = _inputs_key(work, tree, new_rows)
         champion = champion_in_work_tree(work)
+        name = champion.name if champion else ""
+        reason = _by_decision(reason, _decision(project, at, name), project, on_line)
         on_base = tip is not None and git.output("rev-parse", f"{tip}^") == base
         if tip and on_base and retrain_commit.trailer(git.message(tip), retrain_commit.INPUTS_TRAILER) == key:
             result = _proposed_before(git, branch, base, tip, reason)
         else:
-            reason = replace(reason, evidence=_evidence(project, reason.reason, at))
             result = _attempt(work, tree, reason, key, new_rows, on_line)
             _keep_reports(work, project)
             if result.commit:
                 git.set_branch(branch, result.commit, git.resolve(f"refs/heads/{branch}"))
-            outcome, name = OUTCOMES.get(result.verdict, "lost"), champion.name if champion else ""
+            outcome = OUTCOMES.get(result.verdict, "lost")
             append_attempt(git, pipeline, Attempt(at, reason.reason, outcome, name, key))
         result = result.replace(arrival=arrival.counts)
     log = log_ref(pipeline)
@@ -256,15 +258,33 @@ def _unsuccessful(
     )
 
 
-def _evidence(project: Project, reason: str, at: Moment) -> str:
-    """Return the reports behind this attempt as collapsed sections; empty if the reports are of an earlier decision."""
+def _decision(project: Project, at: Moment, champion: str) -> DecideResult | None:
+    """Return the last decision, if it was to attempt a retraining on these data and this champion."""
     path = project.reports / "decide.json"
     if not path.is_file():
-        return ""
+        return None
     decided = read_result(path, DecideResult)
-    matches = (decided.action, decided.reason) == ("attempt", reason)
-    if not matches or decided.at is None or not decided.at.comparable(at) or decided.at < at:
-        return ""
+    if decided.action != "attempt" or decided.champion != champion:
+        return None
+    is_current = decided.at is not None and decided.at.comparable(at) and not decided.at < at
+    return decided if is_current else None
+
+
+def _by_decision(
+    given: AttemptReason, decided: DecideResult | None, project: Project, on_line: Progress | None
+) -> AttemptReason:
+    """Return the reason that was given, or that of the decision, with the note and the reports of the decision if they agree."""
+    reason = given.reason or ("manual" if given.note or decided is None else decided.reason)
+    if decided is None or reason != decided.reason:
+        return replace(given, reason=reason)
+    completed = replace(given, reason=reason, note=given.note or decided.note, evidence=_evidence(project))
+    if on_line is not None and str(completed) != str(given):
+        on_line(f"reason of the last decision (reports/decide.json): {completed}")
+    return completed
+
+
+def _evidence(project: Project) -> str:
+    """Return the reports behind the decision as collapsed sections."""
     summaries = {"decide": "Decision and triggers", "drift": "Drift report"}
     texts = {
         summary: (project.reports / f"{step}.md").read_text(encoding="utf-8").strip()

@@ -9,9 +9,8 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Literal
@@ -23,6 +22,7 @@ from titlebout.core.results import StepResult, to_json, write_text_atomically
 from titlebout.data.plausible import implausible_tracked
 from titlebout.data.tables import table_suffix
 from titlebout.repository.dvc import Dvc
+from titlebout.repository.dvc_config import default_remote
 from titlebout.repository.git import Git
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
@@ -36,17 +36,13 @@ __all__ = ["AdoptResult", "Choices", "NewResult", "Request", "adopt", "new"]
 
 EXAMPLE_TARGET = "late"
 EXAMPLE_INCOMING = "incoming/2013-04.parquet"
-_FIRST_STEPS = ("git add -A && git commit -m 'First commit'", "make setup && . .venv/bin/activate")
+_FIRST_COMMIT = "git add -A && git commit -m 'First commit'"
 _FIRST_CHAMPION_STEPS = (
     "titlebout train && titlebout evaluate && titlebout promote",
     "git add -A && git commit -m 'First champion'",
 )
-_OWN_DATA_ANSWERS = {
-    "data_file": "",
-    "target": "",
-    "task": "inferred",
-    "_next_steps": "",  # the command prints its own
-}  # options of the command, not questions of the template
+_OWN_DATA_ANSWERS = {"data_file": "", "target": "", "task": "inferred"}  # options of the command, not questions
+_BY_COMMAND = {"_next_steps": ""}  # the command initializes git, and prints its own
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,15 @@ class Request:
         File with the user's data; None for the flights example.
     given : Choices or None
         What the user says about the columns of the file; None for the flights example.
+    answers : mapping of str to str
+        Other answers to questions of the template, by name; its defaults for the rest.
     """
 
     name: str | None
     output_dir: Path
     data: Path | None = None
     given: Choices | None = None
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 class NewResult(StepResult):
@@ -104,20 +103,20 @@ class AdoptResult(StepResult):
         Names of the new pipeline and of the Python package of its model.
     roles : ColumnRoles
         Role of each column of the user's data.
+    next_steps : tuple of str
+        Commands to run next, in order.
     """
 
     step: Literal["adopt"] = "adopt"
     pipeline: str
     package: str
     roles: ColumnRoles
+    next_steps: tuple[str, ...] = ()
 
     def to_markdown(self) -> str:
         """Return the report as Markdown."""
         lines = [f"### Your data in pipeline {self.pipeline}", "", *(f"- {escape(note)}" for note in self.reasons)]
-        return (
-            "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in (*_FIRST_STEPS, *_FIRST_CHAMPION_STEPS))])
-            + "\n"
-        )
+        return "\n".join([*lines, "", "Next:", "", *(f"    {step}" for step in self.next_steps)]) + "\n"
 
 
 def new(request: Request, *, ask: bool = False) -> NewResult:
@@ -143,7 +142,7 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         own_data = own_data[0], _ask_time(own_data[1], roles) if ask else own_data[1]
     request.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".titlebout-", dir=request.output_dir) as folder:
-        generated = _generate(_template_folder(), request.name, Path(folder), ask)
+        generated = _generate(_template_folder(), request, Path(folder), ask)
         target = request.output_dir.resolve() / generated.name
         _require_free(target)
         _init_git(generated, target)
@@ -151,16 +150,14 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         generated.replace(target)
     placement = fit_in(target)
     steps = (
-        f"cd {shlex.quote(str(target))}",
-        *(step.replace("git add -A", f"git add {placement.added}") for step in _FIRST_STEPS),
-        *(_FIRST_CHAMPION_STEPS if own_data else ("titlebout doctor",)),
+        step.replace("git add -A", f"git add {placement.added}", 1) for step in _next_steps(target, bool(own_data))
     )
     return NewResult(
         passed=True,
         reasons=(f"generated {target}",),
         path=str(target),
         notes=(*placement.notes, *notes),
-        next_steps=steps,
+        next_steps=(f"cd {shlex.quote(str(target))}", *steps),
     )
 
 
@@ -197,8 +194,14 @@ def adopt(start: Path, data: Path, given: Choices) -> AdoptResult:
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
     _track_data(project.root, data, name)
-    notes = (*roles.notes, *proposal.notes)
-    return AdoptResult(passed=True, reasons=notes, pipeline=name, package=package, roles=roles)
+    return AdoptResult(
+        passed=True,
+        reasons=(*roles.notes, *proposal.notes),
+        pipeline=name,
+        package=package,
+        roles=roles,
+        next_steps=_next_steps(project.root, own_data=True),
+    )
 
 
 def _own_data(request: Request) -> tuple[Path, Choices] | None:
@@ -248,7 +251,18 @@ def _template_folder() -> Path:
     )
 
 
-def _generate(template: Path, name: str | None, folder: Path, ask: bool) -> Path:
+def _next_steps(root: Path, own_data: bool) -> tuple[str, ...]:
+    """Return the commands after the generation; a storage outside of git needs DVC's support for it, and the objects."""
+    last = _FIRST_CHAMPION_STEPS if own_data else ("titlebout doctor",)
+    if "://" not in default_remote(root):
+        return (_FIRST_COMMIT, "make setup && . .venv/bin/activate", *last)
+    upload = (
+        "dvc push" if own_data else "dvc push && titlebout train && dvc push"
+    )  # the new lock file starts a training
+    return ("make lock setup && . .venv/bin/activate", upload, _FIRST_COMMIT, *last)
+
+
+def _generate(template: Path, request: Request, folder: Path, ask: bool) -> Path:
     """Render the template without the user's cookiecutter settings and replay files.
 
     Raises
@@ -260,11 +274,11 @@ def _generate(template: Path, name: str | None, folder: Path, ask: bool) -> Path
     from cookiecutter.generate import generate_context, generate_files
     from cookiecutter.prompt import prompt_for_config
 
-    overrides = {"project_name": name} if name else {}
+    overrides = {**request.answers, **({"project_name": request.name} if request.name else {})}
     questions = generate_context(str(template / "cookiecutter.json"), extra_context=overrides)["cookiecutter"]
     prompted = {key: value for key, value in questions.items() if key not in _OWN_DATA_ANSWERS}
     try:
-        answers = {**prompt_for_config({"cookiecutter": prompted}, no_input=not ask), **_OWN_DATA_ANSWERS}
+        answers = prompt_for_config({"cookiecutter": prompted}, no_input=not ask) | _OWN_DATA_ANSWERS | _BY_COMMAND
         return Path(generate_files(str(template), {"cookiecutter": answers}, output_dir=str(folder)))
     except CookiecutterException as error:
         raise ConfigError(
@@ -316,8 +330,8 @@ def _require_example(project: Project) -> None:
             why="the pipeline in titlebout.toml, or the target in its params.yaml, differs from the example's",
             fix="to use other data, put files into data/ and run `dvc add data`, then edit params.yaml",
         )
-    git = _repository(project.root)
-    changed = git.changed_paths() if git and git.resolve("HEAD") else ()
+    git = Git.find(project.root)
+    changed = git.changed_paths() if git.resolve("HEAD") else ()
     if changed:
         raise ConfigError(
             f"{changed[0]} has uncommitted changes",
@@ -349,24 +363,10 @@ def _remove_example(root: Path) -> None:
 
 
 def _track_data(root: Path, data: Path, name: str) -> None:
-    """Copy the file into ``data/``, track it with DVC and push it to the DVC remote."""
+    """Copy the file into ``data/``, track it with DVC, and push it to the in-tree remote; another one needs credentials."""
     (root / "data").mkdir()
     shutil.copyfile(data, root / "data" / f"{name}{table_suffix(data)}")
-    with _dvc_without_git(root):
-        dvc = Dvc(Project.find(root))
-        dvc.add_data()
+    dvc = Dvc(Project.find(root))
+    dvc.add_data()
+    if dvc.remote_in_tree:
         dvc.push()
-
-
-@contextmanager
-def _dvc_without_git(root: Path) -> Iterator[None]:
-    """Configure DVC for a folder without a git repository, such as one that cookiecutter has just generated."""
-    local = root / ".dvc" / "config.local"
-    if _repository(root) or local.exists():
-        yield
-        return
-    local.write_text("[core]\n    no_scm = true\n", encoding="utf-8")
-    try:
-        yield
-    finally:
-        local.unlink()

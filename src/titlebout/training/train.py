@@ -81,7 +81,8 @@ def train(project: Project, on_line: Progress | None = None, *, force: bool = Fa
     Raises
     ------
     TitleboutError
-        If a stage fails, except for refused data, which is part of the result: the error of the stage.
+        If a stage fails, except for refused data, which is part of the result: the error of the stage. If nothing changed,
+        but data or model exist nowhere: NotFoundError.
     """
     dvc = Dvc(project)
     try:
@@ -91,7 +92,9 @@ def train(project: Project, on_line: Progress | None = None, *, force: bool = Fa
         return TrainResult(passed=False, reasons=(error.what,), ran=("check-data",))
     output = dvc.challenger_output()
     changed = "train" in reproduction.ran
-    if reproduction.ran and dvc.remote_in_tree:
+    if not reproduction.ran:
+        dvc.require_outputs()
+    elif dvc.remote_in_tree:
         dvc.push()
     outcome = "a model was trained" if changed else "nothing changed, nothing was trained"
     if force and before is not None:

@@ -1,12 +1,8 @@
 """Current data from files, object storage and databases: real servers and files give the same rows."""
 
 import functools
-import socket
 import sqlite3
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +18,7 @@ import yaml
 
 import sample
 from arriving import ARRIVED, configure, current, same_rows
+from s3_server import s3_environment, s3_server
 from titlebout.checks.check import check_data, check_tracked
 from titlebout.core.errors import (
     ConfigError,
@@ -110,36 +107,14 @@ def test_an_incomplete_line_in_tracked_data_is_refused(root: Path, tmp_path: Pat
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """Start a server with the S3 API; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/moto-api/")
-                break
-            except httpx.TransportError:
-                assert server.poll() is None
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture
 def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], None]:
     """Create an empty bucket, configured by environment variables as in production; return a function to put objects."""
-    settings = {
-        "AWS_ENDPOINT_URL": s3, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hush-hush",
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-    }  # fmt: skip
-    for name, value in settings.items():
+    for name, value in s3_environment(s3).items():
         monkeypatch.setenv(name, value)
     httpx.post(f"{s3}/moto-api/reset")
     client = boto3.client("s3")

@@ -44,6 +44,7 @@ from titlebout.retraining import retrain as retraining_retrain
 from titlebout.retraining import retrain_commit
 from titlebout.retraining.bundle import BundleContents
 from titlebout.retraining.changes import describe_changes
+from titlebout.retraining.decide import DecideResult
 from titlebout.retraining.reason import AttemptReason
 
 BRANCH, LOG = "retrain/ferries", "refs/titlebout/log/ferries"
@@ -661,6 +662,7 @@ def _gone_for_now(*_: object) -> None:
         ({"action": "wait", "reason": "drift", "at": "2024-06-10T14:00:00+00:00"}, False),
         ({"action": "attempt", "reason": "drift", "at": "12000"}, False),
         ({"action": "attempt", "reason": "drift", "at": None}, False),
+        ({"action": "attempt", "reason": "drift", "at": "2024-06-10T14:00:00+00:00", "champion": "another"}, False),
         (None, False),
     ],
 )
@@ -670,15 +672,39 @@ def test_only_the_decision_behind_an_attempt_is_its_evidence(
     calm_project.reports.mkdir(exist_ok=True)
     (calm_project.reports / "decide.md").write_text("### Decision: retrain\n", encoding="utf-8")
     if decided is not None:
-        (calm_project.reports / "decide.json").write_text(
-            json.dumps({"schema_version": 1, "step": "decide", "passed": True} | decided), encoding="utf-8"
-        )
+        document = {"schema_version": 1, "step": "decide", "passed": True, "champion": "abc", "note": "`wind`"}
+        (calm_project.reports / "decide.json").write_text(json.dumps(document | decided), encoding="utf-8")
 
-    found = retraining_retrain._evidence(calm_project, "drift", Moment.parse("2024-06-10T14:00:00+00:00"))
+    output: list[str] = []
+    at = Moment.parse("2024-06-10T14:00:00+00:00")
+    decision = retraining_retrain._decision(calm_project, at, "abc")
+    found = retraining_retrain._by_decision(AttemptReason("drift"), decision, calm_project, output.append)
 
-    assert bool(found) == shown
-    assert ("### Decision: retrain" in found) == shown
-    assert "Drift" not in found, "there is no drift report"
+    assert bool(found.evidence) == shown
+    assert ("### Decision: retrain" in found.evidence) == shown
+    assert "Drift" not in found.evidence, "there is no drift report"
+    assert found.note == ("`wind`" if shown else "")
+    assert output == (["reason of the last decision (reports/decide.json): drift, `wind`"] if shown else [])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (AttemptReason(""), "drift, wind"),
+        (AttemptReason("drift"), "drift, wind"),
+        (AttemptReason("drift", "storms"), "drift, storms"),
+        (AttemptReason("age"), "age"),
+        (AttemptReason("", "new prices"), "manual, new prices"),
+    ],
+    ids=str,
+)
+def test_what_is_not_given_is_that_of_the_last_decision(
+    calm_project: Project, given: AttemptReason, expected: str
+) -> None:
+    decided = DecideResult(passed=True, reasons=("it is worth it",), action="attempt", reason="drift", note="wind")
+
+    assert str(retraining_retrain._by_decision(given, decided, calm_project, None)) == expected
+    assert retraining_retrain._by_decision(AttemptReason(""), None, calm_project, None).reason == "manual"
 
 
 def test_a_forge_without_issues_stops_neither_the_log_nor_the_branch(

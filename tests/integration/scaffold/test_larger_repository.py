@@ -40,7 +40,7 @@ def test_it_becomes_a_part_of_that_repository(shop: Path) -> None:
             _shell(root, step)
     assert sample.git(shop, "status", "--porcelain") == "?? draft.txt"
     findings = {finding.name: finding for finding in doctor(root).findings}
-    assert findings["workflows"].what == f"4 workflows, also in {shop}"
+    assert findings["place of workflows"].what == f"copied to {shop}"
     assert findings["base branch"].ok
     assert findings["ignored files"].ok
 

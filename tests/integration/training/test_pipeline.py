@@ -118,6 +118,29 @@ def test_new_data_reruns_everything_even_in_an_empty_clone(
     assert json.loads((root / PIPELINE / "reports" / "split.json").read_text())["train_rows"] == 532
 
 
+@pytest.mark.parametrize(
+    ("lost", "folder", "fix"),
+    [("2024-03.parquet", "data", "dvc push"), ("model.skops", "model", "titlebout train --force")],
+)
+def test_outputs_that_exist_nowhere_are_missed_although_nothing_changed(
+    cloned: Callable[[str], Path], command: Command, lost: str, folder: str, fix: str
+) -> None:
+    root = cloned("weak")
+    output = challenger(root).md5 if folder == "model" else Dvc(Project.find(root)).data_output().md5
+    remote = root / "dvc-remote" / "files" / "md5"
+    entries = json.loads((remote / output[:2] / output[2:]).read_text(encoding="utf-8"))
+    (md5,) = (entry["md5"] for entry in entries if entry["relpath"] == lost)
+    (remote / md5[:2] / md5[2:]).unlink()
+    completed = command("train")
+
+    assert completed.code == 5
+    assert completed.error["what"] == f"nothing changed, but {lost} of {folder}/ exists nowhere"
+    assert "git checkout HEAD -- dvc-remote" in completed.error["fix"]
+    assert fix in completed.error["fix"]
+    sample.git(root, "checkout", "HEAD", "--", "dvc-remote")
+    assert command("train").code == 0
+
+
 # --- what is refused before or while it runs
 
 

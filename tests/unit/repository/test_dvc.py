@@ -145,6 +145,8 @@ def completed(stderr: str) -> Completed:
             "ERROR: failed to pull data from the cloud - Can't remove the following unsaved files without confirmation.",
             ExitCode.USAGE,
         ),
+        ("ERROR: unexpected error - s3 is supported, but requires 'dvc-s3' to be installed: No module", ExitCode.USAGE),
+        ("ERROR: URL 'gs://b' is supported but requires these missing dependencies: ['gcsfs']", ExitCode.USAGE),
         ("ERROR: unexpected error - file is not a database", ExitCode.BUG),
     ],
 )
