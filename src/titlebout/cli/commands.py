@@ -12,7 +12,7 @@ import click
 
 from titlebout import __version__
 from titlebout.cli.console import Group, progress, step
-from titlebout.cli.options import own_data
+from titlebout.cli.options import own_data, scaffold
 from titlebout.core.errors import ConfigError
 from titlebout.core.names import REASONS, STRATEGY_NAMES
 
@@ -55,9 +55,27 @@ def cli(verbose: bool) -> None:
     help="Parent folder of the new repository.",
 )
 @own_data(required=False)
+@click.option(
+    "--library",
+    metavar="SOURCE",
+    default="",
+    help="Where the repository gets titlebout from: vendored (source in vendor/, the default), the path or URL of a wheel, or "
+    "a version in a package index.",
+)
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Use the answers in this .titlebout.toml of an earlier repository, instead of prompting.",
+)
 @click.option("--no-input", is_flag=True, help="Do not prompt; use the default answers.")
-def new_command(
-    name: str | None, output_dir: Path, data: Path | None, given: "Choices | None", no_input: bool
+def new_command(  # noqa: PLR0913, PLR0917 - one parameter per option
+    name: str | None,
+    output_dir: Path,
+    data: Path | None,
+    given: "Choices | None",
+    library: str,
+    answers: Path | None,
+    no_input: bool,
 ) -> "StepResult":
     """Generate a repository with a model, checks and workflows.
 
@@ -68,10 +86,14 @@ def new_command(
     Example:
       titlebout new flights-delay
       titlebout new churn --data customers.csv --target churned
+      titlebout new flights-delay --library dist/titlebout-0.1.0-py3-none-any.whl
+      titlebout new --answers .titlebout.toml --output-dir build/upgrade
     """  # noqa: D301
-    from titlebout.scaffold.generate import Request, new
+    with scaffold():
+        from titlebout.scaffold.generate import Request, new
 
-    return new(Request(name, output_dir, data, given), ask=not no_input and sys.stdin.isatty())
+    ask = not no_input and answers is None and sys.stdin.isatty()
+    return new(Request(name, output_dir, data, given, library, answers), ask=ask)
 
 
 @step(cli, "adopt", in_project=False, has_verdict=False)
@@ -86,7 +108,8 @@ def adopt_command(data: Path, given: "Choices") -> "StepResult":
     Example:
       titlebout adopt --data customers.csv --target churned
     """  # noqa: D301
-    from titlebout.scaffold.generate import adopt
+    with scaffold():
+        from titlebout.scaffold.generate import adopt
 
     return adopt(Path.cwd(), data, given)
 
@@ -403,18 +426,34 @@ def backtest_command(
 
 
 @step(cli, "doctor", in_project=False, has_verdict=False)
-def doctor_command() -> "StepResult":
+@click.option(
+    "--library",
+    is_flag=True,
+    help="Check only the library that this repository uses: vendor/titlebout has the recorded files, or the release the "
+    "recorded hash.",
+)
+@click.option(
+    "--accept-vendor",
+    is_flag=True,
+    help="First record the files of vendor/titlebout as they are, to keep your changes.",
+)
+def doctor_command(library: bool, accept_vendor: bool) -> "StepResult":
     """Report problems of this machine and repository, and fixes.
 
-    The network is not used.
+    The network is not used. Exit code 2 means that something is missing, 7 that vendor/titlebout was changed.
 
     \b
     Example:
       titlebout doctor
+      titlebout doctor --library
     """  # noqa: D301
     from titlebout.doctor import doctor
+    from titlebout.repository.origin import record_vendored
+    from titlebout.repository.project import Project
 
-    return doctor(Path.cwd())
+    if accept_vendor:
+        record_vendored(Project.find(Path.cwd()).root)
+    return doctor(Path.cwd(), only_library=library)
 
 
 @step(cli, "act", in_project=False, has_verdict=False)

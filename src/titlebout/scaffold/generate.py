@@ -24,6 +24,7 @@ from titlebout.data.plausible import implausible_tracked
 from titlebout.data.tables import table_suffix
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.git import Git
+from titlebout.repository.origin import ORIGIN_FILE, VENDORED, Origin, is_pinned, record_vendored
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
 from titlebout.scaffold.columns import NO_TIME, Choices, ColumnRoles, infer_column_roles
@@ -63,12 +64,19 @@ class Request:
         File with the user's data; None for the flights example.
     given : Choices or None
         What the user says about the columns of the file; None for the flights example.
+    library : str
+        Where titlebout comes from: ``vendored``, the path or URL of a wheel, or a version in a package index; empty for the
+        answer in `answers`.
+    answers : Path or None
+        A ``.titlebout.toml`` whose answers are used; None for the defaults of the template.
     """
 
     name: str | None
     output_dir: Path
     data: Path | None = None
     given: Choices | None = None
+    library: str = ""
+    answers: Path | None = None
 
 
 class NewResult(StepResult):
@@ -143,7 +151,7 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         own_data = own_data[0], _ask_time(own_data[1], roles) if ask else own_data[1]
     request.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".titlebout-", dir=request.output_dir) as folder:
-        generated = _generate(_template_folder(), request.name, Path(folder), ask)
+        generated = _generate(_template_folder(), _known_answers(request), Path(folder), ask)
         target = request.output_dir.resolve() / generated.name
         _require_free(target)
         _init_git(generated, target)
@@ -152,6 +160,7 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
     placement = fit_in(target)
     steps = (
         f"cd {shlex.quote(str(target))}",
+        *(() if is_pinned(target) else ("make lock",)),
         *(step.replace("git add -A", f"git add {placement.added}") for step in _FIRST_STEPS),
         *(_FIRST_CHAMPION_STEPS if own_data else ("titlebout doctor",)),
     )
@@ -197,6 +206,7 @@ def adopt(start: Path, data: Path, given: Choices) -> AdoptResult:
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
     _track_data(project.root, data, name)
+    _remove_scaffold(project.root)
     notes = (*roles.notes, *proposal.notes)
     return AdoptResult(passed=True, reasons=notes, pipeline=name, package=package, roles=roles)
 
@@ -248,7 +258,22 @@ def _template_folder() -> Path:
     )
 
 
-def _generate(template: Path, name: str | None, folder: Path, ask: bool) -> Path:
+def _known_answers(request: Request) -> dict[str, str]:
+    """Return the answers that the request and the file with answers give; the request has priority."""
+    origin = Origin.read(request.answers) if request.answers else None
+    answers = dict(origin.answers) if origin else {}
+    if request.answers and (wheel := request.answers.parent / answers.get("library", "")).is_file():
+        answers["library"] = str(wheel.resolve())
+    if request.name:
+        answers.pop("project_slug", None)  # follows from the name
+        answers["project_name"] = request.name
+    if request.library:
+        file = Path(request.library)
+        answers["library"] = str(file.resolve()) if file.is_file() else request.library
+    return answers
+
+
+def _generate(template: Path, known: dict[str, str], folder: Path, ask: bool) -> Path:
     """Render the template without the user's cookiecutter settings and replay files.
 
     Raises
@@ -260,13 +285,13 @@ def _generate(template: Path, name: str | None, folder: Path, ask: bool) -> Path
     from cookiecutter.generate import generate_context, generate_files
     from cookiecutter.prompt import prompt_for_config
 
-    overrides = {"project_name": name} if name else {}
-    questions = generate_context(str(template / "cookiecutter.json"), extra_context=overrides)["cookiecutter"]
-    prompted = {key: value for key, value in questions.items() if key not in _OWN_DATA_ANSWERS}
     try:
+        questions = generate_context(str(template / "cookiecutter.json"), extra_context=known)["cookiecutter"]
+        prompted = {key: value for key, value in questions.items() if key not in _OWN_DATA_ANSWERS}
         answers = {**prompt_for_config({"cookiecutter": prompted}, no_input=not ask), **_OWN_DATA_ANSWERS}
+        answers["_repo_dir"] = str(template)  # as cookiecutter itself does; the hook reads it
         return Path(generate_files(str(template), {"cookiecutter": answers}, output_dir=str(folder)))
-    except CookiecutterException as error:
+    except (CookiecutterException, ValueError) as error:  # ValueError: a choice that the template does not have
         raise ConfigError(
             "the template rejected the project name or a different answer",
             why=f"{error}; see the message above",
@@ -303,7 +328,7 @@ def _require_example(project: Project) -> None:
     ConfigError
         If this is not a generated repository, or changes are not committed.
     """
-    if not (project.root / "vendor" / "titlebout").is_dir():
+    if not (project.root / ORIGIN_FILE).is_file():
         raise ConfigError(
             "this is not a generated repository",
             where=str(project.root),
@@ -346,6 +371,14 @@ def _remove_example(root: Path) -> None:
         shutil.rmtree(root / folder, ignore_errors=True)
     for file in (f"expectations/{EXAMPLE}.json", EXAMPLE_INCOMING, "data.dvc"):
         (root / file).unlink(missing_ok=True)
+
+
+def _remove_scaffold(root: Path) -> None:
+    """Remove the modules of `new` and `adopt` from the vendored library: a repository with its own data does not use them."""
+    scaffold = root / VENDORED / "src" / "titlebout" / "scaffold"
+    if scaffold.is_dir():
+        shutil.rmtree(scaffold)
+        record_vendored(root)
 
 
 def _track_data(root: Path, data: Path, name: str) -> None:
