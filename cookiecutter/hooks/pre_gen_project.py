@@ -41,7 +41,8 @@ def refused_library(library: str) -> str:
     """Return what is wrong with the answer that says where the library comes from; empty if it is valid."""
     if library == "vendored" or re.fullmatch(VERSION, library, re.ASCII):
         return ""
-    if re.fullmatch(rf"https?://[\w.:/%~-]+/{WHEEL}(#sha256=[0-9a-f]{{64}})?", library, re.ASCII):
+    digest = "(#sha256=" + "[0-9a-f]" * 64 + ")?"
+    if re.fullmatch(rf"https?://[\w.:/%~-]+/{WHEEL}{digest}", library, re.ASCII):
         return ""
     if not re.fullmatch(WHEEL, Path(library).name, re.ASCII):
         return f"library {library!r}: use vendored, a version such as 0.1.0, or the path or URL of a wheel of titlebout"

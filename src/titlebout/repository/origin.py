@@ -227,7 +227,8 @@ def _check_release(root: Path, installed: str) -> str:
         raise ConfigError(
             f"titlebout {installed} is installed, and {RELEASE_LOCK} has {release}", fix="run `make setup`"
         )
-    return f"{release}, SHA-256 {digests[0][:12]}"
+    place = "a package index" if release == installed else release
+    return f"titlebout {installed} from {place}, SHA-256 {digests[0][:12]}"
 
 
 def _check_file(path: Path, digests: list[str]) -> None:

@@ -154,6 +154,8 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         generated = _generate(_template_folder(), _known_answers(request), Path(folder), ask)
         target = request.output_dir.resolve() / generated.name
         _require_free(target)
+        if request.answers and not _scaffold(request.answers.parent).is_dir():
+            _remove_scaffold(generated)
         _init_git(generated, target)
         notes = adopt(generated, *own_data).reasons if own_data else ()
         generated.replace(target)
@@ -375,10 +377,13 @@ def _remove_example(root: Path) -> None:
 
 def _remove_scaffold(root: Path) -> None:
     """Remove the modules of `new` and `adopt` from the vendored library: a repository with its own data does not use them."""
-    scaffold = root / VENDORED / "src" / "titlebout" / "scaffold"
-    if scaffold.is_dir():
-        shutil.rmtree(scaffold)
+    if _scaffold(root).is_dir():
+        shutil.rmtree(_scaffold(root))
         record_vendored(root)
+
+
+def _scaffold(root: Path) -> Path:
+    return root / VENDORED / "src" / "titlebout" / "scaffold"
 
 
 def _track_data(root: Path, data: Path, name: str) -> None:

@@ -144,20 +144,17 @@ def test_a_library_from_elsewhere_is_not_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "place"),
     [
-        f"titlebout=={__version__}",
-        f"titlebout @ https://example.org/x/{WHEEL}",
+        (f"titlebout=={__version__}", "a package index"),
+        (f"titlebout @ https://example.org/x/{WHEEL}", f"https://example.org/x/{WHEEL}"),
     ],
 )
-def test_a_pinned_release_is_described(tmp_path: Path, line: str) -> None:
+def test_a_pinned_release_is_described(tmp_path: Path, line: str, place: str) -> None:
     release(tmp_path, line)
 
     assert is_pinned(tmp_path)
-    assert (
-        check_library(tmp_path, __version__)
-        == f"{line.rsplit('==', maxsplit=1)[-1].rsplit('@ ', maxsplit=1)[-1]}, SHA-256 000000000000"
-    )
+    assert check_library(tmp_path, __version__) == f"titlebout {__version__} from {place}, SHA-256 000000000000"
 
 
 def test_the_file_of_a_release_has_the_pinned_hash(tmp_path: Path) -> None:
@@ -165,7 +162,7 @@ def test_the_file_of_a_release_has_the_pinned_hash(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_bytes(b"wheel")
     release(tmp_path, f"./vendor/{WHEEL}", hashlib.sha256(b"wheel").hexdigest())
-    assert check_library(tmp_path, __version__).startswith(f"./vendor/{WHEEL}, SHA-256 ")
+    assert check_library(tmp_path, __version__).startswith(f"titlebout {__version__} from ./vendor/{WHEEL}, SHA-256 ")
 
     file.write_bytes(b"another wheel")
     with pytest.raises(UnsafeError, match="is not the file whose hash"):
