@@ -150,7 +150,9 @@ def test_a_wheel_is_replaced_by_the_newer_one(tmp_path: Path) -> None:
 def test_cruft_applies_the_differences(tmp_path: Path, own_data: bool) -> None:
     framework = commit_framework(tmp_path / "framework")
     workflow = framework / "cookiecutter/{{cookiecutter.project_slug}}/.github/workflows/ci.yml"
-    latest = {path: path.read_bytes() for path in (workflow, framework / "src/titlebout/gate/decision.py")}
+    library = framework / "src" / "titlebout"
+    sources = (workflow, library / "gate" / "decision.py", library / "scaffold" / "readings.py")
+    latest = {path: path.read_bytes() for path in sources}
     for path, text in latest.items():
         path.write_bytes(text + b"# older\n")
     sample.commit(framework, "An older version")
@@ -177,6 +179,7 @@ def test_cruft_applies_the_differences(tmp_path: Path, own_data: bool) -> None:
         ".titlebout.toml",
         "vendor/titlebout/SHA256SUMS",
         "vendor/titlebout/src/titlebout/gate/decision.py",
+        *(() if own_data else ("vendor/titlebout/src/titlebout/scaffold/readings.py",)),
     }
     assert Origin.read(root / ".titlebout.toml").commit == newest
     check_library(root, "any")

@@ -98,7 +98,7 @@ def test_a_wheel_beside_the_reader_is_copied_and_pinned(wheel: Path, project: Pa
     assert (released / LOCK).read_text() == f"./vendor/{wheel.name} \\\n    --hash=sha256:{digest(wheel)}\n"
     assert Origin.read(released / ".titlebout.toml").answers["library"] == f"vendor/{wheel.name}"
     different = {name for name, text in files_of(released).items() if files_of(project).get(name) != text}
-    assert different == {LOCK, ".titlebout.toml", f"vendor/{wheel.name}"}
+    assert different == {LOCK, ".titlebout.toml", "README.md", f"vendor/{wheel.name}"}
 
 
 def test_titlebout_new_takes_the_same_wheel(wheel: Path, generate: Generate, tmp_path: Path) -> None:
