@@ -76,7 +76,7 @@ LOCK := pip compile --universal --python-version 3.11 --generate-hashes --no-ann
 
 lock:  ## Update the lock files (ARGS=--upgrade: newest versions), with hashes and without index URLs
 	$(BIN)/uv $(LOCK) pyproject.toml --group project --output-file requirements.lock
-	$(BIN)/uv $(LOCK) --group serve --constraint requirements.lock --output-file requirements-serve.lock
+	$(BIN)/uv $(LOCK) --constraint requirements.lock --output-file requirements-serve.lock requirements-serve.in
 	$(BIN)/uv $(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 dist: setup  ## Build the wheel and the sdist into dist/

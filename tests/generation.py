@@ -1,6 +1,7 @@
 """What tests of generated repositories share."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,22 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.Complet
         **variables,
     }
     return subprocess.run([str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def commit_framework(copy: Path) -> Path:
+    """Copy what is in git or about to be, links as links, into a new repository with one commit."""
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT).stdout
+    for name in filter(None, listed.split("\0")):
+        target = copy / name
+        if not os.path.lexists(ROOT / name):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    run("git", "init", "--quiet", "-b", "main", cwd=copy)
+    run("git", "add", "--all", cwd=copy)
+    committed = run("git", "commit", "--quiet", "--message", "Everything", cwd=copy)
+    assert committed.returncode == 0, committed.stderr
+    return copy
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

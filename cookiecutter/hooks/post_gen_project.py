@@ -1,7 +1,9 @@
-"""Finish a generated repository: what follows from the answers and the machine, the user's own data, and git."""
+"""Complete a generated repository: what follows from answers and machine, the user's own data, the library, and git."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,22 +16,66 @@ HAS_GIT = shutil.which("git") is not None
 BY_COMMAND = ANSWERS.get("_next_steps") == ""  # `titlebout new` gives this answer, and does the rest by itself
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 CRON = {"daily": "17 3 * * *", "weekly": "17 3 * * 1", "monthly": "17 3 1 * *"}
-LINKED = (".github/actions/setup/setup.sh", "vendor/titlebout/src/titlebout/cli/main.py", "requirements.lock")
+STARTED = Path(os.environ.get("PWD", Path.cwd().parent))  # as pre_gen_project.py reads it
+TEMPLATE = STARTED / ANSWERS.get("_repo_dir", "") / "{% raw %}{{cookiecutter.project_slug}}{% endraw %}"
+LINK_TEXT = re.compile(rb"(\.\./)+[^\0\r\n]{1,200}")
+VENDORED = Path("vendor/titlebout")
+CACHES = ("__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache")
+NOT_RECORDED = ("data_file", "target", "task")  # paths of this machine, and what params.yaml has
+
+sys.dont_write_bytecode = True
 
 
-def require_links() -> None:
-    """Stop if symbolic links were lost: an archive, or git without link support, has small text files in their place."""
-    for name in LINKED:
-        if not Path(name).is_file() or Path(name).stat().st_size < 100:
-            sys.exit(
-                f"titlebout: {name} is missing because the template's symbolic links were lost; use a git clone of the "
-                "template with core.symlinks=true, not an archive."
-            )
+def follow_links() -> None:
+    """Replace the texts that an archive, or git without link support, has in the place of the template's links."""
+    for path in [path for path in Path().rglob("*") if path.is_file() and path.stat().st_size < 300]:
+        text = path.read_bytes()
+        if LINK_TEXT.fullmatch(text):
+            target = linked(path, text.decode())
+            path.unlink()
+            if target.is_dir():
+                shutil.copytree(target, path, ignore=shutil.ignore_patterns(*CACHES))
+            else:
+                shutil.copy(target, path)
+
+
+def linked(path: Path, text: str) -> Path:
+    """Return the target of a link of the template, which has to be in the template's repository."""
+    repository = TEMPLATE.parents[1].resolve()
+    target = (TEMPLATE / path.parent / text).resolve()
+    if TEMPLATE.is_dir() and target.exists() and repository in target.parents:
+        return target
+    sys.exit(
+        f"titlebout: {path} is a link of the template to {text}, which is not in the template's repository; use cookiecutter or "
+        "`titlebout new` with a clone or an archive of titlebout."
+    )
+
+
+def commit() -> str:
+    """Return the commit of the template, with -dirty after uncommitted changes; empty if it is not in a git repository."""
+    if ANSWERS.get("_commit"):
+        return ANSWERS["_commit"]  # cruft
+    git = ["git", "-C", str(TEMPLATE.parent)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", "cookiecutter.json"], capture_output=True, check=False)
+        command = [*git, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+        described = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return described.stdout.strip() if tracked.returncode == described.returncode == 0 else ""
+
+
+def record(library: str) -> None:
+    """Write .titlebout.toml, and the hashes of the vendored library if there is one."""
+    from titlebout.repository import origin
+
+    answers = {key: value for key, value in ANSWERS.items() if not key.startswith("_") and key not in NOT_RECORDED}
+    origin.record(Path(), commit(), {**answers, "library": library})
 
 
 def remove_caches() -> None:
     """Remove caches of Python and linters, which a working copy of the template may contain."""
-    for name in ("__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache"):
+    for name in CACHES:
         for folder in list(Path().rglob(name)):
             shutil.rmtree(folder)
 
@@ -78,10 +124,10 @@ def init_git() -> None:
 
 def adopt() -> None:
     """Run `titlebout adopt` of the generated library."""
-    data = Path(os.environ.get("PWD", Path.cwd().parent)) / ANSWERS["data_file"]  # as pre_gen_project.py reads it
+    data = STARTED / ANSWERS["data_file"]
     command = [sys.executable, "-m", "titlebout", "adopt", "--data", str(data), "--target", ANSWERS["target"]]
     command += [] if ANSWERS["task"] == "inferred" else ["--task", ANSWERS["task"]]
-    environment = os.environ | {"PYTHONPATH": str(Path("vendor/titlebout/src").resolve())}
+    environment = os.environ | {"PYTHONPATH": str((VENDORED / "src").resolve())}
     probe = "import titlebout.cli.commands, titlebout.scaffold.generate, titlebout.checks.check, pandas, dvc"
     if subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, check=False).returncode != 0:
         sys.exit(
@@ -92,16 +138,40 @@ def adopt() -> None:
         sys.exit("titlebout: the data was refused for the reason above; nothing was generated.")
 
 
+def use_release() -> str:
+    """Replace the vendored library by a release with its hash, and return the release as .titlebout.toml names it."""
+    release, _, sha256 = ANSWERS["library"].partition("#sha256=")
+    shutil.rmtree("vendor")
+    requirement = f"titlebout @ {release}" if "://" in release else f"titlebout=={release}"
+    if "://" not in release and release.endswith(".whl"):
+        copied = Path("vendor") / Path(release).name
+        copied.parent.mkdir()
+        sha256 = hashlib.sha256(Path(shutil.copyfile(STARTED / release, copied)).read_bytes()).hexdigest()
+        release, requirement = copied.as_posix(), f"./{copied.as_posix()}"
+    # As `make lock` writes it, which also adds the hash of a version or of a URL without one.
+    pinned = f"{requirement} \\\n    --hash=sha256:{sha256}\n" if sha256 else f"{requirement}\n"
+    Path("requirements-titlebout.lock").write_text(pinned, encoding="utf-8", newline="\n")
+    return release
+
+
+def has_hash() -> bool:
+    """Return whether the library is vendored or pinned by a hash; otherwise `make lock` pins it."""
+    lock = Path("requirements-titlebout.lock")
+    return not lock.exists() or "--hash" in lock.read_text(encoding="utf-8")
+
+
 def show_next_steps() -> None:
     """Print what to do next; `titlebout adopt` prints its own steps."""
     commit = f"git add {'-A' if Path('.git').exists() else '.'} && git commit -m 'First commit'"
-    steps = [commit, "make setup && . .venv/bin/activate", "titlebout doctor"]
+    lock = "" if has_hash() and not ANSWERS["remote_url"] else "lock "
+    setup = f"make {lock}setup && . .venv/bin/activate"
+    steps = [commit, setup, "titlebout doctor"] if not lock else [setup, commit, "titlebout doctor"]
     if ANSWERS["remote_url"]:
-        steps = ["make lock setup && . .venv/bin/activate", "dvc push && titlebout train && dvc push", commit, steps[-1]]
+        steps = [setup, "dvc push && titlebout train && dvc push", commit, "titlebout doctor"]
     print("\nNext:\n", f"    cd {Path.cwd().name}", *(f"    {step}" for step in steps), sep="\n")
 
 
-require_links()
+follow_links()
 remove_caches()
 set_python()
 set_schedule()
@@ -109,9 +179,13 @@ set_license()
 set_storage()
 if not BY_COMMAND:
     init_git()
+sys.path.insert(0, str((VENDORED / "src").resolve()))
+record("vendored")
 if ANSWERS["data_file"]:
     adopt()
     remove_caches()
     print(f"\nRun these commands in the folder {Path.cwd().name}.")
-elif not BY_COMMAND:
+if ANSWERS["library"] != "vendored":
+    record(use_release())
+if not (BY_COMMAND or ANSWERS["data_file"]):
     show_next_steps()

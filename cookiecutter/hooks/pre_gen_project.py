@@ -9,6 +9,8 @@ from pathlib import Path
 # As JSON, so that an answer cannot be executed as code.
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
 STARTED = Path(os.environ.get("PWD", Path.cwd().parent))  # the hook itself runs in the new folder
+VERSION = r"\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)*"
+WHEEL = rf"titlebout-{VERSION}-py3-none-any\.whl"
 SCHEMES = "s3|gs|azure|ssh"  # also the names of DVC's extras
 
 
@@ -30,7 +32,19 @@ def refusal(answers: dict) -> str:
         return "remote_url: remove the password, because the file with this URL is committed"
     if not re.fullmatch(r"([a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*)?", answers["container_registry"]):
         return f"container_registry {answers['container_registry']!r}: use the form ghcr.io/acme"
-    return ""
+    return refused_library(answers["library"])
+
+
+def refused_library(library: str) -> str:
+    """Return what is wrong with the answer that says where the library comes from; empty if it is valid."""
+    if library == "vendored" or re.fullmatch(VERSION, library, re.ASCII):
+        return ""
+    digest = "(#sha256=" + "[0-9a-f]" * 64 + ")?"
+    if re.fullmatch(rf"https?://[\w.:/%~-]+/{WHEEL}{digest}", library, re.ASCII):
+        return ""
+    if not re.fullmatch(WHEEL, Path(library).name, re.ASCII):
+        return f"library {library!r}: use vendored, a version such as 0.1.0, or the path or URL of a wheel of titlebout"
+    return "" if (STARTED / library).is_file() else f"library {library!r}: the file does not exist in {STARTED}"
 
 
 sentence = refusal(ANSWERS)

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from titlebout import __version__
 from titlebout.checks.suites import COLUMN_SET
 from titlebout.core import process
 from titlebout.core.errors import ConfigError, ExitCode, NotFoundError, TitleboutError
@@ -24,10 +25,19 @@ from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_config import default_remote, in_tree_remotes
 from titlebout.repository.dvc_files import DvcOutput
 from titlebout.repository.git import Git
+from titlebout.repository.origin import ORIGIN_FILE, RELEASE_LOCK, VENDORED, check_library
 from titlebout.repository.project import Project
 
 MAX_REMOTE_BYTES = 100_000_000  # every clone downloads the in-tree remote
-COMMITTED = ("data.dvc", "requirements.lock", "titlebout.toml", "vendor/titlebout/pyproject.toml", ".dvc/config")
+COMMITTED = (
+    "data.dvc",
+    "requirements.lock",
+    "titlebout.toml",
+    ORIGIN_FILE,
+    RELEASE_LOCK,
+    f"{VENDORED}/pyproject.toml",
+    ".dvc/config",
+)
 WORKFLOWS = ("ci.yml", "drift.yml", "retrain.yml", "deliver.yml")
 QUIET_DAYS = 45  # GitHub disables the schedules of a public repository after 60 days without activity
 ALLOW_PULL_REQUESTS = (
@@ -49,6 +59,8 @@ class Finding(Record):
         What was found.
     fix : str
         What to do about it; empty if `ok`.
+    is_unsafe : bool
+        Whether files are not those that were recorded.
     """
 
     name: str
@@ -56,6 +68,7 @@ class Finding(Record):
     required: bool
     what: str
     fix: str = ""
+    is_unsafe: bool = False
 
 
 class DoctorResult(StepResult):
@@ -73,7 +86,9 @@ class DoctorResult(StepResult):
     @property
     def exit_code(self) -> ExitCode:
         """Exit code of the command."""
-        return ExitCode.OK if self.passed else ExitCode.USAGE
+        if self.passed:
+            return ExitCode.OK
+        return ExitCode.UNSAFE if any(finding.is_unsafe for finding in self.findings) else ExitCode.USAGE
 
     def to_markdown(self) -> str:
         """Return the report as Markdown."""
@@ -82,15 +97,18 @@ class DoctorResult(StepResult):
         return "\n".join(["### Doctor", "", table(["check", "state", "found"], rows), *fixes]).rstrip() + "\n"
 
 
-def doctor(start: Path) -> DoctorResult:
+def doctor(start: Path, *, only_library: bool = False) -> DoctorResult:
     """Check the machine and the repository; problems are findings, never exceptions.
 
     Parameters
     ----------
     start : Path
         A folder of the repository.
+    only_library : bool
+        Check only the library that the repository uses, as its CI does.
     """
-    findings = (*_run_checks(_MACHINE, start), *_check_project(start))
+    checks = _LIBRARY if only_library else _PROJECT
+    findings = (*(() if only_library else _run_checks(_MACHINE, start)), *_check_project(start, checks))
     failed = [finding for finding in findings if not finding.ok and finding.required]
     advice = [finding for finding in findings if not finding.ok and not finding.required]
     problems = tuple(f"{finding.name}: {finding.what}" for finding in (*failed, *advice))
@@ -100,6 +118,8 @@ def doctor(start: Path) -> DoctorResult:
 def _state(finding: Finding) -> str:
     if finding.ok:
         return "ok"
+    if finding.is_unsafe:
+        return "changed"
     return "missing" if finding.required else "advice"
 
 
@@ -109,19 +129,20 @@ def _run_checks(checks: "tuple[_Check, ...]", subject: Any) -> Iterator[Finding]
             yield Finding(name=name, ok=True, required=required, what=check(subject))
         except TitleboutError as error:
             what = f"{error.what}: {error.why}" if error.why else error.what
-            yield Finding(name=name, ok=False, required=required, what=what, fix=error.fix or "")
+            is_unsafe = error.exit_code == ExitCode.UNSAFE
+            yield Finding(name=name, ok=False, required=required, what=what, fix=error.fix or "", is_unsafe=is_unsafe)
         except Exception as error:  # noqa: BLE001 - an unexpected error is a finding; the other checks run
             yield Finding(name=name, ok=False, required=required, what=f"{type(error).__name__}: {error}")
 
 
-def _check_project(start: Path) -> Iterator[Finding]:
+def _check_project(start: Path, checks: "tuple[_Check, ...]") -> Iterator[Finding]:
     try:
         project = Project.find(start)
     except TitleboutError as error:
         yield Finding(name="settings", ok=False, required=True, what=error.what, fix=error.fix or "")
         return
     yield Finding(name="settings", ok=True, required=True, what=f"titlebout.toml of {project.settings.project.name}")
-    yield from _run_checks(_PROJECT, project)
+    yield from _run_checks(checks, project)
 
 
 def _python(_start: Path) -> str:
@@ -148,6 +169,10 @@ def _identity(start: Path) -> str:
     git = Git(start)
     git.require_identity()
     return git.output("var", "GIT_AUTHOR_IDENT").rpartition(">")[0] + ">"
+
+
+def _library(project: Project) -> str:
+    return check_library(project.root, __version__)
 
 
 def _params(project: Project) -> str:
@@ -381,7 +406,9 @@ _MACHINE: tuple[_Check, ...] = (
     ("git", True, _repository),
     ("identity", True, _identity),
 )
+_LIBRARY: tuple[_Check, ...] = (("library", True, _library),)
 _PROJECT: tuple[_Check, ...] = (
+    *_LIBRARY,
     ("parameters", True, _params),
     ("suite", True, _suite),
     ("lock", False, _lock),

@@ -33,6 +33,16 @@ def test_failing_code_checks_do_not_stop_the_gate(example: Path, github: GithubS
     assert "F401" in ran.failure
 
 
+def test_an_edited_library_fails_the_code_job_by_its_file(example: Path, github: GithubServer) -> None:
+    edited = example / "vendor/titlebout/src/titlebout/doctor.py"
+    edited.write_text(edited.read_text("utf-8") + "# mine\n", encoding="utf-8")
+    sample.commit(example, "A fix of my own")
+    ran = run(example, "ci.yml", "pull_request", github, number=1)
+    assert ran.jobs == {"code": "failure", "model": "success"}, ran.failure
+    assert "vendor/titlebout was changed: src/titlebout/doctor.py" in ran.failure
+    assert "doctor --accept-vendor" in ran.failure
+
+
 def test_drift_opens_one_pull_request_that_passes_its_own_gate(
     example: Path, github: GithubServer, tmp_path: Path
 ) -> None:

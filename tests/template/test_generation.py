@@ -28,6 +28,7 @@ SHARED = (
     "expectations/flights-delay.json",
     "pipelines/flights-delay/dvc.yaml",
     "pipelines/flights-delay/params.yaml",
+    "requirements-serve.in",
     "requirements-serve.lock",
     "requirements.lock",
     "src/flights_delay/__init__.py",
@@ -247,7 +248,7 @@ def test_the_schedule_changes_one_line_and_nothing_else(
     mine, theirs = ((folder / ".github/workflows/drift.yml").read_text("utf-8") for folder in (project, other))
     assert theirs == mine.replace("17 3 * * *", cron) != mine
     changed = {name for name, content in files_of(other).items() if files_of(project)[name] != content}
-    assert changed == {".github/workflows/drift.yml", "README.md"}
+    assert changed == {".github/workflows/drift.yml", ".titlebout.toml", "README.md"}
 
 
 def test_another_name_does_not_change_the_trained_example(generate: Generate, project: Path) -> None:
@@ -255,7 +256,8 @@ def test_another_name_does_not_change_the_trained_example(generate: Generate, pr
     assert other.name == "prevision-des-retards"
     assert tomllib.loads((other / "titlebout.toml").read_text("utf-8"))["project"]["name"] == other.name
     changed = {name for name, content in files_of(other).items() if files_of(project).get(name) != content}
-    assert changed == {"README.md", "deploy/compose.yaml", "deploy/kubernetes.yaml", "pyproject.toml", "titlebout.toml"}
+    named = {"deploy/compose.yaml", "deploy/kubernetes.yaml", "pyproject.toml", "titlebout.toml", ".titlebout.toml"}
+    assert changed == {"README.md", *named}
 
 
 @pytest.mark.parametrize(
@@ -276,6 +278,12 @@ def test_another_name_does_not_change_the_trained_example(generate: Generate, pr
         ({"remote_url": "s3://b\nverify = false"}, "use the form s3://"),
         ({"remote_url": "ssh://user:secret@host/path"}, "remove the password"),
         ({"container_registry": 'ghcr.io/acme" # '}, "container_registry"),
+        ({"library": "newest"}, "use vendored, a version such as 0.1.0, or the path or URL of a wheel"),
+        ({"library": "0.1.0; touch PWNED"}, "use vendored"),
+        ({"library": "other-0.1.0-py3-none-any.whl"}, "use vendored"),
+        ({"library": "titlebout-0.1.0-py3-none-any.whl"}, "the file does not exist in /"),
+        ({"library": "https://example.org/titlebout-0.1.0-py3-none-any.whl#sha256=12"}, "use vendored"),
+        ({"library": "https://example.org/a b/titlebout-0.1.0-py3-none-any.whl"}, "does not exist"),
     ],
 )
 def test_unsafe_answers_are_refused_in_one_sentence(
@@ -329,20 +337,6 @@ def default_answers(template: Path) -> dict[str, object]:
     }
 
 
-def test_a_template_whose_links_were_lost_is_refused_and_leaves_nothing(framework: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "archive"
-    run("cp", "-r", framework, broken, cwd=tmp_path)
-    link = broken / "cookiecutter" / "{{cookiecutter.project_slug}}" / ".github" / "actions"
-    address = str(link.readlink())
-    link.unlink()
-    link.write_text(address)
-    out = tmp_path / "out"
-    ran = run("cookiecutter", broken, "--no-input", "--output-dir", out, cwd=tmp_path)
-    assert ran.returncode != 0
-    assert "links were lost" in ran.stderr
-    assert not list(out.rglob("*"))
-
-
 def test_a_working_copy_with_leftovers_generates_none_of_them(framework: Path, project: Path, tmp_path: Path) -> None:
     dirty = tmp_path / "dirty"
     run("cp", "-r", framework, dirty, cwd=tmp_path)
@@ -373,9 +367,9 @@ def test_the_wheel_contains_the_template_with_files_instead_of_links(
     assert ran.returncode == 0, ran.stderr
     assert Path(json.loads(ran.stdout)["path"]) == tmp_path / "out" / "flights-delay"
     generated = files_of(tmp_path / "out" / "flights-delay")
-    # Inside the library the template stands in the place of a folder beside it.
-    library = {name for name in generated if "/_template/" in name}
-    assert {name: generated[name] for name in generated if name not in library} == files_of(project)
+    assert set(generated) == set(files_of(project))
+    # Only a clone knows its commit.
+    assert {name for name, content in files_of(project).items() if generated[name] != content} == {".titlebout.toml"}
 
 
 def test_cookiecutter_ends_with_the_next_steps(framework: Path, tmp_path: Path) -> None:

@@ -109,6 +109,24 @@ def test_nothing_of_the_example_is_left(table: Path, tmp_path: Path) -> None:
     assert len(list((project / "dvc-remote").rglob("*.dir"))) == 1
 
 
+def test_the_library_leaves_out_what_generates_repositories(table: Path, project: Path, tmp_path: Path) -> None:
+    own = new_project(table, tmp_path, "--target", "price")
+    vendored, whole = ("vendor/titlebout/src/titlebout", files_of(project / "vendor/titlebout"))
+    left_out = {name for name in whole if name not in files_of(own / "vendor/titlebout")}
+    assert left_out == {name for name in whole if "/scaffold/" in name}
+    assert left_out
+    path = str(own / "vendor/titlebout/src")
+    for command in (("doctor", "--library"), ("train", "--help"), ("new", "--help")):
+        completed = run(sys.executable, "-m", "titlebout", *command, cwd=own, PYTHONPATH=path)
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+    for command in (("new", "again"), ("adopt", "--data", str(table), "--target", "price")):
+        completed = run(sys.executable, "-m", "titlebout", *command, cwd=own, PYTHONPATH=path)
+        assert completed.returncode == 5
+        assert "this copy of titlebout does not include `new` and `adopt`" in completed.stderr
+        assert "fix: " in completed.stderr
+    assert not (own / vendored / "scaffold").exists()
+
+
 def test_the_data_can_be_restored_from_the_repository_alone(table: Path, tmp_path: Path) -> None:
     project = new_project(table, tmp_path, "--target", "price")
     for folder in ("data", ".dvc/cache"):

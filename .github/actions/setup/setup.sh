@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Create .venv of a project from the lock file with verified hashes, then install titlebout and the project's own package
-# without an index. Run by the setup action and by `make setup`; a second run updates an existing .venv.
+# Create .venv of a project from the lock file with verified hashes, then install titlebout, if it is source and not a
+# release with a lock of its own, and the project's own package without an index. Run by the setup action and by `make setup`; a second run updates an existing .venv.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 supported=">=3.11,<3.14"
 lock=${SETUP_LOCK:-requirements.lock}
+release=requirements-titlebout.lock
 
 fail() {
   printf '%s%s\n' "${GITHUB_ACTIONS:+::error::}" "$1" >&2
@@ -75,14 +76,22 @@ project=$(find_project)
 cd -- "$project"
 [[ -f $lock ]] || fail "$lock does not exist; run this in the top folder of the project"
 
-library=$(find_library)
-editable=(--editable "$library")
+locks=("$lock")
+editable=()
+library=
+if [[ -f $release ]]; then
+  grep -q -- '--hash=sha256:' "$release" || fail "$release does not pin titlebout by a hash; run \`make lock\` and commit it"
+  locks+=("$release")
+else
+  library=$(find_library)
+  editable=(--editable "$library")
+fi
 [[ $library == . || ! -f pyproject.toml ]] || editable+=(--editable .)
 
 export VIRTUAL_ENV=$PWD/.venv
 uv venv --quiet --allow-existing --python "$(choose_python)" .venv
-uv pip sync --quiet --require-hashes "$lock"
-uv pip install --quiet --no-deps --no-build-isolation "${editable[@]}"
+uv pip sync --quiet --require-hashes "${locks[@]}"
+((${#editable[@]} == 0)) || uv pip install --quiet --no-deps --no-build-isolation "${editable[@]}"
 
 version=$(.venv/bin/titlebout --version)
 printf '%s, %s, %s\n' "$(uv --version)" "$(.venv/bin/python --version)" "$version"

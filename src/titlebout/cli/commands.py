@@ -12,7 +12,7 @@ import click
 
 from titlebout import __version__
 from titlebout.cli.console import Group, progress, step
-from titlebout.cli.options import own_data
+from titlebout.cli.options import own_data, scaffold
 from titlebout.core.errors import ConfigError
 from titlebout.core.names import REASONS, STRATEGY_NAMES
 
@@ -62,6 +62,18 @@ def cli(verbose: bool) -> None:
     help="Storage of data and models, with one of the schemes s3, gs, azure and ssh; by default the repository itself.",
 )
 @click.option("--license", type=click.Choice(LICENSES), help="License of the repository; by default none.")
+@click.option(
+    "--library",
+    metavar="SOURCE",
+    help="Where the repository gets titlebout from: vendored (source in vendor/, the default), the path or URL of a wheel, or "
+    "a version in a package index.",
+)
+@click.option(
+    "--answers",
+    "earlier",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Use the answers in this .titlebout.toml of an earlier repository, instead of prompting.",
+)
 @click.option("--no-input", is_flag=True, help="Do not prompt; use the default answers.")
 def new_command(  # noqa: PLR0913, PLR0917 - one parameter per option
     name: str | None,
@@ -70,6 +82,8 @@ def new_command(  # noqa: PLR0913, PLR0917 - one parameter per option
     given: "Choices | None",
     remote: str | None,
     license: str | None,  # noqa: A002 - the name of the option
+    library: str | None,
+    earlier: Path | None,
     no_input: bool,
 ) -> "StepResult":
     """Generate a repository with a model, checks and workflows.
@@ -82,11 +96,16 @@ def new_command(  # noqa: PLR0913, PLR0917 - one parameter per option
       titlebout new flights-delay
       titlebout new churn --data customers.csv --target churned
       titlebout new churn --remote s3://acme-models/churn
+      titlebout new flights-delay --library dist/titlebout-0.1.0-py3-none-any.whl
+      titlebout new --answers .titlebout.toml --output-dir build/upgrade
     """  # noqa: D301
-    from titlebout.scaffold.generate import Request, new
+    with scaffold():
+        from titlebout.scaffold.generate import Request, new
 
-    answers = {name: answer for name, answer in (("remote_url", remote), ("license", license)) if answer}
-    return new(Request(name, output_dir, data, given, answers), ask=not no_input and sys.stdin.isatty())
+    given_answers = {"remote_url": remote, "license": license, "library": library}
+    answers = {name: answer for name, answer in given_answers.items() if answer}
+    ask = not no_input and earlier is None and sys.stdin.isatty()
+    return new(Request(name, output_dir, data, given, answers, earlier), ask=ask)
 
 
 @step(cli, "adopt", in_project=False, has_verdict=False)
@@ -101,7 +120,8 @@ def adopt_command(data: Path, given: "Choices") -> "StepResult":
     Example:
       titlebout adopt --data customers.csv --target churned
     """  # noqa: D301
-    from titlebout.scaffold.generate import adopt
+    with scaffold():
+        from titlebout.scaffold.generate import adopt
 
     return adopt(Path.cwd(), data, given)
 
@@ -418,18 +438,34 @@ def backtest_command(
 
 
 @step(cli, "doctor", in_project=False, has_verdict=False)
-def doctor_command() -> "StepResult":
+@click.option(
+    "--library",
+    is_flag=True,
+    help="Check only the library that this repository uses: vendor/titlebout has the recorded files, or the release the "
+    "recorded hash.",
+)
+@click.option(
+    "--accept-vendor",
+    is_flag=True,
+    help="First record the files of vendor/titlebout as they are, to keep your changes.",
+)
+def doctor_command(library: bool, accept_vendor: bool) -> "StepResult":
     """Report problems of this machine and repository, and fixes.
 
-    The network is not used.
+    The network is not used. Exit code 2 means that something is missing, 7 that vendor/titlebout was changed.
 
     \b
     Example:
       titlebout doctor
+      titlebout doctor --library
     """  # noqa: D301
     from titlebout.doctor import doctor
+    from titlebout.repository.origin import record_vendored
+    from titlebout.repository.project import Project
 
-    return doctor(Path.cwd())
+    if accept_vendor:
+        record_vendored(Project.find(Path.cwd()).root)
+    return doctor(Path.cwd(), only_library=library)
 
 
 @step(cli, "act", in_project=False, has_verdict=False)

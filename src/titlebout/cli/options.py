@@ -1,11 +1,14 @@
 """Options that several commands share."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from titlebout.core.errors import NotFoundError
 
 if TYPE_CHECKING:
     from titlebout.core.results import StepResult
@@ -34,6 +37,30 @@ def _column_types(
         if not equals:
             raise click.BadParameter(f"{value!r} is not NAME=TYPE")
     return types
+
+
+@contextmanager
+def scaffold() -> Iterator[None]:
+    """Convert a failed import of the modules that generate repositories, which not every vendored library has.
+
+    Raises
+    ------
+    NotFoundError
+        If this copy of the library does not include them.
+    ModuleNotFoundError
+        If another module is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("titlebout."):
+            raise
+        raise NotFoundError(
+            "this copy of titlebout does not include `new` and `adopt`",
+            where=str(Path(__file__).parents[1]),
+            why="the copy in vendor/ of a repository with its own data contains only what the repository uses",
+            fix="run `pip install .` in a clone of titlebout, then run the command outside this repository",
+        ) from error
 
 
 def own_data(*, required: bool) -> Callable[[Callable[..., "StepResult"]], Callable[..., "StepResult"]]:
@@ -72,7 +99,8 @@ def own_data(*, required: bool) -> Callable[[Callable[..., "StepResult"]], Calla
         def with_choices(
             target: str | None, task: str | None, time: str | None, types: "Mapping[str, ColumnType]", **others: Any
         ) -> "StepResult":
-            from titlebout.scaffold.generate import Choices
+            with scaffold():
+                from titlebout.scaffold.generate import Choices
 
             return command(given=Choices(target, task, time, types) if target else None, **others)
 

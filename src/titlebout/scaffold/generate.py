@@ -24,6 +24,7 @@ from titlebout.data.tables import table_suffix
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.dvc_config import default_remote
 from titlebout.repository.git import Git
+from titlebout.repository.origin import ORIGIN_FILE, VENDORED, Origin, is_pinned, record_vendored
 from titlebout.repository.project import Project
 from titlebout.scaffold import templates
 from titlebout.scaffold.columns import NO_TIME, Choices, ColumnRoles, infer_column_roles
@@ -61,6 +62,8 @@ class Request:
         What the user says about the columns of the file; None for the flights example.
     answers : mapping of str to str
         Other answers to questions of the template, by name; its defaults for the rest.
+    earlier : Path or None
+        A ``.titlebout.toml`` whose answers are used where nothing else is given.
     """
 
     name: str | None
@@ -68,6 +71,7 @@ class Request:
     data: Path | None = None
     given: Choices | None = None
     answers: Mapping[str, str] = field(default_factory=dict)
+    earlier: Path | None = None
 
 
 class NewResult(StepResult):
@@ -142,9 +146,11 @@ def new(request: Request, *, ask: bool = False) -> NewResult:
         own_data = own_data[0], _ask_time(own_data[1], roles) if ask else own_data[1]
     request.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".titlebout-", dir=request.output_dir) as folder:
-        generated = _generate(_template_folder(), request, Path(folder), ask)
+        generated = _generate(_template_folder(), _known_answers(request), Path(folder), ask)
         target = request.output_dir.resolve() / generated.name
         _require_free(target)
+        if request.earlier and not _scaffold(request.earlier.parent).is_dir():
+            _remove_scaffold(generated)
         _init_git(generated, target)
         notes = adopt(generated, *own_data).reasons if own_data else ()
         generated.replace(target)
@@ -194,6 +200,7 @@ def adopt(start: Path, data: Path, given: Choices) -> AdoptResult:
     for path, text in files.items():
         write_text_atomically(project.root / path, text)
     _track_data(project.root, data, name)
+    _remove_scaffold(project.root)
     return AdoptResult(
         passed=True,
         reasons=(*roles.notes, *proposal.notes),
@@ -254,15 +261,31 @@ def _template_folder() -> Path:
 def _next_steps(root: Path, own_data: bool) -> tuple[str, ...]:
     """Return the commands after the generation; a storage outside of git needs DVC's support for it, and the objects."""
     last = _FIRST_CHAMPION_STEPS if own_data else ("titlebout doctor",)
-    if "://" not in default_remote(root):
-        return (_FIRST_COMMIT, "make setup && . .venv/bin/activate", *last)
-    upload = (
-        "dvc push" if own_data else "dvc push && titlebout train && dvc push"
-    )  # the new lock file starts a training
-    return ("make lock setup && . .venv/bin/activate", upload, _FIRST_COMMIT, *last)
+    if "://" in default_remote(root):
+        # The new lock file starts a training.
+        upload = "dvc push" if own_data else "dvc push && titlebout train && dvc push"
+        return ("make lock setup && . .venv/bin/activate", upload, _FIRST_COMMIT, *last)
+    if not is_pinned(root):
+        return ("make lock setup && . .venv/bin/activate", _FIRST_COMMIT, *last)
+    return (_FIRST_COMMIT, "make setup && . .venv/bin/activate", *last)
 
 
-def _generate(template: Path, request: Request, folder: Path, ask: bool) -> Path:
+def _known_answers(request: Request) -> dict[str, str]:
+    """Return the answers that are known before the questions: those of the request, then those of the earlier repository."""
+    origin = Origin.read(request.earlier) if request.earlier else None
+    answers = dict(origin.answers) if origin else {}
+    if request.earlier and (wheel := request.earlier.parent / answers.get("library", "")).is_file():
+        answers["library"] = str(wheel.resolve())
+    if request.name:
+        answers.pop("project_slug", None)  # follows from the name
+        answers["project_name"] = request.name
+    answers.update(request.answers)
+    if Path(answers.get("library", "")).is_file():
+        answers["library"] = str(Path(answers["library"]).resolve())
+    return answers
+
+
+def _generate(template: Path, known: dict[str, str], folder: Path, ask: bool) -> Path:
     """Render the template without the user's cookiecutter settings and replay files.
 
     Raises
@@ -274,13 +297,13 @@ def _generate(template: Path, request: Request, folder: Path, ask: bool) -> Path
     from cookiecutter.generate import generate_context, generate_files
     from cookiecutter.prompt import prompt_for_config
 
-    overrides = {**request.answers, **({"project_name": request.name} if request.name else {})}
-    questions = generate_context(str(template / "cookiecutter.json"), extra_context=overrides)["cookiecutter"]
-    prompted = {key: value for key, value in questions.items() if key not in _OWN_DATA_ANSWERS}
     try:
+        questions = generate_context(str(template / "cookiecutter.json"), extra_context=known)["cookiecutter"]
+        prompted = {key: value for key, value in questions.items() if key not in _OWN_DATA_ANSWERS}
         answers = prompt_for_config({"cookiecutter": prompted}, no_input=not ask) | _OWN_DATA_ANSWERS | _BY_COMMAND
+        answers["_repo_dir"] = str(template)  # as cookiecutter itself does; the hook reads it
         return Path(generate_files(str(template), {"cookiecutter": answers}, output_dir=str(folder)))
-    except CookiecutterException as error:
+    except (CookiecutterException, ValueError) as error:  # ValueError: a choice that the template does not have
         raise ConfigError(
             "the template rejected the project name or a different answer",
             why=f"{error}; see the message above",
@@ -317,7 +340,7 @@ def _require_example(project: Project) -> None:
     ConfigError
         If this is not a generated repository, or changes are not committed.
     """
-    if not (project.root / "vendor" / "titlebout").is_dir():
+    if not (project.root / ORIGIN_FILE).is_file():
         raise ConfigError(
             "this is not a generated repository",
             where=str(project.root),
@@ -360,6 +383,17 @@ def _remove_example(root: Path) -> None:
         shutil.rmtree(root / folder, ignore_errors=True)
     for file in (f"expectations/{EXAMPLE}.json", EXAMPLE_INCOMING, "data.dvc"):
         (root / file).unlink(missing_ok=True)
+
+
+def _remove_scaffold(root: Path) -> None:
+    """Remove the modules of `new` and `adopt` from the vendored library: a repository with its own data does not use them."""
+    if _scaffold(root).is_dir():
+        shutil.rmtree(_scaffold(root))
+        record_vendored(root)
+
+
+def _scaffold(root: Path) -> Path:
+    return root / VENDORED / "src" / "titlebout" / "scaffold"
 
 
 def _track_data(root: Path, data: Path, name: str) -> None:
