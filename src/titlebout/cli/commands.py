@@ -5,6 +5,7 @@ Heavy libraries are imported inside the commands, so that ``--help`` starts as f
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,12 +13,11 @@ import click
 
 from titlebout import __version__
 from titlebout.cli.console import Group, progress, step
-from titlebout.cli.options import own_data, scaffold
+from titlebout.cli.options import own_data, scaffold, template_answers
 from titlebout.core.errors import ConfigError
 from titlebout.core.names import REASONS, STRATEGY_NAMES
 
 FORGES = click.Choice(["none", "github"])
-LICENSES = ["none", "MIT", "Apache-2.0", "BSD-3-Clause"]
 
 if TYPE_CHECKING:
     from titlebout.core.results import StepResult
@@ -56,18 +56,7 @@ def cli(verbose: bool) -> None:
     help="Parent folder of the new repository.",
 )
 @own_data(required=False)
-@click.option(
-    "--remote",
-    metavar="URL",
-    help="Storage of data and models, with one of the schemes s3, gs, azure and ssh; by default the repository itself.",
-)
-@click.option("--license", type=click.Choice(LICENSES), help="License of the repository; by default none.")
-@click.option(
-    "--library",
-    metavar="SOURCE",
-    help="Where the repository gets titlebout from: vendored (source in vendor/, the default), the path or URL of a wheel, or "
-    "a version in a package index.",
-)
+@template_answers
 @click.option(
     "--answers",
     "earlier",
@@ -80,9 +69,7 @@ def new_command(  # noqa: PLR0913, PLR0917 - one parameter per option
     output_dir: Path,
     data: Path | None,
     given: "Choices | None",
-    remote: str | None,
-    license: str | None,  # noqa: A002 - the name of the option
-    library: str | None,
+    answers: Mapping[str, str],
     earlier: Path | None,
     no_input: bool,
 ) -> "StepResult":
@@ -102,8 +89,6 @@ def new_command(  # noqa: PLR0913, PLR0917 - one parameter per option
     with scaffold():
         from titlebout.scaffold.generate import Request, new
 
-    given_answers = {"remote_url": remote, "license": license, "library": library}
-    answers = {name: answer for name, answer in given_answers.items() if answer}
     ask = not no_input and earlier is None and sys.stdin.isatty()
     return new(Request(name, output_dir, data, given, answers, earlier), ask=ask)
 

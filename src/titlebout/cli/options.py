@@ -10,6 +10,8 @@ import click
 
 from titlebout.core.errors import NotFoundError
 
+LICENSES = ("none", "MIT", "Apache-2.0", "BSD-3-Clause")
+
 if TYPE_CHECKING:
     from titlebout.core.results import StepResult
     from titlebout.settings.column_type import ColumnType
@@ -37,6 +39,37 @@ def _column_types(
         if not equals:
             raise click.BadParameter(f"{value!r} is not NAME=TYPE")
     return types
+
+
+def template_answers(command: Callable[..., "StepResult"]) -> Callable[..., "StepResult"]:
+    """Add the options that are answers to questions of the template; the command gets those that are set, as `answers`."""
+    options = (
+        click.option(
+            "--remote",
+            "remote_url",
+            metavar="URL",
+            help="Storage of data and models, with one of the schemes s3, gs, azure and ssh; by default the repository itself.",
+        ),
+        click.option("--license", type=click.Choice(LICENSES), help="License of the repository; by default none."),
+        click.option(
+            "--library",
+            metavar="SOURCE",
+            help="Where the repository gets titlebout from: vendored (source in vendor/, the default), the path or URL of a "
+            "wheel, or a version in a package index.",
+        ),
+    )
+
+    @functools.wraps(command)
+    def with_answers(
+        remote_url: str | None,
+        license: str | None,  # noqa: A002 - the name of the option
+        library: str | None,
+        **others: Any,
+    ) -> "StepResult":
+        given = {"remote_url": remote_url, "license": license, "library": library}
+        return command(answers={name: answer for name, answer in given.items() if answer}, **others)
+
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), with_answers)
 
 
 @contextmanager
