@@ -293,17 +293,17 @@ def _rule_as_test(position: int, column: ColumnDrift) -> str:
 
     test = StatTest(
         name=f"titlebout {position}",
-        display_name=f"titlebout: multiple of the threshold ({column.method})",
+        display_name=f"titlebout ({column.method})",
         allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
     )
-    register_stattest(test, lambda *_: (_multiple(column), column.status == "drift"))
-    return test.name
+    register_stattest(test, lambda *_: (round(_multiple(column), 2), column.status == "drift"))
+    return str(test.name)
 
 
 def _multiple(column: ColumnDrift) -> float:
     """Return the largest difference of a column, of its aspects, or of its missing values, as a multiple of the threshold."""
-    parts = [(one.effect, one.threshold) for one in (column, *column.aspects)]
-    parts.append((abs(column.null_delta), column.null_threshold))
+    parts = [(column.effect, column.threshold), (abs(column.null_delta), column.null_threshold)]
+    parts += [(aspect.effect, aspect.threshold) for aspect in column.aspects]
     return max(effect / threshold for effect, threshold in parts if threshold > 0)
 
 
@@ -314,7 +314,8 @@ def _banner(result: DriftResult) -> str:
         '<p style="font: 15px/1.5 sans-serif; margin: 0; padding: 12px 24px; background: #fff8c5; color: #1f2328">'
         '<b>This page does not decide.</b> It shows what the rule of titlebout decided (<a href="drift.md">drift.md</a>): drift in '
         f"{len(result.drifted)} of {len(result.compared)} columns: <b>{html.escape(found)}</b>. These are <i>Detected</i> below. "
-        "A difference above the threshold (drift score above 1) that is not confirmed in both halves of the window is not drift."
+        "Drift score: the difference as a multiple of its threshold; above 1 without drift, it is not confirmed in both halves "
+        "of the window."
         "</p>"
     )
 
