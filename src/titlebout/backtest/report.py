@@ -23,7 +23,8 @@ _COLORS = {
     "drift_share": "#57606a",
     "titlebout": "#0969da",
 }
-_VERDICTS = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive", UNGATED: "replaced"}
+_SERVED = {"promote", UNGATED}
+_VERDICTS = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
 
 
 class Period(Record):
@@ -292,6 +293,9 @@ def page(result: BacktestResult, *links: html.Link) -> str:
         html.Paragraph(" ".join(map(_sentence, result.reasons if outcome else result.reasons[1:]))),
         html.Heading("Strategies"),
         html.table(*_strategies(result)),
+        html.table(
+            ["strategy", "description"], [[strategy.name, strategy.description] for strategy in result.strategies]
+        ),
         html.Heading(f"Mean {loss} of every period"),
         _figure(
             result,
@@ -308,23 +312,20 @@ def page(result: BacktestResult, *links: html.Link) -> str:
         ),
         html.Heading("Every period"),
         html.table(*_every_period(result)),
+        html.Paragraph(f"Mean {loss} by strategy. ▲ promoted, or replaced; ✕ not promoted."),
         *_every_challenger(result),
     )
 
 
 def _strategies(result: BacktestResult) -> tuple[list[str], list[list[str]]]:
-    """Return the table of strategies for the page: with the pull requests saved, and a description."""
+    """Return the table of strategies for the page, with the pull requests saved."""
     headers, rows = overview(result)
-    ungated = next((one.pull_requests for one in result.strategies if one.name == "every_ungated"), None)
     cells = [[str(cell) for cell in row] for row in rows]
-    if ungated is not None:
-        headers.append("pull requests saved")
-        cells = [
-            [*row, str(ungated - strategy.pull_requests)]
-            for row, strategy in zip(cells, result.strategies, strict=True)
-        ]
-    described = [[*row, strategy.description] for row, strategy in zip(cells, result.strategies, strict=True)]
-    return [*headers, "description"], described
+    ungated = next((one.pull_requests for one in result.strategies if one.name == "every_ungated"), None)
+    if ungated is None:
+        return headers, cells
+    saved = [str(ungated - strategy.pull_requests) for strategy in result.strategies]
+    return [*headers, "pull requests saved"], [[*row, count] for row, count in zip(cells, saved, strict=True)]
 
 
 def _figure(result: BacktestResult, values: Sequence[Sequence[float]], ylabel: str, caption: str) -> html.Figure:
@@ -349,11 +350,10 @@ def _marks(strategies: Sequence[StrategySummary]) -> dict[str, list[tuple[int, i
         for line, strategy in enumerate(strategies)
         for place, outcome in enumerate(strategy.outcomes)
     ]
-    served = {"promote", UNGATED}
     return {
-        "promoted, or replaced": [(line, place) for line, place, outcome in at if outcome.verdict in served],
+        "promoted, or replaced": [(line, place) for line, place, outcome in at if outcome.verdict in _SERVED],
         "not promoted": [
-            (line, place) for line, place, outcome in at if outcome.verdict and outcome.verdict not in served
+            (line, place) for line, place, outcome in at if outcome.verdict and outcome.verdict not in _SERVED
         ],
     }
 
@@ -373,7 +373,7 @@ def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], l
         [
             period.name,
             f"{period.rows:,}",
-            *(_cell(strategy, strategy.outcomes[at]) for strategy in result.strategies),
+            *(_cell(strategy.outcomes[at]) for strategy in result.strategies),
             _check(period),
         ]
         for at, period in enumerate(result.periods)
@@ -390,7 +390,7 @@ def _every_challenger(result: BacktestResult) -> Iterator[html.Heading | html.Ta
     """Yield a table of the challengers that the gate evaluated, with the reason where it did not promote."""
     found = [
         (strategy.name, outcome)
-        for strategy in result.strategies
+        for strategy in reversed(result.strategies)
         for outcome in strategy.outcomes
         if outcome.verdict and outcome.verdict != UNGATED
     ]
@@ -404,10 +404,8 @@ def _every_challenger(result: BacktestResult) -> Iterator[html.Heading | html.Ta
         yield html.table(headers, rows, [outcome.verdict for _, outcome in found], "verdict")
 
 
-def _cell(strategy: StrategySummary, outcome: PeriodOutcome) -> str:
-    """Return a period's loss and decision, with the reason if the strategy's attempts have more than one."""
-    if outcome.decision == "nothing":
-        return f"{outcome.loss:.4f}"
-    reasons = {other.reason for other in strategy.outcomes if other.reason}
-    reason = f" ({outcome.reason.replace('_', ' ')})" if outcome.reason and len(reasons) > 1 else ""
-    return f"{outcome.loss:.4f} {_VERDICTS.get(outcome.verdict, outcome.decision)}{reason}"
+def _cell(outcome: PeriodOutcome) -> str:
+    """Return a period's loss, and a mark for a challenger or the decision."""
+    if outcome.verdict:
+        return f"{outcome.loss:.4f} {'▲' if outcome.verdict in _SERVED else '✕'}"
+    return f"{outcome.loss:.4f}" if outcome.decision == "nothing" else f"{outcome.loss:.4f} {outcome.decision}"

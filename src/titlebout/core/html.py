@@ -104,7 +104,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], kinds: Sequence
     ]
     cells = [
         [
-            Cell(text, " ".join(filter(None, (style, kind if place == at else ""))))
+            Cell(
+                text, " ".join(filter(None, (style, kind if place == at else "", "none" if text in {"", "-"} else "")))
+            )
             for place, (text, style) in enumerate(zip(row, styles, strict=True))
         ]
         for row, kind in zip(rows, kinds or [""] * len(rows), strict=True)

@@ -162,7 +162,8 @@ class Decision:
         if self.verdict == "promote":
             return ""
         words = self.reasons[0].partition(": ")[0]
-        stopping = [guard.name for guard in self.guards if guard.status in {"failed", "untested"}]
+        status = "failed" if self.verdict == "keep" else "untested"
+        stopping = [guard.name for guard in self.guards if guard.status == status]
         if words in stopping:
             return f"guardrails: {', '.join(stopping)}" if len(stopping) > 1 else f"guardrail: {words}"
         return words.removeprefix("the challenger is ")

@@ -91,7 +91,9 @@ def fit_split(project: Project, frame: pd.DataFrame, rows_split: Split) -> Fitte
     model = _fit_model(project, frame[rows_split.training], rows_split.hashes[rows_split.training])
     no_hashes = np.zeros(0, dtype=np.uint64)  # nothing is evaluated with the models of the folds
     held_out = hold_out(frame, rows_split, model.classes, lambda rows: _fit_model(project, rows, no_hashes))
-    problem = validate_predictions(held_out.predictions, len(held_out.rows), model.classes) if rows_split.folds else None
+    problem = (
+        validate_predictions(held_out.predictions, len(held_out.rows), model.classes) if rows_split.folds else None
+    )
     if problem:
         raise DataError(
             problem,
