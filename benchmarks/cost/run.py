@@ -37,7 +37,11 @@ EDIT = "max_iter: 100", "max_iter: 90"
 JOBS: Mapping[str, Sequence[str]] = {
     "code (ci.yml)": ("ruff check", "pytest --quiet"),
     "model (ci.yml), nothing changed": ("titlebout train", "titlebout evaluate --only-promotions"),
-    "check (drift.yml)": ("titlebout check-data --on current --no-fail", "titlebout drift --no-fail", "titlebout decide"),
+    "check (drift.yml)": (
+        "titlebout check-data --on current --no-fail",
+        "titlebout drift --no-fail",
+        "titlebout decide",
+    ),
     "train (retrain.yml)": ("titlebout retrain --reason drift --no-fail",),
     "package (deliver.yml)": ("titlebout package",),
     "model (ci.yml), model changed": ("titlebout train", "titlebout evaluate --only-promotions"),
