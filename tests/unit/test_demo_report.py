@@ -32,7 +32,7 @@ def shown(*periods: Period) -> str:
     return page(result, list(periods))
 
 
-def test_the_page_begins_with_the_outcome_and_says_why_a_challenger_was_kept() -> None:
+def test_the_page_has_the_outcome_and_the_cause_of_every_keep() -> None:
     month = Period(name=MONTHS[0], rows=10, check="passed", drift="drift", decision="retrain: drift", loss=0.6)
     won, kept = (
         month.replace(verdict="promote"),
