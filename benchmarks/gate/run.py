@@ -1,7 +1,7 @@
 """Measure the error rates of the gate, and check what is claimed of them; exits with 1 when a claim does not hold.
 
-``python benchmarks/gate/run.py`` takes three quarters of an hour of processor time, and writes ``results.json`` and ``tables.md`` beside this file
-and the tables into ``docs/explanation/error-rates-of-the-gate.md``. ``--quick`` takes a minute and a half, with fewer
+``python benchmarks/gate/run.py`` takes an hour of processor time, and writes ``results.json`` and ``tables.md`` beside this file
+and the tables into ``docs/explanation/error-rates-of-the-gate.md``. ``--quick`` takes two minutes, with fewer
 repetitions, and writes into ``build/benchmark-gate``. ``--only PART`` runs one part again and keeps the results of the
 others. Real series are used if their packages are installed (``benchmarks/requirements-series.txt``).
 """
