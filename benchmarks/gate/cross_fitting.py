@@ -6,7 +6,6 @@ rows decides. Then it is fitted on all rows, and this model serves. Two question
 ``first``     the inputs say nothing about the target: how often is the model promoted over the best constant prediction?
 ``superior``  champion and challenger have the same signal, and different noise, as inputs. How often is the challenger promoted
               although the models that serve are in truth the other way round, on 5,000 rows more?
-
 """
 
 from collections.abc import Callable, Mapping
