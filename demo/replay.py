@@ -14,14 +14,17 @@ import pandas as pd
 
 from demo import report
 from demo.accidents import FEWEST_MONTHS, AccidentResult, replay_accidents
-from demo.report import DemoResult, Period
+from demo.report import NAME, DemoResult, Period
 from titlebout.backtest.backtest import PAGE, Plan, compare
 from titlebout.backtest.report import BacktestResult, page
 from titlebout.backtest.simulation import PeriodData
-from titlebout.checks.check import check_data
+from titlebout.checks.check import check_data, check_table
 from titlebout.core.errors import ConflictError
+from titlebout.core.html import Link
 from titlebout.core.process import Progress, run
 from titlebout.core.results import write_result, write_text_atomically
+from titlebout.data.current import new_rows_rule
+from titlebout.data.new_rows import select_new_rows
 from titlebout.data.tables import read_table
 from titlebout.drift.measure import measure
 from titlebout.forge import act
@@ -42,7 +45,6 @@ from titlebout.serving.package import package
 from titlebout.training.train import train
 
 ROOT = Path(__file__).parents[1]
-NAME = "flights-delay"
 MARKER = ".titlebout-demo"
 FIRST_MONTHS = 3
 
@@ -75,22 +77,23 @@ def demo(output_dir: Path, full: bool, months: int | None, on_line: Progress) ->
     tables = [(month.stem, read_table(month)) for month in files]
     start = pd.concat([rows for _, rows in tables[:FIRST_MONTHS]], ignore_index=True)
     on_line("5/6 the same months with other retraining strategies")
-    backtested = compare(project, start, tables[FIRST_MONTHS:], Plan(), on_line)
-    accidents = _accidents(project, start, tables[FIRST_MONTHS:], backtested, on_line)
+    arriving = _as_added(project, tables)
+    backtested = compare(project, start, arriving, Plan(), on_line)
+    accidents = _accidents(project, start, arriving, backtested, on_line)
     loop = float(np.average([period.loss for period in periods], weights=[period.rows for period in periods]))
     result = DemoResult(
         passed=True,
         reasons=_summary(periods, loop, backtested),
         repository=_relative_to_cwd(project.root),
-        page=_relative_to_cwd(output_dir / "report.html"),
+        page=_relative_to_cwd(output_dir / report.PAGE),
         ci=ci,
         periods=tuple(periods),
         log_loss=loop,
         backtest=backtested,
         accidents=accidents,
     )
-    write_text_atomically(output_dir / "report.html", report.page(result, periods))
-    write_text_atomically(output_dir / PAGE, page(backtested))
+    write_text_atomically(output_dir / report.PAGE, report.page(result, periods))
+    write_text_atomically(output_dir / PAGE, page(backtested, Link("The same months in a repository", report.PAGE)))
     return result
 
 
@@ -213,17 +216,20 @@ def _replay(project: Project, months: tuple[Path, ...], on_line: Progress) -> li
         loss = float(losses(_champion(project), rows, project.params).mean())
         shutil.copy(month, project.root / "incoming")
         commit(project, f"Flights of {month.stem} arrived: {len(rows):,} rows")
-        period = _scheduled_run(project, month.stem, len(rows), loss)
+        # The step below checks all of incoming/, where a warning about one month stays for the months after it.
+        check = check_table(rows, project.suite_path, month.stem).verdict
+        period = _scheduled_run(
+            project, Period(name=month.stem, rows=len(rows), check=check, drift="-", decision="stop", loss=loss)
+        )
         periods.append(period)
         on_line(f"    {report.progress_line(period)}")
     return periods
 
 
-def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Period:
+def _scheduled_run(project: Project, period: Period) -> Period:
     """Run the steps of drift.yml (check, measure drift, decide, retrain), and merge a promoted challenger."""
     checked = check_data(project, "current")
     write_result(project.reports / "check-data.json", checked)
-    period = Period(name=name, rows=rows, check=checked.verdict, drift="-", decision="stop", loss=loss)
     if checked.passed:
         measured = measure(project)
         write_result(project.reports / "drift.json", measured)
@@ -243,11 +249,22 @@ def _scheduled_run(project: Project, name: str, rows: int, loss: float) -> Perio
         champion_score=evaluation.champion_score if evaluation else None,
         challenger_score=evaluation.challenger_score if evaluation else None,
         verdict=attempt.verdict,
+        cause=evaluation.cause if evaluation else "",
     )
 
 
 def _champion(project: Project) -> Model:
     return load_project_model(project, pull_champion(project))
+
+
+def _as_added(project: Project, tables: Sequence[tuple[str, pd.DataFrame]]) -> list[tuple[str, pd.DataFrame]]:
+    """Return the months after the first ones, with their rows in the order in which a retraining adds them.
+
+    The model depends on it: it draws its validation rows by their position.
+    """
+    arriving = zip(tables[FIRST_MONTHS - 1 :], tables[FIRST_MONTHS:], strict=False)
+    rule = new_rows_rule(project)
+    return [(name, select_new_rows(rows, before, rule).rows) for (_, before), (name, rows) in arriving]
 
 
 def _accidents(

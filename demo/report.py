@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.accidents import COMPARED, AccidentResult, Year
-from titlebout.backtest.report import BacktestResult, overview
+from titlebout.backtest.backtest import PAGE as BACKTEST
+from titlebout.backtest.report import BacktestResult, headline, overview
 from titlebout.core import html
-from titlebout.core.figures import Line, line_plot
+from titlebout.core.figures import NARROW, Line, line_plot
 from titlebout.core.markdown import format_score
 from titlebout.core.results import Record, StepResult
 
+NAME, PAGE = "flights-delay", "report.html"
 NUMBERS = {"rows", "champion", "challenger", "attempts", "pull requests", "fitting, s", "to read"}
 WORSE_MARK = "▲"
 # Strategies in the plot beside the simulated repository: label and color.
@@ -34,13 +36,15 @@ class Period(Record):
     rows : int
         Number of flights.
     check, drift : str
-        Verdicts of the data check and of the drift measurement.
+        Verdicts of the data check, on these flights alone, and of the drift measurement.
     decision : str
         Action: ``nothing``, ``wait``, ``stop``, or ``retrain`` and the reason.
     champion_score, challenger_score : float or None
         Log loss of the two models on the holdout; None if no challenger was trained.
     verdict : str
         Verdict of the gate; empty if no challenger was trained.
+    cause : str
+        Why the gate did not promote the challenger, in a few words; empty if it did, or if none was trained.
     loss : float
         Mean log loss, on the flights of this month, of the champion in production when they arrived.
     """
@@ -54,6 +58,7 @@ class Period(Record):
     champion_score: float | None = None
     challenger_score: float | None = None
     verdict: str = ""
+    cause: str = ""
 
 
 class DemoResult(StepResult):
@@ -178,11 +183,41 @@ def accident_conclusions(accidents: tuple[AccidentResult, ...]) -> tuple[str, ..
 def progress_line(period: Period) -> str:
     """Return one line of progress."""
     evaluation = f", champion {format_score(period.champion_score)}, challenger {format_score(period.challenger_score)}: {period.verdict}"
-    return f"{period.name}: {period.rows:,} rows, check {period.check}, drift {period.drift}, {period.decision}{evaluation if period.verdict else ''}"
+    why = f" ({period.cause})" if period.cause else ""
+    return f"{period.name}: {period.rows:,} rows, check {period.check}, drift {period.drift}, {period.decision}{evaluation + why if period.verdict else ''}"
 
 
 def page(result: DemoResult, periods: list[Period]) -> str:
     """Return the HTML report: the year as a plot and as a table."""
+    headers, rows = _rows(result.periods)
+    promoted = sum(period.verdict == "promote" for period in periods)
+    trained = sum(bool(period.verdict) for period in periods)
+    return html.page(
+        "A year of flights with titlebout",
+        "Will a flight from New York arrive more than 15 minutes late? The model starts with the first quarter of 2013; then "
+        f"a month arrives at a time, {periods[0].name} to {periods[-1].name}.",
+        html.Headline(headline(result.backtest, trained, promoted, result.log_loss)),
+        html.Link("The same months with other retraining strategies", BACKTEST),
+        html.Link("What drifted in the last month, drawn by Evidently", f"{NAME}/reports/drift.html"),
+        html.Heading("Log loss of every month"),
+        _figure(result, periods),
+        html.Heading("Every month"),
+        html.table(
+            [*headers, "why not promoted"],
+            [[*row, period.cause or "-"] for row, period in zip(rows, periods, strict=True)],
+            [period.verdict for period in periods],
+            "verdict",
+        ),
+        html.Paragraph(
+            "Champion and challenger: log loss on the same holdout flights, which are not in the training rows of either model. "
+            "Data check: of the flights of the month."
+        ),
+        *_accident_section(result.accidents),
+        html.Paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
+    )
+
+
+def _figure(result: DemoResult, periods: list[Period]) -> html.Figure:
     lines = [Line(f"titlebout (mean {result.log_loss:.4f})", [period.loss for period in periods], "#0969da")]
     lines += [
         Line(
@@ -200,28 +235,11 @@ def page(result: DemoResult, periods: list[Period]) -> str:
             (0, index) for index, period in enumerate(periods) if period.verdict not in {"", "promote"}
         ],
     }
-    plot = line_plot(
-        [period.name for period in periods],
-        lines,
-        "log loss on the flights of the month (smaller is better)",
-        marked,
-    )
-    headers, rows = _rows(result.periods)
-    return html.page(
-        "A year of flights with titlebout",
-        "Will a flight from New York arrive more than 15 minutes late? 2013, month by month.",
-        html.Paragraph(" ".join(map(_sentence, result.reasons))),
-        html.Figure(
-            plot,
-            "Each point is the log loss of the champion in production on the new flights of a month, before any training on them.",
-        ),
-        html.table(headers, rows, [period.verdict for period in periods]),
-        html.Paragraph(
-            "Champion and challenger: log loss on the same holdout flights, which are not in the training rows of either model."
-        ),
-        *_accident_section(result.accidents),
-        html.Link("The same months with other retraining strategies", "backtest.html"),
-        html.Paragraph(f"First push: {result.ci}. Repository: {result.repository}"),
+    names, ylabel = [period.name for period in periods], "log loss of the month (smaller is better)"
+    return html.Figure(
+        line_plot(names, lines, ylabel, marked),
+        "Each point is the log loss of the champion in production on the new flights of a month, before any training on them.",
+        line_plot(names, lines, ylabel, marked, NARROW),
     )
 
 

@@ -26,6 +26,7 @@ def check(results: Mapping[str, Any]) -> list[Claim]:
     if "dependence" in results:
         claims += _dependence(results["dependence"])
     claims += _promises(results)
+    claims += _cross_fitting(results.get("cross_fitting", ()))
     if "times" in results:
         claims += _times(results["times"], results["whole"])
     if "flights" in results:
@@ -93,10 +94,25 @@ def _promises(results: Mapping[str, Any]) -> list[Claim]:
     return claims
 
 
-def _at_most(text: str, rows: Sequence[Row], bound: float, key: str) -> Claim:
+def _cross_fitting(rows: Sequence[Row]) -> list[Claim]:
+    """Bounds of decision 31, which were written with two errors before the first run."""
+    texts = {
+        "first": "cross-fitting: a first model of noise is promoted in at most 5% of small tables",
+        "superior": "cross-fitting: a challenger that is not better is promoted in at most 5% of small tables",
+    }
+    parts: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        parts.setdefault((row["question"], row["learner"]), []).append(row)
+    return [
+        _at_most(f"{texts[question]} ({learner})", found, 0.05, "target", errors=2)
+        for (question, learner), found in parts.items()
+    ]
+
+
+def _at_most(text: str, rows: Sequence[Row], bound: float, key: str, errors: int = ERRORS) -> Claim:
     worst = max(rows, key=lambda row: (row["rate"] - bound) / row["error"])
     place = worst[key] if "n" not in worst else f"{worst[key]}, {worst['n']:,} rows"
-    return Claim(text, f"{_rate(worst)} ({place})", worst["rate"] <= bound + ERRORS * worst["error"])
+    return Claim(text, f"{_rate(worst)} ({place})", worst["rate"] <= bound + errors * worst["error"])
 
 
 def _type_one(rows: Iterable[Row]) -> list[Claim]:

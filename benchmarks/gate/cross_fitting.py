@@ -6,13 +6,11 @@ rows decides. Then it is fitted on all rows, and this model serves. Two question
 ``first``     the inputs say nothing about the target: how often is the model promoted over the best constant prediction?
 ``superior``  champion and challenger have the same signal, and different noise, as inputs. How often is the challenger promoted
               although the models that serve are in truth the other way round, on 5,000 rows more?
-
-``python benchmarks/gate/cross_fitting.py`` takes an hour of processor time; ``--runs 20`` takes three minutes.
 """
 
-import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,7 +28,7 @@ from titlebout.metrics.scorers import find_metric
 from titlebout.settings.gate import GateSettings
 
 FOLDS, NOISE, FRESH = 5, 6, 5000
-ROWS = (60, 100, 150, 200, 400)
+QUESTIONS = ("first", "superior")
 SETTINGS = GateSettings(min_rows=2)
 Target = Callable[[np.random.Generator, FloatArray], Any]
 
@@ -68,7 +66,11 @@ LEARNERS = {
         lambda: HistGradientBoostingRegressor(loss="absolute_error", max_iter=25, min_samples_leaf=10),
     ),
 }
-
+# Tables per question, kind of target and number of rows, by learner.
+REPETITIONS: Mapping[str, Mapping[int, int]] = {
+    "linear": dict.fromkeys((100, 200, 400), 400),
+    "boosting": dict.fromkeys((100, 200, 400), 150),
+}
 
 Predict = Callable[[FloatArray], FloatArray]
 
@@ -122,8 +124,7 @@ class _World:
     folds: IntArray
 
 
-def _world(question: str, target: Target, rows: int, seed: int) -> _World:
-    generator = np.random.default_rng(seed)
+def _world(question: str, target: Target, rows: int, generator: np.random.Generator) -> _World:
     total = rows + (FRESH if question == "superior" else 0)
     signal, noise = generator.normal(size=total), generator.normal(size=(2, total, NOISE))
     y = target(generator, np.zeros(total) if question == "first" else signal)
@@ -131,9 +132,9 @@ def _world(question: str, target: Target, rows: int, seed: int) -> _World:
     return _World((before, after), y, generator.integers(0, FOLDS, rows))
 
 
-def wrong(question: str, target: str, learner: str, rows: int, seed: int) -> bool | None:
+def _wrong(question: str, target: str, learner: str, rows: int, generator: np.random.Generator) -> bool | None:
     """Return whether the challenger is promoted and should not be; None if the target of the rows has one class."""
-    world = _world(question, TARGETS[target], rows, seed)
+    world = _world(question, TARGETS[target], rows, generator)
     y, fresh = world.y[:rows], world.y[rows:]
     is_class = np.issubdtype(np.asarray(y).dtype, np.integer)
     classes = tuple(np.unique(world.y).tolist()) if is_class else ()
@@ -151,28 +152,26 @@ def wrong(question: str, target: str, learner: str, rows: int, seed: int) -> boo
     return bool(lost["challenger"] >= lost["champion"])
 
 
-def rates(learner: str, runs: int) -> dict[str, dict[str, list[int]]]:
-    """Return how often the gate was wrong, of how many times, by question with target and by number of rows."""
-    found: dict[str, dict[str, list[int]]] = {}
-    for question in ("first", "superior"):
-        for target in TARGETS:
-            for rows in ROWS:
-                verdicts = [wrong(question, target, learner, rows, seed) for seed in range(runs)]
-                asked = [verdict for verdict in verdicts if verdict is not None]
-                found.setdefault(f"{question}, {target}", {})[str(rows)] = [sum(asked), len(asked)]
+def measure(seed: int, sizes: Mapping[str, Mapping[int, int]]) -> list[dict[str, Any]]:
+    """Return how often the gate was wrong, by question, learner, kind of target and number of rows.
+
+    Parameters
+    ----------
+    seed : int
+    sizes : mapping of str to mapping of int to int
+        By learner: tables per question and kind of target, by number of rows.
+    """
+    found = []
+    for question, (learner, tables), target in product(QUESTIONS, sizes.items(), TARGETS):
+        for rows, times in tables.items():
+            generators = (np.random.default_rng([seed, at]) for at in range(times))
+            verdicts = [_wrong(question, target, learner, rows, generator) for generator in generators]
+            found.append({"question": question, "learner": learner, "target": target, "n": rows, **_rate(verdicts)})
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=400, help="tables per question, target and number of rows")
-    runs = parser.parse_args().runs
-    print(f"Wrong promotions in % of {runs} tables, by number of rows", flush=True)
-    for learner in LEARNERS:
-        for question, row in rates(learner, runs).items():
-            shown = ", ".join(f"{rows}: {100 * count / asked:.1f}" for rows, (count, asked) in row.items())
-            print(f"{learner}, {question}  {shown}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def _rate(verdicts: list[bool | None]) -> dict[str, Any]:
+    asked = [verdict for verdict in verdicts if verdict is not None]
+    rate = sum(asked) / len(asked)
+    error = float(np.sqrt(max(rate * (1 - rate), 1 / len(asked)) / len(asked)))
+    return {"repetitions": len(asked), "rate": rate, "error": error}

@@ -25,6 +25,8 @@ def page(results: Mapping[str, Any], claims: Sequence[Claim]) -> str:
     if "dependence" in results:
         parts.append(_dependence(results["dependence"]))
     parts += _promises(results)
+    if "cross_fitting" in results:
+        parts.append(_cross_fitting(results["cross_fitting"]))
     if "times" in results:
         parts.append(_times(results["times"], results["whole"]))
     parts += [_flights(name, found) for name, found in results.get("flights", {}).items()]
@@ -175,6 +177,29 @@ def _promises(found: Mapping[str, Any]) -> list[str]:
         ("A constant as the first champion", ["metric", "runs", "promoted, %"], firsts),
     ]
     return [f"### {title}\n\n{_table(head, rows)}" for title, head, rows in parts if rows]
+
+
+def _cross_fitting(rows: Sequence[Row]) -> str:
+    sizes = sorted({row["n"] for row in rows})
+    cells: dict[tuple[str, str, str], dict[int, Row]] = {}
+    for row in rows:
+        cells.setdefault((row["question"], row["learner"], row["target"]), {})[row["n"]] = row
+    lines = [
+        (
+            "a first model of noise" if question == "first" else "a challenger that is not better",
+            learner,
+            target,
+            *(f"{_percent(by_n[n]['rate'])} ± {_percent(by_n[n]['error'])}" if n in by_n else "" for n in sizes),
+        )
+        for (question, learner, target), by_n in cells.items()
+    ]
+    head = ["promoted wrongly", "learner", "target", *(f"{n:,} rows" for n in sizes)]
+    tables = ", ".join(
+        f"{learner} {max(row['repetitions'] for row in rows if row['learner'] == learner)}"
+        for learner in dict.fromkeys(row["learner"] for row in rows)
+    )
+    about = f"Percent of tables, with the Monte Carlo error; five folds. Tables in each cell at most: {tables}."
+    return f"### Cross-fitting on small tables\n\n{about}\n\n{_table(head, lines)}"
 
 
 def _agreement(rows: Sequence[Row]) -> str:

@@ -84,7 +84,9 @@ def test_the_page_has_a_plot_and_loads_nothing(shown: tuple[Path, process.Comple
     loads.feed(text)
 
     assert loads.found == []
-    assert loads.linked == ["backtest.html"], "a page beside it, and nothing on the network"
+    beside = ["backtest.html", "flights-delay/reports/drift.html", "report.html"]
+    assert loads.linked == beside, "pages beside it, and nothing on the network"
+    assert all((folder / name).is_file() for name in beside)
     assert "url(http" not in text
     assert "<svg" in text
     assert "never retrain" in text

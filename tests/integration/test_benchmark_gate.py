@@ -16,8 +16,8 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "gate"
 MODULES = (
-    *("worlds", "series", "dependence", "promises", "type_one", "end_to_end", "agreement_and_time", "flights"),
-    *("record", "claims", "tables", "run"),
+    *("worlds", "series", "dependence", "promises", "cross_fitting", "type_one", "end_to_end", "agreement_and_time"),
+    *("flights", "record", "claims", "tables", "run"),
 )
 
 
@@ -36,7 +36,7 @@ def gate() -> Iterator[Mapping[str, ModuleType]]:
 @pytest.fixture(scope="module")
 def results(gate: Mapping[str, ModuleType]) -> dict[str, Any]:
     promises = gate["promises"].Size({200: 20}, {2000: 10}, {200: 40}, 4, 2, 10)
-    size = gate["run"].Size({200: 150}, {200: 20, 2000: 20}, 6, 1, {2000: 50}, (), 40, promises)
+    size = gate["run"].Size({200: 150}, {200: 20, 2000: 20}, 6, 1, {2000: 50}, (), 40, promises, {"linear": {100: 10}})
     measured: dict[str, Any] = gate["run"].measure(3, size, lambda _: None)
     return measured
 
@@ -75,7 +75,7 @@ def test_a_small_run_gives_every_table_and_bears_the_claims_out(
     gate["record"].write(tmp_path, results, text)
 
     assert json.loads((tmp_path / "results.json").read_text("utf-8")) == results
-    assert text.count("\n### ") == 13
+    assert text.count("\n### ") == 14
     assert [claim.text for claim in found if not claim.holds] == []
     assert len(found) >= 14
 
@@ -89,6 +89,7 @@ def test_a_small_run_gives_every_table_and_bears_the_claims_out(
         ("agreement", {"agreed": 0.5}, "same verdict"),
         ("times", {"ratio": 3.0}, "100 times"),
         ("dependence", {"missed": {"ours": 0.2}}, "lower bound"),
+        ("cross_fitting", {"rate": 0.3}, "cross-fitting"),
     ],
 )
 def test_a_claim_that_the_figures_speak_against_does_not_hold(
@@ -108,6 +109,13 @@ def test_the_seed_determines_the_evaluations(gate: Mapping[str, ModuleType]) -> 
 
     assert one == again
     assert one != other
+
+
+def test_the_seed_determines_the_small_tables(gate: Mapping[str, ModuleType]) -> None:
+    one, again = (gate["cross_fitting"].measure(1, {"linear": {100: 3}}) for _ in range(2))
+
+    assert one == again
+    assert {(row["question"], row["n"], row["repetitions"]) for row in one} == {("first", 100, 3), ("superior", 100, 3)}
 
 
 def test_the_rule_of_evidently_is_the_one_of_the_library(gate: Mapping[str, ModuleType]) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from titlebout.backtest.report import BacktestResult, Period, page, summaries, supported
 from titlebout.backtest.simulation import STRATEGIES, FitCache, PeriodData, simulate
-from titlebout.checks.check import check_table
+from titlebout.checks.check import CheckResult, check_table
 from titlebout.core.errors import ConfigError, InconclusiveError
 from titlebout.core.process import Progress
 from titlebout.core.results import write_text_atomically
@@ -118,7 +118,11 @@ def compare(
     """
     project.add_source_to_path()  # the primary metric may be defined in the project's code
     on_line(f"checking {len(periods)} periods ...")
-    data = [PeriodData(name, rows, refusal(project, start, name, rows)) for name, rows in periods]
+    checks = [check_table(rows, project.suite_path, name) for name, rows in periods]
+    data = [
+        PeriodData(name, rows, _refused(project, start, rows, checked))
+        for (name, rows), checked in zip(periods, checks, strict=True)
+    ]
     workload, fits = ProjectWorkload(project), FitCache()
     chosen = {BASE, *(plan.strategies or (strategy.name for strategy in STRATEGIES))}
     simulations = []
@@ -133,7 +137,10 @@ def compare(
         loss=PRIMARY[project.params.data.task],
         start_rows=len(start),
         label_delay=plan.label_delay,
-        periods=tuple(Period(name=period.name, rows=len(period.rows), refused=period.refused) for period in data),
+        periods=tuple(
+            Period(name=period.name, rows=len(period.rows), refused=period.refused, warning=_warning(checked))
+            for period, checked in zip(data, checks, strict=True)
+        ),
         strategies=strategies,
     )
 
@@ -255,7 +262,15 @@ def refusal(project: Project, start: pd.DataFrame, name: str, rows: pd.DataFrame
         Name of the batch.
     rows : DataFrame of shape (n_rows, n_columns)
     """
-    checked = check_table(rows, project.suite_path, name)
+    return _refused(project, start, rows, check_table(rows, project.suite_path, name))
+
+
+def _warning(checked: CheckResult) -> str:
+    return checked.reasons[0] if checked.verdict == "warning" else ""
+
+
+def _refused(project: Project, start: pd.DataFrame, rows: pd.DataFrame, checked: CheckResult) -> str:
+    """Return why a batch would be refused, because of its values or columns; empty when it would not be."""
     if not checked.passed:
         return checked.reasons[0]
     roles = project.params.data

@@ -7,13 +7,12 @@ import numpy as np
 
 from titlebout.backtest.simulation import UNGATED, PeriodOutcome, SimulationResult, Strategy
 from titlebout.core import html
-from titlebout.core.figures import Line, line_plot
+from titlebout.core.figures import NARROW, Line, line_plot
 from titlebout.core.markdown import Markdown, code, escape, format_score, table
 from titlebout.core.results import Record, StepResult
 from titlebout.metrics.inference import Dependence, Difference, from_influence
 
 LEVEL = 0.05  # of the two-sided confidence intervals of differences between strategies
-SHOWN_NAMES = 8  # on an axis
 SHOWN_REFUSED = 3  # periods
 
 _COLORS = {
@@ -24,7 +23,8 @@ _COLORS = {
     "drift_share": "#57606a",
     "titlebout": "#0969da",
 }
-_VERDICTS = {"promote": "won", "keep": "lost", "inconclusive": "inconclusive", UNGATED: "replaced"}
+_SERVED = {"promote", UNGATED}
+_VERDICTS = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
 
 
 class Period(Record):
@@ -38,11 +38,14 @@ class Period(Record):
         Number of its rows.
     refused : str
         Why the data check fails; empty when it passes.
+    warning : str
+        Its warning; empty without one.
     """
 
     name: str
     rows: int
     refused: str = ""
+    warning: str = ""
 
 
 class StrategySummary(Record):
@@ -242,39 +245,98 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def page(result: BacktestResult) -> str:
-    """Return the HTML page: the table of strategies, their losses over time, the savings, and every period."""
-    headers, rows = overview(result)
-    loss = result.loss.replace("_", " ")
-    names = _ticks([period.name for period in result.periods])
-    lines = [
-        Line(strategy.name, [outcome.loss for outcome in strategy.outcomes], _COLORS[strategy.name], _style(strategy))
-        for strategy in result.strategies
-    ]
-    saved = [
-        Line(strategy.name, list(_saved(strategy, result.strategies[0])), _COLORS[strategy.name], _style(strategy))
-        for strategy in result.strategies
-    ]
+def headline(result: BacktestResult, attempts: int, promoted: int, loss: float) -> str:
+    """Return the outcome of a strategy in numbers, compared with the two that need no gate.
+
+    Parameters
+    ----------
+    result : BacktestResult
+        With the strategies ``never`` and, to be compared with it, ``every_ungated``.
+    attempts, promoted : int
+        Number of challengers trained and promoted.
+    loss : float
+        Mean loss over the rows of all periods.
+    """
+    by_name, name = {strategy.name: strategy for strategy in result.strategies}, result.loss.replace("_", " ")
+    first = f"{promoted} of {attempts} challengers promoted. Mean {name} {_percent(loss, by_name['never'].mean_loss)} than without retraining"
+    if "every_ungated" not in by_name:
+        return f"{first}."
+    ungated = by_name["every_ungated"]
+    return (
+        f"{first}, and {_percent(loss, ungated.mean_loss)} than with a new model every period and no gate, "
+        f"with {_fewer(ungated.pull_requests, promoted)}."
+    )
+
+
+def _percent(loss: float, other: float) -> str:
+    return f"{abs(loss / other - 1):.1%} {'lower' if loss < other else 'higher'}"
+
+
+def _fewer(ungated: int, promoted: int) -> str:
+    saved = ungated - promoted
+    return f"{saved} pull request{'s' if saved != 1 else ''} fewer ({promoted} instead of {ungated})"
+
+
+def page(result: BacktestResult, *links: html.Link) -> str:
+    """Return the HTML page: outcome, strategies, their losses over time, the savings, and every period and challenger."""
+    by_name, loss = {strategy.name: strategy for strategy in result.strategies}, result.loss.replace("_", " ")
+    saved = [list(_saved(strategy, result.strategies[0])) for strategy in result.strategies]
+    lost = [[outcome.loss for outcome in strategy.outcomes] for strategy in result.strategies]
+    ours = by_name.get("titlebout")
+    outcome = f"titlebout: {headline(result, ours.attempts, ours.pull_requests, ours.mean_loss)}" if ours else ""
+    first, last = result.periods[0].name, result.periods[-1].name
     return html.page(
         "Backtest: when to retrain",
-        f"{len(result.periods)} periods of past data, simulated under {len(result.strategies)} strategies.",
-        html.Paragraph(" ".join(map(_sentence, result.reasons))),
-        html.table(headers, [[str(cell) for cell in row] for row in rows]),
-        html.Figure(
-            line_plot(names, lines, f"{loss} of the period (smaller is better)", _marks(result.strategies)),
+        f"{len(result.periods)} periods of past data, {first} to {last}, simulated under {len(result.strategies)} strategies.",
+        html.Headline(outcome or _sentence(result.reasons[0])),
+        *links,
+        html.Paragraph(" ".join(map(_sentence, result.reasons if outcome else result.reasons[1:]))),
+        html.Heading("Strategies"),
+        html.table(*_strategies(result)),
+        html.table(
+            ["strategy", "description"], [[strategy.name, strategy.description] for strategy in result.strategies]
+        ),
+        html.Heading(f"Mean {loss} of every period"),
+        _figure(
+            result,
+            lost,
+            f"{loss} of the period (smaller is better)",
             "Each point is the loss of the model in service when the period's rows arrived, before any training on them.",
         ),
-        html.Figure(
-            line_plot(names, saved, f"cumulative {loss} saved, compared with never", _marks(result.strategies)),
+        html.Heading(f"Cumulative {loss} saved"),
+        _figure(
+            result,
+            saved,
+            f"{loss} saved, compared with never",
             "Mean over all rows up to each period. The last point is the difference from never in the table, with its sign reversed.",
         ),
-        html.table(
-            ["strategy", "description"],
-            [[strategy.name, strategy.description] for strategy in result.strategies],
-            ["" for _ in result.strategies],
-        ),
+        html.Heading("Every period"),
         html.table(*_every_period(result)),
+        html.Paragraph(f"Mean {loss} by strategy. ▲ promoted, or replaced; ✕ not promoted."),
+        *_every_challenger(result),
     )
+
+
+def _strategies(result: BacktestResult) -> tuple[list[str], list[list[str]]]:
+    """Return the table of strategies for the page, with the pull requests saved."""
+    headers, rows = overview(result)
+    cells = [[str(cell) for cell in row] for row in rows]
+    ungated = next((one.pull_requests for one in result.strategies if one.name == "every_ungated"), None)
+    if ungated is None:
+        return headers, cells
+    saved = [str(ungated - strategy.pull_requests) for strategy in result.strategies]
+    return [*headers, "pull requests saved"], [[*row, count] for row, count in zip(cells, saved, strict=True)]
+
+
+def _figure(result: BacktestResult, values: Sequence[Sequence[float]], ylabel: str, caption: str) -> html.Figure:
+    """Return a figure with a line for every strategy, and marks where challengers were promoted or not."""
+    names, marks = [period.name for period in result.periods], _marks(result.strategies)
+    lines = [
+        Line(strategy.name, given, _COLORS[strategy.name], _style(strategy))
+        for strategy, given in zip(result.strategies, values, strict=True)
+    ]
+    wide, narrow = line_plot(names, lines, ylabel, marks), line_plot(names, lines, ylabel, marks, NARROW)
+    return html.Figure(wide, caption, narrow)
 
 
 def _style(strategy: StrategySummary) -> str:
@@ -288,10 +350,11 @@ def _marks(strategies: Sequence[StrategySummary]) -> dict[str, list[tuple[int, i
         for line, strategy in enumerate(strategies)
         for place, outcome in enumerate(strategy.outcomes)
     ]
-    served = {"promote", UNGATED}
     return {
-        "won, or replaced": [(line, place) for line, place, outcome in at if outcome.verdict in served],
-        "lost": [(line, place) for line, place, outcome in at if outcome.verdict and outcome.verdict not in served],
+        "promoted, or replaced": [(line, place) for line, place, outcome in at if outcome.verdict in _SERVED],
+        "not promoted": [
+            (line, place) for line, place, outcome in at if outcome.verdict and outcome.verdict not in _SERVED
+        ],
     }
 
 
@@ -304,30 +367,45 @@ def _saved(strategy: StrategySummary, base: StrategySummary) -> Iterator[float]:
     yield from (less / rows).tolist()
 
 
-def _ticks(names: Sequence[str]) -> list[str]:
-    """Return the labels of an axis, with some left empty so that they do not overlap."""
-    step = -(-len(names) // SHOWN_NAMES)
-    return [name if at % step == 0 else "" for at, name in enumerate(names)]
-
-
 def _every_period(result: BacktestResult) -> tuple[list[str], list[list[str]], list[str]]:
     headers = ["period", "rows", *(strategy.name for strategy in result.strategies), "data check"]
     rows = [
         [
             period.name,
             f"{period.rows:,}",
-            *(_cell(strategy, strategy.outcomes[at]) for strategy in result.strategies),
-            f"refused: {period.refused}" if period.refused else "passed",
+            *(_cell(strategy.outcomes[at]) for strategy in result.strategies),
+            _check(period),
         ]
         for at, period in enumerate(result.periods)
     ]
-    return headers, rows, ["data_refused" if period.refused else "" for period in result.periods]
+    kinds = ["refused" if period.refused else "warning" if period.warning else "" for period in result.periods]
+    return headers, rows, kinds
 
 
-def _cell(strategy: StrategySummary, outcome: PeriodOutcome) -> str:
-    """Return a period's loss and decision, with the reason if the strategy's attempts have more than one."""
-    if outcome.decision == "nothing":
-        return f"{outcome.loss:.4f}"
-    reasons = {other.reason for other in strategy.outcomes if other.reason}
-    reason = f" ({outcome.reason.replace('_', ' ')})" if outcome.reason and len(reasons) > 1 else ""
-    return f"{outcome.loss:.4f} {_VERDICTS.get(outcome.verdict, outcome.decision)}{reason}"
+def _check(period: Period) -> str:
+    return f"refused: {period.refused}" if period.refused else "warning" if period.warning else "passed"
+
+
+def _every_challenger(result: BacktestResult) -> Iterator[html.Heading | html.Table]:
+    """Yield a table of the challengers that the gate evaluated, with the reason where it did not promote."""
+    found = [
+        (strategy.name, outcome)
+        for strategy in reversed(result.strategies)
+        for outcome in strategy.outcomes
+        if outcome.verdict and outcome.verdict != UNGATED
+    ]
+    if found:
+        rows = [
+            [name, outcome.name, outcome.reason.replace("_", " "), _VERDICTS[outcome.verdict], outcome.cause or "-"]
+            for name, outcome in found
+        ]
+        yield html.Heading("Every challenger of the gate")
+        headers = ["strategy", "period", "trigger", "verdict", "why not promoted"]
+        yield html.table(headers, rows, [outcome.verdict for _, outcome in found], "verdict")
+
+
+def _cell(outcome: PeriodOutcome) -> str:
+    """Return a period's loss, and a mark for a challenger or the decision."""
+    if outcome.verdict:
+        return f"{outcome.loss:.4f} {'▲' if outcome.verdict in _SERVED else '✕'}"
+    return f"{outcome.loss:.4f}" if outcome.decision == "nothing" else f"{outcome.loss:.4f} {outcome.decision}"

@@ -95,6 +95,8 @@ class PeriodOutcome(Record):
         Reason for the attempt; empty without one.
     verdict : {"promote", "keep", "inconclusive", "ungated", ""}
         Verdict of the gate; empty without an attempt.
+    cause : str
+        Why the challenger was not promoted, in a few words; empty if it was, or without an attempt.
     seconds : float
         Time to fit the challenger.
     detail : str
@@ -107,6 +109,7 @@ class PeriodOutcome(Record):
     decision: str
     reason: str = ""
     verdict: str = ""
+    cause: str = ""
     seconds: float = 0.0
     detail: str = ""
 
@@ -237,6 +240,19 @@ def _begin(
     return simulation
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """What came of an attempt: verdict, why the challenger was not promoted, the rule, and the seconds of the fit."""
+
+    verdict: str
+    cause: str = ""
+    rule: str = ""
+    seconds: float = 0.0
+
+
+_NO_ATTEMPT = _Tried("")
+
+
 @dataclass
 class _Simulation:
     """State of a simulation.
@@ -281,15 +297,16 @@ class _Simulation:
         else:
             self.batches.append((at, period.batch))
             decision = self.strategy.decide(self.observe(at))
-        verdict, seconds = self.attempt(at, decision.reason) if decision.action == "attempt" else ("", 0.0)
+        tried = self.attempt(at, decision.reason) if decision.action == "attempt" else _NO_ATTEMPT
         return PeriodOutcome(
             name=period.name,
             rows=len(period.rows),
             loss=loss,
             decision=decision.action,
             reason=decision.reason,
-            verdict=verdict,
-            seconds=seconds,
+            verdict=tried.verdict,
+            cause=tried.cause,
+            seconds=tried.seconds,
             detail=decision.sentence,
         )
 
@@ -309,27 +326,25 @@ class _Simulation:
             new_labels=labeled > self.attempted_batches,
         )
 
-    def attempt(self, at: int, reason: str) -> tuple[str, float]:
+    def attempt(self, at: int, reason: str) -> "_Tried":
         """Fit a challenger on all labeled rows, evaluate it, and record the outcome."""
         deployment, self.attempted_batches = self.deployments[0], self.labeled(at)
         labeled_rows = self.rows(0, self.attempted_batches)
         holdout_split = split(labeled_rows, self.workload.params)
         try:
             model, seconds = self.fit(labeled_rows, holdout_split)
-        except InconclusiveError:
-            verdict, seconds = "inconclusive", 0.0
+        except InconclusiveError as error:
+            tried = _Tried("inconclusive", error.what)
         else:
-            verdict, rule = (
-                self.evaluate(model, labeled_rows, holdout_split, reason) if self.strategy.gated else (UNGATED, UNGATED)
-            )
-            if verdict in {"promote", UNGATED}:
-                self.deploy(model, holdout_split, reason, rule)
+            tried = replace(self.evaluate(model, labeled_rows, holdout_split, reason), seconds=seconds)
+            if tried.verdict in {"promote", UNGATED}:
+                self.deploy(model, holdout_split, reason, tried.rule)
         # Rows without a label yet count for the data time, as they do in `titlebout retrain`.
         arrived = self.rows(0, len(self.batches))
         data_time = moment_of(arrived, arrived.iloc[:0], self.workload.params.data.time)
-        outcome = "won" if verdict == UNGATED else OUTCOMES[verdict]
+        outcome = "won" if tried.verdict == UNGATED else OUTCOMES[tried.verdict]
         self.attempts.append(Attempt(data_time, reason, outcome, deployment.champion.name))
-        return verdict, seconds
+        return tried
 
     def fit(self, labeled_rows: pd.DataFrame, holdout_split: Split) -> tuple[Predictor, float]:
         """Return a model fitted on the training rows, and the seconds of the fit."""
@@ -341,8 +356,10 @@ class _Simulation:
 
     def evaluate(
         self, challenger: Predictor, labeled_rows: pd.DataFrame, holdout_split: Split, reason: str
-    ) -> tuple[str, str]:
-        """Return the gate's verdict on a challenger, and the rule that was applied."""
+    ) -> "_Tried":
+        """Return the gate's verdict on a challenger."""
+        if not self.strategy.gated:
+            return _Tried(UNGATED, rule=UNGATED)
         holdout, hashes = labeled_rows[holdout_split.holdout], holdout_split.hashes[holdout_split.holdout]
         settings = self.workload.settings.gate
         models = {"challenger": challenger, "champion": self.deployments[0].model}
@@ -355,7 +372,7 @@ class _Simulation:
         predictions = {name: (predict_unseen(model, holdout, hashes), model.classes) for name, model in models.items()}
         evaluation = combine_predictions(labeled_rows, holdout_split, predictions, self.workload.params, settings)
         decision = gate_decision.decide(evaluation, settings, reason, self.looks(holdout_split) + 1)
-        return decision.verdict, decision.rule
+        return _Tried(decision.verdict, decision.cause, decision.rule)
 
     def deploy(self, model: Predictor, holdout_split: Split, reason: str, rule: str) -> None:
         """Put a model into service from the next period on."""

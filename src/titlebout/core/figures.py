@@ -21,10 +21,22 @@ COLORS = {
     "open": "#9a6700",
     "axis": "#57606a",
 }
-LEGEND_WIDTH = 100  # characters per legend row, below the plot
 # A fixed salt makes the ids, and so the file, reproducible. Text is not converted to paths, so that it is searchable,
 # accessible to screen readers and shown in a font of the reader.
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "titlebout", "text.parse_math": False}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of a plot: in inches, in tick labels of the x axis, and in characters of a legend row."""
+
+    width: float
+    height: float
+    ticks: int
+    legend: int
+
+
+WIDE, NARROW = Size(9, 4.8, 10, 100), Size(4.2, 5, 4, 46)
 
 
 @dataclass(frozen=True)
@@ -78,14 +90,18 @@ def to_svg(figure: "Figure") -> str:
 
 
 def line_plot(
-    x: Sequence[str], lines: Sequence[Line], ylabel: str, markers: Mapping[str, Sequence[tuple[int, int]]]
+    x: Sequence[str],
+    lines: Sequence[Line],
+    ylabel: str,
+    markers: Mapping[str, Sequence[tuple[int, int]]],
+    size: Size = WIDE,
 ) -> str:
     """Return an SVG plot of several lines over the same x positions.
 
     Parameters
     ----------
     x : sequence of str
-        Tick labels of the x axis.
+        Tick labels of the x axis; some are left out where there is no room for all.
     lines : sequence of Line
         Lines to draw, each with one value per tick label.
     ylabel : str
@@ -93,8 +109,10 @@ def line_plot(
     markers : mapping of str to sequence of (int, int)
         Legend text of each marker symbol (first "^", then "x") mapped to the points where it is drawn, as
         (index of the line, index of the x position).
+    size : Size
+        `WIDE`, or `NARROW` for the screen of a phone.
     """
-    with drawing(9, 4.8, font_size=10) as (figure, axes):
+    with drawing(size.width, size.height, font_size=10) as (figure, axes):
         for line in lines:
             over = 3 if line.style == "-" else 2  # the solid line is the one that the plot is about
             axes.plot(
@@ -102,11 +120,12 @@ def line_plot(
             )
         for (label, points), symbol in zip(markers.items(), "^x", strict=False):
             _draw_markers(axes, lines, label, points, symbol)
-        axes.set_xticks(range(len(x)), x)
+        step = -(-len(x) // size.ticks)
+        axes.set_xticks(range(0, len(x), step), x[::step])
         axes.set_ylabel(ylabel)
         axes.grid(axis="y", alpha=0.3)
         longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
-        columns = min(max(LEGEND_WIDTH // (longest + 6), 1), 4)
+        columns = min(max(size.legend // (longest + 6), 1), 4)
         figure.legend(loc="outside lower center", ncols=columns, frameon=False)
         return to_svg(figure)
 

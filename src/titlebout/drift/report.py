@@ -1,11 +1,13 @@
 """Drift result and its reports: a Markdown table, a figure per drifted column, and Evidently's HTML report.
 
-Evidently only renders the decision. Its own verdict depends on the number of rows (it reports drift in most stable windows
-of 100 rows and misses a shift of half a standard deviation in 5,000), and it fails on columns without values.
+Evidently only renders the decision: the rule is given to it as the test of every column. Its own verdict depends on the
+number of rows (it reports drift in most stable windows of 100 rows and misses a shift of half a standard deviation in
+5,000), and it fails on columns without values.
 """
 
 import html
 import logging
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +23,6 @@ from titlebout.data.canonical import canonical
 from titlebout.data.new_rows import RowCounts, describe_counts
 from titlebout.data.sampling import evenly_spaced
 from titlebout.drift.alignment import ColumnProblem, Pair
-from titlebout.drift.distances import robust_scale
 from titlebout.drift.figures import change_svg
 from titlebout.drift.rule import ColumnDrift, ColumnSummary
 
@@ -259,7 +260,7 @@ def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
-        thresholds = {column.name: column.threshold for column in result.compared}
+        found = {column.name: column for column in result.compared}
         names = {column.name: _without_markup(column.name) for column in columns}
         by_method = {
             method: [names[one.name] for one in columns if one.method == method] for method in ("number", "level")
@@ -267,12 +268,10 @@ def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
         definition = DataDefinition(numerical_columns=by_method["number"], categorical_columns=by_method["level"])
         preset = DataDriftPreset(
             columns=list(names.values()),
-            num_method="wasserstein",
-            cat_method="jensenshannon",
-            drift_share=1 / len(names)
-            if result.verdict == "drift"
-            else 1.0,  # makes its headline agree with the decision
-            per_column_threshold={names[one.name]: _in_evidently_units(one, thresholds[one.name]) for one in columns},
+            per_column_method={
+                names[one.name]: _rule_as_test(position, found[one.name]) for position, one in enumerate(columns)
+            },
+            drift_share=_share_of_one(len(names)) if result.verdict == "drift" else 1.0,
         )
         sides = [
             Dataset.from_pandas(_evidently_frame(columns, side), data_definition=definition)
@@ -282,23 +281,43 @@ def _evidently_html(columns: Sequence[Pair], result: DriftResult) -> str:
     return page.replace("<body>", f"<body>{_banner(result)}", 1)
 
 
+def _share_of_one(columns: int) -> float:
+    """Return a share that one drifted column reaches, with few digits, because Evidently's headline shows them all."""
+    return math.floor(1000 / columns) / 1000
+
+
+def _rule_as_test(position: int, column: ColumnDrift) -> str:
+    """Register the decision on a column as a test of Evidently, and return its name there."""
+    from evidently.legacy.calculations.stattests import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    test = StatTest(
+        name=f"titlebout {position}",
+        display_name=f"titlebout ({column.method})",
+        allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
+    )
+    register_stattest(test, lambda *_: (round(_multiple(column), 2), column.status == "drift"))
+    return str(test.name)
+
+
+def _multiple(column: ColumnDrift) -> float:
+    """Return the largest difference of a column, of its aspects, or of its missing values, as a multiple of the threshold."""
+    parts = [(column.effect, column.threshold), (abs(column.null_delta), column.null_threshold)]
+    parts += [(aspect.effect, aspect.threshold) for aspect in column.aspects]
+    return max(effect / threshold for effect, threshold in parts if threshold > 0)
+
+
 def _banner(result: DriftResult) -> str:
     """Return the first line of Evidently's page: what decides, and what the page shows."""
     found = ", ".join(map(_without_markup, result.drifted[:SHOWN_COLUMNS])) or "none"
     return (
         '<p style="font: 15px/1.5 sans-serif; margin: 0; padding: 12px 24px; background: #fff8c5; color: #1f2328">'
-        f"<b>This page does not decide.</b> By the rule of titlebout (drift.md), drift is shown in "
-        f"{len(result.drifted)} of {len(result.compared)} columns: {html.escape(found)}. Below, Evidently applies its own tests "
-        "to all columns.</p>"
+        '<b>This page does not decide.</b> It shows what the rule of titlebout decided (<a href="drift.md">drift.md</a>): drift in '
+        f"{len(result.drifted)} of {len(result.compared)} columns: <b>{html.escape(found)}</b>. These are <i>Detected</i> below. "
+        "Drift score: the difference as a multiple of its threshold; above 1 without drift, it is not confirmed in both halves "
+        "of the window."
+        "</p>"
     )
-
-
-def _in_evidently_units(column: Pair, threshold: float) -> float:
-    """Convert a threshold: Evidently divides by the standard deviation, but by at least 0.001."""
-    if column.method == "level":
-        return threshold
-    past = column.reference[np.isfinite(column.reference)]
-    return threshold * robust_scale(past) / max(float(np.std(past)), 0.001)
 
 
 def _evidently_frame(columns: Sequence[Pair], side: str) -> pd.DataFrame:

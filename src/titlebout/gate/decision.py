@@ -156,6 +156,18 @@ class Decision:
     calibration: dict[str, Calibration] = field(default_factory=dict)
     churn: Churn | None = None
 
+    @property
+    def cause(self) -> str:
+        """Why the challenger is not promoted, in a few words: the first reason without its figures; empty if it is."""
+        if self.verdict == "promote":
+            return ""
+        words = self.reasons[0].partition(": ")[0]
+        status = "failed" if self.verdict == "keep" else "untested"
+        stopping = [guard.name for guard in self.guards if guard.status == status]
+        if words in stopping:
+            return f"guardrails: {', '.join(stopping)}" if len(stopping) > 1 else f"guardrail: {words}"
+        return words.removeprefix("the challenger is ")
+
     def with_guardrails(self, guards: Sequence[GuardrailResult]) -> "Decision":
         """Return the decision with more guardrails: a failed one keeps the champion, an untested one prevents a promotion."""
         failed = tuple(f"{guard.name}: {guard.detail}" for guard in guards if guard.status == "failed")

@@ -337,6 +337,7 @@ def _result(facts: EvaluationFacts, decision: Decision, passed: bool) -> Evaluat
         reasons=decision.reasons,
         verdict=decision.verdict,
         reason=facts.reason if facts.champion else "first",
+        cause=decision.cause,
         rule=decision.rule,
         metric=decision.metric,
         challenger=facts.challenger,

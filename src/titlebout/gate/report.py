@@ -46,6 +46,8 @@ class EvaluateResult(StepResult):
     reason : str
         Why the challenger was trained (``change``, ``drift``, ``schedule``, ...), ``first`` without a champion,
         ``rollback`` when a former champion is restored, ``none`` when there is nothing to compare.
+    cause : str
+        Why the challenger is not promoted, in a few words; empty if it is.
     rule : {"first", "superior", "non-inferior-and-ahead", "non-inferior", "none"}
         Rule that was applied to the primary metric.
     metric : str
@@ -103,6 +105,7 @@ class EvaluateResult(StepResult):
     step: Literal["evaluate"] = "evaluate"
     verdict: Literal["promote", "keep", "inconclusive", "unchanged"]
     reason: str
+    cause: str = ""
     rule: str = "none"
     metric: str
     challenger: str

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from titlebout.core.arrays import FloatArray
-from titlebout.core.errors import InconclusiveError
+from titlebout.core.errors import DataError, InconclusiveError
 from titlebout.data.columns import column_kind, conform
 from titlebout.data.holdout import Split, target_values
 from titlebout.data.identity import HashArray
-from titlebout.metrics.catalogue import row_losses
+from titlebout.metrics.catalogue import row_losses, validate_predictions
 from titlebout.models.artifact import class_labels, predict, select_inputs
 from titlebout.models.held_out import NOTHING_HELD_OUT, HeldOut, hold_out
 from titlebout.repository.project import Project
@@ -85,10 +85,21 @@ def fit_split(project: Project, frame: pd.DataFrame, rows_split: Split) -> Fitte
         If the model does not fit the task or the data, or cannot be stored.
     UnsafeError
         If it contains types that are not trusted.
+    DataError
+        If a held-out prediction is not finite, or no probability: it would count as none, and the row as seen.
     """
     model = _fit_model(project, frame[rows_split.training], rows_split.hashes[rows_split.training])
     no_hashes = np.zeros(0, dtype=np.uint64)  # nothing is evaluated with the models of the folds
     held_out = hold_out(frame, rows_split, model.classes, lambda rows: _fit_model(project, rows, no_hashes))
+    problem = (
+        validate_predictions(held_out.predictions, len(held_out.rows), model.classes) if rows_split.folds else None
+    )
+    if problem:
+        raise DataError(
+            problem,
+            where="held-out rows of the folds (params.yaml: split.folds)",
+            fix="check the model for overflow and for missing values in its inputs",
+        )
     return replace(model, held_out=held_out)
 
 

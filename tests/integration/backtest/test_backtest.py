@@ -97,7 +97,7 @@ def test_the_result_and_the_page_are_written(played: tuple[Path, dict[str, Any],
     assert read_result(root / "reports" / "backtest.json", BacktestResult).start_rows == document["start_rows"]
     assert (root / "reports" / "backtest.md").read_text("utf-8").startswith("### Backtest\n")
     page = (root / "reports" / backtest_backtest.PAGE).read_text("utf-8")
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 4
     assert set(re.findall(r'(?:href|src)="(.)', page)) == {"#"}
 
 

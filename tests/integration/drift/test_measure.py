@@ -358,10 +358,24 @@ def test_the_report_shows_columns_without_their_markup(
     assert "<script>alert" not in html
     assert "<img src=x" not in html
     assert "Dataset Drift is detected" in html
-    first = html.partition("<body>")[2][:600]
+    first = html.partition("<body>")[2][:700]
     assert "This page does not decide." in first
-    assert f"drift is shown in {len(result.drifted)} of {len(result.compared)} columns" in first
+    assert f"drift in {len(result.drifted)} of {len(result.compared)} columns" in first
     assert "|" not in result.to_markdown().split("alert(1)")[1].split("`")[0]
+
+
+def test_the_page_detects_drift_in_the_columns_of_the_rule(
+    reference: pd.DataFrame, current: pd.DataFrame, tmp_path: Path
+) -> None:
+    late = np.where(np.arange(len(current)) > 400, 1.4, 1.0)  # differs, but only at the end
+    new = current.assign(price=current["price"] + 3, weight=current["weight"] * late)
+    result, columns = drift_measure._measure(reference, new, SETTINGS, "when", "returned")
+    assert (result.decisive, statuses(result)["weight"]) == (("price",), "suspect")
+    write_reports(tmp_path, result, columns)
+    html = (tmp_path / "drift.html").read_text(encoding="utf-8")
+    table = json.JSONDecoder().raw_decode(html, html.index('{"type": "big_table"'))[0]
+    assert "(1 out of 6)" in table["title"]
+    assert [row["column_name"] for row in table["params"]["data"] if row["data_drift"] == "Detected"] == ["price"]
 
 
 @pytest.mark.parametrize("case", ["nullable dtypes", "a repeated index", "numbers beyond squaring"])

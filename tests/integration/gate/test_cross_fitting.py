@@ -78,3 +78,27 @@ def test_folds_are_not_introduced_while_a_champion_has_seen_the_rows(root: Path,
     refused = command("evaluate")
     assert refused.code == 7
     assert "holdout rows were used to train the champion" in refused.error["what"]
+
+
+def test_a_held_out_prediction_that_is_not_finite_is_named(root: Path, command: Command) -> None:
+    """It is stored as a missing one, so that the gate would take the row for one that the model has seen."""
+    set_split(root, SPLITS["hash"])
+    broken = """
+
+class Broken(LogisticRegression):
+    def predict_proba(self, X):
+        found = super().predict_proba(X)
+        found[0] = float("nan")
+        return found
+
+
+def build_model("""
+    model = root / "src" / "ferries" / "model.py"
+    sample.edit(model, "def build_model(", broken.lstrip("\n"))
+    sample.edit(model, "columns, LogisticRegression(", "columns, Broken(")
+
+    refused = command("train")
+
+    assert (refused.code, refused.error["what"]) == (65, "3 of 600 predictions are not finite")
+    assert "held-out rows" in refused.error["where"]
+    assert not (root / MODEL).exists()

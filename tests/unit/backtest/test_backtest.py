@@ -1,5 +1,7 @@
 """Parts of a backtest: periods, paired differences, conclusions and the report."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlebout.backtest.backtest import Plan, cut
-from titlebout.backtest.report import BacktestResult, Period, page, paired, summaries, supported
-from titlebout.backtest.simulation import STRATEGIES, PeriodOutcome, SimulationResult
+from titlebout.backtest.report import BacktestResult, Period, headline, page, paired, summaries, supported
+from titlebout.backtest.simulation import STRATEGIES, UNGATED, PeriodOutcome, SimulationResult
 from titlebout.core.errors import ConfigError, InconclusiveError
+from titlebout.core.html import Link
 from titlebout.settings.settings import Settings
 
 SETTINGS = Settings.model_validate(
@@ -209,9 +212,45 @@ def test_names_from_the_data_are_escaped_on_the_page() -> None:
     assert text.count("\\[x\\](http\\:") == 3
 
 
+def test_the_headline_has_the_outcome_in_numbers() -> None:
+    kept = PeriodOutcome(name="week 0", rows=100, loss=0.5, decision="attempt", verdict="keep")
+    won, replaced = kept.replace(verdict="promote"), kept.replace(loss=0.45, verdict=UNGATED)
+    idle = kept.replace(loss=0.6, decision="nothing", verdict="")
+    runs = {"never": (idle, idle, idle), "every_ungated": (replaced,) * 3, "titlebout": (kept, won, kept)}
+    found = summaries([(BY[name], SimulationResult(name, outcomes)) for name, outcomes in runs.items()])
+    result = played(never=[0.5, 0.7, 0.6]).replace(strategies=found)
+
+    assert (
+        "titlebout: 1 of 3 challengers promoted. Mean log loss 16.7% lower than without retraining, and 11.1% higher than with a "
+        "new model every period and no gate, with 2 pull requests fewer (1 instead of 3)."
+    ) in page(result)
+    one = headline(result.replace(strategies=found[:1]), 3, 1, 0.5)
+    assert one == "1 of 3 challengers promoted. Mean log loss 16.7% lower than without retraining."
+
+
+def test_the_page_says_why_a_challenger_was_not_promoted() -> None:
+    result = played(never=[0.5, 0.7, 0.6], titlebout=[0.4, 0.6, 0.5])
+    never, ours = result.strategies
+    kept = ours.outcomes[0].replace(reason="perf_decay", verdict="keep", cause="guardrail: slices")
+    shown = page(result.replace(strategies=(never, ours.replace(outcomes=(kept, *ours.outcomes[1:])))))
+
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", shown.partition("Every challenger")[2])
+    assert cells == ["titlebout", "week 0", "perf decay", "kept", "guardrail: slices"]
+    assert "Every challenger" not in page(result), "without one there is no table"
+
+
+def test_the_page_shows_warnings_of_the_data_check_and_leads_to_others() -> None:
+    result = played(never=[0.5, 0.7, 0.6])
+    first, *others = result.periods
+    warned = page(result.replace(periods=(first.replace(warning="1 failed"), *others)), Link("A year", "report.html"))
+
+    assert re.findall(r'data-label="data check">(.*?)<', warned) == ["warning", "passed", "passed"]
+    assert '<a href="report.html">A year</a>' in warned
+
+
 def test_the_page_is_one_file_that_loads_nothing() -> None:
     whole = page(played(never=[0.5, 0.7, 0.6], titlebout=[0.4, 0.6, 0.5]))
 
-    assert whole.count("<svg") == 2
+    assert whole.count("<svg") == 4  # two figures, each for a wide and for a narrow screen
     for mark in ("src=", 'href="http', "url(http", "<script", "<link", "@import"):
         assert mark not in whole

@@ -796,6 +796,18 @@ def test_a_guard_can_only_take_away(before: Any, given_: Any, after: str, detail
 
     assert (found.verdict, list(found.reasons)) == (after, detail)
     assert [guard.name for guard in found.guards] == ["x", "cost"]
+    assert found.cause == (
+        "" if after == "promote" else {"primary": "primary", "cost: slow": "guardrail: cost"}[detail[0]]
+    )
+
+
+def test_the_cause_is_the_first_reason_in_a_few_words() -> None:
+    worse = Decision("keep", "superior", ("the challenger is significantly worse than the champion: 1 → 2",), "m", 0.05)
+    failed = [GuardrailResult(name=name, status="failed", detail="slow") for name in ("cost", "slices")]
+    untested = GuardrailResult(name="rmse", status="untested", detail="slow")
+
+    assert worse.cause == worse.with_guardrails(failed).cause == "significantly worse than the champion"
+    assert replace(worse, verdict="promote").with_guardrails([*failed, untested]).cause == "guardrails: cost, slices"
 
 
 # Reasons and report
