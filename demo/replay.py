@@ -216,7 +216,7 @@ def _replay(project: Project, months: tuple[Path, ...], on_line: Progress) -> li
         loss = float(losses(_champion(project), rows, project.params).mean())
         shutil.copy(month, project.root / "incoming")
         commit(project, f"Flights of {month.stem} arrived: {len(rows):,} rows")
-        # The step below checks all of incoming/, where a warning about one month stays for the months after it.
+        # The step below checks all files that are not taken in yet, where a warning about one month stays for the months after it.
         check = check_table(rows, project.suite_path, month.stem).verdict
         period = _scheduled_run(
             project, Period(name=month.stem, rows=len(rows), check=check, drift="-", decision="stop", loss=loss)

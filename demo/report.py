@@ -243,12 +243,13 @@ def _figure(result: DemoResult, periods: list[Period]) -> html.Figure:
     )
 
 
-def _accident_section(accidents: tuple[AccidentResult, ...]) -> tuple[html.Paragraph | html.Table, ...]:
+def _accident_section(accidents: tuple[AccidentResult, ...]) -> tuple[html.Heading | html.Paragraph | html.Table, ...]:
     if not accidents:
         return ()
     headers, rows = _accident_rows(accidents)
     return (
+        html.Heading("If something goes wrong"),
         html.Paragraph(f"{_accidents_title(accidents)}:"),
-        html.table(headers, rows, ["" for _ in rows]),
+        html.table(headers, rows),
         html.Paragraph(" ".join(map(_sentence, accident_conclusions(accidents)))),
     )
