@@ -187,11 +187,18 @@ def test_a_latency_outside_the_limits_that_load_can_explain_is_a_warning() -> No
     assert operational._latency(400.0, ratios, settings) == GuardrailResult(
         name="latency",
         status="warning",
-        detail="4.00 times the champion's, 400.0 ms for a row (limits: 1.5 times, or 50 ms)",
+        detail="4.00 times the champion's (95% interval 1.00 to 4.00), 400.0 ms for a row (limits: 1.5 times, or 50 ms)",
     )
     assert operational._latency(400.0, ratios[:6], settings).status == "passed"
     assert operational._latency(40.0, ratios, settings).status == "passed"
     assert operational._latency(400.0, np.full(12, 4.0), settings).status == "failed"
+
+
+def test_the_interval_of_a_median_lies_between_ordered_values() -> None:
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 12.0))
+
+    assert operational.median_interval(values) == (2.0, 10.0)  # the 2nd and 10th of 11 cover it in 98.8% of cases
+    assert operational.median_interval(values[:3]) == (values[:3].min(), values[:3].max())
 
 
 @pytest.mark.parametrize(("seconds", "pairs"), [(0.001, 50), (0.05, 30), (10, MIN_LATENCY_PAIRS)])
