@@ -58,8 +58,8 @@ def test_the_demo_ends_with_a_table_of_the_months(shown: tuple[Path, process.Com
 def test_progress_is_shown_while_it_runs(shown: tuple[Path, process.Completed]) -> None:
     _, completed = shown
 
-    reported = [line for line in completed.stderr.splitlines() if re.match(r"\d/5 ", line)]
-    assert [line[:3] for line in reported] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    reported = [line for line in completed.stderr.splitlines() if re.match(r"\d/6 ", line)]
+    assert [line[:3] for line in reported] == ["1/6", "2/6", "3/6", "4/6", "5/6"]
     assert "Running stage 'train':" in completed.stderr
 
 

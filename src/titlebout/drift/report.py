@@ -296,8 +296,14 @@ def _rule_as_test(position: int, column: ColumnDrift) -> str:
         display_name=f"titlebout ({column.method})",
         allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
     )
-    register_stattest(test, lambda *_: (round(_multiple(column), 2), column.status == "drift"))
+    register_stattest(test, lambda *_: (_score(column), column.status == "drift"))
     return str(test.name)
+
+
+def _score(column: ColumnDrift) -> float:
+    """Return the score by which Evidently sorts columns: those with drift come first, as the others stay below 1."""
+    multiple = round(_multiple(column), 2)
+    return multiple if column.status == "drift" else min(multiple, 0.99)
 
 
 def _multiple(column: ColumnDrift) -> float:
@@ -313,9 +319,9 @@ def _banner(result: DriftResult) -> str:
     return (
         '<p style="font: 15px/1.5 sans-serif; margin: 0; padding: 12px 24px; background: #fff8c5; color: #1f2328">'
         '<b>This page does not decide.</b> It shows what the rule of titlebout decided (<a href="drift.md">drift.md</a>): drift in '
-        f"{len(result.drifted)} of {len(result.compared)} columns: <b>{html.escape(found)}</b>. These are <i>Detected</i> below. "
-        "Drift score: the difference as a multiple of its threshold; above 1 without drift, it is not confirmed in both halves "
-        "of the window."
+        f"{len(result.drifted)} of {len(result.compared)} columns: <b>{html.escape(found)}</b>. These are the first rows of the "
+        "table, <i>Detected</i>. Drift score: the difference as a multiple of its threshold, at most 0.99 where it is not confirmed in "
+        "both halves of the window."
         "</p>"
     )
 
