@@ -216,7 +216,7 @@ def _response(loop: SimulationResult, strikes: int) -> str:
     if loop.outcomes[strikes].decision == "stop":
         return "batch refused by the data check"
     verdicts = [outcome.verdict for outcome in loop.outcomes[strikes:] if outcome.verdict]
-    return f"{len(verdicts)} challengers afterwards, {verdicts.count('promote')} promoted"
+    return f"promoted {verdicts.count('promote')} of {len(verdicts)} challengers"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The commands of docs/how-to/upgrade.md, in repositories of an earlier state."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -42,7 +43,10 @@ def play(lines: list[str], root: Path) -> None:
     script = "\n".join(
         f"PYTHONPATH= {line}" if line.startswith((".venv", "make", "titlebout")) else line for line in lines
     )
-    ran = subprocess.run(["bash", "-xc", script], cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ran = subprocess.run(
+        ["bash", "-xc", script], cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     output = ran.stdout + ran.stderr
     assert not re.search(r"^(?:error: |make: \*\*\*|bash: )|command not found", output, re.MULTILINE), output
 

@@ -292,7 +292,7 @@ _OTHER_LABELS = {
     "relabelled": "tracked with a different label",
     "unknown_labels": "labels without a matching row",
     "unfinished": "files with an unfinished last line",
-    "taken_in": "files not read again, because all their rows are tracked",
+    "taken_in": "files taken in already",
 }
 
 

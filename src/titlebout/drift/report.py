@@ -222,7 +222,7 @@ def share_drifted(reference: pd.DataFrame, current: pd.DataFrame) -> float:
 
 def _compared(result: DriftResult) -> str:
     arrived = result.arrival
-    counts = describe_counts(arrived) if arrived and arrived.new is not None else ""
+    counts = describe_counts(arrived) if arrived and (arrived.new is not None or arrived.taken_in) else ""
     if not result.rows or result.window is None or result.reference is None:
         return f"{counts or f'{format_number(result.new_rows)} rows arrived'}."
     compared = f"{_side(result.rows, result.window)} compared with {_side(result.reference.rows, result.reference)}."

@@ -149,10 +149,12 @@ def test_an_open_pull_request_is_renewed_on_newer_data(here: Path, command: Comm
 def test_without_a_forge_an_unmerged_branch_counts_as_open(here: Path, command: Command) -> None:
     arrive(here, crossings())
     looked(command)
-    held = champion_name(here)
+    champion = champion_in_work_tree(Project.find(here))
+    assert champion is not None
     attempts.append_attempt(
-        Git(here), "ferries", Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", held, "abc123")
+        Git(here), "ferries", Attempt(Moment.parse("2024-06-09T14:00:00+00:00"), "age", "won", champion.name, "abc123")
     )
+    held = champion.output.md5
     sample.git(here, "checkout", "--quiet", "-b", "retrain/ferries")
     sample.edit(here / CHAMPION, held, NEW)
     sample.git(here, "commit", "--quiet", "--all", "-m", "Retrain\n\nTitlebout-Retrain: age\nTitlebout-Inputs: abc123")
