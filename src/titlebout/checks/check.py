@@ -25,6 +25,7 @@ from titlebout.checks.findings import (
     Verdict,
     findings,
     implausible_times,
+    in_file,
     reasons,
     unreadable_values,
     verdict,
@@ -37,6 +38,7 @@ from titlebout.core.results import StepResult, write_result
 from titlebout.data.canonical import canonical, canonical_kwargs
 from titlebout.data.current import NO_NEW_DATA, CurrentData, read_current, set_aside_current
 from titlebout.data.holdout import read_all_tracked, read_tracked, set_aside
+from titlebout.data.tables import SourceFile
 from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 
@@ -169,7 +171,17 @@ def _check_current(project: Project) -> CheckResult:
     result = _check_labeled(current.frame, project.suite_path, source, target)
     aside = _set_aside(project, set_aside_current(project, current, tracked))
     result = _with_failures(result, [*map(unreadable_values, current.unreadable), *aside])
+    result = _with_files(result, current.files)
     return result.replace(reasons=(*result.reasons, *_ignored(current)))
+
+
+def _with_files(result: CheckResult, files: Sequence[SourceFile]) -> CheckResult:
+    """Return a result whose findings about values name the first file that has them, if there are several."""
+    if len(files) < 2:
+        return result
+    others = result.reasons[len(list(reasons(result.failures, result.evaluated))) :]
+    failures = tuple(in_file(failure, files) for failure in result.failures)
+    return result.replace(failures=failures, reasons=(*reasons(failures, result.evaluated), *others))
 
 
 def _check_labeled(frame: pd.DataFrame, suite: Path, source: str, target: str) -> CheckResult:

@@ -15,6 +15,7 @@ from titlebout.core.markdown import format_number, truncate
 from titlebout.core.results import Record
 from titlebout.data.columns import Column
 from titlebout.data.schema import Unreadable
+from titlebout.data.tables import SourceFile
 
 Verdict = Literal["passed", "warning", "schema_skew", "value_skew"]
 
@@ -56,7 +57,7 @@ class Failure(Record):
     unexpected_count, unexpected_percent : int or None, float or None
         Number and percentage of unexpected values, if values are counted.
     row_examples : tuple of int
-        Positions of some unexpected rows, starting at 0.
+        Positions of some unexpected rows, starting at 0; of current data in several files, in the file that the message names.
     """
 
     kind: Literal["schema", "value"]
@@ -145,6 +146,26 @@ def unreadable_values(found: Unreadable) -> Failure:
         unexpected_count=found.count,
         row_examples=found.rows,
     )
+
+
+def in_file(failure: Failure, files: Sequence[SourceFile]) -> Failure:
+    """Return the finding with the name of the first file that has unexpected values, and the positions of rows in it.
+
+    Parameters
+    ----------
+    failure : Failure
+        Its rows are positions in all files, one after the other; one about types or the table as a whole is returned unchanged.
+    files : sequence of SourceFile
+    """
+    if failure.kind != "value" or not failure.row_examples:
+        return failure
+    start = 0
+    for file in files:
+        inside = tuple(row - start for row in failure.row_examples if start <= row < start + file.rows)
+        if inside:
+            return failure.replace(message=f"{failure.message}, first in {file.name}", row_examples=inside)
+        start += file.rows
+    return failure
 
 
 def verdict(failures: Sequence[Failure]) -> Verdict:

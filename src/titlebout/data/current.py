@@ -21,6 +21,7 @@ from titlebout.data.plausible import implausible_current
 from titlebout.data.schema import RawTable, Schema, Unreadable, require_readable, schema_of
 from titlebout.data.tables import (
     GrowingTables,
+    SourceFile,
     as_types,
     find_tables,
     is_data_file,
@@ -48,8 +49,8 @@ class CurrentData:
         Number of labels without a matching row.
     unreadable : tuple of Unreadable
         Columns with values that are not of their type in the tracked data; they have the stored values.
-    files : tuple of (str, int)
-        SHA-256 and number of rows of each file, in the order of the rows; empty if the rows are not those of files.
+    files : tuple of SourceFile
+        In the order of the rows; empty if the rows are not those of files.
     taken_in : int
         Number of files that were not read, because all their rows are tracked.
     """
@@ -58,7 +59,7 @@ class CurrentData:
     unfinished: int = 0
     unknown_labels: int = 0
     unreadable: tuple[Unreadable, ...] = ()
-    files: tuple[tuple[str, int], ...] = ()
+    files: tuple[SourceFile, ...] = ()
     taken_in: int = 0
 
     @property
@@ -189,11 +190,11 @@ def find_new_rows(project: Project, current: CurrentData, tracked: pd.DataFrame)
 
 def files_to_take_in(current: CurrentData, arrival: NewRows) -> tuple[str, ...]:
     """Return the SHA-256 of the files that need not be read again once the new rows with a label are tracked."""
-    ends = np.cumsum([rows for _, rows in current.files], dtype=np.int64)
+    ends = np.cumsum([file.rows for file in current.files], dtype=np.int64)
     return tuple(
-        digest
-        for (digest, rows), end in zip(current.files, ends, strict=True)
-        if digest and arrival.settled[end - rows : end].all()
+        file.sha256
+        for file, end in zip(current.files, ends, strict=True)
+        if file.sha256 and arrival.settled[end - file.rows : end].all()
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -140,6 +140,14 @@ def read_tables(root: Path, pattern: str, schema: Schema = NO_TYPES) -> pd.DataF
     return _concatenate([read_as(table, complete)[columns] for table in tables])
 
 
+class SourceFile(NamedTuple):
+    """A file that was read: its name, the SHA-256 of its content, empty if it is unfinished, and its number of rows."""
+
+    name: str
+    sha256: str
+    rows: int
+
+
 @dataclass(frozen=True)
 class GrowingTables:
     """Tables that may still be written to, up to the last complete line.
@@ -152,8 +160,8 @@ class GrowingTables:
         Number of JSONL files whose last line is incomplete; these lines are ignored.
     unreadable : tuple of Unreadable
         Columns with values that are not of their type; they have the stored values.
-    files : tuple of (str, int)
-        SHA-256 and number of rows of each file, in the order of the rows; the SHA-256 of an unfinished file is empty.
+    files : tuple of SourceFile
+        In the order of the rows.
     taken_in : int
         Number of files that were not read, because they are taken in.
     """
@@ -161,7 +169,7 @@ class GrowingTables:
     frame: pd.DataFrame
     unfinished: int = 0
     unreadable: tuple[Unreadable, ...] = ()
-    files: tuple[tuple[str, int], ...] = ()
+    files: tuple[SourceFile, ...] = ()
     taken_in: int = 0
 
 
@@ -204,7 +212,7 @@ def read_growing(
     require_rows(tables)
     frame, unreadable = as_types(tables, schema, late)
     files = [
-        ("" if path in unfinished else found[path], len(table.frame))
+        SourceFile(path.name, "" if path in unfinished else found[path], len(table.frame))
         for path, table in zip(readable, tables, strict=True)
     ]
     return GrowingTables(frame, len(unfinished), unreadable, tuple(files), skipped)

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 import sample
 from arriving import ARRIVED, configure
+from titlebout.checks.check import check_data
 from titlebout.data.added import write_added
 from titlebout.data.current import files_to_take_in, find_new_rows, read_current, read_new_rows
 from titlebout.data.holdout import read_tracked
 from titlebout.data.new_rows import NewRows
+from titlebout.repository.dvc import Dvc
 from titlebout.repository.project import Project
 
 
@@ -150,3 +152,17 @@ def test_not_reading_a_file_never_changes_the_new_rows(parts: list[list[int]], f
     read_less, read_all = (one.rows.reindex(columns=ARRIVED.columns) for one in found)
     pd.testing.assert_frame_equal(read_less, read_all, check_dtype=False)
     assert found[1].counts.taken_in == 0
+
+
+def test_a_finding_names_the_first_file_and_its_rows(project: Project) -> None:
+    arrive(project, "a.parquet", ARRIVED.head(100))
+    arrive(project, "b.csv", ARRIVED.iloc[100:200].assign(wind=[1.0, float("inf"), 2.0, float("-inf")] + [3.0] * 96))
+    Dvc(project).add_data()
+
+    checked = check_data(project, "current")
+
+    assert (checked.verdict, checked.reasons[0]) == (
+        "value_skew",
+        "column 'wind': 2 of 200 values are infinite, first in b.csv",
+    )
+    assert [failure.row_examples for failure in checked.failures if "infinite" in failure.message] == [(1, 3)]
