@@ -204,29 +204,32 @@ class Reader:
             return
         for step in steps(page):
             if step.language in SHELLS:
-                self._command(step)
+                self._command(step, page)
             else:
                 self._block(step)
 
-    def _command(self, step: Step) -> None:
-        if before := note(self.notes, "before", step.text, ""):
+    def _command(self, step: Step, page: str) -> None:
+        content = f"{step.text}\n{step.shown or ''}"
+        if before := note(self.notes, "before", content, ""):
             self._run(step.line, before)
-        if reason := note(self.notes, "not_run", step.text, ""):
+        if reason := note(self.notes, "not_run", content, ""):
             self._say(step.line, "not run", step.text, reason)
             return
         code, printed = self._ask(step.text)
         refused = step.asked or (step.shown or "").startswith("error: ")
-        expected = note(self.notes, "codes", step.text, code if refused else 0)
+        expected = note(self.notes, "codes", content, code if refused else 0)
         if code != expected:
             self._say(step.line, "failed", step.text, f"exit code {code}, expected {expected}\n{_tail(printed)}")
         elif step.shown is not None and (found := difference(step.shown, printed)):
             self._say(step.line, "differs", step.text, found)
         else:
             self._say(step.line, "ok", step.text)
-        if any(key in step.text for key in self.notes.get("follow", [])):
+        if any(key in content for key in self.notes.get("follow", [])):
             for command in re.findall(r"^    (\S.*)$", printed, re.MULTILINE):
+                if command in page:  # the reader comes to it
+                    break
                 self._run(step.line, command)
-        if after := note(self.notes, "after", step.text, ""):
+        if after := note(self.notes, "after", content, ""):
             self._run(step.line, after)
 
     def _block(self, step: Step) -> None:
@@ -234,11 +237,14 @@ class Reader:
         first = step.text.strip().partition("\n")[0]
         if "read" in do:
             self._say(step.line, "not run", first, do["read"])
-        elif "into" in do:
+            return
+        if "before" in do:
+            self._run(step.line, do["before"])
+        if "into" in do:
             path = Path(self.shell.run("pwd")[1], do["into"])
             path.write_text(merged(path, step.text), encoding="utf-8")
             self._say(step.line, "ok", first, f"added to {do['into']}")
-        else:
+        if "run" in do:
             self._run(step.line, do["run"], step.text)
 
     def _ask(self, command: str) -> tuple[int, str]:
@@ -252,7 +258,7 @@ class Reader:
     def _run(self, line: int, command: str, block: str = "") -> None:
         """Run a command that only has to succeed; $BLOCK is a file with the content of the block."""
         if block:
-            command = f"BLOCK=$(mktemp); printf %s {shlex.quote(block)} >$BLOCK; {command}"
+            command = f"export BLOCK=$(mktemp); printf %s {shlex.quote(block)} >$BLOCK; {command}"
         code, printed = self._ask(command)
         said = command.rpartition(">$BLOCK; ")[2].partition("\n")[0]
         self._say(line, "failed" if code else "ok", f"({said})", _tail(printed) if code else "")
@@ -293,10 +299,10 @@ def _tail(printed: str) -> str:
 
 
 def customers() -> str:
-    """Return an invented table of customers as CSV: one row an hour, some of whom churn."""
+    """Return 7,000 invented rows as CSV, one an hour: a customer asked for something, and churned or not."""
     random = Random(0)
     rows = ["customer_id,asked_at,plan,calls,spend,churned"]
-    for n in range(6000):
+    for n in range(7000):
         plan, calls = random.choice(["basic", "plus", "pro"]), min(int(random.expovariate(0.6)), 9)
         spend = round({"basic": 15, "plus": 30, "pro": 45}[plan] * random.uniform(0.8, 1.2), 2)
         churned = random.random() < 0.08 + 0.07 * calls + 0.1 * (plan == "basic")
@@ -321,7 +327,9 @@ def home(folder: Path) -> dict[str, str]:
         f'[user]\n\tname = Newcomer\n\temail = newcomer@example.org\n[url "{published.as_uri()[:-4]}"]\n\tinsteadOf = {ADDRESS}\n',
         encoding="utf-8",
     )
-    (house / "customers.csv").write_text(customers(), encoding="utf-8")
+    header, *rows = customers().splitlines(keepends=True)
+    (house / "customers.csv").write_text(header + "".join(rows[:6000]), encoding="utf-8")
+    (house / "new-customers.csv").write_text(header + "".join(rows[6000:]), encoding="utf-8")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "uv"
     return {
         **{name: value for name, value in os.environ.items() if name.startswith(KEPT)},
