@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".toml")
 ADDRESS = "https://github.com/titlebout/titlebout"
 SHELLS = ("console", "sh")
-HASH = r"[0-9a-f]{7,64}"
+HASH = r"(?<![.\w])([0-9a-f]{7,64})\b"
 MARK = "\x1e"
 SECONDS = 1800  # of the longest command, on a busy machine
 TAIL_LINES = 30
@@ -68,6 +68,11 @@ class Step:
     text: str
     shown: str | None = None
     asked: bool = False
+
+    @property
+    def content(self) -> str:
+        """What the page has of it, in which a key of the table is searched."""
+        return f"{self.text}\n{self.shown or ''}"
 
 
 def steps(page: str) -> Iterator[Step]:
@@ -111,7 +116,7 @@ def pattern(shown: str) -> re.Pattern[str]:
     def line(text: str) -> str:
         if text.strip() == "…":
             return r"[\s\S]*?"
-        return re.sub(rf"(?<![.\w]){HASH}\b", f"({HASH})", re.escape(text)).replace("…", ".*")
+        return re.sub(HASH, lambda _: HASH, re.escape(text)).replace("…", ".*")
 
     return re.compile("".join(map(line, shown.rstrip().splitlines(keepends=True))))
 
@@ -202,14 +207,15 @@ class Reader:
         if self.states["failed"]:
             self._say(0, "failed", "the reader is not in the state that the page assumes")
             return
-        for step in steps(page):
+        played = [*steps(page)]
+        for n, step in enumerate(played):
             if step.language in SHELLS:
-                self._command(step, page)
+                self._command(step, {later.text for later in played[n + 1 :]})
             else:
                 self._block(step)
 
-    def _command(self, step: Step, page: str) -> None:
-        content = f"{step.text}\n{step.shown or ''}"
+    def _command(self, step: Step, later: set[str]) -> None:
+        content = step.content
         if before := note(self.notes, "before", content, ""):
             self._run(step.line, before)
         if reason := note(self.notes, "not_run", content, ""):
@@ -226,7 +232,7 @@ class Reader:
             self._say(step.line, "ok", step.text)
         if any(key in content for key in self.notes.get("follow", [])):
             for command in re.findall(r"^    (\S.*)$", printed, re.MULTILINE):
-                if command in page:  # the reader comes to it
+                if command in later:
                     break
                 self._run(step.line, command)
         if after := note(self.notes, "after", content, ""):
