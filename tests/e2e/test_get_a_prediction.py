@@ -19,7 +19,7 @@ def test_a_reader_gets_the_predictions_that_the_page_shows(
 ) -> None:
     root = Path(new(Request("flights-delay", tmp_path)).path)
     sample.commit(root, "First commit")
-    path = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     shell = Shell(root, {**os.environ, "PATH": path, "PORT": free_port()})
     reader = Reader(NAME, tomllib.loads(TABLE.read_text("utf-8"))["pages"][NAME], shell)
     try:
