@@ -14,9 +14,7 @@ from titlebout.scaffold.generate import Request, new
 NAME = "docs/how-to/get-a-prediction.md"
 
 
-def test_a_reader_gets_the_predictions_that_the_page_shows(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_reader_gets_the_predictions_that_the_page_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = Path(new(Request("flights-delay", tmp_path)).path)
     sample.commit(root, "First commit")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
