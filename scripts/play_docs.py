@@ -47,7 +47,7 @@ KEPT = ("LANG", "LC_", "SSL_", "PIP_", "UV_", "HTTP", "http", "NO_PROXY", "no_pr
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a page, or a block that is no command.
+    """A command of a page, or a block with other text.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class Shell:
 
 
 class Reader:
-    """Somebody who plays one page.
+    """A person who plays one page.
 
     Parameters
     ----------
@@ -266,8 +266,8 @@ class Reader:
         if block:
             command = f"export BLOCK=$(mktemp); printf %s {shlex.quote(block)} >$BLOCK; {command}"
         code, printed = self._ask(command)
-        said = command.rpartition(">$BLOCK; ")[2].partition("\n")[0]
-        self._say(line, "failed" if code else "ok", f"({said})", _tail(printed) if code else "")
+        first = command.rpartition(">$BLOCK; ")[2].partition("\n")[0]
+        self._say(line, "failed" if code else "ok", f"({first})", _tail(printed) if code else "")
 
     def _say(self, line: int, state: str, text: str, more: str = "") -> None:
         self.states[state] += 1
@@ -348,7 +348,7 @@ def home(folder: Path) -> dict[str, str]:
 
 
 def free_port() -> str:
-    """Return a port of this machine that nobody uses."""
+    """Return a free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
 

@@ -72,7 +72,7 @@ def test_faults_of_a_page_are_shown_and_the_rest_is_played(shell: Shell, capsys:
     assert "not run: gh api\n    GitHub itself\n" in out
 
 
-def test_a_reader_who_cannot_start_plays_nothing(shell: Shell) -> None:
+def test_a_page_is_not_played_without_its_state(shell: Shell) -> None:
     assert played(shell, "```console\n$ true\n```\n", {}, start="false") == {"failed": 2}
 
 
