@@ -248,8 +248,9 @@ class Reader:
             self._run(step.line, do["before"])
         if "into" in do:
             path = Path(self.shell.run("pwd")[1], do["into"])
-            path.write_text(merged(path, step.text), encoding="utf-8")
-            self._say(step.line, "ok", first, f"added to {do['into']}")
+            if path.is_file():
+                path.write_text(merged(path, step.text), encoding="utf-8")
+            self._say(step.line, "ok" if path.is_file() else "failed", first, f"into {path}")
         if "run" in do:
             self._run(step.line, do["run"], step.text)
 
