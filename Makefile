@@ -67,7 +67,7 @@ lint: setup  ## Check style, types, layers, spelling, workflow security, schemas
 docs: setup  ## Build the documentation site into build/site; fails on a broken link or anchor
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-play-docs: setup  ## Run every command of README.md, the tutorial and the how-to pages as a newcomer (about 20 minutes; ARGS=PAGE ...)
+play-docs: setup  ## Run every command of README.md, the tutorial and the how-to pages as a newcomer (half an hour; ARGS=PAGE for one)
 	@$(BIN)/python scripts/play_docs.py $(ARGS)
 
 format: setup  ## Format the code
