@@ -25,6 +25,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -145,6 +146,7 @@ class Shell:
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
             env=dict(environment),
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -165,7 +167,6 @@ class Shell:
         # The last line restores the exit code, for a command `echo $?`.
         line = f"(exit ${{last:-0}}); eval {shlex.quote(command)} </dev/null; last=$?; printf '{MARK}%s{MARK}' $last\n"
         stdin.write(line.encode())
-        stdin.flush()
         printed, end = b"", time.monotonic() + SECONDS
         while printed.count(MARK.encode()) < 2:
             if not select.select([stdout], [], [], max(0.0, end - time.monotonic()))[0]:
@@ -179,7 +180,8 @@ class Shell:
 
     def close(self) -> None:
         """End the shell and what it has left running in the background."""
-        os.killpg(self._process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
         self._process.communicate()
 
 
@@ -202,6 +204,12 @@ class Reader:
 
     def play(self, page: str, start: list[str]) -> None:
         """Bring the reader into the state in which the page finds them, then play all its steps."""
+        try:
+            self._play(page, start)
+        except OSError as error:  # the shell has ended, or a command does not end
+            self._say(0, "failed", "the rest of the page was not played", _tail(str(error)))
+
+    def _play(self, page: str, start: list[str]) -> None:
         for command in start:
             self._run(0, command)
         if self.states["failed"]:
@@ -221,7 +229,8 @@ class Reader:
         if reason := note(self.notes, "not_run", content, ""):
             self._say(step.line, "not run", step.text, reason)
             return
-        code, printed = self._ask(step.text)
+        command = self._filled_in(step.text)
+        code, printed = self.shell.run(command)
         refused = step.asked or (step.shown or "").startswith("error: ")
         expected = note(self.notes, "codes", content, code if refused else 0)
         if code != expected:
@@ -229,7 +238,7 @@ class Reader:
         elif step.shown is not None and (found := difference(step.shown, printed)):
             self._say(step.line, "differs", step.text, found)
         else:
-            self._say(step.line, "ok", step.text)
+            self._say(step.line, "ok", step.text, "" if command == step.text else f"as {command}")
         if any(key in content for key in self.notes.get("follow", [])):
             for command in re.findall(r"^    (\S.*)$", printed, re.MULTILINE):
                 if command in later:
@@ -254,19 +263,16 @@ class Reader:
         if "run" in do:
             self._run(step.line, do["run"], step.text)
 
-    def _ask(self, command: str) -> tuple[int, str]:
+    def _filled_in(self, command: str) -> str:
         for text, value in self.notes.get("values", {}).items():
             command = command.replace(text, value)
-        try:
-            return self.shell.run(command)
-        except TimeoutError as error:
-            return 124, str(error)
+        return command
 
     def _run(self, line: int, command: str, block: str = "") -> None:
         """Run a command that only has to succeed; $BLOCK is a file with the content of the block."""
         if block:
             command = f"export BLOCK=$(mktemp); printf %s {shlex.quote(block)} >$BLOCK; {command}"
-        code, printed = self._ask(command)
+        code, printed = self.shell.run(command)
         first = command.rpartition(">$BLOCK; ")[2].partition("\n")[0]
         self._say(line, "failed" if code else "ok", f"({first})", _tail(printed) if code else "")
 

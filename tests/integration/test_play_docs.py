@@ -76,6 +76,12 @@ def test_a_page_is_not_played_without_its_state(shell: Shell) -> None:
     assert played(shell, "```console\n$ true\n```\n", {}, start="false") == {"failed": 2}
 
 
+def test_a_page_that_ends_the_shell_is_a_fault(shell: Shell) -> None:
+    page = "```console\n$ exit 3\n$ true\n$ true\n```\n"
+
+    assert played(shell, page, {}) == {"ok": 1, "failed": 2}
+
+
 def test_what_a_command_says_next_is_done(shell: Shell, tmp_path: Path) -> None:
     page = "```console\n$ printf 'Next:\\n\\n    touch one\\n    touch two\\n    touch three\\n'\n$ touch two\n```\n"
 
