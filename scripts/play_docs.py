@@ -273,7 +273,7 @@ class Reader:
         if block:
             command = f"export BLOCK=$(mktemp); printf %s {shlex.quote(block)} >$BLOCK; {command}"
         code, printed = self.shell.run(command)
-        first = command.rpartition(">$BLOCK; ")[2].partition("\n")[0]
+        first = command.rpartition(">$BLOCK; ")[2]
         self._say(line, "failed" if code else "ok", f"({first})", _tail(printed) if code else "")
 
     def _say(self, line: int, state: str, text: str, more: str = "") -> None:
