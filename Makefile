@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 TEMPLATE := cookiecutter/{{cookiecutter.project_slug}}
 
-.PHONY: help setup demo test test-fast test-nightly coverage benchmark-gate benchmark-policy lint docs format lock dist clean
+.PHONY: help setup demo test test-fast test-nightly coverage benchmark-gate benchmark-policy lint docs play-docs format lock dist clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ lint: setup  ## Check style, types, layers, spelling, workflow security, schemas
 # Without --quiet: with it, mkdocs does not count warnings, and --strict cannot fail on them.
 docs: setup  ## Build the documentation site into build/site; fails on a broken link or anchor
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+play-docs: setup  ## Run every command of README.md, the tutorial and the how-to pages as a newcomer (half an hour; ARGS=PAGE for one)
+	@$(BIN)/python scripts/play_docs.py $(ARGS)
 
 format: setup  ## Format the code
 	$(BIN)/ruff check --fix

@@ -1,82 +1,28 @@
-"""The commands and the code of docs/how-to/get-a-prediction.md, in a generated repository."""
+"""The commands and the code of docs/how-to/get-a-prediction.md, in a generated repository of this environment."""
 
-import json
-import re
-import socket
-import subprocess
+import os
 import sys
-import time
-from collections.abc import Iterator
+import tomllib
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
-import pandas as pd
 import pytest
 
 import sample
-from titlebout.core import process
+from play_docs import TABLE, Reader, Shell, free_port
 from titlebout.scaffold.generate import Request, new
 
-PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "get-a-prediction.md").read_text("utf-8")
-PORT, SECONDS = "3000", 120
+NAME = "docs/how-to/get-a-prediction.md"
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = Path(new(Request("flights-delay", tmp_path_factory.mktemp("served"))).path)
+def test_a_reader_gets_the_predictions_that_the_page_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = Path(new(Request("flights-delay", tmp_path)).path)
     sample.commit(root, "First commit")
-    process.run(["titlebout", "package"], cwd=root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def port(repository: Path) -> Iterator[str]:
-    """The port of the service that the page's command starts."""
-    folder = re.search(r"^\$ cd (build/bento/\S+)$", PAGE, re.MULTILINE)
-    assert folder is not None
-    chosen = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "bentoml", "serve", ".", "--host", "127.0.0.1", "--port", chosen],
-        cwd=repository / folder[1],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    shell = Shell(root, {**os.environ, "PATH": path, "PORT": free_port()})
+    reader = Reader(NAME, tomllib.loads(TABLE.read_text("utf-8"))["pages"][NAME], shell)
     try:
-        for _ in range(SECONDS):
-            try:
-                urlopen(f"http://127.0.0.1:{chosen}/readyz").close()
-                break
-            except URLError:
-                time.sleep(1)
-        yield chosen
+        reader.play((Path(__file__).parents[2] / NAME).read_text("utf-8"), [])
     finally:
-        server.terminate()
-        server.wait()
+        shell.close()
 
-
-def test_curl_gets_the_answer_that_the_page_shows(port: str, repository: Path) -> None:
-    block = re.search(r"^\$ (curl .*?\]\}')\n(\{[^\n]*\})$", PAGE, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    answered = process.run(["bash", "-c", block[1].replace(f":{PORT}", f":{port}")], cwd=repository)
-    found, shown = json.loads(answered.stdout), json.loads(block[2])
-
-    assert found["model"] == shown["model"]
-    assert found["predictions"][0]["label"] == shown["predictions"][0]["label"]
-    assert found["predictions"][0]["probabilities"] == pytest.approx(shown["predictions"][0]["probabilities"])
-
-
-def test_the_code_of_the_page_predicts(port: str, repository: Path) -> None:
-    client, file = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-    one = process.run([sys.executable, "-c", client.replace(f":{PORT}", f":{port}")], cwd=repository)
-    assert float(one.stdout) == pytest.approx(0.268309, abs=1e-5)
-    process.run([sys.executable, "-c", file], cwd=repository)
-    predicted = pd.read_csv(repository / "build" / "predictions.csv")
-    assert list(predicted.columns) == ["0", "1"]
-    assert len(predicted) == 6878
+    assert set(reader.states) == {"ok"}, capsys.readouterr().out

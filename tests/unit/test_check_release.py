@@ -1,6 +1,7 @@
 """A release is one version: in the tag, in pyproject.toml and in the changelog."""
 
 import pytest
+
 from check_release import main, problems
 
 CHANGELOG = """# Changelog

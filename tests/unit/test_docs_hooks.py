@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from docs_hooks import CODE, ROOT, TOP_PAGES, site_link
 
 FORGE = "https://forge.example/owner/name"

@@ -8,6 +8,7 @@ copy of the first. Where they are common, as the answers of a survey, equal rows
 answer, and a row is seen only if the tracked data has as many.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -276,11 +277,16 @@ def describe_counts(counts: RowCounts) -> str:
     It is empty if all rows are new, on time and labeled.
     """
     new = [f"{count:,} {label}" for name, label in _NEW_LABELS.items() if (count := getattr(counts, name))]
-    others = [f"{count:,} {label}" for name, label in _OTHER_LABELS.items() if (count := getattr(counts, name))]
+    others = [_counted(count, label) for name, label in _OTHER_LABELS.items() if (count := getattr(counts, name))]
     if not new and not others:
         return ""
     inner = f" ({', '.join(new)})" if new else ""
     return ", ".join([f"{counts.read:,} rows read: {counts.new or 0:,} new{inner}", *others])
+
+
+def _counted(count: int, label: str) -> str:
+    singular = re.sub(r"^(file|label)s", r"\1", label)
+    return f"{count:,} {singular if count == 1 else label}"
 
 
 _NEW_LABELS = {"late": "late", "waiting": "wait for their labels"}

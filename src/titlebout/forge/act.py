@@ -198,7 +198,7 @@ def run_workflow(
             errors = child.stderr.read() if child.stderr else ""
             child.wait()
         log = "".join(reader.output) + errors
-        return WorkflowRun(reader.jobs, reader.outputs, tuple(reader.summaries), log, reader.failure() or _tail(log))
+        return WorkflowRun(reader.jobs, reader.outputs, reader.summaries(), log, reader.failure() or _tail(log))
 
 
 def third_party(repository: Path) -> tuple[str, ...]:
@@ -274,9 +274,9 @@ class _EventReader:
     """Reader of act's JSON log lines."""
 
     def __init__(self, on_line: Progress | None) -> None:
-        self.jobs: dict[str, str] = {}
+        self._results: dict[str, str] = {}
         self.outputs: dict[str, dict[str, str]] = {}
-        self.summaries: list[str] = []
+        self._summaries: dict[str, list[str]] = {}
         self.output: list[str] = []
         self._output_by_job: dict[str, list[str]] = {}
         self._failed_at: dict[str, int] = {}
@@ -291,10 +291,11 @@ class _EventReader:
             return
         job = str(event.get("jobID", ""))
         if "jobResult" in event:
-            self.jobs[job] = event["jobResult"]
+            self._results[job] = event["jobResult"]
         # act reports the summary of a step inside a composite action a second time, for the action itself.
-        if event.get("command") == "summary" and event["content"] not in self.summaries[-1:]:
-            self.summaries.append(event["content"])
+        of_this = self._summaries.setdefault(job, [])
+        if event.get("command") == "summary" and event["content"] not in of_this[-1:]:
+            of_this.append(event["content"])
         if event.get("command") == "set-output":
             self.outputs.setdefault(job, {})[event["name"]] = event["arg"]
         message = str(event.get("msg", ""))
@@ -304,6 +305,15 @@ class _EventReader:
         if event.get("stepResult") == "failure":
             self._failed_at.setdefault(job, len(of_job))
         self._announce(job, event)
+
+    @property
+    def jobs(self) -> dict[str, str]:
+        """Results by job, in the order of their ids: jobs run at the same time, and end in any order."""
+        return dict(sorted(self._results.items()))
+
+    def summaries(self) -> tuple[str, ...]:
+        """Return the summaries of the steps, those of a job together."""
+        return tuple(summary for _, of_job in sorted(self._summaries.items()) for summary in of_job)
 
     def failure(self) -> str:
         """Return the last lines of the step that failed, for each failed job."""

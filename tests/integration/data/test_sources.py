@@ -73,7 +73,7 @@ def test_an_incomplete_last_line_is_counted_and_one_inside_is_refused(root: Path
     assert checked.rows == 299
     assert "unfinished last line of 1 files" in checked.reasons[-1]
     assert (measured.arrival.read, measured.arrival.unfinished) == (299, 1)
-    assert "1 files with an unfinished last line" in measured.to_markdown()
+    assert "1 file with an unfinished last line" in measured.to_markdown()
 
     log.write_bytes(to_jsonl(ARRIVED)[:-9] + b"\n" + to_jsonl(ARRIVED.head(1)))
     with pytest.raises(DataRefusedError, match="a line is not valid JSON") as caught:

@@ -368,5 +368,5 @@ def test_counts_of_zero_are_left_out_of_the_sentence() -> None:
     assert describe_counts(RowCounts(read=3, new=0, seen=3)) == "3 rows read: 0 new, 3 tracked already"
     assert (
         describe_counts(RowCounts(read=1200, new=3, late=2, waiting=1, seen=1000, unfinished=1))
-        == "1,200 rows read: 3 new (2 late, 1 wait for their labels), 1,000 tracked already, 1 files with an unfinished last line"
+        == "1,200 rows read: 3 new (2 late, 1 wait for their labels), 1,000 tracked already, 1 file with an unfinished last line"
     )
