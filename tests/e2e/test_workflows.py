@@ -1,5 +1,6 @@
 """The workflows of a generated repository, run whole: first push, drift, retraining, pull request, promotion, refusals."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -100,6 +101,15 @@ def test_data_that_is_refused_stops_before_drift_is_even_measured(example: Path,
     assert (github.repository.pulls, github.repository.statuses, github.violations) == ([], [], [])
 
 
+def write_champion(pipeline: Path) -> None:
+    """Write the challenger into champion.dvc by hand, as somebody who knows what belongs there."""
+    document = yaml.safe_load((pipeline / "champion.dvc").read_text("utf-8"))
+    model = yaml.safe_load((pipeline / "dvc.lock").read_text("utf-8"))["stages"]["train"]["outs"][0]
+    document["outs"] = [model | {"path": "champion"}]
+    document["meta"]["digest"] = json.loads((pipeline / "reports" / "metrics.json").read_text("utf-8"))["model"]
+    (pipeline / "champion.dvc").write_text(yaml.safe_dump(document), "utf-8")
+
+
 def test_a_challenger_that_loses_may_be_merged_but_not_as_the_champion(example: Path, github: GithubServer) -> None:
     pipeline = example / "pipelines" / "flights-delay"
     sample.edit(pipeline / "params.yaml", "max_iter: 100", "max_iter: 1")
@@ -110,10 +120,7 @@ def test_a_challenger_that_loses_may_be_merged_but_not_as_the_champion(example: 
     assert tried.passed, tried.failure
     assert (tried.outputs["model"]["verdict"], tried.outputs["model"]["promotion"]) == ("keep", "false")
 
-    document = yaml.safe_load((pipeline / "champion.dvc").read_text("utf-8"))
-    model = yaml.safe_load((pipeline / "dvc.lock").read_text("utf-8"))["stages"]["train"]["outs"][0]
-    document["outs"] = [model | {"path": "champion"}]
-    (pipeline / "champion.dvc").write_text(yaml.safe_dump(document), "utf-8")
+    write_champion(pipeline)
     sample.commit(example, "Write a model into champion.dvc by hand")
     ran = run(example, "ci.yml", "pull_request", github, number=1)
     assert ran.jobs == {"code": "success", "model": "failure"}, ran.failure
@@ -125,9 +132,7 @@ def test_a_losing_champion_pushed_straight_to_main_is_red(example: Path, github:
     pipeline = example / "pipelines" / "flights-delay"
     sample.edit(pipeline / "params.yaml", "max_iter: 100", "max_iter: 1")
     process.run([sys.executable, "-m", "titlebout", "train"], cwd=example)
-    document = yaml.safe_load((pipeline / "champion.dvc").read_text("utf-8"))
-    model = yaml.safe_load((pipeline / "dvc.lock").read_text("utf-8"))["stages"]["train"]["outs"][0]
-    (pipeline / "champion.dvc").write_text(yaml.safe_dump(document | {"outs": [model | {"path": "champion"}]}), "utf-8")
+    write_champion(pipeline)
     sample.dvc(example, "push")
     sample.commit(example, "Straight to main")
     sample.git(example, "push", "--quiet", "origin", "main")

@@ -141,7 +141,7 @@ def test_a_release_elsewhere_is_pinned_by_make_lock(kind: str, wheel: Path, inde
     address = f"{index}/titlebout/{wheel.name}"
     created = new(tmp_path, version(wheel) if kind == "version" else address)
     project = tmp_path / "flights-delay"
-    assert list(created["next_steps"])[1] == "make lock"  # type: ignore[call-overload]
+    assert list(created["next_steps"])[1] == "make lock setup && . .venv/bin/activate"  # type: ignore[call-overload]
     assert not (project / "vendor").exists()
     assert f"{LOCK} does not pin titlebout by a hash; run `make lock`" in make(project, "setup")
     before = (project / "requirements.lock").read_bytes(), (project / "requirements-serve.lock").read_bytes()

@@ -201,7 +201,7 @@ def test_a_column_that_stops_arriving_is_refused_without_a_rule(root: Path) -> N
     start, silent = frame.iloc[:350], frame.iloc[350:400].assign(passengers=np.nan)
 
     assert (
-        backtest_backtest._refused(project, start, "one", silent)
+        backtest_backtest.refusal(project, start, "one", silent)
         == "column 'passengers': has no values in the current data"
     )
 
