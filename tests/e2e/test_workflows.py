@@ -102,7 +102,7 @@ def test_data_that_is_refused_stops_before_drift_is_even_measured(example: Path,
 
 
 def write_champion(pipeline: Path) -> None:
-    """Write the challenger into champion.dvc by hand, as somebody who knows what belongs there."""
+    """Write the challenger into champion.dvc by hand, with its digest."""
     document = yaml.safe_load((pipeline / "champion.dvc").read_text("utf-8"))
     model = yaml.safe_load((pipeline / "dvc.lock").read_text("utf-8"))["stages"]["train"]["outs"][0]
     document["outs"] = [model | {"path": "champion"}]
