@@ -43,17 +43,13 @@ def read_added(root: Path, pattern: str, schema: Schema) -> pd.DataFrame:
     )
 
 
-def read_taken_in(root: Path, pattern: str) -> frozenset[str]:
-    """Return the SHA-256 of the files that are taken in.
-
-    Parameters
-    ----------
-    root : Path
-        Folder that `pattern` is relative to.
-    pattern : str
-        Folder or glob of the tracked data.
-    """
-    return frozenset(digest for _, marks in _added(root, pattern) for digest in json.loads(marks.get(_TAKEN_IN, b"[]")))
+def read_taken_in(data_dir: Path) -> frozenset[str]:
+    """Return the SHA-256 of the files that the tracked data in a folder has taken in."""
+    return frozenset(
+        digest
+        for _, marks in _added(data_dir.parent, data_dir.name)
+        for digest in json.loads(marks.get(_TAKEN_IN, b"[]"))
+    )
 
 
 def _added(root: Path, pattern: str) -> Iterator[tuple[Path, dict[bytes, bytes]]]:

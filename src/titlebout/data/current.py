@@ -73,7 +73,7 @@ class CurrentData:
         )
 
 
-def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
+def read_current(project: Project, tracked: pd.DataFrame, data_dir: Path | None = None) -> CurrentData:
     """Read current data, and join the labels that have their own source.
 
     Parameters
@@ -83,6 +83,8 @@ def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
     tracked : DataFrame
         The tracked data: every value is read as the type of its column there, and a database is queried only for rows that
         may be new.
+    data_dir : Path, optional
+        Folder that `tracked` was read from, which says what is taken in; by default that of `project`.
 
     Returns
     -------
@@ -106,7 +108,8 @@ def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
     ordered = "" if recorded and recorded.form else rule.time
     query = Query(settings.query, (), ordered, _since(tracked, rule), settings.max_rows)
     with _refusing():
-        current = _read(project, _address(project, CURRENT), query, schema, _taken_in(project, tracked, rule))
+        taken_in = _taken_in(project, data_dir or project.data_dir, tracked, rule)
+        current = _read(project, _address(project, CURRENT), query, schema, taken_in)
         if not settings.labels or current.frame.empty:
             return CurrentData(
                 current.frame,
@@ -126,14 +129,14 @@ def read_current(project: Project, tracked: pd.DataFrame) -> CurrentData:
     return CurrentData(frame, current.unfinished + labels.unfinished, unknown, unreadable)
 
 
-def _taken_in(project: Project, tracked: pd.DataFrame, rule: NewRowsRule) -> frozenset[str]:
+def _taken_in(project: Project, data_dir: Path, tracked: pd.DataFrame, rule: NewRowsRule) -> frozenset[str]:
     """Return the files that need not be read again.
 
     Where equal rows are counted, the count is over all files; and a label of its own source belongs to a row of any file.
     """
     if project.settings.sources.labels or (not rule.ids and has_equal_rows(tracked)):
         return frozenset()
-    return read_taken_in(project.root, "data")
+    return read_taken_in(data_dir)
 
 
 def _require_ids(rule: NewRowsRule) -> None:

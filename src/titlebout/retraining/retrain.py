@@ -316,7 +316,7 @@ def _add_new_rows(project: Project, work: Project) -> tuple[pd.DataFrame, NewRow
     dvc = Dvc(work)
     dvc.pull_data()
     tracked = read_tracked(work)
-    current = read_current(project, tracked)
+    current = read_current(project, tracked, work.data_dir)
     where = project.settings.drift.current
     if current.frame.empty:
         raise InconclusiveError(NO_NEW_DATA, where=where, fix="wait for new data")

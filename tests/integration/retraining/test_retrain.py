@@ -30,6 +30,7 @@ from titlebout.core.errors import (
     UnsafeError,
 )
 from titlebout.core.results import to_json
+from titlebout.data.added import read_taken_in
 from titlebout.data.moment import Moment
 from titlebout.forge.client import Forge
 from titlebout.models.champion import allowed_paths, champion_at, champion_in_work_tree
@@ -237,6 +238,18 @@ def test_the_same_attempt_again_trains_nothing_and_keeps_the_commit(
     assert (again.title, again.body) == (attempted[1].title, attempted[1].body)
     assert output == []
     assert len(policy_attempts.read(Git(after.root), LOG).attempts) == 1
+
+
+def test_what_the_branch_has_taken_in_is_new_for_its_base(
+    after: Project, attempted: tuple[Path, retraining_retrain.RetrainResult]
+) -> None:
+    sample.git(after.root, "checkout", "--quiet", BRANCH)
+    sample.dvc(after.root, "checkout", "--force", "data.dvc")
+    assert read_taken_in(after.data_dir)
+
+    again = retraining_retrain.retrain(after, AttemptReason("drift"))
+
+    assert (again.operation, again.commit) == ("unchanged", attempted[1].commit)
 
 
 def test_more_data_refreshes_the_one_branch(
