@@ -47,7 +47,8 @@ def to_stored(estimator: Any) -> Any:
     """Return an estimator without what its file cannot contain; the estimator itself is not changed.
 
     Models with an own format become a `StoredModel`. The distributions of a search, which only ``fit`` samples from,
-    become their description: SciPy builds the code of a distribution from text when it loads one.
+    become their description: SciPy builds the code of a distribution from text when it loads one. The number of threads of the
+    fit, which scikit-learn keeps in a gradient boosting, becomes 1: the same training gives the same bytes on any machine.
     """
     replaced: dict[int, object] = {}
     for part in parts(estimator):
@@ -55,7 +56,12 @@ def to_stored(estimator: Any) -> Any:
             replaced[id(part)] = StoredModel(_name(part), _FORMATS[_name(part)].dump(part))
         elif _is_distribution(part):
             replaced[id(part)] = _describe(part)
-    return copy.deepcopy(estimator, replaced) if replaced else estimator
+    if not replaced and not any(map(_has_thread_count, parts(estimator))):
+        return estimator
+    stored = copy.deepcopy(estimator, replaced)
+    for part in filter(_has_thread_count, parts(stored)):
+        part.n_threads = 1
+    return stored
 
 
 def from_stored(estimator: Any) -> Any:
@@ -88,6 +94,11 @@ def _children(part: Any) -> Iterator[Any]:
         yield from part.flat if part.dtype == object else ()
     elif not callable(part) or hasattr(part, "get_params"):  # no function; some estimators can be called
         yield from getattr(part, "__dict__", {}).values()
+
+
+def _has_thread_count(part: Any) -> bool:
+    """Return whether scikit-learn keeps the number of threads of a fit in a part, as in the bins of gradient boosting."""
+    return type(part).__module__.startswith("sklearn.") and "n_threads" in getattr(part, "__dict__", {})
 
 
 def _name(part: Any) -> str:

@@ -34,6 +34,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
+from threadpoolctl import threadpool_limits
 
 import sample
 from titlebout.core.errors import DataError, InconclusiveError, NotFoundError, UnsafeError
@@ -138,6 +139,18 @@ def test_the_same_training_run_gives_the_same_bytes(
 
     assert contents(first) == contents(second)
     assert len(keep_memory_busy) == 3
+
+
+def test_the_number_of_threads_does_not_change_the_bytes(frame: pd.DataFrame, tmp_path: Path) -> None:
+    make = functools.partial(HistGradientBoostingClassifier, max_iter=3, random_state=0)
+    saved = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, "openmp"):
+            saved.append(save(tmp_path / str(threads), fitted(make(), frame), frame))
+
+    assert contents(saved[0]) == contents(saved[1])
+    model = models_artifact.load_model(saved[1], "ferries")
+    np.testing.assert_array_equal(model.predict(frame), models_artifact.load_model(saved[0], "ferries").predict(frame))
 
 
 def test_a_normalized_archive_loads_to_the_same_model(frame: pd.DataFrame) -> None:
