@@ -134,10 +134,7 @@ def _latency(milliseconds: float, ratios: FloatArray, settings: ResourceSettings
     if milliseconds > budget and significantly_slower(ratios, most):
         status = "failed"
     low, high = median_interval(ratios)
-    detail = (
-        f"{ratio:.2f} times the champion's (95% interval {low:.2f} to {high:.2f}), {milliseconds:.1f} ms for a row "
-        f"(limits: {most:g} times, or {budget:g} ms)"
-    )
+    detail = f"{ratio:.2f} times the champion's ({low:.2f} to {high:.2f}), {milliseconds:.1f} ms (limits: {most:g} times or {budget:g} ms)"
     return GuardrailResult(name="latency", status=status, detail=detail)
 
 
